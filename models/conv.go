@@ -1,0 +1,201 @@
+package models
+
+import (
+	"fmt"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/gobackend"
+	. "github.com/gomlx/gomlx/core/graph"
+)
+
+// ConvSpec are the constants of a 2-d convolution: the same stride and zero
+// padding on both axes, and channel groups.
+type ConvSpec struct {
+	Stride, Pad, Groups int
+}
+
+// convolve returns the cross-correlation of x [N,C,H,W] with w [O,C/groups,K,K]:
+// shape [N,O,H',W'], H' = (H+2·pad-K)/stride+1.
+//
+// Its gradients are written out here, because GoMLX's own don't exist on every
+// backend (strided convolutions on ONNX Runtime), or are one convolution per
+// group. What trains is decided as everywhere: by StopGradient on x or w.
+func convolve(x, w *Node, s ConvSpec) *Node {
+	checkConv(x, w, s)
+	// The gradient arriving at the result is kept for the gradients of x and w,
+	// which autodiff asks for later. What autodiff itself carries from the result
+	// to x and w is never used, and removed as dead code by every backend.
+	var arrived *Node
+	xg := IdentityWithCustomGradient(x, func(_, _ *Node) *Node { return convInputGradient(arrived, w, x.Shape().Dim(2), x.Shape().Dim(3), s) })
+	wg := IdentityWithCustomGradient(w, func(_, _ *Node) *Node { return convWeightGradient(x, arrived, w.Shape().Dim(2), s) })
+	y := convForward(x, w, s)
+	carry := func() *Node {
+		zero := MulScalar(Add(ReduceAllSum(xg), ReduceAllSum(wg)), 0)
+		return Add(StopGradient(y), BroadcastToDims(zero, y.Shape().Dimensions...))
+	}
+	y, _ = InternalFusedOpCaller(func() *Node { return Identity(y) }, carry, true)
+	return IdentityWithCustomGradient(y, func(_, v *Node) *Node {
+		arrived = v
+		return v
+	})
+}
+
+func checkConv(x, w *Node, s ConvSpec) {
+	if x.Rank() != 4 || w.Rank() != 4 {
+		panic(fmt.Errorf("models: convolution of rank-%d input with rank-%d weight; both must have rank 4", x.Rank(), w.Rank()))
+	}
+	if c, wc := x.Shape().Dim(1), w.Shape().Dim(1)*s.Groups; c != wc {
+		panic(fmt.Errorf("models: input has %d channels, but weight %s with %d groups takes %d", c, w.Shape(), s.Groups, wc))
+	}
+	if w.Shape().Dim(2) != w.Shape().Dim(3) {
+		panic(fmt.Errorf("models: kernel is %dx%d; only square kernels are supported", w.Shape().Dim(2), w.Shape().Dim(3)))
+	}
+}
+
+// nchw names the axes of images [N,C,H,W] and kernels [O,I,K,K].
+func nchw() ConvolveAxesConfig {
+	return ConvolveAxesConfig{
+		InputBatch: 0, InputChannels: 1, InputSpatial: []int{2, 3},
+		KernelOutputChannels: 0, KernelInputChannels: 1, KernelSpatial: []int{2, 3},
+		OutputBatch: 0, OutputChannels: 1, OutputSpatial: []int{2, 3},
+	}
+}
+
+// convForward picks the form of the convolution that is fastest on the graph's
+// backend (BenchmarkConvolve has the numbers).
+func convForward(x, w *Node, s ConvSpec) *Node {
+	if x.Graph().Backend().String() != gobackend.BackendName {
+		return ConvGeneral(x, w, nchw(), []int{s.Stride, s.Stride}, [][2]int{{s.Pad, s.Pad}, {s.Pad, s.Pad}}, nil, nil, s.Groups, 1)
+	}
+	if s.Groups == x.Shape().Dim(1) && w.Shape().Dim(0) == s.Groups {
+		return convShiftedSum(x, w, s)
+	}
+	return convPatches(x, w, s)
+}
+
+// convPatches is the convolution as one matrix product per image and group: the
+// weights [O/g, K·K·C/g] by the patches [K·K·C/g, P], P = H'·W'. Weights are repeated
+// over the images, so that no operand has to be transposed.
+func convPatches(x, w *Node, s ConvSpec) *Node {
+	n, g := x.Shape().Dim(0), s.Groups
+	cg, og, k := w.Shape().Dim(1), w.Shape().Dim(0)/g, w.Shape().Dim(2)
+	shifts, h, wd := shiftedInputs(x, k, s)
+	for i, t := range shifts {
+		shifts[i] = Reshape(t, n*g, cg, h*wd)
+	}
+	patches := shifts[0]
+	if len(shifts) > 1 {
+		patches = Concatenate(shifts, 1)
+	}
+	w = Reshape(TransposeAllAxes(Reshape(w, g, og, cg, k*k), 0, 1, 3, 2), 1, g, og, k*k*cg)
+	w = Reshape(BroadcastToDims(w, n, g, og, k*k*cg), n*g, og, k*k*cg)
+	y := Dot(w, patches).General([]int{2}, []int{0}, []int{1}, []int{0}) // [N·G, O/g, P]
+	return Reshape(y, n, g*og, h, wd)
+}
+
+// convShiftedSum is a depthwise convolution as a sum of K·K shifted, scaled inputs.
+func convShiftedSum(x, w *Node, s ConvSpec) *Node {
+	n, c := x.Shape().Dim(0), x.Shape().Dim(1)
+	k := w.Shape().Dim(2)
+	shifts, h, wd := shiftedInputs(x, k, s)
+	var y *Node
+	for i, t := range shifts {
+		wi := Reshape(Slice(w, AxisRange(), AxisRange(), AxisElem(i/k), AxisElem(i%k)), 1, c, 1)
+		if term := Mul(t, wi); y == nil {
+			y = term
+		} else {
+			y = Add(y, term)
+		}
+	}
+	return Reshape(y, n, c, h, wd)
+}
+
+// shiftedInputs returns for each of the K·K kernel positions the inputs it meets,
+// [N,C,H'·W'], and the output's height and width.
+func shiftedInputs(x *Node, k int, s ConvSpec) (shifts []*Node, h, w int) {
+	n, c := x.Shape().Dim(0), x.Shape().Dim(1)
+	h = (x.Shape().Dim(2)+2*s.Pad-k)/s.Stride + 1
+	w = (x.Shape().Dim(3)+2*s.Pad-k)/s.Stride + 1
+	if s.Pad > 0 {
+		x = padSpatial(x, s.Pad, s.Pad, s.Pad, s.Pad)
+	}
+	for i := range k * k {
+		y, z := i/k, i%k
+		t := x
+		if k > 1 || s.Stride > 1 {
+			t = Slice(x, AxisRange(), AxisRange(),
+				AxisRange(y, y+(h-1)*s.Stride+1).Stride(s.Stride), AxisRange(z, z+(w-1)*s.Stride+1).Stride(s.Stride))
+		}
+		shifts = append(shifts, Reshape(t, n, c, h*w))
+	}
+	return shifts, h, w
+}
+
+// convWeightGradient returns the gradient [O,C/groups,K,K] for the weight, given
+// x [N,C,H,W] and the gradient v [N,O,H',W'] of the result: for each kernel
+// position a batched product of v and the inputs it met.
+func convWeightGradient(x, v *Node, k int, s ConvSpec) *Node {
+	n, c, o := x.Shape().Dim(0), x.Shape().Dim(1), v.Shape().Dim(1)
+	shifts, h, w := shiftedInputs(x, k, s)
+	cg, og := c/s.Groups, o/s.Groups
+	grads := make([]*Node, len(shifts))
+	for i, t := range shifts {
+		if cg == 1 && og == 1 {
+			grads[i] = ReduceSum(Mul(Reshape(v, n, c, h*w), t), 0, 2)
+		} else {
+			vg, tg := Reshape(v, n*s.Groups, og, h*w), Reshape(t, n*s.Groups, cg, h*w)
+			grads[i] = ReduceSum(Reshape(Dot(vg, tg).General([]int{2}, []int{0}, []int{2}, []int{0}), n, s.Groups, og, cg), 0)
+		}
+		grads[i] = Reshape(grads[i], o, cg, 1)
+	}
+	return Reshape(Concatenate(grads, 2), o, cg, k, k)
+}
+
+// convInputGradient returns the gradient [N,C,h,w] for the input: the convolution
+// of v, with stride-1 zeros between its elements, with the flipped kernel.
+func convInputGradient(v, wt *Node, h, w int, s ConvSpec) *Node {
+	o, cg, k := wt.Shape().Dim(0), wt.Shape().Dim(1), wt.Shape().Dim(2)
+	og := o / s.Groups
+	t := Reverse(Reshape(wt, s.Groups, og, cg, k, k), 3, 4)
+	t = Reshape(TransposeAllAxes(t, 0, 2, 1, 3, 4), s.Groups*cg, og, k, k)
+	lead := k - 1 - s.Pad
+	if k == 1 && s.Pad == 0 {
+		v = convForward(v, t, ConvSpec{1, 0, s.Groups})
+		return padSpatial(interleaveZeros(v, s.Stride), 0, h-((v.Shape().Dim(2)-1)*s.Stride+1), 0, w-((v.Shape().Dim(3)-1)*s.Stride+1))
+	}
+	v = interleaveZeros(v, s.Stride)
+	tailH, tailW := h+k-1-lead-v.Shape().Dim(2), w+k-1-lead-v.Shape().Dim(3)
+	if lead == tailH && lead == tailW {
+		return convForward(v, t, ConvSpec{1, lead, s.Groups})
+	}
+	return convForward(padSpatial(v, lead, tailH, lead, tailW), t, ConvSpec{1, 0, s.Groups})
+}
+
+// interleaveZeros puts stride-1 zeros between neighbours on both spatial axes:
+// [N,C,H,W] to [N,C,(H-1)·stride+1,(W-1)·stride+1]. (Interior padding doesn't exist
+// on ONNX Runtime.)
+func interleaveZeros(v *Node, stride int) *Node {
+	if stride == 1 {
+		return v
+	}
+	n, c, h, w := v.Shape().Dim(0), v.Shape().Dim(1), v.Shape().Dim(2), v.Shape().Dim(3)
+	v = Reshape(v, n, c, h, 1, w, 1)
+	v = Pad(v, ScalarZero(v.Graph(), v.DType()), compute.PadAxis{}, compute.PadAxis{}, compute.PadAxis{},
+		compute.PadAxis{End: stride - 1}, compute.PadAxis{}, compute.PadAxis{End: stride - 1})
+	v = Reshape(v, n, c, h*stride, w*stride)
+	return Slice(v, AxisRange(), AxisRange(), AxisRange(0, (h-1)*stride+1), AxisRange(0, (w-1)*stride+1))
+}
+
+// padSpatial adds zeros around [N,C,H,W]; negative counts cut.
+func padSpatial(x *Node, top, bottom, left, right int) *Node {
+	h, w := x.Shape().Dim(2), x.Shape().Dim(3)
+	if top < 0 || bottom < 0 || left < 0 || right < 0 {
+		x = Slice(x, AxisRange(), AxisRange(), AxisRange(max(0, -top), h-max(0, -bottom)), AxisRange(max(0, -left), w-max(0, -right)))
+	}
+	top, bottom, left, right = max(0, top), max(0, bottom), max(0, left), max(0, right)
+	if top+bottom+left+right == 0 {
+		return x
+	}
+	return Pad(x, ScalarZero(x.Graph(), x.DType()), compute.PadAxis{}, compute.PadAxis{},
+		compute.PadAxis{Start: top, End: bottom}, compute.PadAxis{Start: left, End: right})
+}
