@@ -5,6 +5,7 @@ import (
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/gobackend"
+	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
@@ -22,21 +23,10 @@ type ConvSpec struct {
 // group. What trains is decided as everywhere: by StopGradient on x or w.
 func convolve(x, w *Node, s ConvSpec) *Node {
 	checkConv(x, w, s)
-	// The gradient arriving at the result is kept for the gradients of x and w,
-	// which autodiff asks for later. What autodiff itself carries from the result
-	// to x and w is never used, and removed as dead code by every backend.
-	var arrived *Node
-	xg := IdentityWithCustomGradient(x, func(_, _ *Node) *Node { return convInputGradient(arrived, w, x.Shape().Dim(2), x.Shape().Dim(3), s) })
-	wg := IdentityWithCustomGradient(w, func(_, _ *Node) *Node { return convWeightGradient(x, arrived, w.Shape().Dim(2), s) })
-	y := convForward(x, w, s)
-	carry := func() *Node {
-		zero := MulScalar(Add(ReduceAllSum(xg), ReduceAllSum(wg)), 0)
-		return Add(StopGradient(y), BroadcastToDims(zero, y.Shape().Dimensions...))
-	}
-	y, _ = InternalFusedOpCaller(func() *Node { return Identity(y) }, carry, true)
-	return IdentityWithCustomGradient(y, func(_, v *Node) *Node {
-		arrived = v
-		return v
+	h, wd, k := x.Shape().Dim(2), x.Shape().Dim(3), w.Shape().Dim(2)
+	return WithGradient(convForward(x, w, s), []*Node{x, w}, []func(v *Node) *Node{
+		func(v *Node) *Node { return convInputGradient(v, w, h, wd, s) },
+		func(v *Node) *Node { return convWeightGradient(x, v, k, s) },
 	})
 }
 
@@ -136,7 +126,13 @@ func shiftedInputs(x *Node, k int, s ConvSpec) (shifts []*Node, h, w int) {
 // position a batched product of v and the inputs it met.
 func convWeightGradient(x, v *Node, k int, s ConvSpec) *Node {
 	n, c, o := x.Shape().Dim(0), x.Shape().Dim(1), v.Shape().Dim(1)
-	shifts, h, w := shiftedInputs(x, k, s)
+	var shifts []*Node
+	var h, w int
+	if s.Stride == 1 && k > 1 {
+		shifts, v, h, w = shiftedRuns(x, v, k, s.Pad)
+	} else {
+		shifts, h, w = shiftedInputs(x, k, s)
+	}
 	cg, og := c/s.Groups, o/s.Groups
 	grads := make([]*Node, len(shifts))
 	for i, t := range shifts {
@@ -149,6 +145,22 @@ func convWeightGradient(x, v *Node, k int, s ConvSpec) *Node {
 		grads[i] = Reshape(grads[i], o, cg, 1)
 	}
 	return Reshape(Concatenate(grads, 2), o, cg, k, k)
+}
+
+// shiftedRuns is shiftedInputs for a gradient v [N,O,H',W'] at stride 1. Both are laid out
+// in rows of the padded input's width W, v filled with zeros, so that each kernel position
+// meets one contiguous run of an image: [N,C,H'·W] against v [N,O,H',W].
+func shiftedRuns(x, v *Node, k, pad int) (shifts []*Node, wide *Node, h, w int) {
+	n, c := x.Shape().Dim(0), x.Shape().Dim(1)
+	h, w = v.Shape().Dim(2), x.Shape().Dim(3)+2*pad
+	wide = padSpatial(v, 0, 0, 0, w-v.Shape().Dim(3))
+	x = padSpatial(x, pad, pad+1, pad, pad) // the last run ends in one more row
+	x = Reshape(x, n, c, x.Shape().Dim(2)*w)
+	for i := range k * k {
+		at := i/k*w + i%k
+		shifts = append(shifts, SliceAxis(x, 2, AxisRange(at, at+h*w)))
+	}
+	return shifts, wide, h, w
 }
 
 // convInputGradient returns the gradient [N,C,h,w] for the input: the convolution
@@ -179,9 +191,9 @@ func interleaveZeros(v *Node, stride int) *Node {
 		return v
 	}
 	n, c, h, w := v.Shape().Dim(0), v.Shape().Dim(1), v.Shape().Dim(2), v.Shape().Dim(3)
-	v = Reshape(v, n, c, h, 1, w, 1)
-	v = Pad(v, ScalarZero(v.Graph(), v.DType()), compute.PadAxis{}, compute.PadAxis{}, compute.PadAxis{},
-		compute.PadAxis{End: stride - 1}, compute.PadAxis{}, compute.PadAxis{End: stride - 1})
+	zeros := func(dims ...int) *Node { return Zeros(v.Graph(), shapes.Make(v.DType(), dims...)) }
+	v = Concatenate([]*Node{Reshape(v, n, c, h, w, 1), zeros(n, c, h, w, stride-1)}, 4)
+	v = Concatenate([]*Node{Reshape(v, n, c, h, 1, w*stride), zeros(n, c, h, stride-1, w*stride)}, 3)
 	v = Reshape(v, n, c, h*stride, w*stride)
 	return Slice(v, AxisRange(), AxisRange(), AxisRange(0, (h-1)*stride+1), AxisRange(0, (w-1)*stride+1))
 }

@@ -1,0 +1,201 @@
+package models
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"math/rand/v2"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/gomlx/ml/model"
+	"github.com/gomlx/gomlx/ml/train"
+	"github.com/gomlx/gomlx/ml/train/loss"
+	"github.com/gomlx/gomlx/ml/train/optimizer"
+	"github.com/gomlx/gomlx/ml/train/optimizer/cosineschedule"
+
+	"github.com/pdquant/pdquant/datasets"
+)
+
+// TrainConfig are the settings of a teacher's training: AdamW with linear warm-up
+// and cosine decay, on randomly shifted and mirrored images.
+type TrainConfig struct {
+	Epochs       int
+	BatchSize    int
+	LearningRate float64 // after warm-up
+	WeightDecay  float64 // of AdamW
+	Warmup       float64 // fraction of the steps, in [0,1)
+	Shift        int     // pixels, at most, in each direction
+	Seed         uint64  // of initial weights, order and augmentation
+}
+
+// DefaultTraining returns the settings the shipped teachers were trained with, but
+// for their epochs and seed.
+func DefaultTraining() TrainConfig {
+	return TrainConfig{Epochs: 8, BatchSize: 128, LearningRate: 3e-3, WeightDecay: 0.02, Warmup: 0.15, Shift: 2, Seed: 1}
+}
+
+// bnMomentum is the weight of a batch in the running statistics, as PyTorch's.
+const bnMomentum = 0.1
+
+// Train trains n from random weights on images and returns its weights. attach, if
+// not nil, is given the training loop before it starts (to show progress). Cancelling
+// ctx ends it with ctx's error.
+func Train(ctx context.Context, b compute.Backend, n *Network, images datasets.Images, c TrainConfig, attach func(*train.Loop)) (Weights, error) {
+	steps := c.Epochs * (images.Len() / c.BatchSize)
+	if steps < 1 {
+		return nil, fmt.Errorf("models: training %s: %d epochs of %d images in batches of %d are no step; give more", n.Name, c.Epochs, images.Len(), c.BatchSize)
+	}
+	store := model.NewStore()
+	for name, t := range Init(n, c.Seed) {
+		v, err := store.CreateVariable("/"+name, t)
+		if err != nil {
+			return nil, fmt.Errorf("models: training %s: tensor %q: %w", n.Name, name, err)
+		}
+		v.SetTrainable(!isStatistic(name))
+	}
+	logits := func(scope *model.Scope, x *Node) *Node {
+		cosineschedule.New(scope, x.Graph(), dtypes.Float32).LearningRate(c.LearningRate).
+			PeriodInSteps(steps).WarmUpSteps(int(c.Warmup * float64(steps))).Done()
+		return n.trainingForward(store, x)
+	}
+	adam := optimizer.Adam().LearningRate(c.LearningRate).WeightDecay(c.WeightDecay).Done()
+	trainer := train.NewTrainer(b, store, logits, loss.SparseCategoricalCrossEntropyLogits, adam, nil, nil)
+	loop := train.NewLoop(trainer)
+	loop.OnStep("context", 0, func(*train.Loop, []*tensors.Tensor) error { return ctx.Err() })
+	if attach != nil {
+		attach(loop)
+	}
+	if _, err := loop.RunSteps(&augmented{images: images, c: c}, steps); err != nil {
+		return nil, fmt.Errorf("models: training %s: %w", n.Name, err)
+	}
+	w := Weights{}
+	for _, p := range n.Params() {
+		t, err := store.GetVariable("/" + p.Name).Value()
+		if err != nil {
+			return nil, fmt.Errorf("models: training %s: tensor %q: %w", n.Name, p.Name, err)
+		}
+		if w[p.Name], err = t.Clone(); err != nil {
+			return nil, err
+		}
+	}
+	return w, nil
+}
+
+// trainingForward computes n with batch statistics and moves the running ones.
+func (n *Network) trainingForward(store *model.Store, x *Node) *Node {
+	h := Hooks{Param: func(name string) *Node { return store.GetVariable("/" + name).NodeValue(x) }}
+	h.Norm = func(l Layer, x *Node) *Node {
+		y, mean, variance := normalizeBatch(x, h.Param(l.Name+".weight"), h.Param(l.Name+".bias"), l.Eps)
+		count := float64(x.Shape().Size() / l.Out)
+		move := func(name string, batch *Node) {
+			v := store.GetVariable("/" + l.Name + name)
+			v.SetNodeValue(Add(MulScalar(v.NodeValue(x), 1-bnMomentum), MulScalar(StopGradient(batch), bnMomentum)))
+		}
+		move(".running_mean", mean)
+		move(".running_var", MulScalar(variance, count/(count-1)))
+		return y
+	}
+	return n.Forward(x, 0, len(n.Layers)-1, h)
+}
+
+// normalizeBatch returns x [N,C,H,W] normalised by the batch's own mean and variance [C],
+// which have no gradient of their own. The gradient for x with arriving v is
+//
+//	γ/σ·(v - mean(v) - x̂·mean(v·x̂))
+func normalizeBatch(x, gamma, beta *Node, eps float64) (y, mean, variance *Node) {
+	mean = ReduceMean(x, 0, 2, 3)
+	centred := Sub(x, perChannel(mean, x))
+	variance = ReduceMean(Square(centred), 0, 2, 3)
+	inverse := Inverse(Sqrt(AddScalar(variance, eps)))
+	normal := Mul(centred, perChannel(inverse, x))
+	y = Add(Mul(normal, perChannel(gamma, x)), perChannel(beta, x))
+	count := float64(x.Shape().Size() / x.Shape().Dim(1))
+	sums := func(v *Node) (sum, product *Node) {
+		return ReduceSum(v, 0, 2, 3), ReduceSum(Mul(v, normal), 0, 2, 3)
+	}
+	return WithGradient(y, []*Node{x, gamma, beta}, []func(v *Node) *Node{
+		func(v *Node) *Node {
+			sum, product := sums(v)
+			inner := Sub(Sub(v, perChannel(DivScalar(sum, count), v)), Mul(normal, perChannel(DivScalar(product, count), v)))
+			return Mul(inner, perChannel(Mul(gamma, inverse), v))
+		},
+		func(v *Node) *Node { _, product := sums(v); return product },
+		func(v *Node) *Node { sum, _ := sums(v); return sum },
+	}), mean, variance
+}
+
+// augmented yields the images in random order, shifted and mirrored, in whole
+// batches, for ever.
+type augmented struct {
+	images datasets.Images
+	c      TrainConfig
+}
+
+// Name identifies the data set in GoMLX's messages.
+func (a *augmented) Name() string { return a.images.Name }
+
+// Iter yields batches; it prepares the next one while the current one is used.
+func (a *augmented) Iter() iter.Seq2[train.Batch, error] {
+	return func(yield func(train.Batch, error) bool) {
+		batches, stop := make(chan train.Batch, 2), make(chan struct{})
+		defer close(stop)
+		go func() {
+			rng := rand.New(rand.NewPCG(a.c.Seed, 1))
+			for {
+				order := rng.Perm(a.images.Len())
+				for ; len(order) >= a.c.BatchSize; order = order[a.c.BatchSize:] {
+					select {
+					case batches <- a.batch(rng, order[:a.c.BatchSize]):
+					case <-stop:
+						return
+					}
+				}
+			}
+		}()
+		for yield(<-batches, nil) {
+		}
+	}
+}
+
+func (a *augmented) batch(rng *rand.Rand, indices []int) train.Batch {
+	im := a.images
+	size := im.Channels * im.Height * im.Width
+	pixels, labels := make([]float32, 0, size*len(indices)), make([]int32, len(indices))
+	for i, k := range indices {
+		flat := im.Floats(k, k+1)
+		dy, dx := rng.IntN(2*a.c.Shift+1)-a.c.Shift, rng.IntN(2*a.c.Shift+1)-a.c.Shift
+		pixels = append(pixels, shiftImage(flat, im, dy, dx, rng.IntN(2) == 1)...)
+		labels[i] = im.Labels[k]
+	}
+	return train.Batch{
+		Inputs: []*tensors.Tensor{tensors.FromFlatDataAndDimensions(pixels, len(indices), im.Channels, im.Height, im.Width)},
+		Labels: []*tensors.Tensor{tensors.FromFlatDataAndDimensions(labels, len(indices), 1)},
+	}
+}
+
+// shiftImage moves one image [C,H,W] by dy, dx pixels, filling with black, and mirrors it
+// if asked.
+func shiftImage(flat []float32, im datasets.Images, dy, dx int, mirror bool) []float32 {
+	out := make([]float32, len(flat))
+	h, w := im.Height, im.Width
+	for c := range im.Channels {
+		black := -im.Mean[c] / im.Std[c]
+		for y := range h {
+			for x := range w {
+				sy, sx := y+dy, x+dx
+				if mirror {
+					sx = w - 1 - sx
+				}
+				v := black
+				if sy >= 0 && sy < h && sx >= 0 && sx < w {
+					v = flat[(c*h+sy)*w+sx]
+				}
+				out[(c*h+y)*w+x] = v
+			}
+		}
+	}
+	return out
+}

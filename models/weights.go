@@ -1,0 +1,138 @@
+package models
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/nlpodyssey/safetensors"
+)
+
+// Weights are a network's weight tensors (float32) by name. Treat them as constants.
+type Weights map[string]*tensors.Tensor
+
+// Init returns random weights for training n: He-normal kernels, identity
+// batch normalisation, zero biases. The same seed gives the same weights.
+func Init(n *Network, seed uint64) Weights {
+	rng := rand.New(rand.NewPCG(seed, 0))
+	w := Weights{}
+	for _, p := range n.Params() {
+		size := 1
+		for _, d := range p.Shape {
+			size *= d
+		}
+		data := make([]float32, size)
+		switch {
+		case len(p.Shape) > 1:
+			std := math.Sqrt(2 / float64(size/p.Shape[0]))
+			for i := range data {
+				data[i] = float32(rng.NormFloat64() * std)
+			}
+		case strings.HasSuffix(p.Name, ".weight"), strings.HasSuffix(p.Name, ".running_var"):
+			for i := range data {
+				data[i] = 1
+			}
+		}
+		w[p.Name] = tensors.FromFlatDataAndDimensions(data, p.Shape...)
+	}
+	return w
+}
+
+// Check reports tensors of n that w lacks or has in another shape, and tensors that
+// n doesn't know.
+func (w Weights) Check(n *Network) error {
+	params := n.Params()
+	for _, p := range params {
+		t, ok := w[p.Name]
+		if !ok {
+			return fmt.Errorf("models: weights for %s have no tensor %q of shape %v", n.Name, p.Name, p.Shape)
+		}
+		if !slices.Equal(t.Shape().Dimensions, p.Shape) {
+			return fmt.Errorf("models: weights for %s: tensor %q has shape %v, expected %v", n.Name, p.Name, t.Shape().Dimensions, p.Shape)
+		}
+	}
+	if len(w) == len(params) {
+		return nil
+	}
+	for name := range w {
+		if !slices.ContainsFunc(params, func(p Param) bool { return p.Name == name }) {
+			return fmt.Errorf("models: %s has no tensor %q, but the weights do", n.Name, name)
+		}
+	}
+	return nil
+}
+
+// isStatistic says whether the tensor called name is a running statistic, which no
+// gradient trains.
+func isStatistic(name string) bool {
+	return strings.HasSuffix(name, ".running_mean") || strings.HasSuffix(name, ".running_var")
+}
+
+// view lends a tensor to the safetensors library.
+type view struct {
+	shape []uint64
+	data  []byte
+}
+
+func (v view) DType() safetensors.DType { return safetensors.F32 }
+func (v view) Shape() []uint64          { return v.shape }
+func (v view) Data() []byte             { return v.data }
+func (v view) DataLen() uint64          { return uint64(len(v.data)) }
+
+// Write writes w as a safetensors file with the given metadata.
+func (w Weights) Write(out io.Writer, metadata map[string]string) error {
+	views := map[string]view{}
+	for name, t := range w {
+		flat, err := tensors.CopyFlatData[float32](t)
+		if err != nil {
+			return fmt.Errorf("models: tensor %q: %w", name, err)
+		}
+		v := view{data: make([]byte, 0, 4*len(flat))}
+		for _, d := range t.Shape().Dimensions {
+			v.shape = append(v.shape, uint64(d))
+		}
+		for _, x := range flat {
+			v.data = binary.LittleEndian.AppendUint32(v.data, math.Float32bits(x))
+		}
+		views[name] = v
+	}
+	return safetensors.SerializeToWriter(views, metadata, out)
+}
+
+// ReadWeights reads the float32 tensors of a safetensors file, and its metadata.
+func ReadWeights(r io.Reader) (Weights, map[string]string, error) {
+	buf, err := io.ReadAll(r)
+	if err != nil {
+		return nil, nil, err
+	}
+	st, err := safetensors.Deserialize(buf)
+	if err != nil {
+		return nil, nil, fmt.Errorf("models: not a safetensors file, or a damaged one: %w", err)
+	}
+	_, meta, err := safetensors.ReadMetadata(buf)
+	if err != nil {
+		return nil, nil, fmt.Errorf("models: safetensors header: %w", err)
+	}
+	w := Weights{}
+	for _, nt := range st.Tensors() {
+		v := nt.TensorView
+		if v.DType() != safetensors.F32 {
+			return nil, nil, fmt.Errorf("models: tensor %q is %v; only F32 is supported", nt.Name, v.DType())
+		}
+		dims := make([]int, len(v.Shape()))
+		for i, d := range v.Shape() {
+			dims[i] = int(d)
+		}
+		flat := make([]float32, len(v.Data())/4)
+		for i := range flat {
+			flat[i] = math.Float32frombits(binary.LittleEndian.Uint32(v.Data()[4*i:]))
+		}
+		w[nt.Name] = tensors.FromFlatDataAndDimensions(flat, dims...)
+	}
+	return w, meta.Metadata(), nil
+}
