@@ -1,0 +1,53 @@
+# The commands of the project; "make" lists them.
+
+# The toolchain that go.mod names is fetched if need be. SIMD makes the Go backend
+# 2 to 5 times faster.
+export GOTOOLCHAIN = auto
+GOEXPERIMENT ?= simd
+export GOEXPERIMENT
+
+# Settings of "make demo".
+TEACHER = resnet8
+W       = 2
+A       = 2
+SEED    = 1
+BACKEND = auto
+OUT     = runs/$(TEACHER)-w$(W)a$(A)-seed$(SEED)
+ARGS    =
+
+# Settings of "make test": further flags, and the most time one package may take.
+TESTFLAGS =
+TIMEOUT   = 30m
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint race onnxruntime
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## quantise a teacher and compare: TEACHER=resnet8 W=2 A=2 SEED=1 BACKEND=auto OUT=folder ARGS="key=value ..."
+ifneq ($(filter auto onnx,$(BACKEND)),)
+	@$(MAKE) --no-print-directory onnxruntime || echo "going on without ONNX Runtime: slower"
+endif
+	go run ./repl demo teacher=$(TEACHER) w=$(W) a=$(A) seed=$(SEED) backend=$(BACKEND) out=$(OUT) $(ARGS)
+
+# The root's test reads the whole tree, which the test cache does not see: -count=1.
+test: lint ## check the code and run all tests: TESTFLAGS=-v TIMEOUT=30m
+	go test -count=1 .
+	go test -timeout $(TIMEOUT) $(TESTFLAGS) ./...
+
+lint: ## gofmt, go vet, staticcheck, checksums of the modules
+	@unformatted=$$("$$(go env GOROOT)/bin/gofmt" -l .); test -z "$$unformatted" || { echo "gofmt -w $$unformatted"; exit 1; }
+	go vet ./...
+	go tool -modfile=internal/tools/go.mod staticcheck ./...
+	go mod verify
+
+# The Go backend's SIMD code keeps addresses as integers, which checkptr, part of
+# the race detector's build, takes for a fault.
+race: ## test the packages that start goroutines under the race detector
+	@packages=$$(grep -rlE '^\s*go (func|[A-Za-z_.]+)\(|\.Go\(func' --include='*.go' . | xargs -r -n1 dirname | sort -u); \
+	if test -z "$$packages"; then echo "no package starts goroutines"; exit 0; fi; \
+	set -x; go test -race -gcflags=all=-d=checkptr=0 -short -timeout $(TIMEOUT) $(TESTFLAGS) $$packages
+
+onnxruntime: ## install ONNX Runtime, the fast backend, in the user's cache folder
+	@go run ./pdq/backend/onnxinstall

@@ -1,0 +1,231 @@
+// Package pdquant_test states the rules of the house and checks that the tree obeys them.
+package pdquant_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/pdquant/pdquant/"
+
+// mayImport is a statement of policy: change the code, not this table.
+var mayImport = map[string][]string{
+	"datasets": {},
+	"models":   {"datasets"},
+	"pdq":      {"models", "datasets"},
+	"repl":     {"pdq", "models", "datasets"},
+}
+
+type pkg struct {
+	ImportPath, Dir         string
+	GoFiles, IgnoredGoFiles []string // built here, and left out by build tags
+	Imports                 []string
+}
+
+func packages(t *testing.T) (ps []pkg) {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-json=ImportPath,Dir,GoFiles,IgnoredGoFiles,Imports", "./...")
+	cmd.Env = append(os.Environ(), "GOTOOLCHAIN=auto", "GOEXPERIMENT=simd")
+	out, err := cmd.Output()
+	if e, ok := errors.AsType[*exec.ExitError](err); ok {
+		t.Fatalf("go list: %v\n%s", err, e.Stderr)
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	for d := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p pkg
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			return ps
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		ps = append(ps, p)
+	}
+}
+
+// top returns the first folder of an import path of ours, "" for others.
+func top(path string) string {
+	rest, ok := strings.CutPrefix(path, module)
+	if !ok {
+		return ""
+	}
+	name, _, _ := strings.Cut(rest, "/")
+	return name
+}
+
+// TestImports: imports point one way, repl → pdq → models → datasets.
+func TestImports(t *testing.T) {
+	for _, p := range packages(t) {
+		from := top(p.ImportPath)
+		if from == "" || from == "internal" {
+			continue // this folder; internal helpers
+		}
+		allowed, ok := mayImport[from]
+		if !ok {
+			t.Errorf("%s: no rule for this folder in mayImport", p.ImportPath)
+		}
+		for _, imp := range p.Imports {
+			if to := top(imp); to != "" && to != from && to != "internal" && !slices.Contains(allowed, to) {
+				t.Errorf("%s imports %s; %s may import only %v", p.ImportPath, imp, from, allowed)
+			}
+		}
+	}
+}
+
+// TestSource checks the files of all packages but commands: what is exported has a
+// comment, functions are short, there is no package state and no init.
+func TestSource(t *testing.T) {
+	fset := token.NewFileSet()
+	for _, p := range packages(t) {
+		for _, name := range slices.Concat(p.GoFiles, p.IgnoredGoFiles) {
+			f, err := parser.ParseFile(fset, filepath.Join(p.Dir, name), nil, parser.ParseComments)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if f.Name.Name == "main" || strings.HasSuffix(name, "_test.go") {
+				continue
+			}
+			for _, complaint := range check(fset, f) {
+				t.Error(complaint)
+			}
+		}
+	}
+}
+
+// TestCheck shows check one file that breaks each rule, and the exceptions.
+func TestCheck(t *testing.T) {
+	const src = `package p
+var state int
+var errKnown = 1
+//go:embed a.txt
+var embedded []byte
+var (
+	//go:embed b.txt
+	grouped []byte
+	other string
+)
+type T struct{}
+// U has a comment.
+type U struct{}
+type (
+	// V has one in a group.
+	V int
+	W int
+)
+func F() {}
+func (T) M() {}
+func (*T) String() string { return "" }
+func (t *T) N() {}
+func (g *G[K]) O() {}
+type G[K any] struct{}
+type hidden struct{}
+func (hidden) M() {}
+func init() {}
+`
+	short := "func short() {" + strings.Repeat("\n", 79) + "}\n"
+	long := "func long() {" + strings.Repeat("\n", 80) + "}\n"
+	fset := token.NewFileSet()
+	f, err := parser.ParseFile(fset, "p.go", src+short+long, parser.ParseComments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := check(fset, f)
+	for _, want := range []string{"variable state", "variable other", "exported T ", "exported W ", "exported F ",
+		"exported M ", "exported N ", "exported O ", "exported G ", "init function", "long has more than 80"} {
+		i := slices.IndexFunc(got, func(s string) bool { return strings.Contains(s, want) })
+		if i < 0 {
+			t.Errorf("no complaint about %q", want)
+			continue
+		}
+		got = slices.Delete(got, i, i+1)
+	}
+	if len(got) > 0 {
+		t.Errorf("false complaints: %q", got)
+	}
+}
+
+// check returns what the house does not like in f.
+func check(fset *token.FileSet, f *ast.File) (complaints []string) {
+	for _, d := range f.Decls {
+		switch d := d.(type) {
+		case *ast.FuncDecl:
+			complaints = append(complaints, checkFunc(fset, d)...)
+		case *ast.GenDecl:
+			for _, s := range d.Specs {
+				pos := fset.Position(s.Pos()).String()
+				switch s := s.(type) {
+				case *ast.TypeSpec:
+					if s.Name.IsExported() && s.Doc == nil && (d.Doc == nil || d.Lparen.IsValid()) {
+						complaints = append(complaints, pos+": exported "+s.Name.Name+" has no doc comment")
+					}
+				case *ast.ValueSpec:
+					if d.Tok == token.VAR && !embeds(d.Doc) && !embeds(s.Doc) {
+						complaints = append(complaints, checkVars(pos, s)...)
+					}
+				}
+			}
+		}
+	}
+	return complaints
+}
+
+func checkFunc(fset *token.FileSet, d *ast.FuncDecl) (complaints []string) {
+	pos := fset.Position(d.Pos())
+	if n := fset.Position(d.End()).Line - pos.Line + 1; n > 80 {
+		complaints = append(complaints, pos.String()+": "+d.Name.Name+" has more than 80 lines")
+	}
+	spoken := slices.Contains([]string{"String", "Error", "Unwrap"}, d.Name.Name) // what they do is known
+	if d.Name.IsExported() && d.Doc == nil && (d.Recv == nil || receiverExported(d) && !spoken) {
+		complaints = append(complaints, pos.String()+": exported "+d.Name.Name+" has no doc comment")
+	}
+	if d.Recv == nil && d.Name.Name == "init" {
+		complaints = append(complaints, pos.String()+": init function")
+	}
+	return complaints
+}
+
+// checkVars allows error values and nothing else.
+func checkVars(pos string, s *ast.ValueSpec) (complaints []string) {
+	for _, n := range s.Names {
+		if n.Name != "_" && !strings.HasPrefix(strings.ToLower(n.Name), "err") {
+			complaints = append(complaints, pos+": package variable "+n.Name)
+		}
+	}
+	return complaints
+}
+
+// embeds says whether a comment has a go:embed directive: such a variable is a
+// file, read at build time.
+func embeds(doc *ast.CommentGroup) bool {
+	return doc != nil && slices.ContainsFunc(doc.List, func(c *ast.Comment) bool { return strings.HasPrefix(c.Text, "//go:embed ") })
+}
+
+// receiverExported says whether the method's type is exported.
+func receiverExported(d *ast.FuncDecl) bool {
+	typ := d.Recv.List[0].Type
+	for {
+		switch t := typ.(type) {
+		case *ast.StarExpr:
+			typ = t.X
+		case *ast.IndexExpr: // T[P]
+			typ = t.X
+		case *ast.IndexListExpr: // T[P, Q]
+			typ = t.X
+		case *ast.Ident:
+			return t.IsExported()
+		default:
+			return false
+		}
+	}
+}

@@ -1,0 +1,134 @@
+package backend
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/gobackend"
+)
+
+const names = "auto, go, onnx, onnx:/path/libonnxruntime.so.1, xla, xla:cpu, xla:cuda, xla:/path/plugin.so"
+
+// openError says why a backend did not open.
+type openError struct {
+	kind   string // "go", "onnx" or "xla"
+	cause  error
+	remedy string // what the user can do; "" if the cause says it
+}
+
+func (e *openError) Error() string {
+	if e.remedy == "" {
+		return fmt.Sprintf("backend: %s: %v", e.kind, e.cause)
+	}
+	return fmt.Sprintf("backend: %s: %v; %s", e.kind, e.cause, e.remedy)
+}
+
+func (e *openError) Unwrap() error { return e.cause }
+
+// Open opens the backend called name; the package's comment lists the names. The
+// note is one line for the user and the run's log: what was taken, and why.
+func Open(name string) (b compute.Backend, note string, err error) {
+	if name = strings.TrimSpace(name); name != "" && name != "auto" {
+		return open(name)
+	}
+	if env := strings.TrimSpace(os.Getenv(compute.ConfigEnvVar)); env != "" && env != "auto" {
+		if b, note, err = open(env); err != nil {
+			return nil, "", fmt.Errorf("%w ($%s)", err, compute.ConfigEnvVar)
+		}
+		return b, fmt.Sprintf("%s ($%s)", note, compute.ConfigEnvVar), nil
+	}
+	var skipped []*openError
+	for _, kind := range []string{"xla", "onnx"} {
+		b, note, err := open(kind)
+		if err == nil {
+			return b, note + skippedNote(skipped), nil
+		}
+		e, ok := errors.AsType[*openError](err)
+		if !ok {
+			return nil, "", err
+		}
+		skipped = append(skipped, e)
+	}
+	if b, note, err = open("go"); err != nil {
+		return nil, "", err
+	}
+	note += skippedNote(skipped)
+	if remedy := skipped[len(skipped)-1].remedy; remedy != "" {
+		note += "; " + remedy
+	}
+	return b, note, nil
+}
+
+func skippedNote(skipped []*openError) string {
+	var causes []string
+	for _, e := range skipped {
+		causes = append(causes, fmt.Sprintf("%s: %v", e.kind, e.cause))
+	}
+	if len(causes) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(causes, "; ") + ")"
+}
+
+// Available lists the names of the backends that are installed, slowest first.
+func Available() []string {
+	list := []string{"go"}
+	if !native {
+		return list
+	}
+	if _, err := findONNX(); err == nil {
+		list = append(list, "onnx")
+	}
+	plugins, _ := installedPlugins() // a plugin that does not load is not available
+	for _, p := range plugins {
+		list = append(list, "xla:"+p)
+	}
+	return list
+}
+
+// open opens the backend of exactly this name.
+func open(name string) (b compute.Backend, note string, err error) {
+	kind, options, _ := strings.Cut(name, ":")
+	defer func() {
+		if e := panicError(recover()); e != nil {
+			b, note, err = nil, "", &openError{kind, e, ""}
+		}
+	}()
+	switch kind {
+	case "go":
+		return openGo(options)
+	case "onnx", "onnxruntime":
+		return openONNX(options)
+	case "xla", "stablehlo", "hlo", "shlo":
+		return openXLA(options)
+	}
+	return nil, "", fmt.Errorf("backend: %q is none of %s", name, names)
+}
+
+// panicError makes an error of what recover returned, nil of nil: constructors of
+// backends panic, for instance go-xla's (a nil pointer) on a plugin that does not load.
+func panicError(r any) error {
+	if r == nil {
+		return nil
+	}
+	return fmt.Errorf("the backend panicked: %v", r)
+}
+
+func openGo(options string) (compute.Backend, string, error) {
+	b, err := gobackend.New(options)
+	if err != nil {
+		return nil, "", &openError{"go", err, ""}
+	}
+	note := fmt.Sprintf("go: GoMLX's Go backend, %d threads", runtime.GOMAXPROCS(0))
+	if options != "" {
+		note += ", " + options
+	}
+	if !simd && runtime.GOARCH == "amd64" {
+		note += "; 2 to 5 times slower than if built with GOEXPERIMENT=simd"
+	}
+	return b, note, nil
+}

@@ -1,0 +1,221 @@
+package backend
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/gomlx/gomlx/core/graph"
+)
+
+const childEnv = "PDQUANT_TEST_OPEN"
+
+// TestMain opens the backend named in childEnv and prints what Open answered, if
+// that is set: what is installed, and what is loaded, is settled once a process.
+func TestMain(m *testing.M) {
+	name, ok := os.LookupEnv(childEnv)
+	if !ok {
+		os.Exit(m.Run())
+	}
+	for n := range strings.SplitSeq(name, " ") {
+		b, note, err := Open(n)
+		if err != nil {
+			fmt.Println("error:", err)
+			continue
+		}
+		fmt.Println(b.Name()+":", note)
+	}
+}
+
+// openInChild returns what Open(name) answers in a process with the environment
+// given, where nothing is installed but what the variables point at. Of several
+// names separated by spaces each has its line.
+func openInChild(t *testing.T, name string, env ...string) string {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	empty := t.TempDir()
+	cmd := exec.Command(self)
+	cmd.Env = []string{"PATH=" + empty, "HOME=" + empty, "XDG_CACHE_HOME=" + empty, "PJRT_PLUGIN_LIBRARY_PATH=" + empty,
+		"LD_LIBRARY_PATH=" + os.Getenv("LD_LIBRARY_PATH"), childEnv + "=" + name}
+	cmd.Env = append(cmd.Env, env...) // the last of a name counts
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("Open(%q) with %v: %v", name, env, err)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// TestOpen pins what each kind of name answers, where no library is needed.
+func TestOpen(t *testing.T) {
+	dir := t.TempDir()
+	text := filepath.Join(dir, "libonnxruntime.so.1")
+	plugin := filepath.Join(dir, "pjrt_c_api_cpu_plugin.so")
+	for _, f := range []string{text, plugin} {
+		if err := os.WriteFile(f, []byte("not a library\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const goBackend, failure = "Go Backend: go: ", "error: backend: "
+	for _, c := range []struct {
+		name   string
+		env    []string
+		native bool // needs a binary built with cgo
+		want   []string
+	}{
+		{"go", nil, false, []string{goBackend, "threads"}},
+		{"go:ops_sequential", nil, false, []string{goBackend, "ops_sequential"}},
+		{"go:nope", nil, false, []string{failure, "go", `"nope"`}},
+		{"nope", nil, false, []string{failure, `"nope"`, names}},
+		{"cuda", nil, false, []string{failure, `"cuda"`, names}},
+		{"onnx", nil, true, []string{failure, "not installed", "make onnxruntime"}},
+		{"onnx:intra_threads=1", nil, true, []string{failure, "not installed", "make onnxruntime"}},
+		{"onnx", []string{libraryEnv + "=/none/lib.so"}, true, []string{failure, "$" + libraryEnv, "/none/lib.so", "make onnxruntime"}},
+		{"onnx:/none/libonnxruntime.so.1", nil, true, []string{failure, "/none/libonnxruntime.so.1", "make onnxruntime"}},
+		{"onnx:" + dir + "/", nil, true, []string{failure, dir, "folder", "make onnxruntime"}},
+		{"onnx:" + text, nil, true, []string{failure, text, "make onnxruntime"}},
+		{"onnx:" + text + ",threads=2", nil, true, []string{failure, `"threads"`}},
+		{"onnx:cuda", nil, true, []string{failure, "onnx: "}},
+		{"xla", nil, true, []string{failure, "no PJRT plugin", "xla:/path/plugin.so"}},
+		{"xla:cuda", nil, true, []string{failure, "no PJRT plugin", "xla:/path/plugin.so"}},
+		{"xla:/none/plugin.so", nil, true, []string{failure, "/none/plugin.so"}},
+		{"xla:" + plugin, nil, true, []string{failure, plugin}},
+		{"xla", []string{"PJRT_PLUGIN_LIBRARY_PATH=" + dir}, true, []string{failure, "panicked"}},
+		{"auto", nil, true, []string{goBackend, "xla: no PJRT plugin", "onnx: ONNX Runtime is not installed", "make onnxruntime"}},
+		{"", nil, true, []string{goBackend, "make onnxruntime"}},
+		{"auto", []string{"PJRT_PLUGIN_LIBRARY_PATH=" + dir}, true, []string{goBackend, "panicked"}},
+		{"auto", []string{libraryEnv + "=/none/lib.so"}, true, []string{goBackend, "$" + libraryEnv, "/none/lib.so"}},
+		{"auto", []string{libraryEnv + "=" + text}, true, []string{goBackend, text}},
+		{"auto", []string{"GOMLX_BACKEND=go:ops_sequential"}, false, []string{goBackend, "ops_sequential", "$GOMLX_BACKEND"}},
+		{"auto", []string{"GOMLX_BACKEND=auto"}, false, []string{goBackend}},
+		{"", []string{"GOMLX_BACKEND=nope"}, false, []string{failure, names, "$GOMLX_BACKEND"}},
+		{"go", []string{"GOMLX_BACKEND=nope"}, false, []string{goBackend}},
+	} {
+		t.Run(strings.Join(append(c.env, c.name), " "), func(t *testing.T) {
+			t.Parallel()
+			want := c.want
+			if c.native && !native {
+				want = []string{"built without cgo"}
+			}
+			got := openInChild(t, c.name, c.env...)
+			for _, w := range want {
+				if !strings.Contains(got, w) {
+					t.Errorf("Open(%q) answered\n%s\nwithout %q", c.name, got, w)
+				}
+			}
+			if strings.Contains(got, "\n") || strings.Contains(got, "backend: backend") {
+				t.Errorf("Open(%q) answered more than one line, or a prefix twice:\n%s", c.name, got)
+			}
+		})
+	}
+}
+
+func TestParseONNX(t *testing.T) {
+	threads := fmt.Sprintf("intra_threads=%d", runtime.GOMAXPROCS(0))
+	for _, c := range []struct {
+		options string
+		want    onnxConfig
+	}{
+		{"", onnxConfig{"", true, []string{"cpu", threads}}},
+		{"cpu", onnxConfig{"", true, []string{"cpu", threads}}},
+		{"/a/libonnxruntime.so.1", onnxConfig{"/a/libonnxruntime.so.1", true, []string{"cpu", threads}}},
+		{"libonnxruntime.so.1, log=2", onnxConfig{"libonnxruntime.so.1", true, []string{"cpu", "log=2", threads}}},
+		{"Intra_Op_Num_Threads=1", onnxConfig{"", true, []string{"cpu", "Intra_Op_Num_Threads=1"}}},
+		{"/a/lib.dylib,CUDA", onnxConfig{"/a/lib.dylib", false, []string{"CUDA"}}},
+	} {
+		if got := parseONNX(c.options); got.library != c.want.library || got.onCPU != c.want.onCPU || !slices.Equal(got.options, c.want.options) {
+			t.Errorf("parseONNX(%q) = %v, want %v", c.options, got, c.want)
+		}
+	}
+}
+
+func TestPluginOrder(t *testing.T) {
+	got := []string{"tpu", "cpu_v0.83.1", "cpu", "cuda_v13", "cpu_v0.83.4", "rocm"}
+	slices.SortFunc(got, comparePlugins)
+	want := []string{"cuda_v13", "rocm", "cpu_v0.83.4", "cpu_v0.83.1", "cpu", "tpu"}
+	if !slices.Equal(got, want) {
+		t.Errorf("plugins in the order %v, want %v", got, want)
+	}
+}
+
+// TestAvailable computes 2x+1 on each backend installed here: the smallest graph
+// that goes through its compiler, its buffers and its kernels.
+func TestAvailable(t *testing.T) {
+	installed := Available()
+	for _, kind := range []string{"go", "onnx", "xla"} {
+		if !slices.ContainsFunc(installed, func(name string) bool { return strings.HasPrefix(name, kind) }) {
+			t.Run(kind, func(t *testing.T) {
+				_, _, err := Open(kind)
+				t.Skip(err)
+			})
+		}
+	}
+	for _, name := range installed {
+		t.Run(name, func(t *testing.T) {
+			b, note, err := Open(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Log(note)
+			exec, err := graph.NewExec(b, func(x *graph.Node) *graph.Node { return graph.AddScalar(graph.MulScalar(x, 2), 1) })
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer exec.Finalize()
+			y, err := exec.Call1([]float32{-1, 0, 0.5, 3})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, want := y.Value().([]float32), []float32{-1, 1, 2, 7}; !slices.Equal(got, want) {
+				t.Errorf("2x+1 = %v, want %v", got, want)
+			}
+		})
+	}
+}
+
+// TestOnnxLoadedOnce: a second path in one process is not what the process
+// computes with, and the note must say so.
+func TestOnnxLoadedOnce(t *testing.T) {
+	path, err := findONNX()
+	if err != nil || !native || runtime.GOOS != "linux" {
+		t.Skipf("needs ONNX Runtime on Linux, with cgo: %v", err)
+	}
+	other := filepath.Join(t.TempDir(), "libonnxruntime.so.1")
+	if err := os.Link(path, other); err != nil {
+		data, err := os.ReadFile(path)
+		if err == nil {
+			err = os.WriteFile(other, data, 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	first, second, _ := strings.Cut(openInChild(t, "onnx:"+path+" onnx:"+other), "\n")
+	if !strings.Contains(first, path) || strings.Contains(first, "; not ") {
+		t.Errorf("first note %q, want %s and no remark", first, path)
+	}
+	if !strings.Contains(second, "; not "+other) {
+		t.Errorf("second note %q, want it to say that %s is not loaded", second, other)
+	}
+}
+
+// TestAutoTakesONNX: with the library there, auto takes it and says why not XLA.
+func TestAutoTakesONNX(t *testing.T) {
+	path, err := findONNX()
+	if err != nil || !native {
+		t.Skipf("needs ONNX Runtime, with cgo: %v", err)
+	}
+	got := openInChild(t, "auto", libraryEnv+"="+path)
+	for _, w := range []string{"onnx: ONNX Runtime", path, "cpu", "intra_threads=", "xla: no PJRT plugin"} {
+		if !strings.Contains(got, w) {
+			t.Errorf("auto answered\n%s\nwithout %q", got, w)
+		}
+	}
+}

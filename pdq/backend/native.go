@@ -1,0 +1,43 @@
+//go:build cgo && (linux || darwin)
+
+package backend
+
+import (
+	"os"
+	"slices"
+
+	"github.com/gomlx/compute"
+	onnxbackend "github.com/gomlx/compute-onnx"
+	"github.com/gomlx/go-xla/compute/xla"
+)
+
+// native says whether this binary can load ONNX Runtime and XLA.
+const native = true
+
+// telemetryEnv keeps ONNX Runtime, if set, from its telemetry, which is on in the builds that npm has:
+// it would call home and leave files in the working and the temporary folder.
+const telemetryEnv = "ORT_DISABLE_TELEMETRY"
+
+func newONNX(config string) (b compute.Backend, version string, err error) {
+	onnxbackend.EnableAutoInstall(false)
+	if _, set := os.LookupEnv(telemetryEnv); !set {
+		if err := os.Setenv(telemetryEnv, "1"); err != nil {
+			return nil, "", err
+		}
+	}
+	b, err = onnxbackend.New(config)
+	if err != nil {
+		return nil, "", err
+	}
+	return b, b.(*onnxbackend.Backend).Version(), nil
+}
+
+func newXLA(config string) (compute.Backend, error) {
+	xla.EnableAutoInstall(false)
+	return xla.New(config)
+}
+
+func pjrtPlugins() []string {
+	xla.EnableAutoInstall(false)
+	return slices.Clone(xla.GetAvailablePlugins())
+}

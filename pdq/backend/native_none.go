@@ -1,0 +1,18 @@
+//go:build !cgo || !(linux || darwin)
+
+package backend
+
+import (
+	"errors"
+
+	"github.com/gomlx/compute"
+)
+
+// native says whether this binary can load ONNX Runtime and XLA.
+const native = false
+
+func newONNX(string) (compute.Backend, string, error) { return nil, "", errors.ErrUnsupported }
+
+func newXLA(string) (compute.Backend, error) { return nil, errors.ErrUnsupported }
+
+func pjrtPlugins() []string { return nil }

@@ -1,0 +1,5 @@
+//go:build !goexperiment.simd
+
+package backend
+
+const simd = false // the Go backend computes one number at a time
