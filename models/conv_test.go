@@ -114,9 +114,7 @@ func randomConvCase(rng *rand.Rand) convCase {
 }
 
 func TestConvolve(t *testing.T) {
-	seed := uint64(1)
-	rng := rand.New(rand.NewPCG(seed, 0))
-	t.Logf("seed %d", seed)
+	rng := random(t)
 	bs := backends(t)
 	for range 40 {
 		c := randomConvCase(rng)
@@ -157,9 +155,9 @@ func BenchmarkConvolve(b *testing.B) {
 			} {
 				b.Run(fmt.Sprintf("%s/%v/%s", name, c, part), func(b *testing.B) {
 					e := MustNewExec(be, fn.(func(x, w, v *Node) *Node))
-					e.MustExec(x, w, v)
+					e.MustCall(x, w, v)
 					for b.Loop() {
-						e.MustExec(x, w, v)[0].MustFinalizeAll()
+						e.MustCall(x, w, v)[0].MustFinalizeAll()
 					}
 					b.ReportMetric(flop/b.Elapsed().Seconds()*float64(b.N)/1e9, "GFLOP/s")
 				})

@@ -11,8 +11,8 @@ import (
 //
 //	w' = w·γ/sqrt(σ²+ε)    b' = β + (b-μ)·γ/sqrt(σ²+ε)
 //
-// The new network has no BatchNorm layers, biases in every convolution, and units
-// of the same names. n and w are left alone. The error names a normalisation that
+// The new network has no BatchNorm layers, biases in the convolutions before them, and
+// units of the same names. n and w are left alone. The error names a normalisation that
 // doesn't follow a convolution of its own.
 func Fold(n *Network, w Weights) (*Network, Weights, error) {
 	if err := w.Check(n); err != nil {
@@ -32,7 +32,7 @@ func Fold(n *Network, w Weights) (*Network, Weights, error) {
 				return nil, nil, err
 			}
 			renamed[l.Name] = l.Inputs[0]
-			position[i] = position[i-1]
+			position[i] = position[j]
 			continue
 		}
 		position[i] = len(f.Layers)
@@ -53,9 +53,15 @@ func Fold(n *Network, w Weights) (*Network, Weights, error) {
 		f.Layers = append(f.Layers, l)
 	}
 	for _, u := range n.Units {
+		if l := n.Layers[u.First]; l.Kind == KindBatchNorm {
+			return nil, nil, fmt.Errorf("models: %s: %s and the convolution it follows are in different units, so it can't be folded", n.Name, l.Name)
+		}
 		f.Units = append(f.Units, Unit{u.Name, position[u.First], position[u.Last]})
 	}
-	return &f, fw, f.Validate()
+	if err := f.Validate(); err != nil {
+		return nil, nil, err
+	}
+	return &f, fw, nil
 }
 
 // foldInto puts the weight and bias of conv with bn folded in into fw.

@@ -28,7 +28,11 @@ const (
 
 // String returns the kind's name.
 func (k Kind) String() string {
-	return [...]string{"conv", "batchnorm", "relu", "relu6", "add", "pad-shortcut", "avgpool", "linear"}[k]
+	names := [...]string{"conv", "batchnorm", "relu", "relu6", "add", "pad-shortcut", "avgpool", "linear"}
+	if k < 0 || int(k) >= len(names) {
+		return fmt.Sprintf("kind %d", int(k))
+	}
+	return names[k]
 }
 
 // Image names the network's input where a layer names its inputs.
@@ -95,8 +99,14 @@ func (n *Network) Consumers(i int) []int {
 
 // Validate reports the first thing wrong with the network's structure.
 func (n *Network) Validate() error {
+	if len(n.Layers) == 0 {
+		return fmt.Errorf("models: %s has no layers", n.Name)
+	}
 	seen := map[string]bool{Image: true}
 	for _, l := range n.Layers {
+		if err := l.validate(); err != nil {
+			return fmt.Errorf("models: %s: layer %s %w", n.Name, l.Name, err)
+		}
 		for _, in := range l.Inputs {
 			if !seen[in] {
 				return fmt.Errorf("models: %s: layer %s reads %q, which is no earlier layer", n.Name, l.Name, in)
@@ -108,9 +118,17 @@ func (n *Network) Validate() error {
 		seen[l.Name] = true
 	}
 	next := 0
-	for _, u := range n.Units {
+	for i, u := range n.Units {
+		if slices.ContainsFunc(n.Units[:i], func(v Unit) bool { return v.Name == u.Name }) {
+			return fmt.Errorf("models: %s: two units are called %q", n.Name, u.Name)
+		}
 		if u.First < next || u.Last < u.First || u.Last >= len(n.Layers) {
 			return fmt.Errorf("models: %s: unit %s is layers %d to %d; it must start at %d or later and end before %d", n.Name, u.Name, u.First, u.Last, next, len(n.Layers))
+		}
+		for _, l := range n.Layers[next:u.First] {
+			if len(l.Params()) > 0 {
+				return fmt.Errorf("models: %s: layer %s has weights, but is in no unit", n.Name, l.Name)
+			}
 		}
 		if err := n.validateUnit(u); err != nil {
 			return err
@@ -137,12 +155,37 @@ func (n *Network) validateUnit(u Unit) error {
 	if len(outside) != 1 {
 		return fmt.Errorf("models: %s: unit %s reads %d tensors from outside; it must read one", n.Name, u.Name, len(outside))
 	}
-	for i := u.First; i < u.Last; i++ {
-		for _, c := range n.Consumers(i) {
-			if c > u.Last {
-				return fmt.Errorf("models: %s: layer %s reads the inside of unit %s", n.Name, n.Layers[c].Name, u.Name)
+	// What follows is computed from the unit's output alone.
+	passed := map[string]bool{Image: true}
+	for _, l := range n.Layers[:u.Last] {
+		passed[l.Name] = true
+	}
+	for _, l := range n.Layers[u.Last+1:] {
+		for _, in := range l.Inputs {
+			if passed[in] {
+				return fmt.Errorf("models: %s: layer %s reads %q past unit %s; after a unit only its output may be read", n.Name, l.Name, in, u.Name)
 			}
 		}
+	}
+	return nil
+}
+
+// validate reports what is wrong with the layer itself.
+func (l Layer) validate() error {
+	inputs := 1
+	if l.Kind == KindAdd {
+		inputs = 2
+	}
+	switch {
+	case l.Kind < 0 || l.Kind > KindLinear:
+		return fmt.Errorf("is of unknown %v", l.Kind)
+	case len(l.Inputs) != inputs:
+		return fmt.Errorf("(%v) has %d inputs; it must have %d", l.Kind, len(l.Inputs), inputs)
+	case l.Kind == KindConv && (l.Kernel < 1 || l.Stride < 1 || l.Pad < 0 || l.Groups < 1 || l.In%l.Groups != 0 || l.Out%l.Groups != 0):
+		return fmt.Errorf("(conv) takes %d channels to %d in %d groups with kernel %d, stride %d, padding %d; kernel, stride and groups must be positive, and groups divide the channels",
+			l.In, l.Out, l.Groups, l.Kernel, l.Stride, l.Pad)
+	case l.Kind == KindPadShortcut && (l.Stride < 1 || l.Out < l.In):
+		return fmt.Errorf("(pad-shortcut) takes %d channels to %d with stride %d; the stride must be positive, and no channel may be lost", l.In, l.Out, l.Stride)
 	}
 	return nil
 }

@@ -23,7 +23,7 @@ func RegNetX(c RegNetXConfig) (*Network, error) {
 	x := b.activation(KindReLU, "stem.relu", b.norm("stem.bn", b.conv("stem.conv", Image, c.Stem, 3, 1, 1)))
 	b.unit("stem")
 	for s, w := range c.Widths {
-		if w%c.GroupWidth != 0 {
+		if c.GroupWidth < 1 || w%c.GroupWidth != 0 {
 			return nil, fmt.Errorf("models: regnetx: groups of %d channels don't divide the width %d of stage %d", c.GroupWidth, w, s+1)
 		}
 		for i := range c.Depths[s] {

@@ -34,7 +34,7 @@ type TrainConfig struct {
 // DefaultTraining returns the settings the shipped teachers were trained with, but
 // for their epochs and seed.
 func DefaultTraining() TrainConfig {
-	return TrainConfig{Epochs: 8, BatchSize: 128, LearningRate: 3e-3, WeightDecay: 0.02, Warmup: 0.15, Shift: 2, Seed: 1}
+	return TrainConfig{Epochs: 8, BatchSize: 64, LearningRate: 3e-3, WeightDecay: 0.02, Warmup: 0.2, Shift: 1, Seed: 1}
 }
 
 // bnMomentum is the weight of a batch in the running statistics, as PyTorch's.
@@ -44,10 +44,13 @@ const bnMomentum = 0.1
 // not nil, is given the training loop before it starts (to show progress). Cancelling
 // ctx ends it with ctx's error.
 func Train(ctx context.Context, b compute.Backend, n *Network, images datasets.Images, c TrainConfig, attach func(*train.Loop)) (Weights, error) {
-	steps := c.Epochs * (images.Len() / c.BatchSize)
-	if steps < 1 {
-		return nil, fmt.Errorf("models: training %s: %d epochs of %d images in batches of %d are no step; give more", n.Name, c.Epochs, images.Len(), c.BatchSize)
+	if err := c.check(n, images); err != nil {
+		return nil, fmt.Errorf("models: training %s: %w", n.Name, err)
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("models: training %s: %w", n.Name, err)
+	}
+	steps := c.Epochs * (images.Len() / c.BatchSize)
 	store := model.NewStore()
 	for name, t := range Init(n, c.Seed) {
 		v, err := store.CreateVariable("/"+name, t)
@@ -56,9 +59,10 @@ func Train(ctx context.Context, b compute.Backend, n *Network, images datasets.I
 		}
 		v.SetTrainable(!isStatistic(name))
 	}
+	warmup := int(c.Warmup * float64(steps))
 	logits := func(scope *model.Scope, x *Node) *Node {
 		cosineschedule.New(scope, x.Graph(), dtypes.Float32).LearningRate(c.LearningRate).
-			PeriodInSteps(steps).WarmUpSteps(int(c.Warmup * float64(steps))).Done()
+			PeriodInSteps(steps - warmup).WarmUpSteps(warmup).Done() // it ends at 0
 		return n.trainingForward(store, x)
 	}
 	adam := optimizer.Adam().LearningRate(c.LearningRate).WeightDecay(c.WeightDecay).Done()
@@ -82,6 +86,25 @@ func Train(ctx context.Context, b compute.Backend, n *Network, images datasets.I
 		}
 	}
 	return w, nil
+}
+
+// check reports settings that can't train n on images.
+func (c TrainConfig) check(n *Network, images datasets.Images) error {
+	if err := images.Validate(); err != nil {
+		return err
+	}
+	switch {
+	case images.Channels != n.Channels || images.Height != n.Size || images.Width != n.Size:
+		return fmt.Errorf("images of %s are %dx%dx%d, but the network takes %dx%dx%d",
+			images.Name, images.Channels, images.Height, images.Width, n.Channels, n.Size, n.Size)
+	case len(images.Classes) > n.Classes:
+		return fmt.Errorf("images of %s have %d classes, but the network has %d", images.Name, len(images.Classes), n.Classes)
+	case c.BatchSize < 1 || c.Epochs < 1 || images.Len() < c.BatchSize:
+		return fmt.Errorf("%d epochs of %d images in batches of %d are no step; give more", c.Epochs, images.Len(), c.BatchSize)
+	case c.Shift < 0 || !(c.Warmup >= 0 && c.Warmup < 1):
+		return fmt.Errorf("shift is %d and warm-up %g; give a shift of 0 or more and a warm-up in [0,1)", c.Shift, c.Warmup)
+	}
+	return nil
 }
 
 // trainingForward computes n with batch statistics and moves the running ones.

@@ -1,14 +1,19 @@
 package models
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
 
+	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/nlpodyssey/safetensors"
 )
@@ -43,14 +48,17 @@ func Init(n *Network, seed uint64) Weights {
 	return w
 }
 
-// Check reports tensors of n that w lacks or has in another shape, and tensors that
-// n doesn't know.
+// Check reports tensors of n that w lacks or has in another shape or type, and tensors
+// that n doesn't know.
 func (w Weights) Check(n *Network) error {
 	params := n.Params()
 	for _, p := range params {
 		t, ok := w[p.Name]
 		if !ok {
 			return fmt.Errorf("models: weights for %s have no tensor %q of shape %v", n.Name, p.Name, p.Shape)
+		}
+		if t.DType() != dtypes.Float32 {
+			return fmt.Errorf("models: weights for %s: tensor %q is %v, expected Float32", n.Name, p.Name, t.DType())
 		}
 		if !slices.Equal(t.Shape().Dimensions, p.Shape) {
 			return fmt.Errorf("models: weights for %s: tensor %q has shape %v, expected %v", n.Name, p.Name, t.Shape().Dimensions, p.Shape)
@@ -65,6 +73,18 @@ func (w Weights) Check(n *Network) error {
 		}
 	}
 	return nil
+}
+
+// Hash returns the hex SHA-256 of all names, shapes and values.
+func (w Weights) Hash() (string, error) {
+	h := sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(w)) {
+		fmt.Fprintln(h, name, w[name].Shape().Dimensions)
+		if err := w[name].ConstBytes(func(data []byte) { h.Write(data) }); err != nil {
+			return "", fmt.Errorf("models: tensor %q: %w", name, err)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // isStatistic says whether the tensor called name is a running statistic, which no
@@ -92,7 +112,7 @@ func (w Weights) Write(out io.Writer, metadata map[string]string) error {
 		if err != nil {
 			return fmt.Errorf("models: tensor %q: %w", name, err)
 		}
-		v := view{data: make([]byte, 0, 4*len(flat))}
+		v := view{shape: []uint64{}, data: make([]byte, 0, 4*len(flat))}
 		for _, d := range t.Shape().Dimensions {
 			v.shape = append(v.shape, uint64(d))
 		}
@@ -101,18 +121,21 @@ func (w Weights) Write(out io.Writer, metadata map[string]string) error {
 		}
 		views[name] = v
 	}
-	return safetensors.SerializeToWriter(views, metadata, out)
+	if err := safetensors.SerializeToWriter(views, metadata, out); err != nil {
+		return fmt.Errorf("models: writing weights: %w", err)
+	}
+	return nil
 }
 
 // ReadWeights reads the float32 tensors of a safetensors file, and its metadata.
 func ReadWeights(r io.Reader) (Weights, map[string]string, error) {
 	buf, err := io.ReadAll(r)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("models: reading weights: %w", err)
 	}
 	st, err := safetensors.Deserialize(buf)
 	if err != nil {
-		return nil, nil, fmt.Errorf("models: not a safetensors file, or a damaged one: %w", err)
+		return nil, nil, damaged(buf, err)
 	}
 	_, meta, err := safetensors.ReadMetadata(buf)
 	if err != nil {
@@ -126,6 +149,9 @@ func ReadWeights(r io.Reader) (Weights, map[string]string, error) {
 		}
 		dims := make([]int, len(v.Shape()))
 		for i, d := range v.Shape() {
+			if d > math.MaxInt32 { // possible beside a dimension of 0
+				return nil, nil, fmt.Errorf("models: tensor %q has shape %v; dimensions end at %d", nt.Name, v.Shape(), math.MaxInt32)
+			}
 			dims[i] = int(d)
 		}
 		flat := make([]float32, len(v.Data())/4)
@@ -135,4 +161,24 @@ func ReadWeights(r io.Reader) (Weights, map[string]string, error) {
 		w[nt.Name] = tensors.FromFlatDataAndDimensions(flat, dims...)
 	}
 	return w, meta.Metadata(), nil
+}
+
+// damaged returns the error for a file that can't be read because of err. It names the
+// tensor in which the file ends, if it has a header that says so.
+func damaged(buf []byte, err error) error {
+	var header map[string]struct {
+		Offsets [2]uint64 `json:"data_offsets"`
+	}
+	if len(buf) >= 8 {
+		size, rest := binary.LittleEndian.Uint64(buf), buf[8:]
+		if size <= uint64(len(rest)) && json.Unmarshal(rest[:size], &header) == nil {
+			have := uint64(len(rest)) - size
+			for _, name := range slices.Sorted(maps.Keys(header)) {
+				if o := header[name].Offsets; o[0] <= have && o[1] > have {
+					return fmt.Errorf("models: the safetensors file ends in tensor %q, which is bytes %d to %d of %d; fetch or write it again", name, o[0], o[1], have)
+				}
+			}
+		}
+	}
+	return fmt.Errorf("models: %d bytes aren't a whole safetensors file: %w; fetch or write it again", len(buf), err)
 }

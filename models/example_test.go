@@ -1,0 +1,91 @@
+package models_test
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/gomlx/compute/gobackend"
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"github.com/pdquant/pdquant/models"
+)
+
+func ExampleResNet() {
+	n, err := models.ResNet(models.ResNetConfig{Blocks: 1, Width: 16, Channels: 1, Size: 28, Classes: 10})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	shapes := n.Shapes()
+	for _, u := range n.Units {
+		fmt.Println(u.Name, shapes[u.Last])
+	}
+	_, err = n.Unit("layer4.0")
+	fmt.Println(err)
+	// Output:
+	// conv1 [16 28 28]
+	// layer1.0 [16 28 28]
+	// layer2.0 [32 14 14]
+	// layer3.0 [64 7 7]
+	// fc [10]
+	// models: resnet8 has no unit "layer4.0"; its units are [conv1 layer1.0 layer2.0 layer3.0 fc]
+}
+
+// The logits of a network with batch normalisation, and of the folded one.
+func ExampleFold() {
+	n, err := models.ResNet(models.ResNetConfig{Blocks: 1, Width: 2, Channels: 1, Size: 8, Classes: 3})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	w := models.Init(n, 1)
+	w["fc.bias"] = tensors.FromValue([]float32{1, 2, 3})
+	folded, fw, err := models.Fold(n, w)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	backend, err := gobackend.New("")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	logits := func(n *models.Network, w models.Weights) {
+		y, err := CallOnce(backend, func(x *Node) *Node {
+			return n.Forward(x, 0, len(n.Layers)-1, models.Hooks{
+				Param: func(name string) *Node { return ConstCachedTensor(x.Graph(), w[name]) },
+			})
+		}, tensors.FromFlatDataAndDimensions(make([]float32, 64), 1, 1, 8, 8)) // a grey image
+		fmt.Println(len(n.Layers), "layers:", y.Value(), err)
+	}
+	logits(n, w)
+	logits(folded, fw)
+	// Output:
+	// 30 layers: [[1 2 3]] <nil>
+	// 21 layers: [[1 2 3]] <nil>
+}
+
+func ExampleReadWeights() {
+	n, err := models.Design("resnet8", 1, 28, 10)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	var file bytes.Buffer // any io.Writer
+	if err := models.Init(n, 1).Write(&file, map[string]string{"training": "none"}); err != nil {
+		fmt.Println(err)
+		return
+	}
+	w, metadata, err := models.ReadWeights(&file)
+	fmt.Println(w["fc.weight"].Shape().Dimensions, metadata, err)
+	other, err := models.Design("resnet8", 3, 32, 10)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(w.Check(other))
+	// Output:
+	// [10 64] map[training:none] <nil>
+	// models: weights for resnet8: tensor "conv1.weight" has shape [16 1 3 3], expected [16 3 3 3]
+}

@@ -1,0 +1,161 @@
+package models
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/gomlx/gomlx/core/tensors"
+)
+
+func TestFold(t *testing.T) {
+	rng := random(t)
+	for name, n := range networks(t) {
+		w := randomWeights(n, rng)
+		before, err := w.Hash()
+		if err != nil {
+			t.Fatal(err)
+		}
+		layers := len(n.Layers)
+		f, fw, err := Fold(n, w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if after, err := w.Hash(); err != nil || after != before || len(n.Layers) != layers || n.Validate() != nil {
+			t.Errorf("%s: Fold changed what it was given (%v)", name, err)
+		}
+		if err := fw.Check(f); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		x := randn(rng, 2, n.Channels, n.Size, n.Size)
+		want := forward(t, n, w, x, 0, len(n.Layers)-1)
+		got := forward(t, f, fw, x, 0, len(f.Layers)-1)
+		if e := relativeError(got, float64s(tensors.FromValue(want))); !(e <= 1e-5) {
+			t.Errorf("%s: folded logits have relative error %g", name, e)
+		}
+		for i, u := range f.Units {
+			old := n.Units[i]
+			if u.Name != old.Name || f.Layers[u.First].Name != n.Layers[old.First].Name {
+				t.Errorf("%s: unit %d is %s from %s, want %s from %s", name, i, u.Name, f.Layers[u.First].Name, old.Name, n.Layers[old.First].Name)
+			}
+		}
+		for _, l := range f.Layers {
+			if l.Kind == KindBatchNorm || l.Kind == KindConv && !l.Bias {
+				t.Errorf("%s: %s (%v) is left", name, l.Name, l.Kind)
+			}
+		}
+	}
+}
+
+// TestFoldUnits compares every unit's output, not the logits alone: bounds that are off
+// by one show here.
+func TestFoldUnits(t *testing.T) {
+	rng := random(t)
+	n := networks(t)["mobilenetv2/28"] // its units end in an Add or a BatchNorm
+	w := randomWeights(n, rng)
+	f, fw, err := Fold(n, w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := randn(rng, 1, 1, 28, 28)
+	for i, u := range n.Units {
+		want := forward(t, n, w, x, 0, u.Last)
+		got := forward(t, f, fw, x, 0, f.Units[i].Last)
+		if e := relativeError(got, float64s(tensors.FromValue(want))); !(e <= 1e-5) {
+			t.Errorf("output of %s has relative error %g", u.Name, e)
+		}
+	}
+}
+
+// TestFoldBias folds into a convolution that has a bias already.
+func TestFoldBias(t *testing.T) {
+	rng := random(t)
+	n := tiny(t)
+	n.Layers[0].Bias = true
+	w := randomWeights(n, rng)
+	w["conv.bias"] = randn(rng, 2)
+	f, fw, err := Fold(n, w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := randn(rng, 3, 1, 6, 6)
+	want := forward(t, n, w, x, 0, len(n.Layers)-1)
+	if e := relativeError(forward(t, f, fw, x, 0, len(f.Layers)-1), float64s(tensors.FromValue(want))); !(e <= 1e-5) {
+		t.Errorf("relative error %g", e)
+	}
+}
+
+func TestFoldErrors(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		build func(b *builder) string
+		want  string
+	}{
+		{"of the image", func(b *builder) string { return b.norm("bn", Image) }, "odd: bn doesn't follow a convolution of its own"},
+		{"of an activation", func(b *builder) string {
+			return b.norm("bn", b.activation(KindReLU, "relu", b.conv("conv", Image, 2, 3, 1, 1)))
+		}, "odd: bn doesn't follow a convolution of its own"},
+		{"of a shared convolution", func(b *builder) string {
+			x := b.conv("conv", Image, 2, 3, 1, 1)
+			return b.sum("add", b.norm("bn", x), x)
+		}, "odd: bn doesn't follow a convolution of its own"},
+		{"of another unit's", func(b *builder) string {
+			x := b.conv("conv", Image, 2, 3, 1, 1)
+			b.unit("a")
+			return b.activation(KindReLU, "relu", b.norm("bn", x))
+		}, "odd: bn and the convolution it follows are in different units"},
+	} {
+		b := newBuilder("odd", 1, 6, 3)
+		x := c.build(b)
+		b.unit("stem")
+		b.classifier("fc", x)
+		n, err := b.done()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := Fold(n, Init(n, 1)); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("normalisation %s: %v, want %q", c.name, err, c.want)
+		}
+	}
+	n := tiny(t)
+	w := Init(n, 1)
+	w["bn.running_var"] = tensors.FromValue([]float32{1, -0.5})
+	if _, _, err := Fold(n, w); err == nil || !strings.Contains(err.Error(), "bn.running_var[1] is -0.5") {
+		t.Errorf("negative variance: %v", err)
+	}
+	delete(w, "bn.running_var")
+	if _, _, err := Fold(n, w); err == nil || !strings.Contains(err.Error(), `"bn.running_var"`) {
+		t.Errorf("missing tensor: %v", err)
+	}
+}
+
+// TestFoldDistant has a normalisation some layers behind its convolution.
+func TestFoldDistant(t *testing.T) {
+	rng := random(t)
+	b := newBuilder("distant", 1, 6, 3)
+	a, c := b.conv("a", Image, 2, 3, 1, 1), b.conv("c", Image, 2, 1, 1, 1)
+	b.sum("add", b.norm("a.bn", a), b.norm("c.bn", c))
+	b.unit("stem")
+	b.classifier("fc", "add")
+	n, err := b.done()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := randomWeights(n, rng)
+	f, fw, err := Fold(n, w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, l := range f.Layers {
+		names = append(names, l.Name)
+	}
+	if want := []string{"a", "c", "add", "avgpool", "fc"}; !slices.Equal(names, want) {
+		t.Errorf("layers %v, want %v", names, want)
+	}
+	x := randn(rng, 2, 1, 6, 6)
+	want := forward(t, n, w, x, 0, len(n.Layers)-1)
+	if e := relativeError(forward(t, f, fw, x, 0, len(f.Layers)-1), float64s(tensors.FromValue(want))); !(e <= 1e-5) {
+		t.Errorf("relative error %g", e)
+	}
+}

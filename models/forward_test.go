@@ -1,0 +1,321 @@
+package models
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+)
+
+// operand is an argument of an opCase.
+type operand struct {
+	dims     []int
+	positive bool // values in [0.5,1.5), else normal ones
+}
+
+// random returns values midway between the multiples of 1/32, where nothing has a corner.
+func (a operand) random(rng *rand.Rand) *tensors.Tensor {
+	v := tensors.MustCopyFlatData[float32](randn(rng, a.dims...))
+	for i := range v {
+		if a.positive {
+			v[i] = 0.5 + rng.Float32()
+		}
+		v[i] = float32(math.Floor(float64(32*v[i]))+0.5) / 32
+	}
+	return tensors.FromFlatDataAndDimensions(v, a.dims...)
+}
+
+// opCase is a graph function beside its plain form, which is the definition.
+type opCase struct {
+	name  string
+	args  []operand
+	graph func(args []*Node) *Node
+	plain func(args [][]float64) []float64
+}
+
+// layerCase is a layer whose plain form sees x and the layer's parameters.
+func layerCase(name string, l Layer, args []operand, plain func(args [][]float64) []float64) opCase {
+	l.Name = "l"
+	return opCase{name, args, func(args []*Node) *Node {
+		param := Hooks{Param: func(name string) *Node {
+			for i, p := range l.Params() {
+				if p.Name == name {
+					return args[1+i]
+				}
+			}
+			panic("models: no parameter " + name)
+		}}
+		return l.apply(args[0], func() *Node { return args[1] }, param)
+	}, plain}
+}
+
+func normal(dims ...int) operand   { return operand{dims, false} }
+func positive(dims ...int) operand { return operand{dims, true} }
+
+func mapped(f func(x float64) float64) func(args [][]float64) []float64 {
+	return func(args [][]float64) []float64 {
+		y := make([]float64, len(args[0]))
+		for i, x := range args[0] {
+			y[i] = f(x)
+		}
+		return y
+	}
+}
+
+// plainNormalize is (x-mean)/sqrt(variance+eps)·gamma+beta of x [n,c,p], c = len(gamma).
+func plainNormalize(x, gamma, beta, mean, variance []float64, n int, eps float64) []float64 {
+	c := len(gamma)
+	p := len(x) / n / c
+	y := make([]float64, len(x))
+	for i := range x {
+		k := i / p % c
+		y[i] = (x[i]-mean[k])/math.Sqrt(variance[k]+eps)*gamma[k] + beta[k]
+	}
+	return y
+}
+
+// plainMoments returns mean and variance (divided by the count) of each channel of x [n,c,p].
+func plainMoments(x []float64, n, c int) (mean, variance []float64) {
+	p := len(x) / n / c
+	mean, variance = make([]float64, c), make([]float64, c)
+	for i, v := range x {
+		mean[i/p%c] += v / float64(n*p)
+	}
+	for i, v := range x {
+		d := v - mean[i/p%c]
+		variance[i/p%c] += d * d / float64(n*p)
+	}
+	return mean, variance
+}
+
+// plainPadShortcut is the definition of KindPadShortcut for x [n,l.In,h,w].
+func plainPadShortcut(l Layer, n, h, w int) func(args [][]float64) []float64 {
+	return func(args [][]float64) []float64 {
+		ho, wo, before := (h+l.Stride-1)/l.Stride, (w+l.Stride-1)/l.Stride, (l.Out-l.In)/2
+		y := make([]float64, n*l.Out*ho*wo)
+		for i := range n {
+			for c := range l.In {
+				for a := range ho {
+					for b := range wo {
+						y[((i*l.Out+before+c)*ho+a)*wo+b] = args[0][((i*l.In+c)*h+a*l.Stride)*w+b*l.Stride]
+					}
+				}
+			}
+		}
+		return y
+	}
+}
+
+func plainLinear(args [][]float64) []float64 {
+	x, w, b := args[0], args[1], args[2]
+	in := len(w) / len(b)
+	y := make([]float64, len(x)/in*len(b))
+	for i := range y {
+		n, o := i/len(b), i%len(b)
+		y[i] = b[o]
+		for k := range in {
+			y[i] += x[n*in+k] * w[o*in+k]
+		}
+	}
+	return y
+}
+
+func opCases() []opCase {
+	const eps = 1e-3 // large, so that one in the wrong place shows
+	cases := []opCase{
+		layerCase("relu", Layer{Kind: KindReLU}, []operand{normal(2, 3, 4, 5)},
+			mapped(func(x float64) float64 { return max(x, 0) })),
+		{"relu6", []operand{normal(2, 3, 4, 5)}, // of 4x, so that some are cut
+			func(a []*Node) *Node {
+				return Layer{Name: "l", Kind: KindReLU6}.apply(MulScalar(a[0], 4), nil, Hooks{})
+			},
+			mapped(func(x float64) float64 { return min(max(4*x, 0), 6) })},
+		layerCase("add", Layer{Kind: KindAdd}, []operand{normal(2, 3, 2, 2), normal(2, 3, 2, 2)}, func(a [][]float64) []float64 {
+			i := -1
+			return mapped(func(x float64) float64 { i++; return x + a[1][i] })(a)
+		}),
+		layerCase("avgpool", Layer{Kind: KindGlobalAvgPool}, []operand{normal(2, 3, 4, 5)}, func(a [][]float64) []float64 {
+			y := make([]float64, 6)
+			for i, x := range a[0] {
+				y[i/20] += x / 20
+			}
+			return y
+		}),
+		layerCase("linear", Layer{Kind: KindLinear, In: 4, Out: 3}, []operand{normal(2, 4), normal(3, 4), normal(3)}, plainLinear),
+		layerCase("batchnorm", Layer{Kind: KindBatchNorm, Out: 3, Eps: eps},
+			[]operand{normal(2, 3, 4, 5), positive(3), normal(3), normal(3), positive(3)},
+			func(a [][]float64) []float64 { return plainNormalize(a[0], a[1], a[2], a[3], a[4], 2, eps) }),
+		{"batchnorm of the batch", []operand{normal(3, 2, 4, 5), positive(2), normal(2)},
+			func(a []*Node) *Node { y, _, _ := normalizeBatch(a[0], a[1], a[2], eps); return y },
+			func(a [][]float64) []float64 {
+				mean, variance := plainMoments(a[0], 3, 2)
+				return plainNormalize(a[0], a[1], a[2], mean, variance, 3, eps)
+			}},
+		layerCase("conv with bias", Layer{Kind: KindConv, In: 2, Out: 4, Kernel: 3, Bias: true, ConvSpec: ConvSpec{2, 1, 2}},
+			[]operand{normal(2, 2, 5, 6), normal(4, 1, 3, 3), normal(4)}, func(a [][]float64) []float64 {
+				y, _, _, h, w := plainConv(convCase{2, 2, 5, 6, 4, 3, 2, 1, 2}, float32s(a[0]), float32s(a[1]), nil)
+				for i := range y {
+					y[i] += a[2][i/(h*w)%4]
+				}
+				return y
+			}),
+	}
+	for _, s := range []struct {
+		name                     string
+		in, out, stride, high, w int
+	}{
+		{"shortcut", 2, 4, 2, 6, 4},
+		{"shortcut, odd sizes", 2, 4, 2, 7, 5},
+		{"shortcut, one odd size", 2, 4, 2, 6, 5},
+		{"shortcut, odd channels", 2, 5, 2, 4, 4},
+		{"shortcut, stride 3", 1, 2, 3, 8, 7},
+		{"shortcut, stride 1", 2, 6, 1, 3, 5},
+		{"shortcut, one pixel", 2, 4, 2, 1, 1},
+		{"shortcut, same channels", 3, 3, 2, 5, 4},
+	} {
+		l := Layer{Kind: KindPadShortcut, In: s.in, Out: s.out, ConvSpec: ConvSpec{Stride: s.stride}}
+		cases = append(cases, layerCase(s.name, l, []operand{normal(2, s.in, s.high, s.w)}, plainPadShortcut(l, 2, s.high, s.w)))
+	}
+	return cases
+}
+
+func float32s(v []float64) []float32 {
+	out := make([]float32, len(v))
+	for i, x := range v {
+		out[i] = float32(x)
+	}
+	return out
+}
+
+func float64s(t *tensors.Tensor) []float64 {
+	flat := tensors.MustCopyFlatData[float32](t)
+	out := make([]float64, len(flat))
+	for i, x := range flat {
+		out[i] = float64(x)
+	}
+	return out
+}
+
+// differences returns the gradient of Σ v·f(args) for args[k] by central differences.
+func differences(f func(args [][]float64) []float64, args [][]float64, k int, v []float64) []float64 {
+	const h = 1.0 / 1024 // a power of two, because the convolution's plain form rounds to float32
+	x := args[k]
+	grad := make([]float64, len(x))
+	for i := range x {
+		old := x[i]
+		for _, side := range []float64{1, -1} {
+			x[i] = old + side*h
+			for j, y := range f(args) {
+				grad[i] += side * v[j] * y / (2 * h)
+			}
+		}
+		x[i] = old
+	}
+	return grad
+}
+
+// TestLayers compares every kind of layer, and its gradients for all that it reads, with its
+// plain form and differences of that one.
+func TestLayers(t *testing.T) {
+	rng := random(t)
+	bs := backends(t)
+	for _, c := range opCases() {
+		args := make([]*tensors.Tensor, len(c.args))
+		flat := make([][]float64, len(args))
+		for i, a := range c.args {
+			args[i] = a.random(rng)
+			flat[i] = float64s(args[i])
+		}
+		want := [][]float64{c.plain(flat)}
+		v := make([]float32, len(want[0]))
+		for i := range v {
+			v[i] = float32(rng.NormFloat64())
+		}
+		for k := range args {
+			want = append(want, differences(c.plain, flat, k, float64s(tensors.FromValue(v))))
+		}
+		for name, b := range bs {
+			copies := make([]any, len(args))
+			for i, a := range args {
+				copies[i] = clone(t, a)
+			}
+			out, err := CallOnceN(b, func(args []*Node) []*Node {
+				y := c.graph(args)
+				loss := ReduceAllSum(Mul(y, Reshape(Const(y.Graph(), v), y.Shape().Dimensions...)))
+				return append([]*Node{y}, Gradient(loss, args...)...)
+			}, copies...)
+			if err != nil {
+				t.Errorf("%s on %s: %v", c.name, name, err)
+				continue
+			}
+			for i, w := range want {
+				got := tensors.MustCopyFlatData[float32](out[i])
+				if len(got) != len(w) {
+					t.Errorf("%s on %s: result %d has %d elements, want %d", c.name, name, i, len(got), len(w))
+				} else if e, most := relativeError(got, w), []float64{1e-6, 2e-5}[min(i, 1)]; !(e <= most) {
+					t.Errorf("%s on %s: result %d (output, then gradients) has relative error %g, more than %g", c.name, name, i, e, most)
+				}
+			}
+		}
+	}
+}
+
+// TestClippedGradient is at and beyond the corners, where PyTorch's gradient is 0.
+func TestClippedGradient(t *testing.T) {
+	for name, b := range backends(t) {
+		for _, c := range []struct {
+			kind       Kind
+			y, dx      []float32
+			x, arrived []float32
+		}{
+			{KindReLU, []float32{0, 0, 3, 6, 7}, []float32{0, 0, 30, 40, 50}, []float32{-2, 0, 3, 6, 7}, []float32{10, 20, 30, 40, 50}},
+			{KindReLU6, []float32{0, 0, 3, 6, 6}, []float32{0, 0, 30, 0, 0}, []float32{-2, 0, 3, 6, 7}, []float32{10, 20, 30, 40, 50}},
+		} {
+			out, err := CallOnceN(b, func(x, v *Node) []*Node {
+				y := Layer{Name: "l", Kind: c.kind}.apply(x, nil, Hooks{})
+				return []*Node{y, Gradient(ReduceAllSum(Mul(y, v)), x)[0]}
+			}, c.x, c.arrived)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, want := range [][]float32{c.y, c.dx} {
+				got := tensors.MustCopyFlatData[float32](out[i])
+				for k := range want {
+					if got[k] != want[k] {
+						t.Errorf("%v on %s: %s is %v, want %v", c.kind, name, []string{"output", "gradient"}[i], got, want)
+						break
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestBatchMoments checks the statistics that normalizeBatch returns, far from zero, where
+// a mean of squares less the square of the mean would be all noise.
+func TestBatchMoments(t *testing.T) {
+	rng := random(t)
+	x := make([]float32, 4*2*3*3)
+	for i := range x {
+		x[i] = 1000 + float32(rng.NormFloat64())
+	}
+	in := tensors.FromFlatDataAndDimensions(x, 4, 2, 3, 3)
+	mean, variance := plainMoments(float64s(in), 4, 2)
+	for name, b := range backends(t) {
+		out, err := CallOnceN(b, func(x *Node) []*Node {
+			one := OnesLike(Slice(x, AxisElem(0), AxisRange(), AxisElem(0), AxisElem(0)))
+			_, mean, variance := normalizeBatch(x, Reshape(one, 2), Reshape(one, 2), 1e-5)
+			return []*Node{mean, variance}
+		}, clone(t, in))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, want := range [][]float64{mean, variance} {
+			if e := relativeError(tensors.MustCopyFlatData[float32](out[i]), want); e > 1e-4 {
+				t.Errorf("%s on %s: relative error %g", []string{"mean", "variance"}[i], name, e)
+			}
+		}
+	}
+}

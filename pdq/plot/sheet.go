@@ -1,0 +1,155 @@
+package plot
+
+import (
+	"bytes"
+	"fmt"
+	"image/color"
+	"math"
+	"path/filepath"
+	"strings"
+	"unicode"
+
+	xfont "golang.org/x/image/font"
+	"gonum.org/v1/plot/font"
+	"gonum.org/v1/plot/font/liberation"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgimg"
+	"gonum.org/v1/plot/vg/vgsvg"
+)
+
+// dpi gives two pixels per point.
+const dpi = 144
+
+// sheet is a picture that is not drawn yet: what is on it, in points from the upper
+// left corner. Later marks cover earlier ones.
+type sheet struct {
+	width, height                float64
+	marks                        []mark
+	title, strong, normal, small font.Face
+}
+
+// mark is a filled rectangle, or a line of text in it.
+type mark struct {
+	x, y, w, h float64
+	color      color.Color
+	text       string // empty: a rectangle
+	face       font.Face
+}
+
+func newSheet(width float64) *sheet {
+	fonts := font.NewCache(liberation.Collection())
+	face := func(weight xfont.Weight, size font.Length) font.Face {
+		return fonts.Lookup(font.Font{Typeface: "Liberation", Variant: "Sans", Weight: weight}, size)
+	}
+	return &sheet{width: width, title: face(xfont.WeightBold, 14), strong: face(xfont.WeightBold, 11),
+		normal: face(xfont.WeightNormal, 11), small: face(xfont.WeightNormal, 9.5)}
+}
+
+func width(f font.Face, text string) float64 { return f.Width(text).Points() }
+
+func ascent(f font.Face) float64 { return f.Extents().Ascent.Points() }
+
+func lineHeight(f font.Face) float64 {
+	e := f.Extents()
+	return (e.Ascent + e.Descent).Points()
+}
+
+// fill adds a rectangle, its edges on whole pixels.
+func (s *sheet) fill(x, y, w, h float64, c color.Color) {
+	snap := func(v float64) float64 { return math.Round(v*dpi/72) / (dpi / 72) }
+	left, top := snap(x), snap(y)
+	s.marks = append(s.marks, mark{x: left, y: top, w: snap(x+w) - left, h: snap(y+h) - top, color: c})
+}
+
+// write adds a line of text whose upper left (align 0), middle (0.5) or right (1) is at x, y,
+// and returns its height.
+func (s *sheet) write(text string, f font.Face, x, y, align float64, c color.Color) float64 {
+	if text != "" {
+		w := width(f, text)
+		s.marks = append(s.marks, mark{x - align*w, y, w, lineHeight(f), c, text, f})
+	}
+	return lineHeight(f)
+}
+
+// wrap breaks text into lines of at most the given width, between words if they
+// aren't longer than a line. What can't be drawn becomes a space.
+func wrap(text string, f font.Face, most float64) []string {
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == unicode.ReplacementChar || r == '\ufffe' || r == '\uffff' {
+			return ' '
+		}
+		return r
+	}, text)
+	var lines []string
+	line := ""
+	for _, word := range strings.Fields(text) {
+		if line != "" && width(f, line+" "+word) <= most {
+			line += " " + word
+			continue
+		}
+		if line != "" {
+			lines = append(lines, line)
+		}
+		line = ""
+		for _, r := range word {
+			if line != "" && width(f, line+string(r)) > most {
+				lines, line = append(lines, line), ""
+			}
+			line += string(r)
+		}
+	}
+	if line != "" {
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+// draw puts the marks on a canvas of the sheet's size.
+func (s *sheet) draw(c vg.CanvasSizer) {
+	canvas := draw.New(c)
+	canvas.SetColor(paper())
+	canvas.Fill(canvas.Rectangle.Path())
+	for _, m := range s.marks {
+		canvas.SetColor(m.color)
+		if m.text != "" {
+			canvas.FillString(m.face, vg.Point{X: vg.Length(m.x), Y: vg.Length(s.height - m.y - ascent(m.face))}, m.text)
+			continue
+		}
+		bottom := s.height - m.y - m.h
+		canvas.Fill(vg.Rectangle{Min: vg.Point{X: vg.Length(m.x), Y: vg.Length(bottom)},
+			Max: vg.Point{X: vg.Length(m.x + m.w), Y: vg.Length(bottom + m.h)}}.Path())
+	}
+}
+
+// encoderOf returns what makes a file of path's kind.
+func encoderOf(path string) (func(*sheet) ([]byte, error), error) {
+	switch ext := filepath.Ext(path); strings.ToLower(ext) {
+	case ".png":
+		return (*sheet).png, nil
+	case ".svg":
+		return (*sheet).svg, nil
+	default:
+		return nil, fmt.Errorf("plot: %s: no charts with the extension %q; choose one of .png, .svg", path, ext)
+	}
+}
+
+func (s *sheet) png() ([]byte, error) {
+	c := vgimg.NewWith(vgimg.UseWH(vg.Length(s.width), vg.Length(s.height)), vgimg.UseDPI(dpi))
+	s.draw(c)
+	var out bytes.Buffer
+	_, err := vgimg.PngCanvas{Canvas: c}.WriteTo(&out)
+	return out.Bytes(), err
+}
+
+// svg names fonts of the same widths beside the one that widths were taken from, which
+// few machines have.
+func (s *sheet) svg() ([]byte, error) {
+	c := vgsvg.New(vg.Length(s.width), vg.Length(s.height))
+	s.draw(c)
+	var out bytes.Buffer
+	_, err := c.WriteTo(&out)
+	// Quotes in texts are escaped, so only attributes match.
+	return bytes.ReplaceAll(out.Bytes(), []byte(`style="font-family:Liberation Sans;`),
+		[]byte(`style="font-family:Liberation Sans,Arimo,Arial,Helvetica,sans-serif;`)), err
+}
