@@ -1,0 +1,117 @@
+package pdq
+
+import (
+	"context"
+
+	"github.com/gomlx/compute"
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"github.com/pdquant/pdquant/models"
+)
+
+// chunk is how many images go through a network at once where nothing is optimised.
+const chunk = 125
+
+// overImages computes f in chunks of the first axis of ins, which must be float32 and
+// agree on that axis, and joins the results. Images must not interact in f. The last
+// chunk overlaps the one before it, so that one compiled graph serves all.
+func overImages(ctx context.Context, b compute.Backend, f func(xs []*Node) []*Node, between func(done, total int), ins ...*tensors.Tensor) ([]*tensors.Tensor, error) {
+	n := ins[0].Shape().Dim(0)
+	size := min(n, chunk)
+	exec, err := NewExec(b, f)
+	if err != nil {
+		return nil, err
+	}
+	defer exec.Finalize()
+	var outs []*joined
+	for done := 0; done < n; done += size {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		lo := min(done, n-size)
+		args := make([]any, len(ins))
+		for i, in := range ins {
+			if args[i], err = rows(in, lo, lo+size); err != nil {
+				return nil, err
+			}
+		}
+		res, err := exec.Call(args...)
+		if err != nil {
+			return nil, err
+		}
+		if outs == nil {
+			outs = make([]*joined, len(res))
+			for i, r := range res {
+				outs[i] = newJoined(r, n)
+			}
+		}
+		for i, r := range res {
+			if err := outs[i].put(r, lo); err != nil {
+				return nil, err
+			}
+		}
+		finalize(args)
+		if between != nil {
+			between(min(done+size, n), n)
+		}
+	}
+	result := make([]*tensors.Tensor, len(outs))
+	for i, o := range outs {
+		result[i] = o.tensor()
+	}
+	return result, nil
+}
+
+// joined collects chunks of a tensor along its first axis.
+type joined struct {
+	dims []int
+	flat []float32
+}
+
+func newJoined(part *tensors.Tensor, n int) *joined {
+	dims := append([]int{n}, part.Shape().Dimensions[1:]...)
+	return &joined{dims, make([]float32, n*part.Size()/part.Shape().Dim(0))}
+}
+
+// put copies part to row lo, and frees it.
+func (j *joined) put(part *tensors.Tensor, lo int) error {
+	per := len(j.flat) / j.dims[0]
+	if err := tensors.ConstFlatData(part, func(flat []float32) { copy(j.flat[lo*per:], flat) }); err != nil {
+		return err
+	}
+	return part.FinalizeAll()
+}
+
+func (j *joined) tensor() *tensors.Tensor {
+	return tensors.FromFlatDataAndDimensions(j.flat, j.dims...)
+}
+
+// rows returns a copy of t's elements lo to hi-1 of the first axis. t is float32.
+func rows(t *tensors.Tensor, lo, hi int) (*tensors.Tensor, error) {
+	dims := append([]int{hi - lo}, t.Shape().Dimensions[1:]...)
+	per := t.Size() / t.Shape().Dim(0)
+	flat := make([]float32, (hi-lo)*per)
+	err := tensors.ConstFlatData(t, func(all []float32) { copy(flat, all[lo*per:]) })
+	return tensors.FromFlatDataAndDimensions(flat, dims...), err
+}
+
+// constants returns the tensors of w as constants of g.
+func constants(g *Graph, w models.Weights) func(name string) *Node {
+	nodes := map[string]*Node{}
+	return func(name string) *Node {
+		if nodes[name] == nil {
+			nodes[name] = ConstTensor(g, w[name])
+		}
+		return nodes[name]
+	}
+}
+
+// finalize frees tensors that were arguments of a call.
+func finalize(args []any) {
+	for _, a := range args {
+		if t, ok := a.(*tensors.Tensor); ok {
+			t.MustFinalizeAll()
+		}
+	}
+}

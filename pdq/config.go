@@ -1,0 +1,171 @@
+package pdq
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Config holds every number of a run. A zero switches its term off; it never means
+// "default". Start from Paper or Quick and change fields.
+type Config struct {
+	Bits       Bits
+	Scales     ScaleConfig
+	Correction CorrectionConfig
+	Rounding   RoundingConfig
+	Loss       LossConfig
+	Seed       uint64 // unit k draws from PCG(Seed, k): units don't disturb each other
+}
+
+// Bits are the widths, 2 to 8, and which tensors get 8 regardless.
+type Bits struct {
+	W, A int
+	Rule Rule
+}
+
+// Rule names a convention for first and last layers.
+type Rule int
+
+// The conventions.
+const (
+	AllLow Rule = iota // no exception
+	QDrop              // first and last weights, last input: 8 bits (the reference)
+	BRECQ              // as QDrop, and the first layer's output
+)
+
+// String returns the rule's name.
+func (r Rule) String() string { return [...]string{"all-low", "qdrop", "brecq"}[r] }
+
+// Metric is what a scale search minimises.
+type Metric int
+
+// The metrics.
+const (
+	LpNorm Metric = iota // mean |x-x_q|^Power
+	Cosine               // 1 - cosine similarity of x and x_q
+)
+
+// String returns the metric's name.
+func (m Metric) String() string { return [...]string{"lp", "cosine"}[m] }
+
+// ScaleConfig sets the search of weight and activation scales.
+type ScaleConfig struct {
+	Metric     Metric  // of activation scales; weight scales always minimise LpNorm
+	Power      float64 // exponent p of mean |x-x_q|^p, > 0; reference 2.4
+	Candidates int     // ranges tried per tensor, >= 1; reference 100
+	Images     int     // calibration images for activation scales, at most; reference 256
+}
+
+// CorrectionConfig sets distribution correction (DC).
+type CorrectionConfig struct {
+	Steps        int     // Adam steps on the input; 0: no correction; reference 500
+	LearningRate float64 // of Adam, > 0; reference 1e-3
+	MinRate      float64 // the rate is not cut below this; reference 1e-5
+	Patience     int     // steps without progress before the rate is cut to a tenth; reference 100
+	Weight       float64 // of |x-x0|², >= 0; 1/λc of the paper (λc 0.02 is Weight 50)
+}
+
+// RoundingConfig sets the joint optimisation of rounding variables and activation scales.
+type RoundingConfig struct {
+	Steps             int     // 0: round to nearest, keep the searched scales; reference 20000
+	BatchSize         int     // images per step, >= 1; reference 32
+	LearningRate      float64 // Adam on the rounding variables α; 0: rounding stays nearest; reference 3e-3
+	ScaleLearningRate float64 // Adam on activation scales, cosine to 0; 0: scales stay; reference 4e-5
+	InputKeep         float64 // probability, in [0,1], that an element of the input is the student's, not the teacher's; 0.5
+	ActKeep           float64 // probability, in [0,1], that an activation stays quantised; 0.5
+	Weight            float64 // of Σ(1-|2h-1|^β), >= 0; per architecture, ResNets 0.01
+	BetaStart         float64 // β at the end of the warm-up; reference 20
+	BetaEnd           float64 // β at the last step; reference 2
+	Warmup            float64 // fraction of Steps, in [0,1), without that term; reference 0.2
+}
+
+// LossConfig sets the prediction-difference term.
+type LossConfig struct {
+	PD          float64 // weight of the PD term, 1/λr of the paper (λr 0.1 is PD 10); 0: MSE only
+	Temperature float64 // T of the softened predictions, > 0; ResNets 4
+}
+
+// perArchitecture holds what the reference sets by architecture (its README's commands).
+type perArchitecture struct{ roundWeight, temperature, lambdaC float64 }
+
+func architectures() map[string]perArchitecture {
+	return map[string]perArchitecture{
+		"resnet":      {0.01, 4, 0.02},
+		"regnetx":     {0.01, 4, 0.01},
+		"mobilenetv2": {0.1, 1, 0.005},
+		"mnasnet":     {0.2, 1, 0.001},
+	}
+}
+
+// Paper returns the reference's settings for an architecture: a network's name
+// ("resnet20") or its family ("resnet"). The error lists the families.
+func Paper(arch string, w, a int) (Config, error) {
+	var known []string
+	for family, p := range architectures() {
+		if strings.HasPrefix(arch, family) {
+			return Config{
+				Bits:       Bits{W: w, A: a, Rule: QDrop},
+				Scales:     ScaleConfig{Metric: LpNorm, Power: 2.4, Candidates: 100, Images: 256},
+				Correction: CorrectionConfig{Steps: 500, LearningRate: 1e-3, MinRate: 1e-5, Patience: 100, Weight: 1 / p.lambdaC},
+				Rounding: RoundingConfig{Steps: 20000, BatchSize: 32, LearningRate: 3e-3, ScaleLearningRate: 4e-5, InputKeep: 0.5, ActKeep: 0.5,
+					Weight: p.roundWeight, BetaStart: 20, BetaEnd: 2, Warmup: 0.2},
+				Loss: LossConfig{PD: 10, Temperature: p.temperature},
+			}, nil
+		}
+		known = append(known, family)
+	}
+	slices.Sort(known)
+	return Config{}, fmt.Errorf("pdq: no settings for architecture %q; known are %s", arch, strings.Join(known, ", "))
+}
+
+// Quick returns Paper's settings with fewer steps, for a first look within minutes:
+// 250 rounding and 100 correction steps per unit instead of 20000 and 500.
+func Quick(arch string, w, a int) (Config, error) {
+	c, err := Paper(arch, w, a)
+	c.Rounding.Steps, c.Correction.Steps, c.Scales.Images = 250, 100, 64
+	return c, err
+}
+
+// Nearest returns c as the baseline that rounds to nearest with searched scales.
+func (c Config) Nearest() Config {
+	c.Correction.Steps, c.Rounding.Steps, c.Loss.PD = 0, 0, 0
+	return c
+}
+
+// MSEOnly returns c as the baseline without prediction difference and correction (QDrop-like).
+func (c Config) MSEOnly() Config {
+	c.Correction.Steps, c.Loss.PD = 0, 0
+	return c
+}
+
+// Validate reports every field out of range, joined.
+func (c Config) Validate() error {
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf("pdq: "+format, args...))
+		}
+	}
+	r, d := c.Rounding, c.Correction
+	check(c.Bits.W >= 2 && c.Bits.W <= 8, "weights of %d bits; choose 2 to 8", c.Bits.W)
+	check(c.Bits.A >= 2 && c.Bits.A <= 8, "activations of %d bits; choose 2 to 8", c.Bits.A)
+	check(c.Bits.Rule >= AllLow && c.Bits.Rule <= BRECQ, "unknown Bits.Rule %d", int(c.Bits.Rule))
+	check(c.Scales.Metric >= LpNorm && c.Scales.Metric <= Cosine, "unknown Scales.Metric %d", int(c.Scales.Metric))
+	check(c.Scales.Power > 0, "Scales.Power is %g; it must be > 0", c.Scales.Power)
+	check(c.Scales.Candidates >= 1, "Scales.Candidates is %d; it must be >= 1", c.Scales.Candidates)
+	check(c.Scales.Images >= 1, "Scales.Images is %d; it must be >= 1", c.Scales.Images)
+	check(d.Steps >= 0, "Correction.Steps is %d; it must be >= 0", d.Steps)
+	check(d.Steps == 0 || d.LearningRate > 0, "Correction.LearningRate is %g; it must be > 0", d.LearningRate)
+	check(d.Weight >= 0, "Correction.Weight is %g; it must be >= 0", d.Weight)
+	check(r.Steps >= 0, "Rounding.Steps is %d; it must be >= 0", r.Steps)
+	check(r.Steps == 0 || r.BatchSize >= 1, "Rounding.BatchSize is %d; it must be >= 1", r.BatchSize)
+	check(r.LearningRate >= 0 && r.ScaleLearningRate >= 0, "Rounding's learning rates are %g and %g; they must be >= 0", r.LearningRate, r.ScaleLearningRate)
+	check(r.InputKeep >= 0 && r.InputKeep <= 1, "Rounding.InputKeep is %g; it must be in [0,1]", r.InputKeep)
+	check(r.ActKeep >= 0 && r.ActKeep <= 1, "Rounding.ActKeep is %g; it must be in [0,1]", r.ActKeep)
+	check(r.Warmup >= 0 && r.Warmup < 1, "Rounding.Warmup is %g; it must be in [0,1)", r.Warmup)
+	check(r.Weight >= 0, "Rounding.Weight is %g; it must be >= 0", r.Weight)
+	check(c.Loss.PD >= 0, "Loss.PD is %g; it must be >= 0", c.Loss.PD)
+	check(c.Loss.PD == 0 || c.Loss.Temperature > 0, "Loss.Temperature is %g; it must be > 0", c.Loss.Temperature)
+	return errors.Join(errs...)
+}

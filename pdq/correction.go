@@ -1,0 +1,222 @@
+package pdq
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"github.com/pdquant/pdquant/models"
+)
+
+// correctionGroup is how many images share a learning rate: the reference corrects
+// batches of this size, and cuts the rate when a batch's loss stops falling.
+const correctionGroup = 32
+
+// Correct returns d with the teacher's input to the unit corrected towards the statistics of
+// the unit's batch normalisations (DC), and with the teacher unit's output for it as target.
+// The input x starts as x0, the teacher's. Adam minimises, per image,
+//
+//	Σ_BN [Σ_C (m-μ)² + Σ_C (d-σ)²] + Weight·mean_HW Σ_C (x-x0)²
+//
+// m and d are the mean and unbiased deviation over H·W of the normalisation's input, μ
+// and σ the running ones; 1e-6 is added under both roots. A 1x1 map has no deviation term.
+// A unit without batch normalisation is returned as it is, unlike in the reference.
+//
+// PD-Quant, section 3.4; reference: quant/distribution_correction.py.
+func (q *Quantizer) Correct(ctx context.Context, d *UnitData) (*UnitData, error) {
+	unit := q.p.Network.Units[d.Unit]
+	if q.c.Correction.Steps == 0 || !hasNorm(q.p.Network, unit) {
+		return d, nil
+	}
+	n := d.TeacherIn.Shape().Dim(0)
+	corrected := newJoined(d.TeacherIn, n)
+	const size = chunk / correctionGroup * correctionGroup
+	step, err := NewExec(q.b, q.correctionStep(unit))
+	if err != nil {
+		return nil, q.fail(StepCorrect, d.Unit, err)
+	}
+	defer step.Finalize()
+	for lo := 0; lo < n; lo += size {
+		x0, err := rows(d.TeacherIn, lo, min(lo+size, n))
+		if err != nil {
+			return nil, q.fail(StepCorrect, d.Unit, err)
+		}
+		tell := func(done int, loss float64) {
+			q.tell(StepCorrect, d.Unit, lo/size*q.c.Correction.Steps+done, (n+size-1)/size*q.c.Correction.Steps, Loss{Correction: loss})
+		}
+		x, err := q.correctChunk(ctx, step, x0, tell)
+		if err != nil {
+			return nil, q.fail(StepCorrect, d.Unit, err)
+		}
+		if err := corrected.put(x, lo); err != nil {
+			return nil, q.fail(StepCorrect, d.Unit, err)
+		}
+	}
+	out := *d
+	out.CorrectedIn = corrected.tensor()
+	target, err := overImages(ctx, q.b, func(xs []*Node) []*Node {
+		return []*Node{q.p.Network.Forward(xs[0], unit.First, unit.Last, models.Hooks{Param: constants(xs[0].Graph(), q.p.Weights)})}
+	}, nil, out.CorrectedIn)
+	if err != nil {
+		return nil, q.fail(StepCorrect, d.Unit, err)
+	}
+	out.Target = target[0]
+	return &out, nil
+}
+
+func hasNorm(n *models.Network, u models.Unit) bool {
+	for _, l := range n.Layers[u.First : u.Last+1] {
+		if l.Kind == models.KindBatchNorm {
+			return true
+		}
+	}
+	return false
+}
+
+// correctChunk optimises the images x0 [n,C,H,W] and returns the corrected ones.
+func (q *Quantizer) correctChunk(ctx context.Context, step *Exec, x0 *tensors.Tensor, tell func(done int, loss float64)) (*tensors.Tensor, error) {
+	n := x0.Shape().Dim(0)
+	x, err := rows(x0, 0, n)
+	if err != nil {
+		return nil, err
+	}
+	m, v := tensors.FromShape(x0.Shape()), tensors.FromShape(x0.Shape())
+	plateaus := make([]plateau, (n+correctionGroup-1)/correctionGroup)
+	for i := range plateaus {
+		plateaus[i] = newPlateau(q.c.Correction)
+	}
+	for t := 1; t <= q.c.Correction.Steps; t++ {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		rates, share := make([]float32, n), make([]float32, n)
+		for i := range rates {
+			g := i / correctionGroup
+			rates[i] = float32(plateaus[g].rate)
+			share[i] = 1 / float32(min(correctionGroup, n-g*correctionGroup))
+		}
+		out, err := step.Call(x0, x, m, v, rates, share,
+			[]float32{float32(1 / (1 - math.Pow(0.9, float64(t)))), float32(1 / (1 - math.Pow(0.999, float64(t))))})
+		if err != nil {
+			return nil, err
+		}
+		finalize([]any{x, m, v})
+		x, m, v = out[0], out[1], out[2]
+		losses, err := tensors.CopyFlatData[float32](out[3])
+		if err != nil {
+			return nil, err
+		}
+		finalize([]any{out[3]})
+		mean, err := stepPlateaus(plateaus, losses)
+		if err != nil {
+			return nil, fmt.Errorf("step %d: %w", t, err)
+		}
+		tell(t, mean)
+	}
+	return x, nil
+}
+
+// stepPlateaus gives each group its images' mean loss, and returns the mean of all.
+func stepPlateaus(ps []plateau, losses []float32) (float64, error) {
+	var all float64
+	for g := range ps {
+		part := losses[g*correctionGroup : min((g+1)*correctionGroup, len(losses))]
+		var sum float64
+		for _, l := range part {
+			sum += float64(l)
+		}
+		if math.IsNaN(sum) || math.IsInf(sum, 0) {
+			return 0, fmt.Errorf("the loss of images %d to %d is %g; lower Correction.LearningRate", g*correctionGroup, g*correctionGroup+len(part)-1, sum)
+		}
+		ps[g].step(sum / float64(len(part)))
+		all += sum / float64(len(losses))
+	}
+	return all, nil
+}
+
+// correctionStep builds one Adam step on images x [n,C,H,W] with moments m and v; rates and
+// share [n] are each image's learning rate and its part in its group's mean loss; bias [2]
+// corrects Adam's moments. It returns x, m, v and the losses [n].
+func (q *Quantizer) correctionStep(unit models.Unit) func(args []*Node) []*Node {
+	return func(args []*Node) []*Node {
+		x0, x, m, v, rates, share, bias := args[0], args[1], args[2], args[3], args[4], args[5], args[6]
+		loss := addDistance(q.normLoss(unit, x), x, x0, q.c.Correction.Weight)
+		grad := Gradient(ReduceAllSum(Mul(loss, share)), x)[0]
+		dims := make([]int, x.Rank())
+		for i := range dims {
+			dims[i] = 1
+		}
+		dims[0] = x.Shape().Dim(0)
+		x2, m2, v2 := adam(x, grad, m, v, Reshape(rates, dims...), scalar(bias, 0), scalar(bias, 1))
+		return []*Node{x2, m2, v2, loss}
+	}
+}
+
+// addDistance returns loss [n] plus weight·mean_HW Σ_C (x-x0)².
+func addDistance(loss, x, x0 *Node, weight float64) *Node {
+	if weight == 0 {
+		return loss
+	}
+	n := x.Shape().Dim(0)
+	positions := float64(x.Shape().Size() / n / x.Shape().Dim(1))
+	distance := ReduceSum(Reshape(Square(Sub(x, x0)), n, -1), 1)
+	return Add(loss, MulScalar(distance, weight/positions))
+}
+
+// normLoss returns [n] the distance of each image's statistics from those of the unit's
+// batch normalisations.
+func (q *Quantizer) normLoss(unit models.Unit, x *Node) *Node {
+	const eps = 1e-6
+	var loss *Node
+	param := constants(x.Graph(), q.p.Weights)
+	h := models.Hooks{Param: param}
+	h.Norm = func(l models.Layer, y *Node) *Node {
+		mean, variance := Reshape(param(l.Name+".running_mean"), 1, l.Out), Reshape(param(l.Name+".running_var"), 1, l.Out)
+		n, size := y.Shape().Dim(0), y.Shape().Size()/y.Shape().Dim(0)/l.Out
+		flat := Reshape(y, n, l.Out, size)
+		m := ReduceMean(flat, 2)
+		term := ReduceSum(Square(Sub(m, mean)), 1)
+		if size > 1 {
+			centred := Sub(flat, Reshape(m, n, l.Out, 1))
+			d := Sqrt(AddScalar(DivScalar(ReduceSum(Square(centred), 2), float64(size-1)), eps))
+			term = Add(term, ReduceSum(Square(Sub(d, Sqrt(AddScalar(variance, eps)))), 1))
+		}
+		if loss == nil {
+			loss = term
+		} else {
+			loss = Add(loss, term)
+		}
+		inner := h
+		inner.Norm = nil
+		return models.Normalize(y, Reshape(mean, l.Out), Reshape(variance, l.Out), l, inner)
+	}
+	q.p.Network.Forward(x, unit.First, unit.Last, h)
+	return loss
+}
+
+// plateau cuts a learning rate to a tenth when a loss hasn't fallen by 1e-4 of its
+// best for more than patience steps: torch.optim.lr_scheduler.ReduceLROnPlateau.
+type plateau struct {
+	rate, min float64
+	patience  int
+	best      float64
+	bad       int
+}
+
+func newPlateau(c CorrectionConfig) plateau {
+	return plateau{rate: c.LearningRate, min: c.MinRate, patience: c.Patience, best: math.Inf(1)}
+}
+
+func (p *plateau) step(loss float64) {
+	if loss < p.best*(1-1e-4) {
+		p.best, p.bad = loss, 0
+		return
+	}
+	p.bad++
+	if p.bad > p.patience {
+		p.rate, p.bad = max(p.rate/10, p.min), 0
+	}
+}

@@ -1,0 +1,39 @@
+// Package pdq quantises image classifiers after training, down to 2-bit weights and
+// activations (PD-Quant, arXiv 2212.07048, CVPR 2023): it chooses scales and
+// rounding that keep the network's predictions, and corrects the activations it
+// calibrates on towards the statistics of batch normalisation.
+//
+// A Problem is what is given: a models.Network with weights, and calibration
+// images without labels. A Config is what is set; Paper and Quick make one, and the baselines
+// are Configs too. A Student is what results: quantisers of weights and activations. A
+// Quantizer takes the steps, each a call from Student to Student:
+//
+//	q, err := pdq.New(backend, problem, config)
+//	teacher, err := q.Teacher(ctx)                   // full-precision logits
+//	s, err := q.WeightScales(ctx, pdq.Student{})     // scales of all weights
+//	for u := range network.Units {                   // in order
+//		d, err = q.Observe(ctx, s, teacher, u, d)    // what the unit sees
+//		d, err = q.Correct(ctx, d)                   // distribution correction
+//		s, err = q.ActivationScales(ctx, s, d)       // scales of the unit's activations
+//		s, err = q.Round(ctx, s, d)                  // rounding and scales, jointly
+//	}
+//	score, err := q.Evaluate(ctx, s, images)
+//
+// Quantize takes them all; Run also times and evaluates.
+//
+// # Symbols
+//
+//	s, z        Scale, Zero: a level k stands for the value (k-z)·s
+//	α, h(α)     rounding variable, and how far it rounds up, 0 to 1
+//	β           exponent of the term that makes h decide
+//	T           temperature of the softened predictions
+//	λr, λc      of the paper; they divide: Loss.PD is 1/λr, Correction.Weight 1/λc
+//
+// # Caveats
+//
+// Quantisation is simulated: values lie on the levels, arithmetic is float32. Images are
+// assumed to be normalised as the teacher expects. One seed is one sample: report several.
+//
+// "Reference" in comments means the authors' code, github.com/hustvl/PD-Quant; files are
+// named by their path in it.
+package pdq

@@ -1,0 +1,88 @@
+package pdq
+
+import (
+	"context"
+	"math"
+
+	"github.com/gomlx/compute"
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"github.com/pdquant/pdquant/datasets"
+	"github.com/pdquant/pdquant/models"
+)
+
+// Score says for each image whether a network was right, so that two networks can be
+// compared in pairs.
+type Score struct{ Top1 []bool }
+
+// Accuracy returns the fraction of images that were right, and its standard error.
+func (s Score) Accuracy() (acc, stderr float64) {
+	n := float64(len(s.Top1))
+	for _, ok := range s.Top1 {
+		if ok {
+			acc += 1 / n
+		}
+	}
+	return acc, math.Sqrt(acc * (1 - acc) / n)
+}
+
+// Minus returns the difference of the accuracies of s and o on the same images, and its
+// standard error. Errors on the same image cancel: the difference is known far better
+// than either accuracy.
+func (s Score) Minus(o Score) (diff, stderr float64) {
+	n := float64(len(s.Top1))
+	var squares float64
+	for i, ok := range s.Top1 {
+		if ok != o.Top1[i] {
+			squares++
+			if ok {
+				diff++
+			} else {
+				diff--
+			}
+		}
+	}
+	diff /= n
+	return diff, math.Sqrt((squares/n - diff*diff) / n)
+}
+
+// EvaluateTeacher returns the score of the full-precision network n on im. between is
+// called between batches; nil: not.
+func EvaluateTeacher(ctx context.Context, b compute.Backend, n *models.Network, w models.Weights, im datasets.Images, between func(done, total int)) (Score, error) {
+	f := func(x *Node) []*Node {
+		return []*Node{n.Forward(x, 0, len(n.Layers)-1, models.Hooks{Param: constants(x.Graph(), w)})}
+	}
+	return evaluate(ctx, b, f, im, between)
+}
+
+// evaluate returns the score on im of the network whose logits [N,classes] forward gives
+// for images [N,C,H,W].
+func evaluate(ctx context.Context, b compute.Backend, forward func(x *Node) []*Node, im datasets.Images, between func(done, total int)) (Score, error) {
+	out, err := overImages(ctx, b, func(xs []*Node) []*Node { return forward(xs[0]) }, between, imageTensor(im))
+	if err != nil {
+		return Score{}, err
+	}
+	logits, err := tensors.CopyFlatData[float32](out[0])
+	if err != nil {
+		return Score{}, err
+	}
+	s := Score{Top1: make([]bool, im.Len())}
+	classes := len(logits) / im.Len()
+	for i, label := range im.Labels {
+		row := logits[i*classes : (i+1)*classes]
+		best := 0
+		for c, v := range row {
+			if v > row[best] {
+				best = c
+			}
+		}
+		s.Top1[i] = best == int(label)
+	}
+	return s, nil
+}
+
+// imageTensor returns im's images, normalised, [N,C,H,W].
+func imageTensor(im datasets.Images) *tensors.Tensor {
+	return tensors.FromFlatDataAndDimensions(im.Floats(0, im.Len()), im.Len(), im.Channels, im.Height, im.Width)
+}

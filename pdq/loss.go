@@ -1,0 +1,51 @@
+package pdq
+
+import (
+	"github.com/gomlx/compute/dtypes"
+	. "github.com/gomlx/gomlx/core/graph"
+)
+
+// ReconstructionLoss returns the scalar squared error of a unit's output, summed over
+// channels, mean over images and positions. y and target are [N,C,H,W] or [N,C].
+//
+// Reference: lp_loss in quant/quant_layer.py, p=2.
+func ReconstructionLoss(y, target *Node) *Node {
+	perPosition := float64(y.Shape().Size() / y.Shape().Dim(1))
+	return DivScalar(ReduceAllSum(Square(Sub(y, target))), perPosition)
+}
+
+// PredictionDifference returns the scalar
+//
+//	KL(softmax(teacher/T) ‖ softmax(student/T))
+//
+// mean over the batch. Both are logits [N,classes]. It is not symmetric: the teacher's
+// prediction is the one that counts. No factor T² is applied, as in the reference.
+//
+// PD-Quant, section 3.2; reference: LossFunction in quant/block_recon.py.
+func PredictionDifference(teacher, student *Node, t float64) *Node {
+	p := LogSoftmax(DivScalar(teacher, t), -1)
+	q := LogSoftmax(DivScalar(student, t), -1)
+	return DivScalar(ReduceAllSum(Mul(Exp(p), Sub(p, q))), float64(teacher.Shape().Dim(0)))
+}
+
+// RoundingLoss returns the scalar Σ(1 - |2h(α)-1|^β), which is 0 when every rounding
+// variable is decided. beta is a scalar. (AdaRound, section 4)
+func RoundingLoss(alpha, beta *Node) *Node {
+	h := RectifiedSigmoid(alpha)
+	return ReduceAllSum(OneMinus(Pow(Abs(AddScalar(MulScalar(h, 2), -1)), beta)))
+}
+
+// adam is one step of Adam (β 0.9 and 0.999, ε 1e-8, as torch.optim.Adam) on p with
+// moments m and v of its shape. rate, c1 and c2 are scalars: the learning rate, and
+// 1/(1-0.9^t) and 1/(1-0.999^t) at step t, counted from 1.
+func adam(p, grad, m, v, rate, c1, c2 *Node) (p2, m2, v2 *Node) {
+	m2 = Add(MulScalar(m, 0.9), MulScalar(grad, 0.1))
+	v2 = Add(MulScalar(v, 0.999), MulScalar(Square(grad), 0.001))
+	step := Div(Mul(m2, Mul(rate, c1)), AddScalar(Sqrt(Mul(v2, c2)), 1e-8))
+	return Sub(p, step), m2, v2
+}
+
+// scalar is element i of the vector v [K], as a float32 scalar.
+func scalar(v *Node, i int) *Node {
+	return ConvertDType(Reshape(Slice(v, AxisRange(i, i+1))), dtypes.Float32)
+}

@@ -1,0 +1,37 @@
+package pdq
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/pdquant/pdquant/datasets"
+	"github.com/pdquant/pdquant/models"
+)
+
+// Problem is the network to quantise and the images to calibrate on. pdq never modifies it.
+type Problem struct {
+	Network     *models.Network // layers in topological order, cut into units
+	Weights     models.Weights  // the teacher's; batch normalisation not folded
+	Calibration datasets.Images // normalised as the teacher expects; labels unused
+}
+
+// Validate reports a network, weights or images that don't fit together.
+func (p Problem) Validate() error {
+	if p.Network == nil {
+		return errors.New("pdq: problem without a network")
+	}
+	if err := p.Network.Validate(); err != nil {
+		return err
+	}
+	if err := p.Weights.Check(p.Network); err != nil {
+		return err
+	}
+	im, n := p.Calibration, p.Network
+	if im.Len() == 0 {
+		return errors.New("pdq: no calibration images; give at least one, the paper takes 1024")
+	}
+	if im.Channels != n.Channels || im.Height != n.Size || im.Width != n.Size {
+		return fmt.Errorf("pdq: calibration images are %dx%dx%d, but %s takes %dx%dx%d", im.Channels, im.Height, im.Width, n.Name, n.Channels, n.Size, n.Size)
+	}
+	return im.Validate()
+}

@@ -1,0 +1,59 @@
+package pdq
+
+import "fmt"
+
+// Step is one of the algorithm's steps.
+type Step int
+
+// The steps, in their order.
+const (
+	StepTeacher Step = iota
+	StepWeightScales
+	StepObserve
+	StepCorrect
+	StepActivationScales
+	StepRound
+	StepEvaluate
+)
+
+// String names the step as messages do.
+func (s Step) String() string {
+	return [...]string{"teacher inference", "weight scales", "observation", "distribution correction", "activation scales", "rounding", "evaluation"}[s]
+}
+
+// Event tells how far a step has come.
+type Event struct {
+	Step        Step
+	Unit        string // "" for steps over the whole network
+	Done, Total int    // batches, layers or optimisation steps
+	Loss        Loss   // of StepCorrect and StepRound
+}
+
+// Loss holds the terms of a step's loss, weighted as they are summed.
+type Loss struct {
+	Reconstruction float64 // of StepRound
+	PD             float64 // of StepRound
+	Round          float64 // of StepRound
+	Correction     float64 // of StepCorrect
+}
+
+// Total is what is minimised.
+func (l Loss) Total() float64 { return l.Reconstruction + l.PD + l.Round + l.Correction }
+
+// UnitError says which step of which unit failed, as fs.PathError does of files.
+type UnitError struct {
+	Step Step
+	Unit string
+	Err  error
+}
+
+// Error gives step, unit and cause.
+func (e *UnitError) Error() string {
+	if e.Unit == "" {
+		return fmt.Sprintf("pdq: %v: %v", e.Step, e.Err)
+	}
+	return fmt.Sprintf("pdq: %v of %s: %v", e.Step, e.Unit, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *UnitError) Unwrap() error { return e.Err }

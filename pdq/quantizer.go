@@ -1,0 +1,145 @@
+package pdq
+
+import (
+	"context"
+
+	"github.com/gomlx/compute"
+	. "github.com/gomlx/gomlx/core/graph"
+
+	"github.com/pdquant/pdquant/datasets"
+	"github.com/pdquant/pdquant/models"
+)
+
+// Quantizer takes the steps for one Problem and Config, and holds nothing that a step
+// could leave changed. Not for concurrent use.
+type Quantizer struct {
+	Progress func(Event) // called between batches and optimisation steps; nil: silent
+
+	b       compute.Backend
+	p       Problem
+	c       Config
+	bits    map[string]LayerBits // by layer of folded
+	folded  *models.Network      // batch normalisation folded: what is quantised
+	weights models.Weights       // of folded
+}
+
+// New prepares the steps. The errors are those of Validate of p and c.
+func New(b compute.Backend, p Problem, c Config) (*Quantizer, error) {
+	if err := p.Validate(); err != nil {
+		return nil, err
+	}
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	folded, weights, err := models.Fold(p.Network, p.Weights)
+	if err != nil {
+		return nil, err
+	}
+	q := &Quantizer{b: b, p: p, c: c, folded: folded, weights: weights, bits: map[string]LayerBits{}}
+	for _, lb := range c.Bits.Map(folded) {
+		q.bits[lb.Layer] = lb
+	}
+	return q, nil
+}
+
+// Folded returns the network that is quantised, with batch normalisation folded, and its
+// weights.
+func (q *Quantizer) Folded() (*models.Network, models.Weights) { return q.folded, q.weights }
+
+// Quantize takes all the steps. It is the paper's algorithm on one screen.
+func (q *Quantizer) Quantize(ctx context.Context) (Student, error) {
+	teacher, err := q.Teacher(ctx)
+	if err != nil {
+		return Student{}, err
+	}
+	s, err := q.WeightScales(ctx, Student{})
+	if err != nil {
+		return s, err
+	}
+	var d *UnitData
+	for u := range q.p.Network.Units {
+		before := d
+		if d, err = q.Observe(ctx, s, teacher, u, before); err != nil {
+			return s, err
+		}
+		if before != nil {
+			before.Free()
+		}
+		if d, err = q.Correct(ctx, d); err != nil {
+			return s, err
+		}
+		if s, err = q.ActivationScales(ctx, s, d); err != nil {
+			return s, err
+		}
+		if s, err = q.Round(ctx, s, d); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
+}
+
+// Evaluate returns the score of the student s on im.
+func (q *Quantizer) Evaluate(ctx context.Context, s Student, im datasets.Images) (Score, error) {
+	w, err := q.studentWeights(s)
+	if err != nil {
+		return Score{}, q.fail(StepEvaluate, -1, err)
+	}
+	score, err := evaluate(ctx, q.b, func(x *Node) []*Node {
+		return []*Node{q.folded.Forward(x, 0, len(q.folded.Layers)-1, studentHooks(x.Graph(), w, s))}
+	}, im, q.between(StepEvaluate, -1))
+	return score, q.fail(StepEvaluate, -1, err)
+}
+
+// studentWeights returns the folded weights with those that s quantises on their levels.
+func (q *Quantizer) studentWeights(s Student) (models.Weights, error) {
+	w := models.Weights{}
+	for name, t := range q.weights {
+		w[name] = t
+	}
+	for layer, wq := range s.Weights {
+		t, err := wq.Dequantize(q.weights[layer+".weight"])
+		if err != nil {
+			return nil, err
+		}
+		w[layer+".weight"] = t
+	}
+	return w, nil
+}
+
+// studentHooks are the hooks of a forward pass with constant weights w that quantises the
+// activations that s does.
+func studentHooks(g *Graph, w models.Weights, s Student) models.Hooks {
+	return models.Hooks{Param: constants(g, w), After: func(l models.Layer, y *Node) *Node {
+		a, ok := s.Acts[l.Name]
+		if !ok {
+			return y
+		}
+		return FakeQuantize(y, Const(g, a.Scale), Const(g, a.Zero), a.Bits)
+	}}
+}
+
+// fail wraps err with the step and the unit (-1: none) it happened in.
+func (q *Quantizer) fail(step Step, unit int, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &UnitError{step, q.unitName(unit), err}
+}
+
+func (q *Quantizer) unitName(unit int) string {
+	if unit < 0 {
+		return ""
+	}
+	return q.folded.Units[unit].Name
+}
+
+// tell reports progress.
+func (q *Quantizer) tell(step Step, unit, done, total int, l Loss) {
+	if q.Progress != nil {
+		q.Progress(Event{step, q.unitName(unit), done, total, l})
+	}
+}
+
+func (q *Quantizer) between(step Step, unit int) func(done, total int) {
+	return func(done, total int) { q.tell(step, unit, done, total, Loss{}) }
+}

@@ -1,0 +1,309 @@
+package pdq
+
+import (
+	"context"
+	"errors"
+	"math"
+	"reflect"
+	"testing"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"github.com/pdquant/pdquant/datasets"
+	"github.com/pdquant/pdquant/models"
+)
+
+// tinyProblem is a residual network of 4 channels with random weights, and real images.
+func tinyProblem(t testing.TB, images int) Problem {
+	n, err := models.ResNet(models.ResNetConfig{Blocks: 1, Width: 4, Channels: 1, Size: 28, Classes: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool, err := datasets.FashionMNISTCalibration()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Problem{n, models.Init(n, 1), pool.Slice(0, images)}
+}
+
+// tinyConfig has every term on, and few steps.
+func tinyConfig(t testing.TB) Config {
+	c, err := Paper("resnet8", 2, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Rounding.Steps, c.Rounding.BatchSize, c.Correction.Steps, c.Scales.Images = 6, 8, 4, 8
+	return c
+}
+
+func quantize(t testing.TB, b compute.Backend, p Problem, c Config) Student {
+	q, err := New(b, p, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := q.Quantize(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestQuantizeIsDeterministic(t *testing.T) {
+	eachBackend(t, func(t *testing.T, b compute.Backend) {
+		c := tinyConfig(t)
+		first, second := quantize(t, b, tinyProblem(t, 20), c), quantize(t, b, tinyProblem(t, 20), c)
+		if !reflect.DeepEqual(first, second) {
+			t.Error("the same seed gives two different students")
+		}
+		c.Seed++
+		if other := quantize(t, b, tinyProblem(t, 20), c); reflect.DeepEqual(first.Acts, other.Acts) {
+			t.Error("another seed gives the same activation scales")
+		}
+	})
+}
+
+// prepare takes the steps up to unit u's activation scales.
+func prepare(t testing.TB, q *Quantizer, u int) (Student, *UnitData) {
+	ctx := context.Background()
+	teacher, err := q.Teacher(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := q.WeightScales(ctx, Student{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var d *UnitData
+	for k := range u + 1 {
+		if d, err = q.Observe(ctx, s, teacher, k, d); err != nil {
+			t.Fatal(err)
+		}
+		if s, err = q.ActivationScales(ctx, s, d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s, d
+}
+
+func TestRounderGoesOn(t *testing.T) {
+	eachBackend(t, func(t *testing.T, b compute.Backend) {
+		run := func(parts ...int) (Student, Loss) {
+			q, err := New(b, tinyProblem(t, 20), tinyConfig(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := q.NewRounder(prepare(t, q, 1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			var l Loss
+			for _, n := range parts {
+				if l, err = r.Steps(context.Background(), n); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s, err := r.Student()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s, l
+		}
+		whole, wholeLoss := run(6)
+		parts, partsLoss := run(1, 3, 2)
+		if wholeLoss != partsLoss || !reflect.DeepEqual(whole, parts) {
+			t.Errorf("6 steps end at %+v, 1+3+2 at %+v", wholeLoss, partsLoss)
+		}
+	})
+}
+
+func TestStepsLeaveTheirInputsAlone(t *testing.T) {
+	eachBackend(t, func(t *testing.T, b compute.Backend) {
+		q, err := New(b, tinyProblem(t, 20), tinyConfig(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, d := prepare(t, q, 1)
+		before, dBefore := s.clone(), *d
+		if _, err := q.Correct(context.Background(), d); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := q.Round(context.Background(), s, d); err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(s, before) || *d != dBefore {
+			t.Error("a step changed what it was given")
+		}
+	})
+}
+
+func TestObserveFromImages(t *testing.T) {
+	eachBackend(t, func(t *testing.T, b compute.Backend) {
+		q, err := New(b, tinyProblem(t, 20), tinyConfig(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx := context.Background()
+		s, d := prepare(t, q, 2)
+		direct, err := q.Observe(ctx, s, &Teacher{d.Logits}, 2, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := q.Observe(ctx, s, &Teacher{d.Logits}, 2, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !again.TeacherOut.InDelta(direct.TeacherOut, 0) {
+			t.Error("observing twice gives two results")
+		}
+		if !d.TeacherOut.InDelta(direct.TeacherOut, 1e-5) {
+			t.Error("the teacher's output differs from that computed unit by unit")
+		}
+	})
+}
+
+func TestCorrectLowersItsLoss(t *testing.T) {
+	eachBackend(t, func(t *testing.T, b compute.Backend) {
+		c := tinyConfig(t)
+		c.Correction.Steps = 30
+		q, err := New(b, tinyProblem(t, 40), c) // a full group and a part of one
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, d := prepare(t, q, 1)
+		var losses []float64
+		q.Progress = func(e Event) {
+			if e.Step == StepCorrect {
+				losses = append(losses, e.Loss.Correction)
+			}
+		}
+		corrected, err := q.Correct(context.Background(), d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(losses) != 30 || losses[29] >= losses[0] {
+			t.Errorf("losses %v don't fall over 30 steps", losses)
+		}
+		if corrected.CorrectedIn.InDelta(d.TeacherIn, 1e-6) || corrected.Target.InDelta(d.TeacherOut, 1e-6) {
+			t.Error("input and target are what they were")
+		}
+		head := *d
+		head.Unit = len(q.folded.Units) - 1 // no batch normalisation
+		if same, err := q.Correct(context.Background(), &head); err != nil || same != &head {
+			t.Errorf("a unit without batch normalisation was corrected (error %v)", err)
+		}
+	})
+}
+
+func TestPlateau(t *testing.T) {
+	p := newPlateau(CorrectionConfig{LearningRate: 1e-3, MinRate: 5e-5, Patience: 2})
+	var rates []float64
+	for _, loss := range []float64{3, 2, 2, 2, 1.9999, 2, 2, 2, 1} {
+		p.step(loss)
+		rates = append(rates, p.rate)
+	}
+	// torch.optim.lr_scheduler.ReduceLROnPlateau(patience=2, min_lr=5e-5), PyTorch 1.13
+	want := []float64{1e-3, 1e-3, 1e-3, 1e-3, 1e-4, 1e-4, 1e-4, 5e-5, 5e-5}
+	for i := range want {
+		if math.Abs(rates[i]-want[i]) > 1e-12 {
+			t.Fatalf("rates %v, want %v", rates, want)
+		}
+	}
+}
+
+func TestCancel(t *testing.T) {
+	b, err := compute.NewWithConfig("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range []Step{StepTeacher, StepObserve, StepCorrect, StepActivationScales, StepRound} {
+		ctx, cancel := context.WithCancel(context.Background())
+		q, err := New(b, tinyProblem(t, 130), tinyConfig(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		q.Progress = func(e Event) {
+			if e.Step == at {
+				cancel()
+			}
+		}
+		_, err = q.Quantize(ctx)
+		var unit *UnitError
+		if !errors.Is(err, context.Canceled) || !errors.As(err, &unit) {
+			t.Errorf("cancelled during %v: error %v", at, err)
+		}
+		cancel()
+	}
+}
+
+func TestOrderOfSteps(t *testing.T) {
+	b, err := compute.NewWithConfig("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := New(b, tinyProblem(t, 8), tinyConfig(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := context.Background()
+	s, err := q.WeightScales(ctx, Student{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &UnitData{Unit: 1, StudentIn: tensors.FromShape(imageTensor(q.p.Calibration).Shape())}
+	for want, s := range map[string]Student{
+		"pdq: rounding of layer1.0: the weight of layer1.0.conv1 has no scale yet; search weight scales first":     {},
+		"pdq: rounding of layer1.0: the output of layer1.0.relu1 has no scale yet; search activation scales first": s,
+	} {
+		if _, err := q.NewRounder(s, d); err == nil || err.Error() != want {
+			t.Errorf("error %v, want %s", err, want)
+		}
+	}
+}
+
+func TestScore(t *testing.T) {
+	a, b := Score{[]bool{true, true, true, false}}, Score{[]bool{true, false, true, true}}
+	if acc, se := a.Accuracy(); acc != 0.75 || math.Abs(se-math.Sqrt(0.75*0.25/4)) > 1e-12 {
+		t.Errorf("accuracy %g ± %g", acc, se)
+	}
+	// Differences per image are 0, 1, 0, -1: mean 0, variance 1/2.
+	if diff, se := a.Minus(b); diff != 0 || math.Abs(se-math.Sqrt(0.5/4)) > 1e-12 {
+		t.Errorf("difference %g ± %g", diff, se)
+	}
+}
+
+func TestProblemValidate(t *testing.T) {
+	for want, change := range map[string]func(*Problem){
+		"pdq: problem without a network":                                      func(p *Problem) { p.Network = nil },
+		"pdq: no calibration images; give at least one, the paper takes 1024": func(p *Problem) { p.Calibration = p.Calibration.Slice(0, 0) },
+		"pdq: calibration images are 1x14x56, but resnet8 takes 1x28x28":      func(p *Problem) { p.Calibration.Height, p.Calibration.Width = 14, 56 },
+		`models: weights for resnet8 have no tensor "fc.bias" of shape [10]`:  func(p *Problem) { delete(p.Weights, "fc.bias") },
+	} {
+		p := tinyProblem(t, 4)
+		change(&p)
+		if err := p.Validate(); err == nil || err.Error() != want {
+			t.Errorf("error %v, want %s", err, want)
+		}
+	}
+}
+
+func TestFolder(t *testing.T) {
+	file := t.TempDir() + "/file"
+	f, err := CreateFolder(t.TempDir() + "/a/b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.WriteJSON("run.json", Record{Teacher: "resnet8"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := Folder(t.TempDir()).Write("file", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := Folder(file).Write("x", nil); err == nil {
+		t.Error("writing to a folder that doesn't exist succeeds")
+	}
+	if _, err := CreateFolder(f.Path("run.json") + "/sub"); err == nil {
+		t.Error("a folder inside a file was made")
+	}
+}

@@ -1,0 +1,188 @@
+package pdq
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+)
+
+// Round returns s with the rounding and the activation scales of d's unit optimised, and
+// rounded hard. With Rounding.Steps 0 the weights stay rounded to nearest.
+func (q *Quantizer) Round(ctx context.Context, s Student, d *UnitData) (Student, error) {
+	if q.c.Rounding.Steps == 0 {
+		s = s.clone()
+		s.Done = d.Unit + 1
+		return s, nil
+	}
+	r, err := q.NewRounder(s, d)
+	if err != nil {
+		return s, err
+	}
+	defer r.Close()
+	if _, err := r.Steps(ctx, q.c.Rounding.Steps); err != nil {
+		return s, err
+	}
+	return r.Student()
+}
+
+// Rounder optimises one unit, jointly over its rounding variables and activation scales.
+// Steps picks up where the last call left off.
+type Rounder struct {
+	q      *Quantizer
+	s      Student // at the start
+	d      *UnitData
+	layout layout
+	state  []*tensors.Tensor // per variable: value and Adam's two moments
+	data   []any             // the unit's inputs and targets, constant
+	exec   *Exec
+	rng    *rand.PCG
+	done   int
+}
+
+// layout says which variables a unit has, in the order of the graph's arguments.
+type layout struct {
+	weights []string // layers with rounding variables
+	acts    []string // layers with a trained activation scale
+	drop    bool     // activation quantisers drop out
+	mix     bool     // inputs mix student and corrected teacher
+	pd      bool     // the PD term is on
+}
+
+// NewRounder prepares the optimisation of d's unit from the scales in s. The error names an
+// activation that has no scale yet.
+func (q *Quantizer) NewRounder(s Student, d *UnitData) (*Rounder, error) {
+	r := &Rounder{q: q, s: s, d: d, rng: rand.NewPCG(q.c.Seed, uint64(d.Unit)+1)}
+	c := q.c.Rounding
+	r.layout = layout{drop: c.ActKeep < 1, mix: c.InputKeep < 1, pd: q.c.Loss.PD > 0}
+	unit := q.folded.Units[d.Unit]
+	for _, l := range q.folded.Layers[unit.First : unit.Last+1] {
+		if q.bits[l.Name].Weight > 0 {
+			if _, ok := s.Weights[l.Name]; !ok {
+				return nil, r.fail(fmt.Errorf("the weight of %s has no scale yet; search weight scales first", l.Name))
+			}
+			r.layout.weights = append(r.layout.weights, l.Name)
+		}
+		if q.bits[l.Name].Output == 0 {
+			continue
+		}
+		if _, ok := s.Acts[l.Name]; !ok {
+			return nil, r.fail(fmt.Errorf("the output of %s has no scale yet; search activation scales first", l.Name))
+		}
+		r.layout.acts = append(r.layout.acts, l.Name)
+	}
+	if err := r.start(); err != nil {
+		return nil, r.fail(err)
+	}
+	r.data = []any{d.StudentIn, d.CorrectedIn, d.Target, d.Logits}
+	exec, err := NewExec(q.b, r.build)
+	r.exec = exec
+	return r, r.fail(err)
+}
+
+// start sets the variables: α so that h(α) is the fraction by which a weight exceeds the
+// level below it, and the searched activation scales.
+func (r *Rounder) start() error {
+	add := func(value *tensors.Tensor) {
+		r.state = append(r.state, value, tensors.FromShape(value.Shape()), tensors.FromShape(value.Shape()))
+	}
+	for _, name := range r.layout.weights {
+		w := r.q.weights[name+".weight"]
+		flat, err := tensors.CopyFlatData[float32](w)
+		if err != nil {
+			return err
+		}
+		q := r.s.Weights[name]
+		per := len(flat) / len(q.Scale)
+		for i, x := range flat {
+			u := x / q.Scale[i/per]
+			frac := float64(u) - math.Floor(float64(u))
+			flat[i] = float32(-math.Log(1.2/(frac+0.1) - 1))
+		}
+		add(tensors.FromFlatDataAndDimensions(flat, w.Shape().Dimensions...))
+	}
+	for _, name := range r.layout.acts {
+		add(tensors.FromScalar(r.s.Acts[name].Scale))
+	}
+	return nil
+}
+
+func (r *Rounder) fail(err error) error { return r.q.fail(StepRound, r.d.Unit, err) }
+
+// Steps takes n steps and returns the last one's losses. An error names the step; the
+// rounder then still holds the state before it.
+func (r *Rounder) Steps(ctx context.Context, n int) (Loss, error) {
+	var l Loss
+	for range n {
+		if err := ctx.Err(); err != nil {
+			return l, r.fail(err)
+		}
+		args, own := r.arguments()
+		out, err := r.exec.Call(args...)
+		if err != nil {
+			return l, r.fail(fmt.Errorf("step %d: %w", r.done+1, err))
+		}
+		losses := out[len(r.state)]
+		parts, err := tensors.CopyFlatData[float32](losses)
+		if err != nil {
+			return l, r.fail(err)
+		}
+		l = Loss{Reconstruction: float64(parts[0]), PD: float64(parts[1]), Round: float64(parts[2])}
+		if t := l.Total(); math.IsNaN(t) || math.IsInf(t, 0) {
+			return l, r.fail(fmt.Errorf("the loss is %g at step %d; lower Rounding.LearningRate", t, r.done+1))
+		}
+		finalize(append(own, losses))
+		for i, old := range r.state {
+			old.MustFinalizeAll()
+			r.state[i] = out[i]
+		}
+		r.done++
+		r.q.tell(StepRound, r.d.Unit, r.done, r.q.c.Rounding.Steps, l)
+	}
+	return l, nil
+}
+
+// Student returns the student with the unit rounded hard (up where h ≥ 0.5) and its trained
+// activation scales.
+func (r *Rounder) Student() (Student, error) {
+	s := r.s.clone()
+	for i, name := range r.layout.weights {
+		if r.q.c.Rounding.LearningRate == 0 {
+			continue // scales only: rounding stays to nearest
+		}
+		alpha, err := tensors.CopyFlatData[float32](r.state[3*i])
+		if err != nil {
+			return s, r.fail(err)
+		}
+		wq := s.Weights[name]
+		wq.Up = make([]uint8, len(alpha))
+		for k, a := range alpha {
+			if a >= 0 {
+				wq.Up[k] = 1
+			}
+		}
+		s.Weights[name] = wq
+	}
+	for i, name := range r.layout.acts {
+		scale, err := tensors.CopyFlatData[float32](r.state[3*(len(r.layout.weights)+i)])
+		if err != nil {
+			return s, r.fail(err)
+		}
+		aq := s.Acts[name]
+		aq.Scale = scale[0]
+		s.Acts[name] = aq
+	}
+	s.Done = r.d.Unit + 1
+	return s, nil
+}
+
+// Close frees the rounder's graph and state.
+func (r *Rounder) Close() {
+	r.exec.Finalize()
+	for _, t := range r.state {
+		t.MustFinalizeAll()
+	}
+}

@@ -1,0 +1,74 @@
+package pdq
+
+import (
+	"context"
+	"time"
+
+	"github.com/gomlx/compute"
+
+	"github.com/pdquant/pdquant/datasets"
+)
+
+// Method is a configuration under the name it has in tables.
+type Method struct {
+	Name   string
+	Config Config
+}
+
+// Methods returns PD-Quant as c sets it, after the baselines it is measured against: rounding
+// to nearest with searched scales, and reconstruction by squared error only.
+func Methods(c Config) []Method {
+	return []Method{{"nearest rounding", c.Nearest()}, {"MSE only", c.MSEOnly()}, {"PD-Quant", c}}
+}
+
+// Result is what a method gave.
+type Result struct {
+	Method      string
+	Student     Student // of the full-precision network: nothing quantised
+	Test        Score   // on images the method never saw
+	Calibration Score   // on the images it was fitted to
+	Seconds     float64 // of quantising; evaluation not counted
+	PeakMemory  int64   // of the process while quantising, bytes; 0: unknown on this system
+}
+
+// Run quantises p's network as m says, and evaluates it on test and on the calibration
+// images. progress sees every step; nil: silent.
+func Run(ctx context.Context, b compute.Backend, p Problem, m Method, test datasets.Images, progress func(Event)) (Result, error) {
+	r := Result{Method: m.Name}
+	q, err := New(b, p, m.Config)
+	if err != nil {
+		return r, err
+	}
+	q.Progress = progress
+	start := time.Now()
+	resetPeakMemory()
+	if r.Student, err = q.Quantize(ctx); err != nil {
+		return r, err
+	}
+	r.Seconds, r.PeakMemory = time.Since(start).Seconds(), peakMemory()
+	if r.Test, err = q.Evaluate(ctx, r.Student, test); err != nil {
+		return r, err
+	}
+	r.Calibration, err = q.Evaluate(ctx, r.Student, p.Calibration)
+	return r, err
+}
+
+// RunTeacher evaluates p's network in full precision, as a Result to compare others with.
+// Its seconds and memory are those of the teacher's inference on the calibration images.
+func RunTeacher(ctx context.Context, b compute.Backend, p Problem, test datasets.Images, progress func(Event)) (Result, error) {
+	r := Result{Method: "full precision"}
+	between := func(done, total int) {
+		if progress != nil {
+			progress(Event{Step: StepEvaluate, Done: done, Total: total})
+		}
+	}
+	start := time.Now()
+	resetPeakMemory()
+	var err error
+	if r.Calibration, err = EvaluateTeacher(ctx, b, p.Network, p.Weights, p.Calibration, between); err != nil {
+		return r, err
+	}
+	r.Seconds, r.PeakMemory = time.Since(start).Seconds(), peakMemory()
+	r.Test, err = EvaluateTeacher(ctx, b, p.Network, p.Weights, test, between)
+	return r, err
+}

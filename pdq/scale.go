@@ -1,0 +1,183 @@
+package pdq
+
+import (
+	"math"
+	"runtime"
+	"sync"
+	"sync/atomic"
+)
+
+// minScale is the smallest scale of a quantiser, as the reference's.
+const minScale = 1e-8
+
+// sides says where a tensor's values lie, which decides what a search tries.
+type sides int
+
+const (
+	twoSided sides = iota // values of both signs: every zero point is tried
+	positive              // no value below 0: ranges start at 0
+	negative              // no value above 0: ranges end at 0
+)
+
+func sidesOf(x []float32) sides {
+	lo, hi := extremes(x)
+	switch {
+	case lo >= 0:
+		return positive
+	case hi <= 0:
+		return negative
+	}
+	return twoSided
+}
+
+func extremes(x []float32) (lo, hi float32) {
+	lo, hi = x[0], x[0]
+	for _, v := range x {
+		if v < lo {
+			lo = v
+		} else if v > hi {
+			hi = v
+		}
+	}
+	return lo, hi
+}
+
+// candidate is a quantiser that a search tries.
+type candidate struct {
+	scale, zero float32
+}
+
+// candidates lists what a search of x tries, in the reference's order: n ranges, i/n of the
+// full one, i = 1..n, and for two-sided tensors every zero point. side is that of the
+// whole tensor, of which x may be one channel.
+//
+// Reference: perform_1D_search and perform_2D_search in quant/quant_layer.py.
+func candidates(x []float32, bits, n int, side sides) []candidate {
+	lo, hi := extremes(x)
+	last := float32(int(1)<<bits - 1)
+	var cs []candidate
+	for i := 1; i <= n; i++ {
+		if side != twoSided {
+			full := max(-lo, lo, hi)
+			c := candidate{scale: max(full/float32(n)*float32(i)/last, minScale)}
+			if side == negative {
+				c.zero = last
+			}
+			cs = append(cs, c)
+			continue
+		}
+		scale := max((max(hi, 0)-min(lo, 0))/float32(n)*float32(i)/last, minScale)
+		for zero := range 1 << bits {
+			cs = append(cs, candidate{scale, float32(zero)})
+		}
+	}
+	return cs
+}
+
+// errorSum returns Σ|x-x_q|^p over x, or more than limit as soon as the sum is certain to
+// be.
+func (c candidate) errorSum(x []float32, bits int, p *power, limit float64) float64 {
+	const block = 2048
+	lo, hi := -c.zero, float32(int(1)<<bits-1)-c.zero
+	inverse := 1 / c.scale
+	var sum float64
+	for len(x) > 0 && sum <= limit {
+		part := x[:min(block, len(x))]
+		x = x[len(part):]
+		for _, v := range part {
+			sum += p.of(abs(v - roundWithin(v*inverse, lo, hi)*c.scale))
+		}
+	}
+	return sum
+}
+
+// cosineDistance returns 1 - x·x_q/(|x||x_q|), and 1 if either is 0.
+func (c candidate) cosineDistance(x []float32, bits int) float64 {
+	lo, hi := -c.zero, float32(int(1)<<bits-1)-c.zero
+	var xq, qq, xx float64
+	for _, v := range x {
+		q := float64(roundWithin(v/c.scale, lo, hi))
+		xq += float64(v) * q
+		qq += q * q
+		xx += float64(v) * float64(v)
+	}
+	if xx == 0 || qq == 0 {
+		return 1
+	}
+	return 1 - xq/math.Sqrt(xx*qq)
+}
+
+// roundWithin rounds u, half to even, after clipping it to [lo, hi], which are integers.
+func roundWithin(u, lo, hi float32) float32 {
+	const magic = 3 << 22 // adding it leaves no bits for fractions, up to 2^22
+	if u < lo {
+		return lo
+	}
+	if u > hi {
+		return hi
+	}
+	return float32(u+magic) - magic
+}
+
+func abs(x float32) float32 { return math.Float32frombits(math.Float32bits(x) &^ (1 << 31)) }
+
+// search returns the best candidate for x, the first of equals. It uses all processors
+// and gives the same answer with any number of them.
+func search(x []float32, bits int, side sides, metric Metric, c ScaleConfig, p *power) candidate {
+	cs := candidates(x, bits, c.Candidates, side)
+	scores := make([]float64, len(cs))
+	var limit atomic.Uint64 // the best score so far, as bits
+	limit.Store(math.Float64bits(math.Inf(1)))
+	parallel(len(cs), func(i int) {
+		if metric == Cosine {
+			scores[i] = cs[i].cosineDistance(x, bits)
+			return
+		}
+		scores[i] = cs[i].errorSum(x, bits, p, math.Float64frombits(limit.Load()))
+		for {
+			old := limit.Load()
+			if scores[i] >= math.Float64frombits(old) || limit.CompareAndSwap(old, math.Float64bits(scores[i])) {
+				return
+			}
+		}
+	})
+	best := 0
+	for i, s := range scores {
+		if s < scores[best] {
+			best = i
+		}
+	}
+	return cs[best]
+}
+
+// parallel calls f(0) … f(n-1) on all processors.
+func parallel(n int, f func(i int)) {
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), n) {
+		wg.Go(func() {
+			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
+				f(int(i))
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// searchWeight returns the quantiser of a weight w [O,...], given flat: a candidate for each
+// of the channels O. The whole tensor's signs decide what is tried.
+func searchWeight(w []float32, channels, bits int, c ScaleConfig) WeightQuant {
+	q := WeightQuant{Bits: bits, Scale: make([]float32, channels), Zero: make([]float32, channels)}
+	side, p, per := sidesOf(w), newPower(c.Power), len(w)/channels
+	for o := range channels {
+		best := search(w[o*per:(o+1)*per], bits, side, LpNorm, c, p)
+		q.Scale[o], q.Zero[o] = best.scale, best.zero
+	}
+	return q
+}
+
+// searchActivation returns the quantiser of the activations x.
+func searchActivation(x []float32, bits int, c ScaleConfig) ActQuant {
+	best := search(x, bits, sidesOf(x), c.Metric, c, newPower(c.Power))
+	return ActQuant{Bits: bits, Scale: best.scale, Zero: best.zero}
+}

@@ -1,0 +1,121 @@
+package pdq
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+func TestPower(t *testing.T) {
+	for _, p := range []float64{0.5, 1, 2, 2.4, 4} {
+		table := newPower(p)
+		for _, x := range []float32{0, 1e-9, 3.3e-5, 0.1, 0.999, 1, 1.5, 2, 77.7, 1e6} {
+			want := math.Pow(float64(x), p)
+			if got := table.of(x); math.Abs(got-want) > p*p/(1<<31)*want {
+				t.Errorf("%g^%g is %g, want %g", x, p, got, want)
+			}
+		}
+	}
+}
+
+// plainSearch is the search as its definition reads: every candidate in full.
+func plainSearch(x []float32, bits int, side sides, metric Metric, c ScaleConfig) candidate {
+	var best candidate
+	least := math.Inf(1)
+	for _, cand := range candidates(x, bits, c.Candidates, side) {
+		var sum, xq, qq, xx float64
+		for _, v := range x {
+			y, _, _ := plainQuantize(float64(v), float64(cand.scale), float64(cand.zero), bits)
+			sum += math.Pow(math.Abs(float64(v)-y), c.Power)
+			xq, qq, xx = xq+float64(v)*y, qq+y*y, xx+float64(v)*float64(v)
+		}
+		if metric == Cosine {
+			sum = 1
+			if qq > 0 && xx > 0 {
+				sum = 1 - xq/math.Sqrt(xx*qq)
+			}
+		}
+		if sum < least {
+			best, least = cand, sum
+		}
+	}
+	return best
+}
+
+func searchInput(seed uint64, kind int) []float32 {
+	rng := rand.New(rand.NewPCG(seed, 0))
+	x := make([]float32, 400)
+	for i := range x {
+		v := rng.NormFloat64()
+		switch kind {
+		case 0:
+			v = max(v, 0)
+		case 1:
+			v = -math.Abs(v)
+		case 2:
+			v = v*v*v + 0.5
+		}
+		x[i] = float32(v)
+	}
+	return x
+}
+
+func TestSearch(t *testing.T) {
+	for kind := range 4 {
+		for _, bits := range []int{2, 3, 4} {
+			for _, metric := range []Metric{LpNorm, Cosine} {
+				x := searchInput(uint64(kind), kind)
+				c := ScaleConfig{Power: 2.4, Candidates: 50}
+				got, want := search(x, bits, sidesOf(x), metric, c, newPower(c.Power)), plainSearch(x, bits, sidesOf(x), metric, c)
+				if got != want {
+					t.Errorf("kind %d, %d bits, %v: found %+v, want %+v", kind, bits, metric, got, want)
+				}
+			}
+		}
+	}
+}
+
+func FuzzSearch(f *testing.F) {
+	f.Add(uint64(1), 3, 2, byte(0))
+	f.Add(uint64(2), 100, 4, byte(2))
+	f.Fuzz(func(t *testing.T, seed uint64, n, bits int, kind byte) {
+		x := searchInput(seed, int(kind%4))[:1+uint(n)%200]
+		bits = 2 + int(uint(bits)%3)
+		c := ScaleConfig{Power: 2.4, Candidates: 20}
+		got, want := search(x, bits, sidesOf(x), LpNorm, c, newPower(2.4)), plainSearch(x, bits, sidesOf(x), LpNorm, c)
+		p := newPower(2.4)
+		a, b := got.errorSum(x, bits, p, math.Inf(1)), want.errorSum(x, bits, p, math.Inf(1))
+		if got != want && math.Abs(a-b) > 1e-6*b { // float32 and float64 may break ties differently
+			t.Errorf("found %+v with error %g, want %+v with %g", got, a, want, b)
+		}
+	})
+}
+
+func TestSearchDegenerate(t *testing.T) {
+	c := ScaleConfig{Power: 2.4, Candidates: 100, Metric: LpNorm}
+	for name, x := range map[string][]float32{"zeros": make([]float32, 9), "one value": {0.7}, "constant": {-2, -2, -2}} {
+		q := searchActivation(x, 4, c)
+		if !(q.Scale > 0) {
+			t.Errorf("%s: scale %g", name, q.Scale)
+		}
+		y, _, _ := plainQuantize(float64(x[0]), float64(q.Scale), float64(q.Zero), 4)
+		if math.Abs(y-float64(x[0])) > 1e-6 {
+			t.Errorf("%s: %g becomes %g", name, x[0], y)
+		}
+	}
+}
+
+func BenchmarkSearchActivation(b *testing.B) {
+	x := searchInput(1, 0)
+	for len(x) < 1<<20 {
+		x = append(x, x...)
+	}
+	for _, bits := range []int{2, 4, 8} {
+		b.Run(fmt.Sprintf("relu/%d", bits), func(b *testing.B) {
+			for b.Loop() {
+				searchActivation(x[:1<<20], bits, ScaleConfig{Power: 2.4, Candidates: 100})
+			}
+		})
+	}
+}

@@ -1,0 +1,60 @@
+package pdq
+
+import (
+	"maps"
+	"math"
+
+	"github.com/gomlx/gomlx/core/tensors"
+)
+
+// Student is a network on its way to low bits. Steps take a Student and return a new
+// one; the old one stays valid.
+type Student struct {
+	Weights map[string]WeightQuant // by layer
+	Acts    map[string]ActQuant    // by layer whose output is quantised
+	Done    int                    // units whose rounding is final
+}
+
+// WeightQuant is the quantiser of one layer's weight.
+type WeightQuant struct {
+	Bits        int
+	Scale, Zero []float32 // by output channel
+	Up          []uint8   // of the weight's size: 1 rounds up, 0 down; nil: to nearest
+}
+
+// ActQuant is the quantiser of one layer's output.
+type ActQuant struct {
+	Bits        int
+	Scale, Zero float32
+}
+
+// clone returns a Student whose maps can be changed.
+func (s Student) clone() Student {
+	s.Weights, s.Acts = maps.Clone(s.Weights), maps.Clone(s.Acts)
+	if s.Weights == nil {
+		s.Weights = map[string]WeightQuant{}
+	}
+	if s.Acts == nil {
+		s.Acts = map[string]ActQuant{}
+	}
+	return s
+}
+
+// Dequantize returns the weight w [O,...] as the quantiser's levels represent it, same shape.
+func (q WeightQuant) Dequantize(w *tensors.Tensor) (*tensors.Tensor, error) {
+	flat, err := tensors.CopyFlatData[float32](w)
+	if err != nil {
+		return nil, err
+	}
+	per := len(flat) / len(q.Scale)
+	last := float32(int(1)<<q.Bits - 1)
+	for i, x := range flat {
+		s, z := q.Scale[i/per], q.Zero[i/per]
+		level := float32(math.RoundToEven(float64(x / s)))
+		if q.Up != nil {
+			level = float32(math.Floor(float64(x/s))) + float32(q.Up[i])
+		}
+		flat[i] = (min(max(level+z, 0), last) - z) * s
+	}
+	return tensors.FromFlatDataAndDimensions(flat, w.Shape().Dimensions...), nil
+}

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"image/png"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/pdq"
+)
+
+func TestBadInput(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for line, want := range map[string]string{
+		"dmeo":                      `repl: no command "dmeo"; choose one of demo, train, or help`,
+		"demo bits=2":               `repl: demo has no option "bits=2"; its options are teacher, w, a, images,`,
+		"demo w":                    `repl: demo has no option "w"; its options are`,
+		"demo w=2 w=3":              "repl: option w is given twice",
+		"demo teacher=resnet9":      `models: no network is called "resnet9"; choose one of mobilenetv2, regnetx, resnet20, resnet8`,
+		"demo w=1":                  "repl: w=1; give a whole number from 2 to 8",
+		"demo a=9":                  "repl: a=9; give a whole number from 2 to 8",
+		"demo a=two":                "repl: a=two; give a whole number from 2 to 8",
+		"demo images=0":             "repl: images=0; give a whole number from 1 to 2048",
+		"demo images=2049":          "repl: images=2049; give a whole number from 1 to 2048",
+		"demo steps=-1":             "repl: steps=-1; give a whole number from 0 to 1000000",
+		"demo preset=fast":          "repl: preset=fast; choose quick or paper",
+		"demo backend=tpu":          `"tpu"`,
+		"demo backend=onnx:/no.so":  "/no.so",
+		"demo out=" + file + "/run": "run folder",
+		"train data=/nowhere":       "/nowhere",
+		"train teacher=vgg data=" + filepath.Dir(file): "dataset-fashion-mnist",
+	} {
+		var stdout bytes.Buffer
+		err := run(context.Background(), strings.Fields(line), &stdout, io.Discard)
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: error %v, want one line with %s", line, err, want)
+		}
+		if stdout.Len() > 0 {
+			t.Errorf("%s: printed %q", line, stdout.String())
+		}
+	}
+}
+
+func TestHelp(t *testing.T) {
+	var out bytes.Buffer
+	if err := run(context.Background(), nil, &out, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range commands() {
+		if !strings.Contains(out.String(), c.name+": "+c.help) {
+			t.Errorf("help doesn't list %s", c.name)
+		}
+	}
+}
+
+// TestDemo runs the whole demo with few images and steps, twice.
+func TestDemo(t *testing.T) {
+	for _, teacher := range models.TeacherNames() {
+		t.Run(teacher, func(t *testing.T) {
+			first, second := demoTable(t, teacher), demoTable(t, teacher)
+			if first != second {
+				t.Errorf("two runs give\n%s\nand\n%s", first, second)
+			}
+		})
+	}
+}
+
+// demoTable runs a demo on the Go backend and returns its table without the seconds and bytes.
+func demoTable(t *testing.T, teacher string) string {
+	dir := filepath.Join(t.TempDir(), "run")
+	var out, log bytes.Buffer
+	args := []string{"demo", "teacher=" + teacher, "images=8", "test=40", "steps=2", "dc=2", "backend=go", "out=" + dir}
+	if err := run(context.Background(), args, &out, &log); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"full precision", "nearest rounding", "MSE only", "PD-Quant", "paired", "one standard error over 40 test images"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the report doesn't say %q:\n%s", want, &out)
+		}
+	}
+	if !strings.Contains(log.String(), "rule qdrop") {
+		t.Errorf("the bits aren't printed:\n%s", &log)
+	}
+	checkFolder(t, dir)
+	table, err := os.ReadFile(filepath.Join(dir, "results.tsv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows []string
+	for line := range strings.Lines(string(table)) {
+		fields := strings.Split(line, "\t")
+		rows = append(rows, strings.Join(fields[:len(fields)-2], " "))
+	}
+	return strings.Join(rows, "\n")
+}
+
+func checkFolder(t *testing.T, dir string) {
+	data, err := os.ReadFile(filepath.Join(dir, "run.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r pdq.Record
+	if err := json.Unmarshal(data, &r); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Calibration.Indices) != 8 || len(r.TeacherHash) != 64 || len(r.Methods) != 3 || r.Methods[2].Config.Rounding.Steps != 2 {
+		t.Errorf("run.json holds %+v", r)
+	}
+	chart, err := os.Open(filepath.Join(dir, "chart.png"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer chart.Close()
+	if _, err := png.Decode(chart); err != nil {
+		t.Error(err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(entries) != 3 {
+		t.Errorf("the folder holds %v", entries)
+	}
+}
+
+func TestCancelledDemo(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	err := run(ctx, []string{"demo", "images=8", "test=40", "backend=go", "out=" + t.TempDir()}, io.Discard, io.Discard)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+}
