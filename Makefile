@@ -36,8 +36,9 @@ test: lint ## check the code and run all tests: TESTFLAGS=-v TIMEOUT=30m
 	go test -count=1 .
 	go test -timeout $(TIMEOUT) $(TESTFLAGS) ./...
 
-lint: ## gofmt, go vet, staticcheck, checksums of the modules
+lint: ## gofmt, go mod tidy, go vet, staticcheck, checksums of the modules
 	@unformatted=$$("$$(go env GOROOT)/bin/gofmt" -l .); test -z "$$unformatted" || { echo "gofmt -w $$unformatted"; exit 1; }
+	go mod tidy -diff
 	go vet ./...
 	go tool -modfile=internal/tools/go.mod staticcheck ./...
 	go mod verify
