@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+
+	"github.com/pdquant/pdquant/internal/atomicfile"
 )
 
 // FashionMNISTURL is where Zalando publishes the four files of Fashion-MNIST.
@@ -61,20 +63,8 @@ func download(ctx context.Context, client *http.Client, baseURL, dir string, fil
 }
 
 // fetch gets one file, compares its checksum and gives it the name path.
-func fetch(ctx context.Context, client *http.Client, from, path string, f idxFile) (err error) {
-	part, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.part")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(part.Name()))
-		}
-	}()
-	if err := errors.Join(receive(ctx, client, from, part, f), part.Chmod(0o644), part.Sync(), part.Close()); err != nil {
-		return err
-	}
-	return os.Rename(part.Name(), path)
+func fetch(ctx context.Context, client *http.Client, from, path string, f idxFile) error {
+	return atomicfile.Write(path, func(part *os.File) error { return receive(ctx, client, from, part, f) })
 }
 
 // receive writes what the server sends to part and reads it again to check it.

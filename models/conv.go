@@ -68,17 +68,14 @@ func convForward(x, w *Node, s ConvSpec) *Node {
 // over the images, so that no operand has to be transposed.
 func convPatches(x, w *Node, s ConvSpec) *Node {
 	n, g := x.Shape().Dim(0), s.Groups
-	cg, og, k := w.Shape().Dim(1), w.Shape().Dim(0)/g, w.Shape().Dim(2)
-	shifts, h, wd := shiftedInputs(x, k, s)
+	cg, og, kh, kw := w.Shape().Dim(1), w.Shape().Dim(0)/g, w.Shape().Dim(2), w.Shape().Dim(3)
+	shifts, h, wd := shiftedInputs(x, kh, kw, s)
 	for i, t := range shifts {
 		shifts[i] = Reshape(t, n*g, cg, h*wd)
 	}
-	patches := shifts[0]
-	if len(shifts) > 1 {
-		patches = Concatenate(shifts, 1)
-	}
-	w = Reshape(TransposeAllAxes(Reshape(w, g, og, cg, k*k), 0, 1, 3, 2), 1, g, og, k*k*cg)
-	w = Reshape(BroadcastToDims(w, n, g, og, k*k*cg), n*g, og, k*k*cg)
+	patches := concatenate(shifts, 1)
+	w = Reshape(TransposeAllAxes(Reshape(w, g, og, cg, kh*kw), 0, 1, 3, 2), 1, g, og, kh*kw*cg)
+	w = Reshape(BroadcastToDims(w, n, g, og, kh*kw*cg), n*g, og, kh*kw*cg)
 	y := Dot(w, patches).General([]int{2}, []int{0}, []int{1}, []int{0}) // [N·G, O/g, P]
 	return Reshape(y, n, g*og, h, wd)
 }
@@ -86,11 +83,11 @@ func convPatches(x, w *Node, s ConvSpec) *Node {
 // convShiftedSum is a depthwise convolution as a sum of K·K shifted, scaled inputs.
 func convShiftedSum(x, w *Node, s ConvSpec) *Node {
 	n, c := x.Shape().Dim(0), x.Shape().Dim(1)
-	k := w.Shape().Dim(2)
-	shifts, h, wd := shiftedInputs(x, k, s)
+	kh, kw := w.Shape().Dim(2), w.Shape().Dim(3)
+	shifts, h, wd := shiftedInputs(x, kh, kw, s)
 	var y *Node
 	for i, t := range shifts {
-		wi := Reshape(Slice(w, AxisRange(), AxisRange(), AxisElem(i/k), AxisElem(i%k)), 1, c, 1)
+		wi := Reshape(Slice(w, AxisRange(), AxisRange(), AxisElem(i/kw), AxisElem(i%kw)), 1, c, 1)
 		if term := Mul(t, wi); y == nil {
 			y = term
 		} else {
@@ -100,19 +97,19 @@ func convShiftedSum(x, w *Node, s ConvSpec) *Node {
 	return Reshape(y, n, c, h, wd)
 }
 
-// shiftedInputs returns for each of the K·K kernel positions the inputs it meets,
+// shiftedInputs returns for each of the kh·kw kernel positions the inputs it meets,
 // [N,C,H'·W'], and the output's height and width.
-func shiftedInputs(x *Node, k int, s ConvSpec) (shifts []*Node, h, w int) {
+func shiftedInputs(x *Node, kh, kw int, s ConvSpec) (shifts []*Node, h, w int) {
 	n, c := x.Shape().Dim(0), x.Shape().Dim(1)
-	h = (x.Shape().Dim(2)+2*s.Pad-k)/s.Stride + 1
-	w = (x.Shape().Dim(3)+2*s.Pad-k)/s.Stride + 1
+	h = (x.Shape().Dim(2)+2*s.Pad-kh)/s.Stride + 1
+	w = (x.Shape().Dim(3)+2*s.Pad-kw)/s.Stride + 1
 	if s.Pad > 0 {
 		x = padSpatial(x, s.Pad, s.Pad, s.Pad, s.Pad)
 	}
-	for i := range k * k {
-		y, z := i/k, i%k
+	for i := range kh * kw {
+		y, z := i/kw, i%kw
 		t := x
-		if k > 1 || s.Stride > 1 {
+		if kh*kw > 1 || s.Stride > 1 {
 			t = Slice(x, AxisRange(), AxisRange(),
 				AxisRange(y, y+(h-1)*s.Stride+1).Stride(s.Stride), AxisRange(z, z+(w-1)*s.Stride+1).Stride(s.Stride))
 		}
@@ -131,7 +128,7 @@ func convWeightGradient(x, v *Node, k int, s ConvSpec) *Node {
 	if s.Stride == 1 && k > 1 {
 		shifts, v, h, w = shiftedRuns(x, v, k, s.Pad)
 	} else {
-		shifts, h, w = shiftedInputs(x, k, s)
+		shifts, h, w = shiftedInputs(x, k, k, s)
 	}
 	cg, og := c/s.Groups, o/s.Groups
 	grads := make([]*Node, len(shifts))
@@ -163,39 +160,73 @@ func shiftedRuns(x, v *Node, k, pad int) (shifts []*Node, wide *Node, h, w int) 
 	return shifts, wide, h, w
 }
 
-// convInputGradient returns the gradient [N,C,h,w] for the input: the convolution
-// of v, with stride-1 zeros between its elements, with the flipped kernel.
+// convInputGradient returns the gradient [N,C,h,w] for the input, given the weight wt
+// [O,C/groups,K,K] and the gradient v [N,O,H',W'] of the result. The pixels of each phase, those
+// with the same remainder modulo the stride, are a convolution of v with the part of the
+// flipped kernel that meets them; together they cost as much as the forward pass.
 func convInputGradient(v, wt *Node, h, w int, s ConvSpec) *Node {
-	o, cg, k := wt.Shape().Dim(0), wt.Shape().Dim(1), wt.Shape().Dim(2)
-	og := o / s.Groups
+	cg, k := wt.Shape().Dim(1), wt.Shape().Dim(2)
+	og := wt.Shape().Dim(0) / s.Groups
 	t := Reverse(Reshape(wt, s.Groups, og, cg, k, k), 3, 4)
 	t = Reshape(TransposeAllAxes(t, 0, 2, 1, 3, 4), s.Groups*cg, og, k, k)
-	lead := k - 1 - s.Pad
-	if k == 1 && s.Pad == 0 {
-		v = convForward(v, t, ConvSpec{1, 0, s.Groups})
-		return padSpatial(interleaveZeros(v, s.Stride), 0, h-((v.Shape().Dim(2)-1)*s.Stride+1), 0, w-((v.Shape().Dim(3)-1)*s.Stride+1))
+	n, c, st := v.Shape().Dim(0), s.Groups*cg, s.Stride
+	th, tw := (h+st-1)/st, (w+st-1)/st // pixels of a phase
+	var rows []*Node
+	for y := range st {
+		var row []*Node
+		for x := range st {
+			row = append(row, Reshape(phaseGradient(v, t, y, x, th, tw, s), n, c, th, tw, 1))
+		}
+		rows = append(rows, Reshape(concatenate(row, 4), n, c, th, 1, tw*st))
 	}
-	v = interleaveZeros(v, s.Stride)
-	tailH, tailW := h+k-1-lead-v.Shape().Dim(2), w+k-1-lead-v.Shape().Dim(3)
-	if lead == tailH && lead == tailW {
-		return convForward(v, t, ConvSpec{1, lead, s.Groups})
-	}
-	return convForward(padSpatial(v, lead, tailH, lead, tailW), t, ConvSpec{1, 0, s.Groups})
+	g := Reshape(concatenate(rows, 3), n, c, th*st, tw*st)
+	return padSpatial(g, 0, h-th*st, 0, w-tw*st)
 }
 
-// interleaveZeros puts stride-1 zeros between neighbours on both spatial axes:
-// [N,C,H,W] to [N,C,(H-1)·stride+1,(W-1)·stride+1]. (Interior padding doesn't exist
-// on ONNX Runtime.)
-func interleaveZeros(v *Node, stride int) *Node {
-	if stride == 1 {
-		return v
+// phaseGradient returns the gradient [N,C,th,tw] for the pixels y, y+stride, … and x,
+// x+stride, …; flipped is the kernel, flipped and with its channels swapped.
+func phaseGradient(v, flipped *Node, y, x, th, tw int, s ConvSpec) *Node {
+	k := flipped.Shape().Dim(2)
+	ys, top, bottom := phaseTaps(y, k, th, v.Shape().Dim(2), s)
+	xs, left, right := phaseTaps(x, k, tw, v.Shape().Dim(3), s)
+	if ys.n == 0 || xs.n == 0 {
+		return Zeros(v.Graph(), shapes.Make(v.DType(), v.Shape().Dim(0), flipped.Shape().Dim(0), th, tw))
 	}
-	n, c, h, w := v.Shape().Dim(0), v.Shape().Dim(1), v.Shape().Dim(2), v.Shape().Dim(3)
-	zeros := func(dims ...int) *Node { return Zeros(v.Graph(), shapes.Make(v.DType(), dims...)) }
-	v = Concatenate([]*Node{Reshape(v, n, c, h, w, 1), zeros(n, c, h, w, stride-1)}, 4)
-	v = Concatenate([]*Node{Reshape(v, n, c, h, 1, w*stride), zeros(n, c, h, stride-1, w*stride)}, 3)
-	v = Reshape(v, n, c, h*stride, w*stride)
-	return Slice(v, AxisRange(), AxisRange(), AxisRange(0, (h-1)*stride+1), AxisRange(0, (w-1)*stride+1))
+	if ys.n < k || xs.n < k {
+		flipped = Slice(flipped, AxisRange(), AxisRange(), ys.slice(s.Stride), xs.slice(s.Stride))
+	}
+	if top == bottom && top == left && top == right && top >= 0 {
+		return convForward(v, flipped, ConvSpec{1, top, s.Groups})
+	}
+	return convForward(padSpatial(v, top, bottom, left, right), flipped, ConvSpec{1, 0, s.Groups})
+}
+
+// taps are n positions of a kernel's axis, from first on, a stride apart.
+type taps struct{ first, n int }
+
+func (t taps) slice(stride int) SliceAxisSpec {
+	return AxisRange(t.first, t.first+(t.n-1)*stride+1).Stride(stride)
+}
+
+// phaseTaps returns which positions of a flipped kernel of size k meet the pixels r, r+stride,
+// …, of which there are count, and how many zeros v, of the given size, needs on either side.
+func phaseTaps(r, k, count, size int, s ConvSpec) (t taps, lead, tail int) {
+	first := (r + s.Pad) % s.Stride // in the kernel as it is
+	t.n = (k - first + s.Stride - 1) / s.Stride
+	if first >= k {
+		return taps{}, 0, 0
+	}
+	t.first = k - 1 - (first + (t.n-1)*s.Stride)
+	lead = t.n - 1 - (r+s.Pad)/s.Stride
+	return t, lead, count + t.n - 1 - lead - size
+}
+
+// concatenate is Concatenate, but for a single operand, which it leaves alone.
+func concatenate(xs []*Node, axis int) *Node {
+	if len(xs) == 1 {
+		return xs[0]
+	}
+	return Concatenate(xs, axis)
 }
 
 // padSpatial adds zeros around [N,C,H,W]; negative counts cut.

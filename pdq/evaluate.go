@@ -53,7 +53,11 @@ func EvaluateTeacher(ctx context.Context, b compute.Backend, n *models.Network, 
 	f := func(x *Node) []*Node {
 		return []*Node{n.Forward(x, 0, len(n.Layers)-1, models.Hooks{Param: constants(x.Graph(), w)})}
 	}
-	return evaluate(ctx, b, f, im, between)
+	score, err := evaluate(ctx, b, f, im, between)
+	if err != nil {
+		return score, &UnitError{StepEvaluate, "", err}
+	}
+	return score, nil
 }
 
 // evaluate returns the score on im of the network whose logits [N,classes] forward gives

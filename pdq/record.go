@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/pdquant/pdquant/datasets"
+	"github.com/pdquant/pdquant/internal/atomicfile"
 	"github.com/pdquant/pdquant/models"
 )
 
@@ -84,16 +85,7 @@ func (f Folder) Path(name string) string { return filepath.Join(string(f), name)
 
 // Write writes the file called name, whole or not at all.
 func (f Folder) Write(name string, data []byte) error {
-	tmp, err := os.CreateTemp(string(f), "."+name+"-*")
-	if err != nil {
-		return fmt.Errorf("pdq: run folder: %w", err)
-	}
-	_, err = tmp.Write(data)
-	if err = errors.Join(err, tmp.Chmod(0o644), tmp.Sync(), tmp.Close()); err == nil {
-		err = os.Rename(tmp.Name(), f.Path(name))
-	}
-	if err != nil {
-		_ = os.Remove(tmp.Name()) // the first error counts
+	if err := atomicfile.WriteBytes(f.Path(name), data); err != nil {
 		return fmt.Errorf("pdq: run folder: %w", err)
 	}
 	return nil

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"github.com/gomlx/gomlx/ui/commandline"
 
 	"github.com/pdquant/pdquant/datasets"
+	"github.com/pdquant/pdquant/internal/atomicfile"
 	"github.com/pdquant/pdquant/models"
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/backend"
@@ -81,7 +81,7 @@ func trainTeacher(ctx context.Context, v values, stdout, stderr io.Writer) error
 		return err
 	}
 	path := filepath.Join(v["out"], v["teacher"]+".safetensors")
-	if err := os.WriteFile(path, file.Bytes(), 0o644); err != nil {
+	if err := atomicfile.WriteBytes(path, file.Bytes()); err != nil {
 		return err
 	}
 	fmt.Fprintf(stdout, "%s: %s, %.0f s, %d bytes\n", path, record["top1"], seconds, file.Len())

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"image/color"
 	"math"
+
+	"github.com/pdquant/pdquant/internal/atomicfile"
 )
 
 // Bar is one method's accuracy in a chart.
@@ -34,7 +36,7 @@ func Bars(path, title, subtitle, axis string, bars []Bar) error {
 	if err != nil {
 		return fmt.Errorf("plot: drawing %s: %w", path, err)
 	}
-	if err := writeFile(path, chart); err != nil {
+	if err := atomicfile.WriteBytes(path, chart); err != nil {
 		return fmt.Errorf("plot: writing the chart: %w", err)
 	}
 	return nil

@@ -1,0 +1,63 @@
+package pdq
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"os"
+	"testing"
+
+	"github.com/gomlx/compute"
+
+	"github.com/pdquant/pdquant/datasets"
+	"github.com/pdquant/pdquant/models"
+)
+
+// TestTeachers checks that the shipped teachers are as good as their records say, and as
+// pdquant promises.
+func TestTeachers(t *testing.T) {
+	promised := map[string]float64{"resnet8": 90, "resnet20": 92.5, "mobilenetv2": 91, "regnetx": 91}
+	eachBackend(t, func(t *testing.T, b compute.Backend) {
+		test, err := datasets.FashionMNISTTest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole := b.String() != "go" // which would take minutes
+		if !whole {
+			test = test.Slice(0, 500)
+		}
+		for name, least := range promised {
+			teacher, err := models.LoadTeacher(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			score, err := EvaluateTeacher(context.Background(), b, teacher.Network, teacher.Weights, test, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			acc, se := score.Accuracy()
+			t.Logf("%s: %.2f ± %.2f on %d images; record: %s", name, 100*acc, 100*se, test.Len(), teacher.Record["top1"])
+			var recorded float64
+			if _, err := fmt.Sscanf(teacher.Record["top1"], "%f%%", &recorded); err != nil {
+				t.Fatalf("%s: record %q: %v", name, teacher.Record["top1"], err)
+			}
+			if recorded < least {
+				t.Errorf("%s: recorded %.2f %%, promised %.2f", name, recorded, least)
+			}
+			tolerance := 0.0201 // percent points: 2 of 10,000 images may fall the other way on another processor
+			if !whole {
+				tolerance = 4 * 100 * se
+			}
+			if math.Abs(100*acc-recorded) > tolerance {
+				t.Errorf("%s: %.2f %%, recorded %.2f", name, 100*acc, recorded)
+			}
+			info, err := os.Stat("../models/teachers/" + name + ".safetensors")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if info.Size() > 1.5e6 {
+				t.Errorf("%s has %d bytes, more than 1.5 MB", name, info.Size())
+			}
+		}
+	})
+}
