@@ -44,10 +44,11 @@ type Metric int
 const (
 	LpNorm Metric = iota // mean |x-x_q|^Power
 	Cosine               // 1 - cosine similarity of x and x_q
+	PD                   // prediction difference, what follows the activation in full precision
 )
 
 // String returns the metric's name.
-func (m Metric) String() string { return [...]string{"lp", "cosine"}[m] }
+func (m Metric) String() string { return [...]string{"lp", "cosine", "pd"}[m] }
 
 // ScaleConfig sets the search of weight and activation scales.
 type ScaleConfig struct {
@@ -154,7 +155,7 @@ func (c Config) Validate() error {
 	check(c.Bits.W >= 2 && c.Bits.W <= 8, "weights of %d bits; choose 2 to 8", c.Bits.W)
 	check(c.Bits.A >= 2 && c.Bits.A <= 8, "activations of %d bits; choose 2 to 8", c.Bits.A)
 	check(c.Bits.Rule >= AllLow && c.Bits.Rule <= BRECQ, "unknown Bits.Rule %d", int(c.Bits.Rule))
-	check(c.Scales.Metric >= LpNorm && c.Scales.Metric <= Cosine, "unknown Scales.Metric %d", int(c.Scales.Metric))
+	check(c.Scales.Metric >= LpNorm && c.Scales.Metric <= PD, "unknown Scales.Metric %d", int(c.Scales.Metric))
 	check(c.Scales.Power > 0, "Scales.Power is %g; it must be > 0", c.Scales.Power)
 	check(c.Scales.Candidates >= 1, "Scales.Candidates is %d; it must be >= 1", c.Scales.Candidates)
 	check(c.Scales.Images >= 1, "Scales.Images is %d; it must be >= 1", c.Scales.Images)
@@ -169,6 +170,6 @@ func (c Config) Validate() error {
 	check(r.Warmup >= 0 && r.Warmup < 1, "Rounding.Warmup is %g; it must be in [0,1)", r.Warmup)
 	check(r.Weight >= 0, "Rounding.Weight is %g; it must be >= 0", r.Weight)
 	check(c.Loss.PD >= 0, "Loss.PD is %g; it must be >= 0", c.Loss.PD)
-	check(c.Loss.PD == 0 || c.Loss.Temperature > 0, "Loss.Temperature is %g; it must be > 0", c.Loss.Temperature)
+	check((c.Loss.PD == 0 && c.Scales.Metric != PD) || c.Loss.Temperature > 0, "Loss.Temperature is %g; it must be > 0", c.Loss.Temperature)
 	return errors.Join(errs...)
 }

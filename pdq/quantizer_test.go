@@ -138,6 +138,55 @@ func TestStepsLeaveTheirInputsAlone(t *testing.T) {
 	})
 }
 
+// TestMetrics searches activation scales by each metric, and finds that each minimises its own.
+func TestMetrics(t *testing.T) {
+	eachBackend(t, func(t *testing.T, b compute.Backend) {
+		c := tinyConfig(t)
+		ctx := context.Background()
+		found := map[Metric]Student{}
+		var q *Quantizer
+		var d *UnitData
+		for _, c.Scales.Metric = range []Metric{LpNorm, Cosine, PD} {
+			var err error
+			if q, err = New(b, tinyProblem(t, 20), c); err != nil {
+				t.Fatal(err)
+			}
+			_, d = prepare(t, q, 0)
+			s, err := q.WeightScales(ctx, Student{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if found[c.Scales.Metric], err = q.ActivationScales(ctx, s, d); err != nil {
+				t.Fatal(err)
+			}
+		}
+		in, err := rows(d.StudentIn, 0, c.Scales.Images)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, err := q.studentWeights(found[PD])
+		if err != nil {
+			t.Fatal(err)
+		}
+		lp, pd := found[LpNorm].Acts["relu"], found[PD].Acts["relu"]
+		// Among both, the search by PD must again take its own, in either order.
+		for _, cs := range [][]candidate{{{lp.Scale, lp.Zero}, {pd.Scale, pd.Zero}}, {{pd.Scale, pd.Zero}, {lp.Scale, lp.Zero}}} {
+			s := found[PD].clone()
+			delete(s.Acts, "relu")
+			got, err := q.searchByPD(ctx, s, w, d, in, "relu", cs)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != pd {
+				t.Errorf("of %+v the search takes %+v, want %+v", cs, got, pd)
+			}
+		}
+		if lp == pd || found[Cosine].Acts["relu"] == lp {
+			t.Errorf("metrics agree: lp %+v, cosine %+v, pd %+v", lp, found[Cosine].Acts["relu"], pd)
+		}
+	})
+}
+
 func TestObserveFromImages(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		q, err := New(b, tinyProblem(t, 20), tinyConfig(t))

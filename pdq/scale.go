@@ -129,6 +129,7 @@ func search(x []float32, bits int, side sides, metric Metric, c ScaleConfig, p *
 	var limit atomic.Uint64 // the best score so far, as bits
 	limit.Store(math.Float64bits(math.Inf(1)))
 	parallel(len(cs), func(i int) {
+		i = len(cs) - 1 - i // wide ranges are never far off: they soon give a limit
 		if metric == Cosine {
 			scores[i] = cs[i].cosineDistance(x, bits)
 			return
@@ -176,8 +177,25 @@ func searchWeight(w []float32, channels, bits int, c ScaleConfig) WeightQuant {
 	return q
 }
 
-// searchActivation returns the quantiser of the activations x.
+// searchActivation returns the quantiser of the activations x with the least LpNorm or Cosine.
 func searchActivation(x []float32, bits int, c ScaleConfig) ActQuant {
 	best := search(x, bits, sidesOf(x), c.Metric, c, newPower(c.Power))
 	return ActQuant{Bits: bits, Scale: best.scale, Zero: best.zero}
+}
+
+// bestZeros returns for each range that candidates tries of x the zero point with the least
+// LpNorm, the first of equals.
+func bestZeros(x []float32, bits int, c ScaleConfig) []candidate {
+	cs, p := candidates(x, bits, c.Candidates, sidesOf(x)), newPower(c.Power)
+	zeros := len(cs) / c.Candidates
+	best := make([]candidate, c.Candidates)
+	parallel(c.Candidates, func(i int) {
+		least := math.Inf(1)
+		for _, cand := range cs[i*zeros : (i+1)*zeros] {
+			if sum := cand.errorSum(x, bits, p, least); sum < least {
+				best[i], least = cand, sum
+			}
+		}
+	})
+	return best
 }

@@ -28,7 +28,8 @@ func plainSearch(x []float32, bits int, side sides, metric Metric, c ScaleConfig
 		for _, v := range x {
 			y, _, _ := plainQuantize(float64(v), float64(cand.scale), float64(cand.zero), bits)
 			sum += math.Pow(math.Abs(float64(v)-y), c.Power)
-			xq, qq, xx = xq+float64(v)*y, qq+y*y, xx+float64(v)*float64(v)
+			level := math.Round(y / float64(cand.scale)) // cosine doesn't depend on the scale: ties are exact
+			xq, qq, xx = xq+float64(v)*level, qq+level*level, xx+float64(v)*float64(v)
 		}
 		if metric == Cosine {
 			sum = 1

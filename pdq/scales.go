@@ -2,9 +2,13 @@ package pdq
 
 import (
 	"context"
+	"fmt"
+	"math"
 
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
+
+	"github.com/pdquant/pdquant/models"
 )
 
 // WeightScales returns s with a searched quantiser, rounding to nearest, for every weight:
@@ -59,11 +63,66 @@ func (q *Quantizer) ActivationScales(ctx context.Context, s Student, d *UnitData
 		if err != nil {
 			return s, q.fail(StepActivationScales, d.Unit, err)
 		}
-		err = tensors.ConstFlatData(out[0], func(flat []float32) { s.Acts[name] = searchActivation(flat, bits, q.c.Scales) })
+		x, err := tensors.CopyFlatData[float32](out[0])
+		if err != nil {
+			return s, q.fail(StepActivationScales, d.Unit, err)
+		}
+		if q.c.Scales.Metric == PD {
+			s.Acts[name], err = q.searchByPD(ctx, s, w, d, in, name, bestZeros(x, bits, q.c.Scales))
+		} else {
+			s.Acts[name] = searchActivation(x, bits, q.c.Scales)
+		}
 		if err != nil {
 			return s, q.fail(StepActivationScales, d.Unit, err)
 		}
 		q.tell(StepActivationScales, d.Unit, i-unit.First+1, unit.Last-unit.First+1, Loss{})
 	}
 	return s, nil
+}
+
+// searchByPD returns the one of cs for the output of the layer called name that changes the
+// network's predictions least, the first of equals: on the inputs in of d's unit, with what s
+// quantises, and with the rest of the network in full precision.
+func (q *Quantizer) searchByPD(ctx context.Context, s Student, w models.Weights, d *UnitData, in *tensors.Tensor, name string, cs []candidate) (ActQuant, error) {
+	a := ActQuant{Bits: q.bits[name].Output}
+	logits, err := rows(d.Logits, 0, in.Shape().Dim(0))
+	if err != nil {
+		return a, err
+	}
+	unit := q.folded.Units[d.Unit]
+	exec, err := NewExec(q.b, func(in, logits, scale, zero *Node) *Node {
+		h := studentHooks(in.Graph(), w, s)
+		others := h.After
+		h.After = func(l models.Layer, y *Node) *Node {
+			if l.Name == name {
+				return FakeQuantize(y, scale, zero, a.Bits)
+			}
+			return others(l, y)
+		}
+		y := q.folded.Forward(in, unit.First, unit.Last, h)
+		rest := q.folded.Forward(y, unit.Last+1, len(q.folded.Layers)-1, models.Hooks{Param: constants(in.Graph(), q.weights)})
+		return PredictionDifference(logits, rest, q.c.Loss.Temperature)
+	})
+	if err != nil {
+		return a, err
+	}
+	defer exec.Finalize()
+	least := math.Inf(1)
+	for _, c := range cs {
+		if err := ctx.Err(); err != nil {
+			return a, err
+		}
+		out, err := exec.Call1(in, logits, c.scale, c.zero)
+		if err != nil {
+			return a, err
+		}
+		if pd := float64(tensors.ToScalar[float32](out)); pd < least {
+			a.Scale, a.Zero, least = c.scale, c.zero, pd
+		}
+		finalize([]any{out})
+	}
+	if math.IsInf(least, 1) {
+		return a, fmt.Errorf("the predictions with the output of %s quantised are not numbers", name)
+	}
+	return a, nil
 }
