@@ -23,7 +23,7 @@ type option struct{ name, value, help string } // value is the default
 type values map[string]string
 
 func commands() []command {
-	return []command{demoCommand(), trainCommand()}
+	return []command{demoCommand(), downloadCommand(), trainCommand()}
 }
 
 // run finds the command that args start with and runs it with the rest of them.

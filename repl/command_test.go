@@ -21,8 +21,9 @@ func TestBadInput(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
+	dir := t.TempDir()
 	for line, want := range map[string]string{
-		"dmeo":                      `repl: no command "dmeo"; choose one of demo, train, or help`,
+		"dmeo":                      `repl: no command "dmeo"; choose one of demo, download, train, or help`,
 		"demo bits=2":               `repl: demo has no option "bits=2"; its options are teacher, w, a, images,`,
 		"demo w":                    `repl: demo has no option "w"; its options are`,
 		"demo w=2 w=3":              "repl: option w is given twice",
@@ -37,8 +38,9 @@ func TestBadInput(t *testing.T) {
 		"demo backend=tpu":          `"tpu"`,
 		"demo backend=onnx:/no.so":  "/no.so",
 		"demo out=" + file + "/run": "run folder",
-		"train data=/nowhere":       "/nowhere",
-		"train teacher=vgg data=" + filepath.Dir(file): "dataset-fashion-mnist",
+		"download dir=" + dir + " url=http://127.0.0.1:1/": "http://127.0.0.1:1/",
+		"train data=/nowhere":                              "/nowhere",
+		"train teacher=vgg data=" + filepath.Dir(file):     "dataset-fashion-mnist",
 	} {
 		var stdout bytes.Buffer
 		err := run(context.Background(), strings.Fields(line), &stdout, io.Discard)
