@@ -20,7 +20,7 @@ TESTFLAGS =
 TIMEOUT   = 30m
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint race onnxruntime
+.PHONY: help demo test lint race onnxruntime teachers
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,3 +52,12 @@ race: ## test the packages that start goroutines under the race detector
 
 onnxruntime: ## install ONNX Runtime, the fast backend, in the user's cache folder
 	@go run ./pdq/backend/onnxinstall
+
+# Folder with the four files of Fashion-MNIST, as Debian's dataset-fashion-mnist has them.
+FASHION_MNIST = /usr/share/datasets/fashion-mnist
+
+teachers: ## train the shipped teachers again, for hours: FASHION_MNIST=folder
+	go run ./repl train teacher=resnet8 epochs=5 data=$(FASHION_MNIST)
+	go run ./repl train teacher=resnet20 epochs=5 data=$(FASHION_MNIST)
+	go run ./repl train teacher=mobilenetv2 epochs=5 data=$(FASHION_MNIST)
+	go run ./repl train teacher=regnetx epochs=4 data=$(FASHION_MNIST)
