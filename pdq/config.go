@@ -120,12 +120,12 @@ func Paper(arch string, w, a int) (Config, error) {
 	return Config{}, fmt.Errorf("pdq: no settings for architecture %q; known are %s", arch, strings.Join(known, ", "))
 }
 
-// Quick returns Paper's settings for a first look within minutes: 250 rounding and 100
+// Quick returns Paper's settings for a first look within minutes: 250 rounding and 50
 // correction steps per unit instead of 20000 and 500, at ten times the learning rates, so that
 // rounding variables still get decided.
 func Quick(arch string, w, a int) (Config, error) {
 	c, err := Paper(arch, w, a)
-	c.Rounding.Steps, c.Correction.Steps, c.Scales.Images = 250, 100, 64
+	c.Rounding.Steps, c.Correction.Steps, c.Scales.Images = 250, 50, 64
 	c.Rounding.LearningRate *= 10
 	c.Rounding.ScaleLearningRate *= 10
 	return c, err
