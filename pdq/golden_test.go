@@ -28,6 +28,9 @@ type golden struct {
 // openGolden opens a file of testdata/golden until the end of the test.
 func openGolden(t *testing.T, name string) golden {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("takes long; run without -short")
+	}
 	file, err := npz.Open(filepath.Join("..", "testdata", "golden", name))
 	if err != nil {
 		t.Fatal(err)

@@ -16,6 +16,9 @@ import (
 // TestTeachers checks that the shipped teachers are as good as their records say, and as
 // pdquant promises.
 func TestTeachers(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long; run without -short")
+	}
 	promised := map[string]float64{"resnet8": 90, "resnet20": 92.5, "mobilenetv2": 91, "regnetx": 91}
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		test, err := datasets.FashionMNISTTest()
