@@ -39,16 +39,21 @@ func Draw(n, from int, seed uint64) ([]int, error) {
 	if n < 1 || n > from {
 		return nil, fmt.Errorf("datasets: cannot draw %d of %d images; ask for 1 to %d", n, from, max(from, 1))
 	}
+	return Sample(rand.NewPCG(seed, drawStream), n, from), nil
+}
+
+// Sample returns n different indices of 0 to from-1 in random order, and moves rng on. It
+// panics unless 0 ≤ n ≤ from.
+func Sample(rng *rand.PCG, n, from int) []int {
 	order := make([]int, from)
 	for i := range order {
 		order[i] = i
 	}
-	pcg := rand.NewPCG(seed, drawStream)
 	for i := range n { // Fisher and Yates, from the front
-		k := i + int(below(pcg, uint64(from-i)))
+		k := i + int(below(rng, uint64(from-i)))
 		order[i], order[k] = order[k], order[i]
 	}
-	return order[:n:n], nil
+	return order[:n:n]
 }
 
 // below returns a uniform number of 0 to n-1. The method is spelt out because

@@ -15,7 +15,8 @@ const chunk = 125
 
 // overImages computes f in chunks of the first axis of ins, which must be float32 and
 // agree on that axis, and joins the results. Images must not interact in f. The last
-// chunk overlaps the one before it, so that one compiled graph serves all.
+// chunk overlaps the one before it, so that one compiled graph serves all. The results are the
+// caller's to free.
 func overImages(ctx context.Context, b compute.Backend, f func(xs []*Node) []*Node, between func(done, total int), ins ...*tensors.Tensor) ([]*tensors.Tensor, error) {
 	n := ins[0].Shape().Dim(0)
 	size := min(n, chunk)
@@ -30,13 +31,7 @@ func overImages(ctx context.Context, b compute.Backend, f func(xs []*Node) []*No
 			return nil, err
 		}
 		lo := min(done, n-size)
-		args := make([]any, len(ins))
-		for i, in := range ins {
-			if args[i], err = rows(in, lo, lo+size); err != nil {
-				return nil, err
-			}
-		}
-		res, err := exec.Call(args...)
+		res, err := callOnRows(exec, lo, lo+size, ins)
 		if err != nil {
 			return nil, err
 		}
@@ -51,7 +46,6 @@ func overImages(ctx context.Context, b compute.Backend, f func(xs []*Node) []*No
 				return nil, err
 			}
 		}
-		finalize(args)
 		if between != nil {
 			between(min(done+size, n), n)
 		}
@@ -61,6 +55,20 @@ func overImages(ctx context.Context, b compute.Backend, f func(xs []*Node) []*No
 		result[i] = o.tensor()
 	}
 	return result, nil
+}
+
+// callOnRows calls exec on the elements lo to hi-1 of each of ins.
+func callOnRows(exec *Exec, lo, hi int, ins []*tensors.Tensor) ([]*tensors.Tensor, error) {
+	parts, args := make([]*tensors.Tensor, len(ins)), make([]any, len(ins))
+	for i, in := range ins {
+		var err error
+		if parts[i], err = rows(in, lo, hi); err != nil {
+			return nil, err
+		}
+		args[i] = parts[i]
+	}
+	defer free(parts...)
+	return exec.Call(args...)
 }
 
 // joined collects chunks of a tensor along its first axis.
@@ -107,10 +115,11 @@ func constants(g *Graph, w models.Weights) func(name string) *Node {
 	}
 }
 
-// finalize frees tensors that were arguments of a call.
-func finalize(args []any) {
-	for _, a := range args {
-		if t, ok := a.(*tensors.Tensor); ok {
+// free releases the memory of tensors that aren't used again. Some backends' memory is beyond
+// the garbage collector's reach: what isn't freed stays.
+func free(ts ...*tensors.Tensor) {
+	for _, t := range ts {
+		if t.Ok() {
 			t.MustFinalizeAll()
 		}
 	}

@@ -39,7 +39,9 @@ func (b Bits) Map(n *models.Network) []LayerBits {
 	if b.Rule == AllLow {
 		return out
 	}
-	out[weights[0]].Weight, out[weights[len(weights)-1]].Weight = 8, 8
+	if len(weights) > 0 {
+		out[weights[0]].Weight, out[weights[len(weights)-1]].Weight = 8, 8
+	}
 	if len(outputs) > 0 {
 		out[outputs[len(outputs)-1]].Output = 8
 		if b.Rule == BRECQ {

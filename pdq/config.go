@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -34,8 +35,16 @@ const (
 	BRECQ              // as QDrop, and the first layer's output
 )
 
+func ruleNames() []string { return []string{"all-low", "qdrop", "brecq"} }
+
 // String returns the rule's name.
-func (r Rule) String() string { return [...]string{"all-low", "qdrop", "brecq"}[r] }
+func (r Rule) String() string { return enumName(ruleNames(), int(r)) }
+
+// MarshalText returns the rule's name.
+func (r Rule) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// UnmarshalText sets r to the rule called text. The error lists the names.
+func (r *Rule) UnmarshalText(text []byte) error { return enumValue(ruleNames(), text, (*int)(r)) }
 
 // Metric is what a scale search minimises.
 type Metric int
@@ -47,8 +56,33 @@ const (
 	PD                   // prediction difference, what follows the activation in full precision
 )
 
+func metricNames() []string { return []string{"lp", "cosine", "pd"} }
+
 // String returns the metric's name.
-func (m Metric) String() string { return [...]string{"lp", "cosine", "pd"}[m] }
+func (m Metric) String() string { return enumName(metricNames(), int(m)) }
+
+// MarshalText returns the metric's name.
+func (m Metric) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
+
+// UnmarshalText sets m to the metric called text. The error lists the names.
+func (m *Metric) UnmarshalText(text []byte) error { return enumValue(metricNames(), text, (*int)(m)) }
+
+// enumName is the name of value i, or its number if it has none.
+func enumName(names []string, i int) string {
+	if i < 0 || i >= len(names) {
+		return strconv.Itoa(i)
+	}
+	return names[i]
+}
+
+func enumValue(names []string, text []byte, to *int) error {
+	i := slices.Index(names, string(text))
+	if i < 0 {
+		return fmt.Errorf("pdq: %q is unknown; choose one of %s", text, strings.Join(names, ", "))
+	}
+	*to = i
+	return nil
+}
 
 // ScaleConfig sets the search of weight and activation scales.
 type ScaleConfig struct {
@@ -62,8 +96,9 @@ type ScaleConfig struct {
 type CorrectionConfig struct {
 	Steps        int     // Adam steps on the input; 0: no correction; reference 500
 	LearningRate float64 // of Adam, > 0; reference 1e-3
-	MinRate      float64 // the rate is not cut below this; reference 1e-5
-	Patience     int     // steps without progress before the rate is cut to a tenth; reference 100
+	MinRate      float64 // the rate is not cut below this, in [0,LearningRate]; reference 1e-5
+	Patience     int     // steps without progress before the rate is cut to a tenth, >= 0; reference 100
+	Group        int     // images that share the rate and its cuts, >= 1; reference 32, its batch
 	Weight       float64 // of |x-x0|², >= 0; 1/λc of the paper (λc 0.02 is Weight 50)
 }
 
@@ -73,12 +108,12 @@ type RoundingConfig struct {
 	BatchSize         int     // images per step, >= 1; reference 32
 	LearningRate      float64 // Adam on the rounding variables α; 0: rounding stays nearest; reference 3e-3
 	ScaleLearningRate float64 // Adam on activation scales, cosine to 0; 0: scales stay; reference 4e-5
-	InputKeep         float64 // probability, in [0,1], that an element of the input is the student's, not the teacher's; 0.5
-	ActKeep           float64 // probability, in [0,1], that an activation stays quantised; 0.5
+	InputDrop         float64 // probability, in [0,1], that an element of the input is the corrected teacher's, not the student's; 0.5
+	ActDrop           float64 // probability, in [0,1], that an activation isn't quantised; 0.5
 	Weight            float64 // of Σ(1-|2h-1|^β), >= 0; per architecture, ResNets 0.01
-	BetaStart         float64 // β at the end of the warm-up; reference 20
-	BetaEnd           float64 // β at the last step; reference 2
-	Warmup            float64 // fraction of Steps, in [0,1), without that term; reference 0.2
+	BetaStart         float64 // β until that term begins, > 0; reference 20
+	BetaEnd           float64 // β at the last step, > 0; reference 2
+	Warmup            float64 // the term begins after this fraction of Steps, in [0,1); reference 0.2
 }
 
 // LossConfig sets the prediction-difference term.
@@ -108,8 +143,8 @@ func Paper(arch string, w, a int) (Config, error) {
 			return Config{
 				Bits:       Bits{W: w, A: a, Rule: QDrop},
 				Scales:     ScaleConfig{Metric: LpNorm, Power: 2.4, Candidates: 100, Images: 256},
-				Correction: CorrectionConfig{Steps: 500, LearningRate: 1e-3, MinRate: 1e-5, Patience: 100, Weight: 1 / p.lambdaC},
-				Rounding: RoundingConfig{Steps: 20000, BatchSize: 32, LearningRate: 3e-3, ScaleLearningRate: 4e-5, InputKeep: 0.5, ActKeep: 0.5,
+				Correction: CorrectionConfig{Steps: 500, LearningRate: 1e-3, MinRate: 1e-5, Patience: 100, Group: 32, Weight: 1 / p.lambdaC},
+				Rounding: RoundingConfig{Steps: 20000, BatchSize: 32, LearningRate: 3e-3, ScaleLearningRate: 4e-5, InputDrop: 0.5, ActDrop: 0.5,
 					Weight: p.roundWeight, BetaStart: 20, BetaEnd: 2, Warmup: 0.2},
 				Loss: LossConfig{PD: 10, Temperature: p.temperature},
 			}, nil
@@ -133,13 +168,18 @@ func Quick(arch string, w, a int) (Config, error) {
 
 // Nearest returns c as the baseline that rounds to nearest with searched scales.
 func (c Config) Nearest() Config {
-	c.Correction.Steps, c.Rounding.Steps, c.Loss.PD = 0, 0, 0
+	c = c.MSEOnly()
+	c.Rounding.Steps = 0
 	return c
 }
 
-// MSEOnly returns c as the baseline without prediction difference and correction (QDrop-like).
+// MSEOnly returns c as the baseline without prediction difference and correction
+// (QDrop-like). Scales that were to be searched by PD are searched by LpNorm.
 func (c Config) MSEOnly() Config {
 	c.Correction.Steps, c.Loss.PD = 0, 0
+	if c.Scales.Metric == PD {
+		c.Scales.Metric = LpNorm
+	}
 	return c
 }
 
@@ -161,12 +201,16 @@ func (c Config) Validate() error {
 	check(c.Scales.Images >= 1, "Scales.Images is %d; it must be >= 1", c.Scales.Images)
 	check(d.Steps >= 0, "Correction.Steps is %d; it must be >= 0", d.Steps)
 	check(d.Steps == 0 || d.LearningRate > 0, "Correction.LearningRate is %g; it must be > 0", d.LearningRate)
+	check(d.Steps == 0 || (d.MinRate >= 0 && d.MinRate <= d.LearningRate), "Correction.MinRate is %g; it must be in [0,LearningRate], which is %g", d.MinRate, d.LearningRate)
+	check(d.Patience >= 0, "Correction.Patience is %d; it must be >= 0", d.Patience)
+	check(d.Steps == 0 || d.Group >= 1, "Correction.Group is %d; it must be >= 1", d.Group)
 	check(d.Weight >= 0, "Correction.Weight is %g; it must be >= 0", d.Weight)
 	check(r.Steps >= 0, "Rounding.Steps is %d; it must be >= 0", r.Steps)
 	check(r.Steps == 0 || r.BatchSize >= 1, "Rounding.BatchSize is %d; it must be >= 1", r.BatchSize)
 	check(r.LearningRate >= 0 && r.ScaleLearningRate >= 0, "Rounding's learning rates are %g and %g; they must be >= 0", r.LearningRate, r.ScaleLearningRate)
-	check(r.InputKeep >= 0 && r.InputKeep <= 1, "Rounding.InputKeep is %g; it must be in [0,1]", r.InputKeep)
-	check(r.ActKeep >= 0 && r.ActKeep <= 1, "Rounding.ActKeep is %g; it must be in [0,1]", r.ActKeep)
+	check(r.InputDrop >= 0 && r.InputDrop <= 1, "Rounding.InputDrop is %g; it must be in [0,1]", r.InputDrop)
+	check(r.ActDrop >= 0 && r.ActDrop <= 1, "Rounding.ActDrop is %g; it must be in [0,1]", r.ActDrop)
+	check(r.Weight == 0 || (r.BetaStart > 0 && r.BetaEnd > 0), "Rounding.BetaStart and BetaEnd are %g and %g; they must be > 0", r.BetaStart, r.BetaEnd)
 	check(r.Warmup >= 0 && r.Warmup < 1, "Rounding.Warmup is %g; it must be in [0,1)", r.Warmup)
 	check(r.Weight >= 0, "Rounding.Weight is %g; it must be >= 0", r.Weight)
 	check(c.Loss.PD >= 0, "Loss.PD is %g; it must be >= 0", c.Loss.PD)

@@ -1,6 +1,7 @@
 package pdq
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -39,11 +40,15 @@ func TestValidate(t *testing.T) {
 		"weights of 1 bits; choose 2 to 8":     func(c *Config) { c.Bits.W = 1 },
 		"activations of 9 bits; choose 2 to 8": func(c *Config) { c.Bits.A = 9 },
 		"Rounding.Warmup is 1":                 func(c *Config) { c.Rounding.Warmup = 1 },
-		"Rounding.InputKeep is 1.5":            func(c *Config) { c.Rounding.InputKeep = 1.5 },
+		"Rounding.InputDrop is 1.5":            func(c *Config) { c.Rounding.InputDrop = 1.5 },
 		"Scales.Candidates is 0":               func(c *Config) { c.Scales.Candidates = 0 },
 		"Loss.Temperature is 0":                func(c *Config) { c.Loss.Temperature = 0 },
 		"Correction.Steps is -1":               func(c *Config) { c.Correction.Steps = -1 },
 		"Rounding.BatchSize is 0":              func(c *Config) { c.Rounding.BatchSize = 0 },
+		"Correction.MinRate is 1; it must be in [0,LearningRate], which is 0.001": func(c *Config) { c.Correction.MinRate = 1 },
+		"Correction.Patience is -1":                   func(c *Config) { c.Correction.Patience = -1 },
+		"Correction.Group is 0":                       func(c *Config) { c.Correction.Group = 0 },
+		"Rounding.BetaStart and BetaEnd are 20 and 0": func(c *Config) { c.Rounding.BetaEnd = 0 },
 	} {
 		c, err := Paper("resnet8", 2, 2)
 		if err != nil {
@@ -52,6 +57,54 @@ func TestValidate(t *testing.T) {
 		change(&c)
 		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %q", err, want)
+		}
+	}
+}
+
+// TestBaselines: no baseline computes a prediction difference.
+func TestBaselines(t *testing.T) {
+	c, err := Paper("resnet8", 2, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Scales.Metric = PD
+	for _, base := range []Config{c.Nearest(), c.MSEOnly()} {
+		if base.Scales.Metric != LpNorm || base.Loss.PD != 0 || base.Correction.Steps != 0 {
+			t.Errorf("baseline %+v", base)
+		}
+	}
+}
+
+func TestConfigAsJSON(t *testing.T) {
+	want := Config{Bits: Bits{2, 4, BRECQ}, Scales: ScaleConfig{Metric: Cosine}}
+	data, err := json.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(data), `"Rule":"brecq"`) || !strings.Contains(string(data), `"Metric":"cosine"`) {
+		t.Errorf("names are missing in %s", data)
+	}
+	var got Config
+	if err := json.Unmarshal(data, &got); err != nil || got != want {
+		t.Errorf("%s gives %+v, error %v", data, got, err)
+	}
+	err = new(Metric).UnmarshalText([]byte("mse"))
+	if want := `pdq: "mse" is unknown; choose one of lp, cosine, pd`; err == nil || err.Error() != want {
+		t.Errorf("error %v, want %s", err, want)
+	}
+	if got := Rule(7).String(); got != "7" {
+		t.Errorf("an unknown rule is called %s", got)
+	}
+}
+
+func TestBitsMapWithoutWeights(t *testing.T) {
+	n, err := models.Design("resnet8", 1, 28, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, lb := range (Bits{A: 4, Rule: QDrop}).Map(n) {
+		if lb.Weight != 0 {
+			t.Errorf("%s has a weight of %d bits", lb.Layer, lb.Weight)
 		}
 	}
 }

@@ -11,10 +11,6 @@ import (
 	"github.com/pdquant/pdquant/models"
 )
 
-// correctionGroup is how many images share a learning rate: the reference corrects
-// batches of this size, and cuts the rate when a batch's loss stops falling.
-const correctionGroup = 32
-
 // Correct returns d with the teacher's input to the unit corrected towards the statistics of
 // the unit's batch normalisations (DC), and with the teacher unit's output for it as target.
 // The input x starts as x0, the teacher's. Adam minimises, per image,
@@ -23,7 +19,8 @@ const correctionGroup = 32
 //
 // m and d are the mean and unbiased deviation over H·W of the normalisation's input, μ
 // and σ the running ones; 1e-6 is added under both roots. A 1x1 map has no deviation term.
-// A unit without batch normalisation is returned as it is, unlike in the reference.
+// A unit without batch normalisation is returned as it is, unlike in the reference. The result
+// shares d's other tensors: it takes d's place, and freeing it frees both.
 //
 // PD-Quant, section 3.4; reference: quant/distribution_correction.py.
 func (q *Quantizer) Correct(ctx context.Context, d *UnitData) (*UnitData, error) {
@@ -33,7 +30,7 @@ func (q *Quantizer) Correct(ctx context.Context, d *UnitData) (*UnitData, error)
 	}
 	n := d.TeacherIn.Shape().Dim(0)
 	corrected := newJoined(d.TeacherIn, n)
-	const size = chunk / correctionGroup * correctionGroup
+	size := max(chunk/q.c.Correction.Group, 1) * q.c.Correction.Group // whole groups
 	step, err := NewExec(q.b, q.correctionStep(unit))
 	if err != nil {
 		return nil, q.fail(StepCorrect, d.Unit, err)
@@ -48,6 +45,7 @@ func (q *Quantizer) Correct(ctx context.Context, d *UnitData) (*UnitData, error)
 			q.tell(StepCorrect, d.Unit, lo/size*q.c.Correction.Steps+done, (n+size-1)/size*q.c.Correction.Steps, Loss{Correction: loss})
 		}
 		x, err := q.correctChunk(ctx, step, x0, tell)
+		free(x0)
 		if err != nil {
 			return nil, q.fail(StepCorrect, d.Unit, err)
 		}
@@ -61,6 +59,7 @@ func (q *Quantizer) Correct(ctx context.Context, d *UnitData) (*UnitData, error)
 		return []*Node{q.p.Network.Forward(xs[0], unit.First, unit.Last, models.Hooks{Param: constants(xs[0].Graph(), q.p.Weights)})}
 	}, nil, out.CorrectedIn)
 	if err != nil {
+		free(out.CorrectedIn)
 		return nil, q.fail(StepCorrect, d.Unit, err)
 	}
 	out.Target = target[0]
@@ -77,42 +76,47 @@ func hasNorm(n *models.Network, u models.Unit) bool {
 }
 
 // correctChunk optimises the images x0 [n,C,H,W] and returns the corrected ones.
-func (q *Quantizer) correctChunk(ctx context.Context, step *Exec, x0 *tensors.Tensor, tell func(done int, loss float64)) (*tensors.Tensor, error) {
-	n := x0.Shape().Dim(0)
-	x, err := rows(x0, 0, n)
-	if err != nil {
+func (q *Quantizer) correctChunk(ctx context.Context, step *Exec, x0 *tensors.Tensor, tell func(done int, loss float64)) (x *tensors.Tensor, err error) {
+	n, group := x0.Shape().Dim(0), q.c.Correction.Group
+	if x, err = rows(x0, 0, n); err != nil {
 		return nil, err
 	}
 	m, v := tensors.FromShape(x0.Shape()), tensors.FromShape(x0.Shape())
-	plateaus := make([]plateau, (n+correctionGroup-1)/correctionGroup)
+	defer func() {
+		free(m, v)
+		if err != nil {
+			free(x)
+		}
+	}()
+	plateaus := make([]plateau, (n+group-1)/group)
 	for i := range plateaus {
 		plateaus[i] = newPlateau(q.c.Correction)
 	}
 	for t := 1; t <= q.c.Correction.Steps; t++ {
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return x, err
 		}
 		rates, share := make([]float32, n), make([]float32, n)
 		for i := range rates {
-			g := i / correctionGroup
+			g := i / group
 			rates[i] = float32(plateaus[g].rate)
-			share[i] = 1 / float32(min(correctionGroup, n-g*correctionGroup))
+			share[i] = 1 / float32(min(group, n-g*group))
 		}
 		out, err := step.Call(x0, x, m, v, rates, share,
 			[]float32{float32(1 / (1 - math.Pow(0.9, float64(t)))), float32(1 / (1 - math.Pow(0.999, float64(t))))})
 		if err != nil {
-			return nil, err
+			return x, err
 		}
-		finalize([]any{x, m, v})
+		free(x, m, v)
 		x, m, v = out[0], out[1], out[2]
 		losses, err := tensors.CopyFlatData[float32](out[3])
+		free(out[3])
 		if err != nil {
-			return nil, err
+			return x, err
 		}
-		finalize([]any{out[3]})
-		mean, err := stepPlateaus(plateaus, losses)
+		mean, err := stepPlateaus(plateaus, losses, group)
 		if err != nil {
-			return nil, fmt.Errorf("step %d: %w", t, err)
+			return x, fmt.Errorf("step %d: %w", t, err)
 		}
 		tell(t, mean)
 	}
@@ -120,16 +124,16 @@ func (q *Quantizer) correctChunk(ctx context.Context, step *Exec, x0 *tensors.Te
 }
 
 // stepPlateaus gives each group its images' mean loss, and returns the mean of all.
-func stepPlateaus(ps []plateau, losses []float32) (float64, error) {
+func stepPlateaus(ps []plateau, losses []float32, group int) (float64, error) {
 	var all float64
 	for g := range ps {
-		part := losses[g*correctionGroup : min((g+1)*correctionGroup, len(losses))]
+		part := losses[g*group : min((g+1)*group, len(losses))]
 		var sum float64
 		for _, l := range part {
 			sum += float64(l)
 		}
 		if math.IsNaN(sum) || math.IsInf(sum, 0) {
-			return 0, fmt.Errorf("the loss of images %d to %d is %g; lower Correction.LearningRate", g*correctionGroup, g*correctionGroup+len(part)-1, sum)
+			return 0, fmt.Errorf("the loss of images %d to %d is %g; lower Correction.LearningRate", g*group, g*group+len(part)-1, sum)
 		}
 		ps[g].step(sum / float64(len(part)))
 		all += sum / float64(len(losses))
@@ -189,9 +193,7 @@ func (q *Quantizer) normLoss(unit models.Unit, x *Node) *Node {
 		} else {
 			loss = Add(loss, term)
 		}
-		inner := h
-		inner.Norm = nil
-		return models.Normalize(y, Reshape(mean, l.Out), Reshape(variance, l.Out), l, inner)
+		return models.Normalize(y, Reshape(mean, l.Out), Reshape(variance, l.Out), l, h)
 	}
 	q.p.Network.Forward(x, unit.First, unit.Last, h)
 	return loss

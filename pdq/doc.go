@@ -11,13 +11,18 @@
 //	q, err := pdq.New(backend, problem, config)
 //	teacher, err := q.Teacher(ctx)                   // full-precision logits
 //	s, err := q.WeightScales(ctx, pdq.Student{})     // scales of all weights
+//	var d *pdq.UnitData
 //	for u := range network.Units {                   // in order
+//		before := d
 //		d, err = q.Observe(ctx, s, teacher, u, d)    // what the unit sees
+//		before.Free()
 //		d, err = q.Correct(ctx, d)                   // distribution correction
 //		s, err = q.ActivationScales(ctx, s, d)       // scales of the unit's activations
 //		s, err = q.Round(ctx, s, d)                  // rounding and scales, jointly
 //	}
 //	score, err := q.Evaluate(ctx, s, images)
+//	d.Free()
+//	teacher.Free()
 //
 // Quantize takes them all; Run also times and evaluates.
 //

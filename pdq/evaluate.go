@@ -2,7 +2,9 @@ package pdq
 
 import (
 	"context"
+	"fmt"
 	"math"
+	"slices"
 
 	"github.com/gomlx/compute"
 	. "github.com/gomlx/gomlx/core/graph"
@@ -16,21 +18,27 @@ import (
 // compared in pairs.
 type Score struct{ Top1 []bool }
 
-// Accuracy returns the fraction of images that were right, and its standard error.
+// Accuracy returns the fraction of images that were right, and its standard error. Both are
+// NaN of no images.
 func (s Score) Accuracy() (acc, stderr float64) {
-	n := float64(len(s.Top1))
+	right := 0
 	for _, ok := range s.Top1 {
 		if ok {
-			acc += 1 / n
+			right++
 		}
 	}
+	n := float64(len(s.Top1))
+	acc = float64(right) / n
 	return acc, math.Sqrt(acc * (1 - acc) / n)
 }
 
 // Minus returns the difference of the accuracies of s and o on the same images, and its
 // standard error. Errors on the same image cancel: the difference is known far better
-// than either accuracy.
+// than either accuracy. Both are NaN if the numbers of images differ, or are 0.
 func (s Score) Minus(o Score) (diff, stderr float64) {
+	if len(s.Top1) != len(o.Top1) {
+		return math.NaN(), math.NaN()
+	}
 	n := float64(len(s.Top1))
 	var squares float64
 	for i, ok := range s.Top1 {
@@ -63,10 +71,16 @@ func EvaluateTeacher(ctx context.Context, b compute.Backend, n *models.Network, 
 // evaluate returns the score on im of the network whose logits [N,classes] forward gives
 // for images [N,C,H,W].
 func evaluate(ctx context.Context, b compute.Backend, forward func(x *Node) []*Node, im datasets.Images, between func(done, total int)) (Score, error) {
-	out, err := overImages(ctx, b, func(xs []*Node) []*Node { return forward(xs[0]) }, between, imageTensor(im))
+	if err := im.Validate(); err != nil {
+		return Score{}, err
+	}
+	images := imageTensor(im)
+	defer free(images)
+	out, err := overImages(ctx, b, func(xs []*Node) []*Node { return forward(xs[0]) }, between, images)
 	if err != nil {
 		return Score{}, err
 	}
+	defer free(out...)
 	logits, err := tensors.CopyFlatData[float32](out[0])
 	if err != nil {
 		return Score{}, err
@@ -75,6 +89,9 @@ func evaluate(ctx context.Context, b compute.Backend, forward func(x *Node) []*N
 	classes := len(logits) / im.Len()
 	for i, label := range im.Labels {
 		row := logits[i*classes : (i+1)*classes]
+		if k := nonFinite(row); k >= 0 {
+			return Score{}, fmt.Errorf("logit %d of image %d is %g", k, i, row[k])
+		}
 		best := 0
 		for c, v := range row {
 			if v > row[best] {
@@ -84,6 +101,11 @@ func evaluate(ctx context.Context, b compute.Backend, forward func(x *Node) []*N
 		s.Top1[i] = best == int(label)
 	}
 	return s, nil
+}
+
+// nonFinite returns the index of the first of x that is NaN or infinite, or -1.
+func nonFinite(x []float32) int {
+	return slices.IndexFunc(x, func(v float32) bool { return v-v != 0 })
 }
 
 // imageTensor returns im's images, normalised, [N,C,H,W].

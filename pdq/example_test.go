@@ -40,10 +40,8 @@ func ExampleQuantizer() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println("units done:", s.Done)
 	fmt.Println("bits of conv1, layer1.0.conv1:", s.Weights["conv1"].Bits, s.Weights["layer1.0.conv1"].Bits)
 	// Output:
-	// units done: 5
 	// bits of conv1, layer1.0.conv1: 8 2
 }
 

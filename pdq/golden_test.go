@@ -92,7 +92,7 @@ func goldenConfig(t *testing.T) Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Rounding.Steps, c.Rounding.BatchSize, c.Rounding.InputKeep, c.Rounding.ActKeep = 20, 16, 1, 1
+	c.Rounding.Steps, c.Rounding.BatchSize, c.Rounding.InputDrop, c.Rounding.ActDrop = 20, 16, 0, 0
 	return c
 }
 
@@ -209,7 +209,10 @@ func TestGoldenWeightScales(t *testing.T) {
 				t.Errorf("%s: %d bits, reference %d", key, lb.Weight, want)
 			}
 			want := WeightQuant{Scale: g.floats(key + ".delta"), Zero: g.floats(key + ".zero_point")}
-			got := searchWeight(flat(t, q.weights[lb.Layer+".weight"]), len(want.Scale), lb.Weight, q.c.Scales)
+			got, err := searchWeight(t.Context(), flat(t, q.weights[lb.Layer+".weight"]), len(want.Scale), lb.Weight, q.c.Scales)
+			if err != nil {
+				t.Fatal(err)
+			}
 			checkScales(t, key, got, want)
 		}
 	}
@@ -231,7 +234,10 @@ func TestGoldenActivationScales(t *testing.T) {
 		for _, name := range []string{"relu", "signed", "tail"} {
 			for _, bits := range []int{2, 3, 4, 8} {
 				key := fmt.Sprintf("act/%s.b%d", name, bits)
-				a := searchActivation(g.floats("act/"+name+".x"), bits, c.Scales)
+				a, err := searchActivation(t.Context(), g.floats("act/"+name+".x"), bits, c.Scales)
+				if err != nil {
+					t.Fatal(err)
+				}
 				checkScales(t, key, WeightQuant{Scale: []float32{a.Scale}, Zero: []float32{a.Zero}},
 					WeightQuant{Scale: g.floats(key + ".delta"), Zero: g.floats(key + ".zero_point")})
 				y := MustExecOnce(b, func(x *Node) *Node {

@@ -4,12 +4,15 @@ import (
 	"bufio"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"strings"
 )
 
-// resetPeakMemory starts a new measurement of peakMemory. Where the kernel doesn't allow
-// it, the peak stays that of the whole process so far.
+// resetPeakMemory starts a new measurement of peakMemory, after giving free memory back to the
+// system: what ran before doesn't count. Where the kernel doesn't allow it, the peak stays that
+// of the whole process so far.
 func resetPeakMemory() {
+	debug.FreeOSMemory()
 	_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) // see proc(5)
 }
 

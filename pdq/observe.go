@@ -2,6 +2,7 @@ package pdq
 
 import (
 	"context"
+	"fmt"
 
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -15,26 +16,31 @@ type UnitData struct {
 	Unit                  int             // index into the network's Units
 	StudentIn             *tensors.Tensor // [N,C,H,W] units before it quantised
 	TeacherIn, TeacherOut *tensors.Tensor // full precision, original images
-	CorrectedIn, Target   *tensors.Tensor // by Correct; until then TeacherIn and TeacherOut
+	CorrectedIn, Target   *tensors.Tensor // by Correct; until then the same as TeacherIn and TeacherOut
 	Logits                *tensors.Tensor // [N,classes] the teacher's, original images
 }
 
 // Observe records what unit u sees. prev, the data of the unit before it, saves running
-// the network again from the images; nil: run it. The units before u must be quantised in s.
+// the network again from the images; nil: run it. It is an error if u isn't a unit after
+// prev's, or if s doesn't quantise all that comes before u.
 func (q *Quantizer) Observe(ctx context.Context, s Student, t *Teacher, u int, prev *UnitData) (*UnitData, error) {
-	d := &UnitData{Unit: u, Logits: t.Logits}
-	from, studentIn, teacherIn := 0, imageTensor(q.p.Calibration), imageTensor(q.p.Calibration)
-	if prev != nil {
-		from, studentIn, teacherIn = prev.Unit, prev.StudentIn, prev.TeacherIn
+	if err := q.canObserve(s, u, prev); err != nil {
+		return nil, q.fail(StepObserve, u, err)
 	}
 	w, err := q.studentWeights(s)
 	if err != nil {
 		return nil, q.fail(StepObserve, u, err)
 	}
 	student, teacher := q.folded, q.p.Network
-	first, teacherFirst := 0, 0
+	var first, teacherFirst int
+	var studentIn, teacherIn *tensors.Tensor
 	if prev != nil {
-		first, teacherFirst = student.Units[from].First, teacher.Units[from].First
+		first, teacherFirst = student.Units[prev.Unit].First, teacher.Units[prev.Unit].First
+		studentIn, teacherIn = prev.StudentIn, prev.TeacherIn
+	} else {
+		images := imageTensor(q.p.Calibration)
+		defer free(images)
+		studentIn, teacherIn = images, images
 	}
 	out, err := overImages(ctx, q.b, func(xs []*Node) []*Node {
 		g := xs[0].Graph()
@@ -50,17 +56,34 @@ func (q *Quantizer) Observe(ctx context.Context, s Student, t *Teacher, u int, p
 	if err != nil {
 		return nil, q.fail(StepObserve, u, err)
 	}
-	d.StudentIn, d.TeacherIn, d.TeacherOut = out[0], out[1], out[2]
-	d.CorrectedIn, d.Target = d.TeacherIn, d.TeacherOut
-	return d, nil
+	return &UnitData{Unit: u, StudentIn: out[0], TeacherIn: out[1], TeacherOut: out[2], CorrectedIn: out[1], Target: out[2], Logits: t.Logits}, nil
 }
 
-// Free releases d's tensors, but for the logits, at once rather than at some garbage
-// collection. d must not be used again.
-func (d *UnitData) Free() {
-	for _, t := range []*tensors.Tensor{d.StudentIn, d.TeacherIn, d.TeacherOut, d.CorrectedIn, d.Target} {
-		if t.Ok() {
-			t.MustFinalizeAll()
+// canObserve reports what hinders Observe.
+func (q *Quantizer) canObserve(s Student, u int, prev *UnitData) error {
+	if u < 0 || u >= len(q.folded.Units) {
+		return fmt.Errorf("there is no unit %d; %s has units 0 to %d", u, q.folded.Name, len(q.folded.Units)-1)
+	}
+	if prev != nil && prev.Unit >= u {
+		return fmt.Errorf("unit %d comes after it, or is the same; give the data of an earlier one, or nil", prev.Unit)
+	}
+	for _, l := range q.folded.Layers[:q.folded.Units[u].First] {
+		if _, ok := s.Weights[l.Name]; !ok && q.bits[l.Name].Weight > 0 {
+			return fmt.Errorf("the weight of %s, before it, isn't quantised; search weight scales first", l.Name)
+		}
+		if _, ok := s.Acts[l.Name]; !ok && q.bits[l.Name].Output > 0 {
+			return fmt.Errorf("the output of %s, before it, isn't quantised; take the units in order", l.Name)
 		}
 	}
+	return nil
+}
+
+// Free releases d's tensors, but for the logits, which are the teacher's; those that Correct's
+// result shares with d among them. d, which may be nil, must not be used again. Without Free the
+// memory of some backends is never given back.
+func (d *UnitData) Free() {
+	if d == nil {
+		return
+	}
+	free(d.StudentIn, d.TeacherIn, d.TeacherOut, d.CorrectedIn, d.Target)
 }

@@ -18,7 +18,7 @@ const (
 
 // String names the step as messages do.
 func (s Step) String() string {
-	return [...]string{"teacher inference", "weight scales", "observation", "distribution correction", "activation scales", "rounding", "evaluation"}[s]
+	return enumName([]string{"teacher inference", "weight scales", "observation", "distribution correction", "activation scales", "rounding", "evaluation"}, int(s))
 }
 
 // Event tells how far a step has come.

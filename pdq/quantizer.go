@@ -2,6 +2,7 @@ package pdq
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/gomlx/compute"
 	. "github.com/gomlx/gomlx/core/graph"
@@ -52,22 +53,25 @@ func (q *Quantizer) Quantize(ctx context.Context) (Student, error) {
 	if err != nil {
 		return Student{}, err
 	}
+	defer teacher.Free()
 	s, err := q.WeightScales(ctx, Student{})
 	if err != nil {
 		return s, err
 	}
 	var d *UnitData
+	defer func() { d.Free() }()
 	for u := range q.p.Network.Units {
 		before := d
-		if d, err = q.Observe(ctx, s, teacher, u, before); err != nil {
+		d, err = q.Observe(ctx, s, teacher, u, before)
+		before.Free()
+		if err != nil {
 			return s, err
 		}
-		if before != nil {
-			before.Free()
-		}
-		if d, err = q.Correct(ctx, d); err != nil {
+		corrected, err := q.Correct(ctx, d)
+		if err != nil {
 			return s, err
 		}
+		d = corrected
 		if s, err = q.ActivationScales(ctx, s, d); err != nil {
 			return s, err
 		}
@@ -78,7 +82,8 @@ func (q *Quantizer) Quantize(ctx context.Context) (Student, error) {
 	return s, nil
 }
 
-// Evaluate returns the score of the student s on im.
+// Evaluate returns the score on im of the student s: of the network with what s quantises
+// quantised, and the rest in full precision.
 func (q *Quantizer) Evaluate(ctx context.Context, s Student, im datasets.Images) (Score, error) {
 	w, err := q.studentWeights(s)
 	if err != nil {
@@ -97,9 +102,13 @@ func (q *Quantizer) studentWeights(s Student) (models.Weights, error) {
 		w[name] = t
 	}
 	for layer, wq := range s.Weights {
-		t, err := wq.Dequantize(q.weights[layer+".weight"])
+		full, ok := w[layer+".weight"]
+		if !ok {
+			return nil, fmt.Errorf("%s has no weight %s, which the student quantises", q.folded.Name, layer)
+		}
+		t, err := wq.Dequantize(full)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%s: %w", layer, err)
 		}
 		w[layer+".weight"] = t
 	}
@@ -127,7 +136,7 @@ func (q *Quantizer) fail(step Step, unit int, err error) error {
 }
 
 func (q *Quantizer) unitName(unit int) string {
-	if unit < 0 {
+	if unit < 0 || unit >= len(q.folded.Units) {
 		return ""
 	}
 	return q.folded.Units[unit].Name

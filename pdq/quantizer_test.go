@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/gomlx/compute"
@@ -320,6 +321,166 @@ func TestScore(t *testing.T) {
 	if diff, se := a.Minus(b); diff != 0 || math.Abs(se-math.Sqrt(0.5/4)) > 1e-12 {
 		t.Errorf("difference %g ± %g", diff, se)
 	}
+}
+
+func TestScoreOfAll(t *testing.T) {
+	all := Score{make([]bool, 49)} // 49 times 1/49 isn't 1 in floating point
+	for i := range all.Top1 {
+		all.Top1[i] = true
+	}
+	if acc, se := all.Accuracy(); acc != 1 || se != 0 {
+		t.Errorf("accuracy %g ± %g, want 1 ± 0", acc, se)
+	}
+	if acc, se := (Score{}).Accuracy(); !math.IsNaN(acc) || !math.IsNaN(se) {
+		t.Errorf("accuracy of nothing %g ± %g, want NaN", acc, se)
+	}
+	if diff, se := all.Minus(Score{make([]bool, 3)}); !math.IsNaN(diff) || !math.IsNaN(se) {
+		t.Errorf("difference over other images %g ± %g, want NaN", diff, se)
+	}
+}
+
+// TestBadData: each error names what is wrong, and nothing panics.
+func TestBadData(t *testing.T) {
+	ctx := context.Background()
+	eachBackend(t, func(t *testing.T, b compute.Backend) {
+		p := tinyProblem(t, 20)
+		q, err := New(b, p, tinyConfig(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, d := prepare(t, q, 1)
+		teacher := &Teacher{d.Logits}
+		stranger := s.clone()
+		stranger.Weights["vgg"] = WeightQuant{}
+		short := s.clone()
+		short.Weights["conv1"] = WeightQuant{Bits: 2, Scale: []float32{1}, Zero: []float32{0}}
+		for want, f := range map[string]func() error{
+			"pdq: observation: there is no unit 9; resnet8 has units 0 to 4": func() error {
+				_, err := q.Observe(ctx, s, teacher, 9, nil)
+				return err
+			},
+			"pdq: observation of layer1.0: unit 1 comes after it, or is the same; give the data of an earlier one, or nil": func() error {
+				_, err := q.Observe(ctx, s, teacher, 1, d)
+				return err
+			},
+			"pdq: observation of layer1.0: the weight of conv1, before it, isn't quantised; search weight scales first": func() error {
+				_, err := q.Observe(ctx, Student{}, teacher, 1, nil)
+				return err
+			},
+			"pdq: observation of layer3.0: the output of layer2.0.relu1, before it, isn't quantised; take the units in order": func() error {
+				_, err := q.Observe(ctx, s, teacher, 3, nil)
+				return err
+			},
+			"pdq: evaluation: datasets: images fashion-mnist/calibration: there are none; give one label per image": func() error {
+				_, err := q.Evaluate(ctx, s, p.Calibration.Slice(0, 0))
+				return err
+			},
+			"pdq: evaluation: resnet8 has no weight vgg, which the student quantises": func() error {
+				_, err := q.Evaluate(ctx, stranger, p.Calibration)
+				return err
+			},
+			"pdq: evaluation: conv1: pdq: 1 scales, 1 zero points and 0 roundings don't fit a weight of shape [4 1 3 3]": func() error {
+				_, err := q.Evaluate(ctx, short, p.Calibration)
+				return err
+			},
+		} {
+			if err := f(); err == nil || err.Error() != want {
+				t.Errorf("error %v, want %s", err, want)
+			}
+		}
+	})
+}
+
+// TestNonFinite: a NaN in the weights is found where it first shows.
+func TestNonFinite(t *testing.T) {
+	ctx := context.Background()
+	eachBackend(t, func(t *testing.T, b compute.Backend) {
+		p := tinyProblem(t, 8)
+		p.Weights["fc.weight"] = tensors.FromFlatDataAndDimensions(slices.Repeat([]float32{float32(math.NaN())}, 160), 10, 16)
+		q, err := New(b, p, tinyConfig(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for want, f := range map[string]func() error{
+			"pdq: teacher inference: logit 0 of image 0 is NaN; check weights and images": func() error { _, err := q.Teacher(ctx); return err },
+			"pdq: weight scales: fc: value 0 is NaN; there is no scale for that":          func() error { _, err := q.WeightScales(ctx, Student{}); return err },
+			"pdq: evaluation: logit 0 of image 0 is NaN":                                  func() error { _, err := q.Evaluate(ctx, Student{}, p.Calibration); return err },
+		} {
+			if err := f(); err == nil || err.Error() != want {
+				t.Errorf("error %v, want %s", err, want)
+			}
+		}
+	})
+}
+
+// TestRates: a learning rate of 0 leaves what it is of as it was.
+func TestRates(t *testing.T) {
+	eachBackend(t, func(t *testing.T, b compute.Backend) {
+		for _, rates := range [][2]float64{{0, 0}, {0, 1e-2}, {1e-1, 0}, {1e-1, 1e-2}} {
+			c := tinyConfig(t)
+			c.Rounding.LearningRate, c.Rounding.ScaleLearningRate = rates[0], rates[1]
+			q, err := New(b, tinyProblem(t, 20), c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, d := prepare(t, q, 1)
+			r, err := q.Round(context.Background(), s, d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if up := r.Weights["layer1.0.conv1"].Up != nil; up != (rates[0] > 0) {
+				t.Errorf("rates %v: rounding trained: %v", rates, up)
+			}
+			if moved := r.Acts["layer1.0.relu1"] != s.Acts["layer1.0.relu1"]; moved != (rates[1] > 0) {
+				t.Errorf("rates %v: scales trained: %v", rates, moved)
+			}
+			if r.Acts["relu"] != s.Acts["relu"] {
+				t.Errorf("rates %v: another unit's scale was trained", rates)
+			}
+		}
+	})
+}
+
+// TestScalesStayPositive: at a learning rate that throws scales below 0 they stop at the least.
+func TestScalesStayPositive(t *testing.T) {
+	eachBackend(t, func(t *testing.T, b compute.Backend) {
+		c := tinyConfig(t)
+		c.Rounding.ScaleLearningRate, c.Rounding.Steps = 10, 1
+		q, err := New(b, tinyProblem(t, 20), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, d := prepare(t, q, 1)
+		s, err = q.Round(context.Background(), s, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, a := range s.Acts {
+			if !(a.Scale >= minScale) {
+				t.Errorf("%s: scale %g", name, a.Scale)
+			}
+		}
+	})
+}
+
+// TestActivationScalesAgain: a second search finds the same, though s has quantisers by then.
+func TestActivationScalesAgain(t *testing.T) {
+	eachBackend(t, func(t *testing.T, b compute.Backend) {
+		c := tinyConfig(t)
+		c.Scales.Metric = PD
+		q, err := New(b, tinyProblem(t, 20), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, d := prepare(t, q, 1)
+		again, err := q.ActivationScales(context.Background(), s, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(s, again) {
+			t.Errorf("first %v, then %v", s.Acts, again.Acts)
+		}
+	})
 }
 
 func TestProblemValidate(t *testing.T) {

@@ -11,11 +11,9 @@ import (
 )
 
 // Round returns s with the rounding and the activation scales of d's unit optimised, and
-// rounded hard. With Rounding.Steps 0 the weights stay rounded to nearest.
+// rounded hard. With Rounding.Steps 0, or both learning rates, it returns s.
 func (q *Quantizer) Round(ctx context.Context, s Student, d *UnitData) (Student, error) {
-	if q.c.Rounding.Steps == 0 {
-		s = s.clone()
-		s.Done = d.Unit + 1
+	if c := q.c.Rounding; c.Steps == 0 || (c.LearningRate == 0 && c.ScaleLearningRate == 0) {
 		return s, nil
 	}
 	r, err := q.NewRounder(s, d)
@@ -55,9 +53,9 @@ type layout struct {
 // NewRounder prepares the optimisation of d's unit from the scales in s. The error names an
 // activation that has no scale yet.
 func (q *Quantizer) NewRounder(s Student, d *UnitData) (*Rounder, error) {
-	r := &Rounder{q: q, s: s, d: d, rng: rand.NewPCG(q.c.Seed, uint64(d.Unit)+1)}
+	r := &Rounder{q: q, s: s, d: d, rng: rand.NewPCG(q.c.Seed, uint64(d.Unit))}
 	c := q.c.Rounding
-	r.layout = layout{drop: c.ActKeep < 1, mix: c.InputKeep < 1, pd: q.c.Loss.PD > 0}
+	r.layout = layout{drop: c.ActDrop > 0, mix: c.InputDrop > 0, pd: q.c.Loss.PD > 0}
 	unit := q.folded.Units[d.Unit]
 	for _, l := range q.folded.Layers[unit.First : unit.Last+1] {
 		if q.bits[l.Name].Weight > 0 {
@@ -74,13 +72,16 @@ func (q *Quantizer) NewRounder(s Student, d *UnitData) (*Rounder, error) {
 		}
 		r.layout.acts = append(r.layout.acts, l.Name)
 	}
-	if err := r.start(); err != nil {
+	r.data = []any{d.StudentIn, d.CorrectedIn, d.Target, d.Logits}
+	var err error
+	if r.exec, err = NewExec(q.b, r.build); err != nil {
 		return nil, r.fail(err)
 	}
-	r.data = []any{d.StudentIn, d.CorrectedIn, d.Target, d.Logits}
-	exec, err := NewExec(q.b, r.build)
-	r.exec = exec
-	return r, r.fail(err)
+	if err := r.start(); err != nil {
+		r.Close()
+		return nil, r.fail(err)
+	}
+	return r, nil
 }
 
 // start sets the variables: α so that h(α) is the fraction by which a weight exceeds the
@@ -113,31 +114,16 @@ func (r *Rounder) start() error {
 func (r *Rounder) fail(err error) error { return r.q.fail(StepRound, r.d.Unit, err) }
 
 // Steps takes n steps and returns the last one's losses. An error names the step; the
-// rounder then still holds the state before it.
+// rounder then holds the variables from before it.
 func (r *Rounder) Steps(ctx context.Context, n int) (Loss, error) {
 	var l Loss
 	for range n {
 		if err := ctx.Err(); err != nil {
 			return l, r.fail(err)
 		}
-		args, own := r.arguments()
-		out, err := r.exec.Call(args...)
-		if err != nil {
+		var err error
+		if l, err = r.step(); err != nil {
 			return l, r.fail(fmt.Errorf("step %d: %w", r.done+1, err))
-		}
-		losses := out[len(r.state)]
-		parts, err := tensors.CopyFlatData[float32](losses)
-		if err != nil {
-			return l, r.fail(err)
-		}
-		l = Loss{Reconstruction: float64(parts[0]), PD: float64(parts[1]), Round: float64(parts[2])}
-		if t := l.Total(); math.IsNaN(t) || math.IsInf(t, 0) {
-			return l, r.fail(fmt.Errorf("the loss is %g at step %d; lower Rounding.LearningRate", t, r.done+1))
-		}
-		finalize(append(own, losses))
-		for i, old := range r.state {
-			old.MustFinalizeAll()
-			r.state[i] = out[i]
 		}
 		r.done++
 		r.q.tell(StepRound, r.d.Unit, r.done, r.q.c.Rounding.Steps, l)
@@ -145,8 +131,32 @@ func (r *Rounder) Steps(ctx context.Context, n int) (Loss, error) {
 	return l, nil
 }
 
+func (r *Rounder) step() (Loss, error) {
+	args, own := r.arguments()
+	defer free(own...)
+	out, err := r.exec.Call(args...)
+	if err != nil {
+		return Loss{}, err
+	}
+	state, losses := out[:len(r.state)], out[len(r.state)]
+	defer free(losses)
+	parts, err := tensors.CopyFlatData[float32](losses)
+	if err != nil {
+		free(state...)
+		return Loss{}, err
+	}
+	l := Loss{Reconstruction: float64(parts[0]), PD: float64(parts[1]), Round: float64(parts[2])}
+	if nonFinite(parts) >= 0 {
+		free(state...)
+		return l, fmt.Errorf("the loss is %g (reconstruction %g, PD %g, rounding %g); lower Rounding.LearningRate", l.Total(), parts[0], parts[1], parts[2])
+	}
+	free(r.state...)
+	r.state = state
+	return l, nil
+}
+
 // Student returns the student with the unit rounded hard (up where h ≥ 0.5) and its trained
-// activation scales.
+// activation scales. A variable that isn't a number is an error.
 func (r *Rounder) Student() (Student, error) {
 	s := r.s.clone()
 	for i, name := range r.layout.weights {
@@ -156,6 +166,9 @@ func (r *Rounder) Student() (Student, error) {
 		alpha, err := tensors.CopyFlatData[float32](r.state[3*i])
 		if err != nil {
 			return s, r.fail(err)
+		}
+		if k := nonFinite(alpha); k >= 0 {
+			return s, r.fail(fmt.Errorf("rounding variable %d of %s is %g after step %d; lower Rounding.LearningRate", k, name, alpha[k], r.done))
 		}
 		wq := s.Weights[name]
 		wq.Up = make([]uint8, len(alpha))
@@ -171,18 +184,18 @@ func (r *Rounder) Student() (Student, error) {
 		if err != nil {
 			return s, r.fail(err)
 		}
+		if nonFinite(scale) >= 0 {
+			return s, r.fail(fmt.Errorf("the scale of %s's output is %g after step %d; lower Rounding.ScaleLearningRate", name, scale[0], r.done))
+		}
 		aq := s.Acts[name]
 		aq.Scale = scale[0]
 		s.Acts[name] = aq
 	}
-	s.Done = r.d.Unit + 1
 	return s, nil
 }
 
 // Close frees the rounder's graph and state.
 func (r *Rounder) Close() {
 	r.exec.Finalize()
-	for _, t := range r.state {
-		t.MustFinalizeAll()
-	}
+	free(r.state...)
 }

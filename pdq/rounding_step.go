@@ -2,12 +2,13 @@ package pdq
 
 import (
 	"math"
-	"math/rand/v2"
+	"slices"
 
 	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
+	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models"
 )
 
@@ -22,12 +23,12 @@ const (
 	scheduleLen
 )
 
-// schedule returns the numbers of step t, counted from 0.
+// schedule returns the numbers of step t, counted from 0. Beyond Rounding.Steps they stay.
 func (r *Rounder) schedule(t int) []float32 {
 	c := r.q.c.Rounding
 	v := make([]float32, scheduleLen)
 	v[rateAlpha] = float32(c.LearningRate)
-	v[rateScale] = float32(c.ScaleLearningRate * (1 + math.Cos(math.Pi*float64(t)/float64(c.Steps))) / 2)
+	v[rateScale] = float32(c.ScaleLearningRate * (1 + math.Cos(math.Pi*float64(min(t, c.Steps))/float64(c.Steps))) / 2)
 	v[biasFirst] = float32(1 / (1 - math.Pow(0.9, float64(t+1))))
 	v[biasSecond] = float32(1 / (1 - math.Pow(0.999, float64(t+1))))
 	v[roundBeta] = float32(c.BetaStart)
@@ -42,16 +43,13 @@ func (r *Rounder) schedule(t int) []float32 {
 
 // arguments returns the next step's: data, state, schedule, the batch's indices, the masks. The
 // last ones are the step's own, to be freed after it.
-func (r *Rounder) arguments() (args, own []any) {
-	own = []any{tensors.FromValue(r.schedule(r.done)), r.batch()}
-	for _, m := range r.masks() {
-		own = append(own, m)
-	}
+func (r *Rounder) arguments() (args []any, own []*tensors.Tensor) {
+	own = append([]*tensors.Tensor{tensors.FromValue(r.schedule(r.done)), r.batch()}, r.masks()...)
 	args = append(args, r.data...)
-	for _, t := range r.state {
+	for _, t := range slices.Concat(r.state, own) {
 		args = append(args, t)
 	}
-	return append(args, own...), own
+	return args, own
 }
 
 // size is the number of images in a batch.
@@ -61,14 +59,11 @@ func (r *Rounder) size() int {
 
 // batch draws the indices of the step's images, all different.
 func (r *Rounder) batch() *tensors.Tensor {
-	rng := rand.New(r.rng)
-	n, b := r.d.StudentIn.Shape().Dim(0), r.size()
-	order := rng.Perm(n)
-	indices := make([]int32, b)
-	for i := range indices {
-		indices[i] = int32(order[i])
+	indices := make([]int32, r.size())
+	for i, k := range datasets.Sample(r.rng, len(indices), r.d.StudentIn.Shape().Dim(0)) {
+		indices[i] = int32(k)
 	}
-	return tensors.FromFlatDataAndDimensions(indices, b, 1)
+	return tensors.FromFlatDataAndDimensions(indices, len(indices), 1)
 }
 
 // passes is how many times a step's images go through the unit: once with mixed inputs for
@@ -86,7 +81,7 @@ func (r *Rounder) masks() []*tensors.Tensor {
 	var ms []*tensors.Tensor
 	if r.layout.mix {
 		dims := append([]int{r.size()}, r.d.StudentIn.Shape().Dimensions[1:]...)
-		ms = append(ms, r.mask(r.q.c.Rounding.InputKeep, dims))
+		ms = append(ms, r.mask(1-r.q.c.Rounding.InputDrop, dims))
 	}
 	if !r.layout.drop {
 		return ms
@@ -94,7 +89,7 @@ func (r *Rounder) masks() []*tensors.Tensor {
 	shapes := r.q.folded.Shapes()
 	for _, name := range r.layout.acts {
 		dims := append([]int{r.size() * r.passes()}, shapes[r.q.folded.Index(name)]...)
-		ms = append(ms, r.mask(r.q.c.Rounding.ActKeep, dims))
+		ms = append(ms, r.mask(1-r.q.c.Rounding.ActDrop, dims))
 	}
 	return ms
 }
@@ -172,6 +167,9 @@ func (r *Rounder) update(loss *Node, state []*Node, schedule *Node) []*Node {
 			continue
 		}
 		p, m, v := adam(p, grads[i], state[3*i+1], state[3*i+2], rate, scalar(schedule, biasFirst), scalar(schedule, biasSecond))
+		if i >= len(r.layout.weights) {
+			p = MaxScalar(p, minScale)
+		}
 		out = append(out, p, m, v)
 	}
 	return out

@@ -1,6 +1,8 @@
 package pdq
 
 import (
+	"context"
+	"fmt"
 	"math"
 	"runtime"
 	"sync"
@@ -123,12 +125,12 @@ func abs(x float32) float32 { return math.Float32frombits(math.Float32bits(x) &^
 
 // search returns the best candidate for x, the first of equals. It uses all processors
 // and gives the same answer with any number of them.
-func search(x []float32, bits int, side sides, metric Metric, c ScaleConfig, p *power) candidate {
+func search(ctx context.Context, x []float32, bits int, side sides, metric Metric, c ScaleConfig, p *power) (candidate, error) {
 	cs := candidates(x, bits, c.Candidates, side)
 	scores := make([]float64, len(cs))
 	var limit atomic.Uint64 // the best score so far, as bits
 	limit.Store(math.Float64bits(math.Inf(1)))
-	parallel(len(cs), func(i int) {
+	err := parallel(ctx, len(cs), func(i int) {
 		i = len(cs) - 1 - i // wide ranges are never far off: they soon give a limit
 		if metric == Cosine {
 			scores[i] = cs[i].cosineDistance(x, bits)
@@ -148,48 +150,68 @@ func search(x []float32, bits int, side sides, metric Metric, c ScaleConfig, p *
 			best = i
 		}
 	}
-	return cs[best]
+	return cs[best], err
 }
 
-// parallel calls f(0) … f(n-1) on all processors.
-func parallel(n int, f func(i int)) {
+// parallel calls f(0) … f(n-1) on all processors, unless ctx ends before.
+func parallel(ctx context.Context, n int, f func(i int)) error {
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	for range min(runtime.GOMAXPROCS(0), n) {
 		wg.Go(func() {
-			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
+			for i := next.Add(1) - 1; i < int64(n) && ctx.Err() == nil; i = next.Add(1) - 1 {
 				f(int(i))
 			}
 		})
 	}
 	wg.Wait()
+	return ctx.Err()
 }
 
 // searchWeight returns the quantiser of a weight w [O,...], given flat: a candidate for each
 // of the channels O. The whole tensor's signs decide what is tried.
-func searchWeight(w []float32, channels, bits int, c ScaleConfig) WeightQuant {
+func searchWeight(ctx context.Context, w []float32, channels, bits int, c ScaleConfig) (WeightQuant, error) {
+	if err := allFinite(w); err != nil {
+		return WeightQuant{}, err
+	}
 	q := WeightQuant{Bits: bits, Scale: make([]float32, channels), Zero: make([]float32, channels)}
 	side, p, per := sidesOf(w), newPower(c.Power), len(w)/channels
 	for o := range channels {
-		best := search(w[o*per:(o+1)*per], bits, side, LpNorm, c, p)
+		best, err := search(ctx, w[o*per:(o+1)*per], bits, side, LpNorm, c, p)
+		if err != nil {
+			return WeightQuant{}, err
+		}
 		q.Scale[o], q.Zero[o] = best.scale, best.zero
 	}
-	return q
+	return q, nil
+}
+
+func allFinite(x []float32) error {
+	if i := nonFinite(x); i >= 0 {
+		return fmt.Errorf("value %d is %g; there is no scale for that", i, x[i])
+	}
+	return nil
 }
 
 // searchActivation returns the quantiser of the activations x with the least LpNorm or Cosine.
-func searchActivation(x []float32, bits int, c ScaleConfig) ActQuant {
-	best := search(x, bits, sidesOf(x), c.Metric, c, newPower(c.Power))
-	return ActQuant{Bits: bits, Scale: best.scale, Zero: best.zero}
+func searchActivation(ctx context.Context, x []float32, bits int, c ScaleConfig) (ActQuant, error) {
+	if err := allFinite(x); err != nil {
+		return ActQuant{}, err
+	}
+	best, err := search(ctx, x, bits, sidesOf(x), c.Metric, c, newPower(c.Power))
+	return ActQuant{Bits: bits, Scale: best.scale, Zero: best.zero}, err
 }
 
 // bestZeros returns for each range that candidates tries of x the zero point with the least
 // LpNorm, the first of equals.
-func bestZeros(x []float32, bits int, c ScaleConfig) []candidate {
+func bestZeros(ctx context.Context, x []float32, bits int, c ScaleConfig) ([]candidate, error) {
+	if err := allFinite(x); err != nil {
+		return nil, err
+	}
 	cs, p := candidates(x, bits, c.Candidates, sidesOf(x)), newPower(c.Power)
 	zeros := len(cs) / c.Candidates
 	best := make([]candidate, c.Candidates)
-	parallel(c.Candidates, func(i int) {
+	err := parallel(ctx, c.Candidates, func(i int) {
 		least := math.Inf(1)
 		for _, cand := range cs[i*zeros : (i+1)*zeros] {
 			if sum := cand.errorSum(x, bits, p, least); sum < least {
@@ -197,5 +219,5 @@ func bestZeros(x []float32, bits int, c ScaleConfig) []candidate {
 			}
 		}
 	})
-	return best
+	return best, err
 }

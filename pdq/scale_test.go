@@ -1,6 +1,8 @@
 package pdq
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -68,8 +70,10 @@ func TestSearch(t *testing.T) {
 			for _, metric := range []Metric{LpNorm, Cosine} {
 				x := searchInput(uint64(kind), kind)
 				c := ScaleConfig{Power: 2.4, Candidates: 50}
-				got, want := search(x, bits, sidesOf(x), metric, c, newPower(c.Power)), plainSearch(x, bits, sidesOf(x), metric, c)
-				if got != want {
+				got, err := search(t.Context(), x, bits, sidesOf(x), metric, c, newPower(c.Power))
+				if want := plainSearch(x, bits, sidesOf(x), metric, c); err != nil {
+					t.Error(err)
+				} else if got != want {
 					t.Errorf("kind %d, %d bits, %v: found %+v, want %+v", kind, bits, metric, got, want)
 				}
 			}
@@ -84,7 +88,11 @@ func FuzzSearch(f *testing.F) {
 		x := searchInput(seed, int(kind%4))[:1+uint(n)%200]
 		bits = 2 + int(uint(bits)%3)
 		c := ScaleConfig{Power: 2.4, Candidates: 20}
-		got, want := search(x, bits, sidesOf(x), LpNorm, c, newPower(2.4)), plainSearch(x, bits, sidesOf(x), LpNorm, c)
+		got, err := search(t.Context(), x, bits, sidesOf(x), LpNorm, c, newPower(2.4))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := plainSearch(x, bits, sidesOf(x), LpNorm, c)
 		p := newPower(2.4)
 		a, b := got.errorSum(x, bits, p, math.Inf(1)), want.errorSum(x, bits, p, math.Inf(1))
 		if got != want && math.Abs(a-b) > 1e-6*b { // float32 and float64 may break ties differently
@@ -96,7 +104,10 @@ func FuzzSearch(f *testing.F) {
 func TestSearchDegenerate(t *testing.T) {
 	c := ScaleConfig{Power: 2.4, Candidates: 100, Metric: LpNorm}
 	for name, x := range map[string][]float32{"zeros": make([]float32, 9), "one value": {0.7}, "constant": {-2, -2, -2}} {
-		q := searchActivation(x, 4, c)
+		q, err := searchActivation(t.Context(), x, 4, c)
+		if err != nil {
+			t.Error(err)
+		}
 		if !(q.Scale > 0) {
 			t.Errorf("%s: scale %g", name, q.Scale)
 		}
@@ -104,6 +115,22 @@ func TestSearchDegenerate(t *testing.T) {
 		if math.Abs(y-float64(x[0])) > 1e-6 {
 			t.Errorf("%s: %g becomes %g", name, x[0], y)
 		}
+	}
+}
+
+func TestSearchErrors(t *testing.T) {
+	c := ScaleConfig{Power: 2.4, Candidates: 100, Metric: LpNorm}
+	x := []float32{1, float32(math.NaN()), 2}
+	if _, err := searchActivation(t.Context(), x, 4, c); err == nil || err.Error() != "value 1 is NaN; there is no scale for that" {
+		t.Errorf("error %v", err)
+	}
+	if _, err := searchWeight(t.Context(), []float32{1, 2, 3, float32(math.Inf(-1))}, 2, 4, c); err == nil || err.Error() != "value 3 is -Inf; there is no scale for that" {
+		t.Errorf("error %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := searchActivation(ctx, x[:1], 4, c); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: error %v", err)
 	}
 }
 
@@ -115,7 +142,9 @@ func BenchmarkSearchActivation(b *testing.B) {
 	for _, bits := range []int{2, 4, 8} {
 		b.Run(fmt.Sprintf("relu/%d", bits), func(b *testing.B) {
 			for b.Loop() {
-				searchActivation(x[:1<<20], bits, ScaleConfig{Power: 2.4, Candidates: 100})
+				if _, err := searchActivation(b.Context(), x[:1<<20], bits, ScaleConfig{Power: 2.4, Candidates: 100}); err != nil {
+					b.Fatal(err)
+				}
 			}
 		})
 	}

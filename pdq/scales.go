@@ -2,6 +2,7 @@ package pdq
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 
@@ -13,8 +14,6 @@ import (
 
 // WeightScales returns s with a searched quantiser, rounding to nearest, for every weight:
 // per output channel, the range and zero point with the least mean |w-w_q|^Power.
-//
-// Design: the same search serves activations (ActivationScales), per tensor.
 func (q *Quantizer) WeightScales(ctx context.Context, s Student) (Student, error) {
 	s = s.clone()
 	layers := q.folded.Layers
@@ -30,7 +29,9 @@ func (q *Quantizer) WeightScales(ctx context.Context, s Student) (Student, error
 		if err != nil {
 			return s, q.fail(StepWeightScales, -1, err)
 		}
-		s.Weights[l.Name] = searchWeight(flat, l.Out, bits, q.c.Scales)
+		if s.Weights[l.Name], err = searchWeight(ctx, flat, l.Out, bits, q.c.Scales); err != nil {
+			return s, q.fail(StepWeightScales, -1, fmt.Errorf("%s: %w", l.Name, err))
+		}
 		q.tell(StepWeightScales, -1, i+1, len(layers), Loss{})
 	}
 	return s, nil
@@ -38,7 +39,7 @@ func (q *Quantizer) WeightScales(ctx context.Context, s Student) (Student, error
 
 // ActivationScales returns s with a searched quantiser for every activation of the unit d
 // is of, on at most Scales.Images of the student's inputs. They are searched in the order
-// of the layers, each with the ones before it quantising.
+// of the layers, each with the ones before it quantising; what s had for them doesn't matter.
 func (q *Quantizer) ActivationScales(ctx context.Context, s Student, d *UnitData) (Student, error) {
 	s = s.clone()
 	w, err := q.studentWeights(s)
@@ -49,35 +50,46 @@ func (q *Quantizer) ActivationScales(ctx context.Context, s Student, d *UnitData
 	if err != nil {
 		return s, q.fail(StepActivationScales, d.Unit, err)
 	}
+	defer free(in)
 	unit := q.folded.Units[d.Unit]
+	for _, l := range q.folded.Layers[unit.First : unit.Last+1] {
+		delete(s.Acts, l.Name)
+	}
 	for i := unit.First; i <= unit.Last; i++ {
 		name := q.folded.Layers[i].Name
-		bits := q.bits[name].Output
-		if bits == 0 {
+		if q.bits[name].Output == 0 {
 			continue
 		}
-		delete(s.Acts, name)
-		out, err := overImages(ctx, q.b, func(xs []*Node) []*Node {
-			return []*Node{q.folded.Forward(xs[0], unit.First, i, studentHooks(xs[0].Graph(), w, s))}
-		}, nil, in)
-		if err != nil {
-			return s, q.fail(StepActivationScales, d.Unit, err)
-		}
-		x, err := tensors.CopyFlatData[float32](out[0])
-		if err != nil {
-			return s, q.fail(StepActivationScales, d.Unit, err)
-		}
-		if q.c.Scales.Metric == PD {
-			s.Acts[name], err = q.searchByPD(ctx, s, w, d, in, name, bestZeros(x, bits, q.c.Scales))
-		} else {
-			s.Acts[name] = searchActivation(x, bits, q.c.Scales)
-		}
-		if err != nil {
-			return s, q.fail(StepActivationScales, d.Unit, err)
+		if s.Acts[name], err = q.activationScale(ctx, s, w, d, in, i); err != nil {
+			return s, q.fail(StepActivationScales, d.Unit, fmt.Errorf("%s: %w", name, err))
 		}
 		q.tell(StepActivationScales, d.Unit, i-unit.First+1, unit.Last-unit.First+1, Loss{})
 	}
 	return s, nil
+}
+
+// activationScale searches the quantiser for the output of layer i of d's unit, on inputs in.
+func (q *Quantizer) activationScale(ctx context.Context, s Student, w models.Weights, d *UnitData, in *tensors.Tensor, i int) (ActQuant, error) {
+	unit, name := q.folded.Units[d.Unit], q.folded.Layers[i].Name
+	out, err := overImages(ctx, q.b, func(xs []*Node) []*Node {
+		return []*Node{q.folded.Forward(xs[0], unit.First, i, studentHooks(xs[0].Graph(), w, s))}
+	}, nil, in)
+	if err != nil {
+		return ActQuant{}, err
+	}
+	x, err := tensors.CopyFlatData[float32](out[0])
+	free(out...)
+	if err != nil {
+		return ActQuant{}, err
+	}
+	if q.c.Scales.Metric != PD {
+		return searchActivation(ctx, x, q.bits[name].Output, q.c.Scales)
+	}
+	cs, err := bestZeros(ctx, x, q.bits[name].Output, q.c.Scales)
+	if err != nil {
+		return ActQuant{}, err
+	}
+	return q.searchByPD(ctx, s, w, d, in, name, cs)
 }
 
 // searchByPD returns the one of cs for the output of the layer called name that changes the
@@ -89,6 +101,7 @@ func (q *Quantizer) searchByPD(ctx context.Context, s Student, w models.Weights,
 	if err != nil {
 		return a, err
 	}
+	defer free(logits)
 	unit := q.folded.Units[d.Unit]
 	exec, err := NewExec(q.b, func(in, logits, scale, zero *Node) *Node {
 		h := studentHooks(in.Graph(), w, s)
@@ -116,13 +129,14 @@ func (q *Quantizer) searchByPD(ctx context.Context, s Student, w models.Weights,
 		if err != nil {
 			return a, err
 		}
-		if pd := float64(tensors.ToScalar[float32](out)); pd < least {
+		pd := float64(tensors.ToScalar[float32](out))
+		free(out)
+		if pd < least {
 			a.Scale, a.Zero, least = c.scale, c.zero, pd
 		}
-		finalize([]any{out})
 	}
 	if math.IsInf(least, 1) {
-		return a, fmt.Errorf("the predictions with the output of %s quantised are not numbers", name)
+		return a, errors.New("the predictions with this output quantised are not numbers")
 	}
 	return a, nil
 }

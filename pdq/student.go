@@ -1,6 +1,7 @@
 package pdq
 
 import (
+	"fmt"
 	"maps"
 	"math"
 
@@ -12,7 +13,6 @@ import (
 type Student struct {
 	Weights map[string]WeightQuant // by layer
 	Acts    map[string]ActQuant    // by layer whose output is quantised
-	Done    int                    // units whose rounding is final
 }
 
 // WeightQuant is the quantiser of one layer's weight.
@@ -40,8 +40,12 @@ func (s Student) clone() Student {
 	return s
 }
 
-// Dequantize returns the weight w [O,...] as the quantiser's levels represent it, same shape.
+// Dequantize returns the weight w [O,...] as the quantiser's levels represent it, same shape. It
+// is an error if q isn't for a weight of w's size.
 func (q WeightQuant) Dequantize(w *tensors.Tensor) (*tensors.Tensor, error) {
+	if o := w.Shape().Dim(0); len(q.Scale) != o || len(q.Zero) != o || (q.Up != nil && len(q.Up) != w.Size()) {
+		return nil, fmt.Errorf("pdq: %d scales, %d zero points and %d roundings don't fit a weight of shape %v", len(q.Scale), len(q.Zero), len(q.Up), w.Shape().Dimensions)
+	}
 	flat, err := tensors.CopyFlatData[float32](w)
 	if err != nil {
 		return nil, err
