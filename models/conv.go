@@ -2,6 +2,7 @@ package models
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/gobackend"
@@ -123,41 +124,41 @@ func shiftedInputs(x *Node, kh, kw int, s ConvSpec) (shifts []*Node, h, w int) {
 // position a batched product of v and the inputs it met.
 func convWeightGradient(x, v *Node, k int, s ConvSpec) *Node {
 	n, c, o := x.Shape().Dim(0), x.Shape().Dim(1), v.Shape().Dim(1)
-	var shifts []*Node
-	var h, w int
-	if s.Stride == 1 && k > 1 {
-		shifts, v, h, w = shiftedRuns(x, v, k, s.Pad)
-	} else {
-		shifts, h, w = shiftedInputs(x, k, k, s)
-	}
-	cg, og := c/s.Groups, o/s.Groups
-	grads := make([]*Node, len(shifts))
-	for i, t := range shifts {
+	vs, xs := meetings(x, v, k, s)
+	cg, og, p := c/s.Groups, o/s.Groups, vs[0].Shape().Size()/n/o
+	grads := make([]*Node, k*k)
+	for i := range grads {
 		if cg == 1 && og == 1 {
-			grads[i] = ReduceSum(Mul(Reshape(v, n, c, h*w), t), 0, 2)
+			grads[i] = ReduceSum(Mul(Reshape(vs[i], n, c, p), Reshape(xs[i], n, c, p)), 0, 2)
 		} else {
-			vg, tg := Reshape(v, n*s.Groups, og, h*w), Reshape(t, n*s.Groups, cg, h*w)
-			grads[i] = ReduceSum(Reshape(Dot(vg, tg).General([]int{2}, []int{0}, []int{2}, []int{0}), n, s.Groups, og, cg), 0)
+			vg, xg := Reshape(vs[i], n*s.Groups, og, p), Reshape(xs[i], n*s.Groups, cg, p)
+			grads[i] = ReduceSum(Reshape(Dot(vg, xg).General([]int{2}, []int{0}, []int{2}, []int{0}), n, s.Groups, og, cg), 0)
 		}
 		grads[i] = Reshape(grads[i], o, cg, 1)
 	}
 	return Reshape(Concatenate(grads, 2), o, cg, k, k)
 }
 
-// shiftedRuns is shiftedInputs for a gradient v [N,O,H',W'] at stride 1. Both are laid out
-// in rows of the padded input's width W, v filled with zeros, so that each kernel position
-// meets one contiguous run of an image: [N,C,H'·W] against v [N,O,H',W].
-func shiftedRuns(x, v *Node, k, pad int) (shifts []*Node, wide *Node, h, w int) {
-	n, c := x.Shape().Dim(0), x.Shape().Dim(1)
-	h, w = v.Shape().Dim(2), x.Shape().Dim(3)+2*pad
-	wide = padSpatial(v, 0, 0, 0, w-v.Shape().Dim(3))
-	x = padSpatial(x, pad, pad+1, pad, pad) // the last run ends in one more row
-	x = Reshape(x, n, c, x.Shape().Dim(2)*w)
-	for i := range k * k {
-		at := i/k*w + i%k
-		shifts = append(shifts, SliceAxis(x, 2, AxisRange(at, at+h*w)))
+// meetings returns for each of the k·k kernel positions the gradients and the inputs that meet
+// there, in the same order over pixels. At stride 1, v is moved by whole rows and x within
+// them: that takes k copies of each instead of k·k of x.
+func meetings(x, v *Node, k int, s ConvSpec) (vs, xs []*Node) {
+	if s.Stride > 1 || k == 1 {
+		xs, _, _ = shiftedInputs(x, k, k, s)
+		return slices.Repeat([]*Node{v}, k*k), xs
 	}
-	return shifts, wide, h, w
+	w := v.Shape().Dim(3)
+	x = padSpatial(x, s.Pad, s.Pad, s.Pad, s.Pad)
+	var moved []*Node
+	for i := range k {
+		moved = append(moved, SliceAxis(x, 3, AxisRange(i, i+w)))
+	}
+	for i := range k {
+		rows := padSpatial(v, i, k-1-i, 0, 0)
+		vs = append(vs, slices.Repeat([]*Node{rows}, k)...)
+		xs = append(xs, moved...)
+	}
+	return vs, xs
 }
 
 // convInputGradient returns the gradient [N,C,h,w] for the input, given the weight wt

@@ -5,6 +5,7 @@ import (
 
 	"github.com/gomlx/compute"
 	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
 )
 
 // Hooks let a caller stand between the layers of a forward pass. Only Param is needed.
@@ -55,9 +56,9 @@ func (l Layer) apply(x *Node, second func() *Node, h Hooks) *Node {
 		}
 		return Normalize(x, h.Param(l.Name+".running_mean"), h.Param(l.Name+".running_var"), l, h)
 	case KindReLU:
-		return clipped(MaxScalar(x, 0.0), x, func(y *Node) *Node { return GreaterThan(y, ScalarZero(y.Graph(), y.DType())) })
+		return clipped(positivePart(x), x, func(y *Node) *Node { return GreaterThan(y, ScalarZero(y.Graph(), y.DType())) })
 	case KindReLU6:
-		return clipped(ClipScalar(x, 0, 6), x, func(y *Node) *Node {
+		return clipped(MinScalar(positivePart(x), 6), x, func(y *Node) *Node {
 			return LogicalAnd(GreaterThan(y, ScalarZero(y.Graph(), y.DType())), LessThan(y, Scalar(y.Graph(), y.DType(), 6)))
 		})
 	case KindAdd:
@@ -73,10 +74,19 @@ func (l Layer) apply(x *Node, second func() *Node, h Hooks) *Node {
 }
 
 // clipped returns y, which is x clipped, with a gradient of 1 where inside(y), as
-// PyTorch's. GoMLX's for Max and Clip take ten times as long on ONNX Runtime, and so does
-// Where in place of the product.
+// PyTorch's. GoMLX's for Max and Clip take ten times as long on ONNX Runtime, and so do
+// Where in place of the product and Sign in place of the comparison.
 func clipped(y, x *Node, inside func(y *Node) *Node) *Node {
 	return WithGradient(y, []*Node{x}, []func(v *Node) *Node{func(v *Node) *Node { return Mul(v, ConvertDType(inside(y), v.DType())) }})
+}
+
+// positivePart returns max(x, 0), by the backend's own ReLU if it has one: ONNX Runtime fuses it
+// with the convolution before it.
+func positivePart(x *Node) *Node {
+	y, _ := InternalFusedOpCaller(
+		func() *Node { return BackendFusedActivation(x, compute.ActivationConfig{Type: compute.ActivationRelu}) },
+		func() *Node { return MaxScalar(x, 0.0) }, true)
+	return y
 }
 
 // Normalize returns batch normalisation of x [N,C,H,W] with mean and variance [C],
@@ -100,23 +110,21 @@ func perChannel(v, x *Node) *Node {
 }
 
 // padShortcut takes every Stride-th pixel of x [N,C,H,W] and adds channels of zeros,
-// as many before as after, up to l.Out. The pixels are taken by reshaping where the size allows,
-// because the gradient of a strided slice doesn't exist on every backend.
+// as many before as after, up to l.Out. Rows are taken by reshaping and columns by a product
+// with a matrix of zeros and ones: a strided slice has no gradient on every backend, and takes
+// ten times as long.
 func padShortcut(x *Node, l Layer) *Node {
-	for axis := 2; axis <= 3; axis++ {
-		size := x.Shape().Dim(axis)
-		if l.Stride == 1 {
-			break
+	if st := l.Stride; st > 1 {
+		x = padSpatial(x, 0, (st-x.Shape().Dim(2)%st)%st, 0, 0)
+		n, c, h, w := x.Shape().Dim(0), x.Shape().Dim(1), x.Shape().Dim(2)/st, x.Shape().Dim(3)
+		x = Reshape(SliceAxis(Reshape(x, n, c, h, st*w), 3, AxisRange(0, w)), n*c*h, w)
+		columns := (w + st - 1) / st
+		pick := make([]float32, w*columns)
+		for i := range columns {
+			pick[i*st*columns+i] = 1
 		}
-		if short := (l.Stride - size%l.Stride) % l.Stride; short > 0 {
-			pads := make([]compute.PadAxis, 4)
-			pads[axis].End = short
-			x = Pad(x, ScalarZero(x.Graph(), x.DType()), pads...)
-		}
-		dims := append([]int{}, x.Shape().Dimensions...)
-		split := append(append(append([]int{}, dims[:axis]...), dims[axis]/l.Stride, l.Stride), dims[axis+1:]...)
-		dims[axis] /= l.Stride
-		x = Reshape(SliceAxis(Reshape(x, split...), axis+1, AxisElem(0)), dims...)
+		x = MatMul(x, ConstTensor(x.Graph(), tensors.FromFlatDataAndDimensions(pick, w, columns)))
+		x = Reshape(x, n, c, h, columns)
 	}
 	extra := l.Out - l.In
 	pads := []compute.PadAxis{{}, {Start: extra / 2, End: extra - extra/2}, {}, {}}

@@ -173,21 +173,12 @@ func addDistance(loss, x, x0 *Node, weight float64) *Node {
 // normLoss returns [n] the distance of each image's statistics from those of the unit's
 // batch normalisations.
 func (q *Quantizer) normLoss(unit models.Unit, x *Node) *Node {
-	const eps = 1e-6
 	var loss *Node
 	param := constants(x.Graph(), q.p.Weights)
 	h := models.Hooks{Param: param}
 	h.Norm = func(l models.Layer, y *Node) *Node {
 		mean, variance := Reshape(param(l.Name+".running_mean"), 1, l.Out), Reshape(param(l.Name+".running_var"), 1, l.Out)
-		n, size := y.Shape().Dim(0), y.Shape().Size()/y.Shape().Dim(0)/l.Out
-		flat := Reshape(y, n, l.Out, size)
-		m := ReduceMean(flat, 2)
-		term := ReduceSum(Square(Sub(m, mean)), 1)
-		if size > 1 {
-			centred := Sub(flat, Reshape(m, n, l.Out, 1))
-			d := Sqrt(AddScalar(DivScalar(ReduceSum(Square(centred), 2), float64(size-1)), eps))
-			term = Add(term, ReduceSum(Square(Sub(d, Sqrt(AddScalar(variance, eps)))), 1))
-		}
+		term := statisticsDistance(y, mean, variance)
 		if loss == nil {
 			loss = term
 		} else {
@@ -197,6 +188,32 @@ func (q *Quantizer) normLoss(unit models.Unit, x *Node) *Node {
 	}
 	q.p.Network.Forward(x, unit.First, unit.Last, h)
 	return loss
+}
+
+// statisticsDistance returns [N] the distance of the statistics of each of y [N,C,H,W] from mean
+// and variance [1,C]: Σ_C (m-μ)² + Σ_C (d-σ)². The gradient for y is written out, as it is simple
+// in the centred y, which has been computed anyway:
+//
+//	2(m-μ)/P + 2(d-σ)/(d·(P-1))·(y-m),  P = H·W
+func statisticsDistance(y, mean, variance *Node) *Node {
+	const eps = 1e-6
+	n, c := y.Shape().Dim(0), y.Shape().Dim(1)
+	size := y.Shape().Size() / n / c
+	flat := Reshape(y, n, c, size)
+	m := ReduceMean(flat, 2)
+	off := Sub(m, mean)
+	if size == 1 {
+		return ReduceSum(Square(off), 1)
+	}
+	centred := Sub(flat, Reshape(m, n, c, 1))
+	d := Sqrt(AddScalar(DivScalar(ReduceSum(Square(centred), 2), float64(size-1)), eps))
+	wide := Sub(d, Sqrt(AddScalar(variance, eps)))
+	return models.WithGradient(Add(ReduceSum(Square(off), 1), ReduceSum(Square(wide), 1)), []*Node{y}, []func(v *Node) *Node{func(v *Node) *Node {
+		v = Reshape(v, n, 1)
+		shift := Mul(v, MulScalar(off, 2/float64(size)))
+		slope := Mul(v, Div(MulScalar(wide, 2/float64(size-1)), d))
+		return Reshape(Add(Mul(centred, Reshape(slope, n, c, 1)), Reshape(shift, n, c, 1)), y.Shape().Dimensions...)
+	}})
 }
 
 // plateau cuts a learning rate to a tenth when a loss hasn't fallen by 1e-4 of its

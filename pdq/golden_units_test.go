@@ -124,7 +124,7 @@ type goldenTrace struct {
 // step 16: one activation of 1.5000001 steps, which ONNX Runtime has at 1.4999998.)
 func (c *goldenTrace) step(t *testing.T, r *Rounder, d *UnitData, limit float64) {
 	t.Helper()
-	r.data = []any{d.StudentIn, d.CorrectedIn, d.Target, d.Logits}
+	r.d = d
 	before := *r
 	before.state = cloneAll(t, r.state)
 	errs := c.errors(t, r)

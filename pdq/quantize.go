@@ -1,6 +1,8 @@
 package pdq
 
 import (
+	"math"
+
 	. "github.com/gomlx/gomlx/core/graph"
 
 	"github.com/pdquant/pdquant/models"
@@ -10,40 +12,98 @@ import (
 //
 //	(clip(round(x/s) + z, 0, 2^bits-1) - z)·s
 //
-// The result has the shape of x. scale and zero are scalars or broadcast against x.
+// The result has the shape of x. scale is a scalar or broadcasts against x; zero is an integer.
 // The gradient passes straight through round only: where nothing is clipped it is 1 for x
 // and round(x/s)-x/s for s; elsewhere 0 and the clipped level. Clipping ends just beyond
 // the outermost levels, which themselves pass the gradient, as torch.clamp does.
 //
 // Reference: UniformAffineQuantizer.forward in quant/quant_layer.py.
-func FakeQuantize(x, scale, zero *Node, bits int) *Node {
-	clipped, u, inside := quantizeLevels(x, scale, zero, bits)
-	return models.WithGradient(Mul(clipped, scale), []*Node{x, scale}, []func(v *Node) *Node{
-		func(v *Node) *Node { return Mul(v, inside()) },
-		func(v *Node) *Node { return reduceLike(Mul(v, Sub(clipped, Mul(inside(), u))), scale) },
-	})
+func FakeQuantize(x, scale *Node, zero float32, bits int) *Node {
+	return levelRange(zero, bits).quantize(x, scale)
 }
 
 // DropQuantize returns FakeQuantize where keep is 1, and x where it is 0. keep has the
 // shape of x and no gradient. (It is written as products: Where is slow on ONNX Runtime.)
 //
 // QDrop (arXiv 2203.05740), section 3.3.
-func DropQuantize(x, scale, zero, keep *Node, bits int) *Node {
-	clipped, u, inside := quantizeLevels(x, scale, zero, bits)
-	y := Add(x, Mul(keep, Sub(Mul(clipped, scale), x)))
-	return models.WithGradient(y, []*Node{x, scale}, []func(v *Node) *Node{
-		func(v *Node) *Node { return Sub(v, Mul(v, Mul(keep, OneMinus(inside())))) },
-		func(v *Node) *Node { return reduceLike(Mul(Mul(v, keep), Sub(clipped, Mul(inside(), u))), scale) },
+func DropQuantize(x, scale *Node, zero float32, keep *Node, bits int) *Node {
+	return levelRange(zero, bits).dropQuantize(x, scale, keep)
+}
+
+// levels are the integers that x/scale is rounded to. Every operation on activations
+// counts: bounds that can't be reached are infinite, and cost nothing.
+type levels struct{ lo, hi float64 }
+
+func levelRange(zero float32, bits int) levels {
+	return levels{float64(-zero), float64(int(1)<<bits-1) - float64(zero)}
+}
+
+// notNegative drops the lower bound if values that aren't negative don't reach it.
+func (l levels) notNegative() levels {
+	if l.lo <= 0 {
+		l.lo = math.Inf(-1)
+	}
+	return l
+}
+
+// quantize is FakeQuantize.
+func (l levels) quantize(x, scale *Node) *Node {
+	r := l.round(x, scale)
+	return models.WithGradient(Mul(r.clipped, scale), []*Node{x, scale}, []func(v *Node) *Node{
+		func(v *Node) *Node { return Sub(v, Mul(v, r.outside())) },
+		func(v *Node) *Node { return reduceLike(Mul(v, r.slope()), scale) },
 	})
 }
 
-// quantizeLevels returns the clipped level of x without its zero point, u = x/scale, and what
-// computes where nothing was clipped (1) and where something was (0).
-func quantizeLevels(x, scale, zero *Node, bits int) (clipped, u *Node, inside func() *Node) {
-	u = Div(x, scale)
-	level := Add(Round(u), zero)
-	within := ClipScalar(level, 0, float64(int(1)<<bits-1))
-	return Sub(within, zero), u, func() *Node { return ConvertDType(Equal(within, level), x.DType()) }
+// dropQuantize is DropQuantize.
+func (l levels) dropQuantize(x, scale, keep *Node) *Node {
+	r := l.round(x, scale)
+	y := Add(x, Mul(keep, Sub(Mul(r.clipped, scale), x)))
+	var kept *Node // the part of the gradient that reaches the quantiser
+	part := func(v *Node) *Node {
+		if kept == nil {
+			kept = Mul(v, keep)
+		}
+		return kept
+	}
+	return models.WithGradient(y, []*Node{x, scale}, []func(v *Node) *Node{
+		func(v *Node) *Node { return Sub(v, Mul(part(v), r.outside())) },
+		func(v *Node) *Node { return reduceLike(Mul(part(v), r.slope()), scale) },
+	})
+}
+
+// rounded is x/scale on its way to a level.
+type rounded struct {
+	l                   levels
+	u, nearest, clipped *Node // x/scale; the nearest integer; the nearest level
+	outsideOnce         *Node
+}
+
+func (l levels) round(x, scale *Node) *rounded {
+	r := &rounded{l: l, u: Div(x, scale)}
+	r.nearest = Round(r.u)
+	r.clipped = MinScalar(r.nearest, l.hi)
+	if !math.IsInf(l.lo, -1) {
+		r.clipped = MaxScalar(r.clipped, l.lo)
+	}
+	return r
+}
+
+// outside is 1 where something was clipped, and 0 elsewhere.
+func (r *rounded) outside() *Node {
+	if r.outsideOnce == nil {
+		out := NotEqual(r.clipped, r.nearest)
+		if math.IsInf(r.l.lo, -1) {
+			out = GreaterThan(r.nearest, Scalar(r.nearest.Graph(), r.nearest.DType(), r.l.hi))
+		}
+		r.outsideOnce = ConvertDType(out, r.u.DType())
+	}
+	return r.outsideOnce
+}
+
+// slope is the derivative by the scale.
+func (r *rounded) slope() *Node {
+	return Add(Sub(r.clipped, r.u), Mul(r.outside(), r.u))
 }
 
 // reduceLike sums x over the axes along which shape-like was broadcast to x's shape.

@@ -28,7 +28,7 @@ func TestFakeQuantize(t *testing.T) {
 	}{{0.5, 0, 2}, {0.5, 2, 2}, {0.25, 3, 2}, {0.1, 4, 3}, {0.01, 128, 8}} {
 		eachBackend(t, func(t *testing.T, b compute.Backend) {
 			out := MustExecOnceN(b, func(x, s *Node) []*Node {
-				y := FakeQuantize(x, s, Const(x.Graph(), c.zero), c.bits)
+				y := FakeQuantize(x, s, c.zero, c.bits)
 				g := Gradient(ReduceAllSum(y), x, s)
 				return []*Node{y, g[0], g[1]}
 			}, xs, c.scale)
@@ -46,6 +46,38 @@ func TestFakeQuantize(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestDropQuantize: what isn't kept passes as it is, with its gradient, and has no part in the
+// scale's. Values that aren't negative need no lower bound.
+func TestDropQuantize(t *testing.T) {
+	xs := []float32{0, 0.1, 0.24, 0.26, 0.74, 0.76, 1.2, 1.49, 1.6, 9, 0, 0.1, 0.3, 0.76, 1.6, 9}
+	keep := []float32{1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0}
+	const scale, bits = 0.5, 2
+	eachBackend(t, func(t *testing.T, b compute.Backend) {
+		for name, l := range map[string]levels{"both bounds": levelRange(0, bits), "upper bound": levelRange(0, bits).notNegative()} {
+			out := MustExecOnceN(b, func(x, s, keep *Node) []*Node {
+				y := l.dropQuantize(x, s, keep)
+				g := Gradient(ReduceAllSum(y), x, s)
+				return []*Node{y, g[0], g[1]}
+			}, xs, float32(scale), keep)
+			y, dx := tensors.MustCopyFlatData[float32](out[0]), tensors.MustCopyFlatData[float32](out[1])
+			var ds float64
+			for i, x := range xs {
+				wantY, wantDx, d := float64(x), 1., 0.
+				if keep[i] == 1 {
+					wantY, wantDx, d = plainQuantize(float64(x), scale, 0, bits)
+				}
+				ds += d
+				if math.Abs(float64(y[i])-wantY) > 1e-6 || float64(dx[i]) != wantDx {
+					t.Errorf("%s: x %g, keep %g gives %g with gradient %g, want %g and %g", name, x, keep[i], y[i], dx[i], wantY, wantDx)
+				}
+			}
+			if got := float64(tensors.ToScalar[float32](out[2])); math.Abs(got-ds) > 1e-4*math.Abs(ds) {
+				t.Errorf("%s: gradient of the scale %g, want %g", name, got, ds)
+			}
+		}
+	})
 }
 
 func TestSoftRoundGradient(t *testing.T) {

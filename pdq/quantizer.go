@@ -123,7 +123,7 @@ func studentHooks(g *Graph, w models.Weights, s Student) models.Hooks {
 		if !ok {
 			return y
 		}
-		return FakeQuantize(y, Const(g, a.Scale), Const(g, a.Zero), a.Bits)
+		return a.levels(l).quantize(y, Const(g, a.Scale))
 	}}
 }
 

@@ -35,9 +35,9 @@ type Rounder struct {
 	d      *UnitData
 	layout layout
 	state  []*tensors.Tensor // per variable: value and Adam's two moments
-	data   []any             // the unit's inputs and targets, constant
 	exec   *Exec
-	rng    *rand.PCG
+	rng    *rand.PCG // of batches and what drops out
+	random *coins    // drawn with rng
 	done   int
 }
 
@@ -53,7 +53,8 @@ type layout struct {
 // NewRounder prepares the optimisation of d's unit from the scales in s. The error names an
 // activation that has no scale yet.
 func (q *Quantizer) NewRounder(s Student, d *UnitData) (*Rounder, error) {
-	r := &Rounder{q: q, s: s, d: d, rng: rand.NewPCG(q.c.Seed, uint64(d.Unit))}
+	rng := rand.NewPCG(q.c.Seed, uint64(d.Unit))
+	r := &Rounder{q: q, s: s, d: d, rng: rng, random: newCoins(rng)}
 	c := q.c.Rounding
 	r.layout = layout{drop: c.ActDrop > 0, mix: c.InputDrop > 0, pd: q.c.Loss.PD > 0}
 	unit := q.folded.Units[d.Unit]
@@ -72,7 +73,6 @@ func (q *Quantizer) NewRounder(s Student, d *UnitData) (*Rounder, error) {
 		}
 		r.layout.acts = append(r.layout.acts, l.Name)
 	}
-	r.data = []any{d.StudentIn, d.CorrectedIn, d.Target, d.Logits}
 	var err error
 	if r.exec, err = NewExec(q.b, r.build); err != nil {
 		return nil, r.fail(err)
@@ -132,8 +132,11 @@ func (r *Rounder) Steps(ctx context.Context, n int) (Loss, error) {
 }
 
 func (r *Rounder) step() (Loss, error) {
-	args, own := r.arguments()
+	args, own, err := r.arguments()
 	defer free(own...)
+	if err != nil {
+		return Loss{}, err
+	}
 	out, err := r.exec.Call(args...)
 	if err != nil {
 		return Loss{}, err

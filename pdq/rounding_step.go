@@ -2,13 +2,11 @@ package pdq
 
 import (
 	"math"
-	"slices"
 
 	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
-	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models"
 )
 
@@ -41,97 +39,14 @@ func (r *Rounder) schedule(t int) []float32 {
 	return v
 }
 
-// arguments returns the next step's: data, state, schedule, the batch's indices, the masks. The
-// last ones are the step's own, to be freed after it.
-func (r *Rounder) arguments() (args []any, own []*tensors.Tensor) {
-	own = append([]*tensors.Tensor{tensors.FromValue(r.schedule(r.done)), r.batch()}, r.masks()...)
-	args = append(args, r.data...)
-	for _, t := range slices.Concat(r.state, own) {
-		args = append(args, t)
-	}
-	return args, own
-}
-
-// size is the number of images in a batch.
-func (r *Rounder) size() int {
-	return min(r.q.c.Rounding.BatchSize, r.d.StudentIn.Shape().Dim(0))
-}
-
-// batch draws the indices of the step's images, all different.
-func (r *Rounder) batch() *tensors.Tensor {
-	indices := make([]int32, r.size())
-	for i, k := range datasets.Sample(r.rng, len(indices), r.d.StudentIn.Shape().Dim(0)) {
-		indices[i] = int32(k)
-	}
-	return tensors.FromFlatDataAndDimensions(indices, len(indices), 1)
-}
-
-// passes is how many times a step's images go through the unit: once with mixed inputs for
-// the reconstruction, and once as they are for PD, unless both are the same.
-func (r *Rounder) passes() int {
-	if r.layout.pd && (r.layout.mix || r.layout.drop) {
-		return 2
-	}
-	return 1
-}
-
-// masks draws which elements stay quantised: of the unit's input, then of each of its
-// activations.
-func (r *Rounder) masks() []*tensors.Tensor {
-	var ms []*tensors.Tensor
-	if r.layout.mix {
-		dims := append([]int{r.size()}, r.d.StudentIn.Shape().Dimensions[1:]...)
-		ms = append(ms, r.mask(1-r.q.c.Rounding.InputDrop, dims))
-	}
-	if !r.layout.drop {
-		return ms
-	}
-	shapes := r.q.folded.Shapes()
-	for _, name := range r.layout.acts {
-		dims := append([]int{r.size() * r.passes()}, shapes[r.q.folded.Index(name)]...)
-		ms = append(ms, r.mask(1-r.q.c.Rounding.ActDrop, dims))
-	}
-	return ms
-}
-
-// mask draws booleans that are true with probability keep (to 1/65536).
-func (r *Rounder) mask(keep float64, dims []int) *tensors.Tensor {
-	n := 1
-	for _, d := range dims {
-		n *= d
-	}
-	limit := uint64(math.Round(keep * 65536))
-	bits := make([]bool, n)
-	for i := 0; i < n; i += 4 {
-		word := r.rng.Uint64()
-		for k := i; k < min(i+4, n); k++ {
-			bits[k] = word&0xffff < limit
-			word >>= 16
-		}
-	}
-	return tensors.FromFlatDataAndDimensions(bits, dims...)
-}
-
-// build is the graph of one step: batch, both passes, loss, gradients and Adam. Its
-// arguments are those of arguments; it returns the new state and the three losses.
+// build is the graph of one step: both passes, loss, gradients and Adam. Its arguments are
+// those of arguments; it returns the new state and the three losses.
 func (r *Rounder) build(args []*Node) []*Node {
-	in, corrected, target, logits := args[0], args[1], args[2], args[3]
-	state, args := args[4:4+len(r.state)], args[4+len(r.state):]
-	schedule, indices, masks := args[0], args[1], args[2:]
+	state, args := args[:len(r.state)], args[len(r.state):]
+	schedule, in, target, logits, masks := args[0], args[1], args[2], args[3], args[4:]
 	g := in.Graph()
-	take := func(x *Node) *Node { return StopGradient(Gather(x, indices, false)) }
-	in, corrected, target, logits = take(in), take(corrected), take(target), take(logits)
-
-	mixed := in
-	if r.layout.mix {
-		keep := ConvertDType(masks[0], dtypes.Float32)
-		mixed, masks = Add(corrected, Mul(keep, Sub(in, corrected))), masks[1:]
-	}
-	if r.passes() == 2 {
-		mixed = Concatenate([]*Node{mixed, in}, 0)
-	}
 	unit := r.q.folded.Units[r.d.Unit]
-	y := r.q.folded.Forward(mixed, unit.First, unit.Last, r.trainingHooks(g, state, masks))
+	y := r.q.folded.Forward(in, unit.First, unit.Last, r.trainingHooks(g, state, masks))
 	undropped := y
 	if r.passes() == 2 {
 		y, undropped = SliceAxis(y, 0, AxisRange(0, r.size())), SliceAxis(y, 0, AxisRange(r.size(), 2*r.size()))
@@ -201,11 +116,11 @@ func (r *Rounder) trainingHooks(g *Graph, state, masks []*Node) models.Hooks {
 			if !ok {
 				return y
 			}
-			a := r.s.Acts[l.Name]
+			levels := r.s.Acts[l.Name].levels(l)
 			if k, ok := keep[l.Name]; ok {
-				return DropQuantize(y, scale, Const(g, a.Zero), k, a.Bits)
+				return levels.dropQuantize(y, scale, k)
 			}
-			return FakeQuantize(y, scale, Const(g, a.Zero), a.Bits)
+			return levels.quantize(y, scale)
 		},
 	}
 }

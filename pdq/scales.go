@@ -108,7 +108,8 @@ func (q *Quantizer) searchByPD(ctx context.Context, s Student, w models.Weights,
 		others := h.After
 		h.After = func(l models.Layer, y *Node) *Node {
 			if l.Name == name {
-				return FakeQuantize(y, scale, zero, a.Bits)
+				level := ClipScalar(Add(Round(Div(y, scale)), zero), 0, float64(int(1)<<a.Bits-1))
+				return Mul(Sub(level, zero), scale)
 			}
 			return others(l, y)
 		}

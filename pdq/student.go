@@ -6,6 +6,8 @@ import (
 	"math"
 
 	"github.com/gomlx/gomlx/core/tensors"
+
+	"github.com/pdquant/pdquant/models"
 )
 
 // Student is a network on its way to low bits. Steps take a Student and return a new
@@ -26,6 +28,15 @@ type WeightQuant struct {
 type ActQuant struct {
 	Bits        int
 	Scale, Zero float32
+}
+
+// levels are those that the output of layer l can reach.
+func (a ActQuant) levels(l models.Layer) levels {
+	r := levelRange(a.Zero, a.Bits)
+	if l.Kind == models.KindReLU || l.Kind == models.KindReLU6 {
+		r = r.notNegative()
+	}
+	return r
 }
 
 // clone returns a Student whose maps can be changed.
