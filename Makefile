@@ -12,7 +12,7 @@ W       = 2
 A       = 2
 SEED    = 1
 BACKEND = auto
-OUT     = runs/$(TEACHER)-w$(W)a$(A)-seed$(SEED)
+OUT     =
 ARGS    =
 
 # Settings of "make test": further flags, and the most time one package may take.
@@ -29,7 +29,7 @@ demo: ## quantise a teacher and compare: TEACHER=resnet8 W=2 A=2 SEED=1 BACKEND=
 ifneq ($(filter auto onnx,$(BACKEND)),)
 	@$(MAKE) --no-print-directory onnxruntime || echo "going on without ONNX Runtime: slower"
 endif
-	go run ./repl demo teacher=$(TEACHER) w=$(W) a=$(A) seed=$(SEED) backend=$(BACKEND) out=$(OUT) $(ARGS)
+	go run ./repl demo teacher=$(TEACHER) w=$(W) a=$(A) seed=$(SEED) backend=$(BACKEND) $(if $(OUT),out=$(OUT)) $(ARGS)
 
 # The root's test reads the whole tree, which the test cache does not see: -count=1.
 test: lint ## check the code and run all tests: TESTFLAGS=-v TIMEOUT=30m

@@ -12,9 +12,12 @@ import (
 //	w' = w·γ/sqrt(σ²+ε)    b' = β + (b-μ)·γ/sqrt(σ²+ε)
 //
 // The new network has no BatchNorm layers, biases in the convolutions before them, and
-// units of the same names. n and w are left alone. The error names a normalisation that
-// doesn't follow a convolution of its own.
+// units of the same names. n and w are left alone. Errors are those of Validate and Check, and
+// one that names a normalisation that doesn't follow a convolution of its own.
 func Fold(n *Network, w Weights) (*Network, Weights, error) {
+	if err := n.Validate(); err != nil {
+		return nil, nil, err
+	}
 	if err := w.Check(n); err != nil {
 		return nil, nil, err
 	}

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
@@ -119,6 +121,16 @@ func TestFoldErrors(t *testing.T) {
 	}
 	n := tiny(t)
 	w := Init(n, 1)
+	w["conv.weight"] = tensors.FromShape(shapes.Make(dtypes.Float64, 2, 1, 3, 3))
+	if _, _, err := Fold(n, w); err == nil || !strings.Contains(err.Error(), `tensor "conv.weight" is Float64`) {
+		t.Errorf("float64: %v", err)
+	}
+	n.Units[1].Last = 5
+	if _, _, err := Fold(n, Init(n, 1)); err == nil || !strings.Contains(err.Error(), "unit fc is layers 4 to 5") {
+		t.Errorf("a unit that ends beyond the layers: %v", err)
+	}
+	n = tiny(t)
+	w = Init(n, 1)
 	w["bn.running_var"] = tensors.FromValue([]float32{1, -0.5})
 	if _, _, err := Fold(n, w); err == nil || !strings.Contains(err.Error(), "bn.running_var[1] is -0.5") {
 		t.Errorf("negative variance: %v", err)

@@ -30,7 +30,7 @@ const (
 func (k Kind) String() string {
 	names := [...]string{"conv", "batchnorm", "relu", "relu6", "add", "pad-shortcut", "avgpool", "linear"}
 	if k < 0 || int(k) >= len(names) {
-		return fmt.Sprintf("kind %d", int(k))
+		return fmt.Sprintf("Kind(%d)", int(k))
 	}
 	return names[k]
 }
@@ -99,23 +99,8 @@ func (n *Network) Consumers(i int) []int {
 
 // Validate reports the first thing wrong with the network's structure.
 func (n *Network) Validate() error {
-	if len(n.Layers) == 0 {
-		return fmt.Errorf("models: %s has no layers", n.Name)
-	}
-	seen := map[string]bool{Image: true}
-	for _, l := range n.Layers {
-		if err := l.validate(); err != nil {
-			return fmt.Errorf("models: %s: layer %s %w", n.Name, l.Name, err)
-		}
-		for _, in := range l.Inputs {
-			if !seen[in] {
-				return fmt.Errorf("models: %s: layer %s reads %q, which is no earlier layer", n.Name, l.Name, in)
-			}
-		}
-		if seen[l.Name] {
-			return fmt.Errorf("models: %s: two layers are called %q", n.Name, l.Name)
-		}
-		seen[l.Name] = true
+	if err := n.validateLayers(); err != nil {
+		return err
 	}
 	next := 0
 	for i, u := range n.Units {
@@ -137,6 +122,69 @@ func (n *Network) Validate() error {
 	}
 	if next != len(n.Layers) {
 		return fmt.Errorf("models: %s: the last unit ends at layer %d of %d", n.Name, next-1, len(n.Layers))
+	}
+	return nil
+}
+
+// validateLayers follows the shape of one image through the layers.
+func (n *Network) validateLayers() error {
+	if len(n.Layers) == 0 {
+		return fmt.Errorf("models: %s has no layers", n.Name)
+	}
+	if n.Channels < 1 || n.Size < 1 {
+		return fmt.Errorf("models: %s is for images of %d channels and %d pixels; both must be positive", n.Name, n.Channels, n.Size)
+	}
+	shapes := map[string][]int{Image: {n.Channels, n.Size, n.Size}}
+	for _, l := range n.Layers {
+		if err := l.validate(); err != nil {
+			return fmt.Errorf("models: %s: layer %s %w", n.Name, l.Name, err)
+		}
+		var in [][]int
+		for _, name := range l.Inputs {
+			s, ok := shapes[name]
+			if !ok {
+				return fmt.Errorf("models: %s: layer %s reads %q, which is no earlier layer", n.Name, l.Name, name)
+			}
+			in = append(in, s)
+		}
+		if shapes[l.Name] != nil {
+			return fmt.Errorf("models: %s: two layers are called %q", n.Name, l.Name)
+		}
+		if err := l.validateInputs(in); err != nil {
+			return fmt.Errorf("models: %s: layer %s (%v) %w", n.Name, l.Name, l.Kind, err)
+		}
+		shapes[l.Name] = l.shape(in[0])
+	}
+	last := n.Layers[len(n.Layers)-1].Name
+	if !slices.Equal(shapes[last], []int{n.Classes}) {
+		return fmt.Errorf("models: %s: the last layer, %s, has shape %v; for %d classes it must be [%d]", n.Name, last, shapes[last], n.Classes, n.Classes)
+	}
+	return nil
+}
+
+// validateInputs reports why the layer can't take inputs of these shapes.
+func (l Layer) validateInputs(in [][]int) error {
+	dims, channels := len(in[0]), in[0][0] // for kinds that take any
+	switch l.Kind {
+	case KindConv, KindPadShortcut:
+		dims, channels = 3, l.In
+	case KindBatchNorm:
+		dims, channels = 3, l.Out
+	case KindGlobalAvgPool:
+		dims = 3
+	case KindLinear:
+		dims, channels = 1, l.In
+	}
+	switch {
+	case len(in[0]) != dims:
+		return fmt.Errorf("takes an input of %d dimensions, but %q has shape %v", dims, l.Inputs[0], in[0])
+	case in[0][0] != channels:
+		return fmt.Errorf("takes %d channels, but %q has %d; they must be equal", channels, l.Inputs[0], in[0][0])
+	case l.Kind == KindAdd && !slices.Equal(in[0], in[1]):
+		return fmt.Errorf("sums %q of shape %v and %q of shape %v; they must be equal", l.Inputs[0], in[0], l.Inputs[1], in[1])
+	}
+	if out := l.shape(in[0]); slices.Min(out) < 1 {
+		return fmt.Errorf("makes shape %v of %v; every size must be positive", out, in[0])
 	}
 	return nil
 }
@@ -178,7 +226,7 @@ func (l Layer) validate() error {
 	}
 	switch {
 	case l.Kind < 0 || l.Kind > KindLinear:
-		return fmt.Errorf("is of unknown %v", l.Kind)
+		return fmt.Errorf("is of unknown kind %d", int(l.Kind))
 	case len(l.Inputs) != inputs:
 		return fmt.Errorf("(%v) has %d inputs; it must have %d", l.Kind, len(l.Inputs), inputs)
 	case l.Kind == KindConv && (l.Kernel < 1 || l.Stride < 1 || l.Pad < 0 || l.Groups < 1 || l.In%l.Groups != 0 || l.Out%l.Groups != 0):
@@ -196,23 +244,27 @@ func (n *Network) Shapes() [][]int {
 	shapes := map[string][]int{Image: {n.Channels, n.Size, n.Size}}
 	var out [][]int
 	for _, l := range n.Layers {
-		in := shapes[l.Inputs[0]]
-		s := slices.Clone(in)
-		switch l.Kind {
-		case KindConv:
-			h, w := (in[1]+2*l.Pad-l.Kernel)/l.Stride+1, (in[2]+2*l.Pad-l.Kernel)/l.Stride+1
-			s = []int{l.Out, h, w}
-		case KindPadShortcut:
-			s = []int{l.Out, (in[1] + l.Stride - 1) / l.Stride, (in[2] + l.Stride - 1) / l.Stride}
-		case KindGlobalAvgPool:
-			s = in[:1:1]
-		case KindLinear:
-			s = []int{l.Out}
-		}
-		shapes[l.Name] = s
-		out = append(out, s)
+		shapes[l.Name] = l.shape(shapes[l.Inputs[0]])
+		out = append(out, shapes[l.Name])
 	}
 	return out
+}
+
+// shape returns the shape of the layer's output, given that of its first input. A kernel
+// that doesn't fit gives sizes below 1.
+func (l Layer) shape(in []int) []int {
+	switch l.Kind {
+	case KindConv:
+		size := func(s int) int { return (s + 2*l.Pad - l.Kernel + l.Stride) / l.Stride }
+		return []int{l.Out, size(in[1]), size(in[2])}
+	case KindPadShortcut:
+		return []int{l.Out, (in[1] + l.Stride - 1) / l.Stride, (in[2] + l.Stride - 1) / l.Stride}
+	case KindGlobalAvgPool:
+		return in[:1:1]
+	case KindLinear:
+		return []int{l.Out}
+	}
+	return slices.Clone(in)
 }
 
 // Param names one weight tensor of a network and its shape.

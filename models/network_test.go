@@ -216,7 +216,29 @@ func TestValidate(t *testing.T) {
 		{"empty unit", func(n *Network) { n.Units[0].Last = -1 }, "unit stem is layers 0 to -1"},
 		{"missing unit", func(n *Network) { n.Units = n.Units[:1] }, "the last unit ends at layer 2 of 5"},
 		{"past", func(n *Network) { n.Layers[3].Inputs = []string{"bn"} }, `layer avgpool reads "bn" past unit stem; after a unit only its output may be read`},
-		{"image past", func(n *Network) { n.Layers[3].Inputs = []string{Image} }, `layer avgpool reads "image" past unit stem`},
+		{"image past", func(n *Network) { n.Layers[3].Inputs, n.Layers[4].In = []string{Image}, 1 }, `layer avgpool reads "image" past unit stem`},
+		{"no pixels", func(n *Network) { n.Size = 0 }, "is for images of 1 channels and 0 pixels"},
+		{"image's channels", func(n *Network) { n.Channels = 3 }, `layer conv (conv) takes 1 channels, but "image" has 3; they must be equal`},
+		{"norm's channels", func(n *Network) { n.Layers[1].Out = 3 }, `layer bn (batchnorm) takes 3 channels, but "conv" has 2`},
+		{"linear's channels", func(n *Network) { n.Layers[4].In = 5 }, `layer fc (linear) takes 5 channels, but "avgpool" has 2`},
+		{"shortcut's channels", func(n *Network) {
+			n.Layers[2] = Layer{Name: "relu", Kind: KindPadShortcut, Inputs: []string{"bn"}, In: 1, Out: 4, ConvSpec: ConvSpec{Stride: 1}}
+		}, `layer relu (pad-shortcut) takes 1 channels, but "bn" has 2`},
+		{"classes", func(n *Network) { n.Classes = 4 }, "the last layer, fc, has shape [3]; for 4 classes it must be [4]"},
+		{"not pooled", func(n *Network) { n.Layers[4].Inputs = []string{"relu"} }, `layer fc (linear) takes an input of 1 dimensions, but "relu" has shape [2 6 6]`},
+		{"pooled twice", func(n *Network) {
+			n.Layers[4] = Layer{Name: "fc", Kind: KindGlobalAvgPool, Inputs: []string{"avgpool"}}
+		},
+			`layer fc (avgpool) takes an input of 3 dimensions, but "avgpool" has shape [2]`},
+		{"other channels", func(n *Network) { n.Layers[2].Kind, n.Layers[2].Inputs = KindAdd, []string{"bn", Image} },
+			`layer relu (add) sums "bn" of shape [2 6 6] and "image" of shape [1 6 6]; they must be equal`},
+		{"other sizes", func(n *Network) {
+			n.Layers[0].Out, n.Layers[0].Pad, n.Layers[1].Out = 1, 0, 1
+			n.Layers[2].Kind, n.Layers[2].Inputs = KindAdd, []string{"bn", Image}
+		}, `layer relu (add) sums "bn" of shape [1 4 4] and "image" of shape [1 6 6]`},
+		{"kernel", func(n *Network) { n.Layers[0].Kernel = 9 }, "layer conv (conv) makes shape [2 0 0] of [1 6 6]; every size must be positive"},
+		{"kernel and stride", func(n *Network) { n.Layers[0].Kernel, n.Layers[0].Stride = 9, 2 }, "layer conv (conv) makes shape [2 0 0] of [1 6 6]"},
+		{"no channels", func(n *Network) { n.Layers[0].Out = 0 }, "layer conv (conv) makes shape [0 6 6] of [1 6 6]"},
 	} {
 		n := tiny(t)
 		c.damage(n)
@@ -243,12 +265,12 @@ func TestValidateSkip(t *testing.T) {
 	}
 
 	b = newBuilder("wide", 1, 6, 3)
-	x := b.conv("a", Image, 2, 3, 1, 1)
-	b.sum("add", b.conv("b", x, 2, 3, 1, 1), Image)
+	x := b.conv("a", Image, 1, 3, 1, 1)
+	b.sum("add", b.conv("b", x, 1, 3, 1, 1), Image)
 	b.unit("ab")
-	b.first = 1 // the unit without its first layer reads that one and the image
-	b.n.Units[0].First = 1
-	b.n.Layers[0] = Layer{Name: "a", Kind: KindReLU, Inputs: []string{Image}, Out: 2}
+	b.classifier("fc", "add")
+	b.n.Units[0].First = 1 // the unit without its first layer reads that one and the image
+	b.n.Layers[0] = Layer{Name: "a", Kind: KindReLU, Inputs: []string{Image}}
 	if err := b.n.Validate(); err == nil || !strings.Contains(err.Error(), "unit ab reads 2 tensors from outside; it must read one") {
 		t.Errorf("Validate: %v", err)
 	}
@@ -291,11 +313,11 @@ func TestDesignErrors(t *testing.T) {
 
 func TestKindString(t *testing.T) {
 	for k := range KindLinear + 1 {
-		if strings.HasPrefix(k.String(), "kind") {
+		if strings.HasPrefix(k.String(), "Kind") {
 			t.Errorf("%d has no name", int(k))
 		}
 	}
-	if got := fmt.Sprint(Kind(-1), Kind(99)); got != "kind -1 kind 99" {
+	if got := fmt.Sprint(Kind(-1), Kind(99)); got != "Kind(-1) Kind(99)" {
 		t.Errorf("unknown kinds are %q", got)
 	}
 }

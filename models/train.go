@@ -2,8 +2,10 @@ package models
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"math/rand/v2"
 
 	"github.com/gomlx/compute"
@@ -22,12 +24,12 @@ import (
 // TrainConfig are the settings of a teacher's training: AdamW with linear warm-up
 // and cosine decay, on randomly shifted and mirrored images.
 type TrainConfig struct {
-	Epochs       int
-	BatchSize    int
-	LearningRate float64 // after warm-up
-	WeightDecay  float64 // of AdamW
-	Warmup       float64 // fraction of the steps, in [0,1)
-	Shift        int     // pixels, at most, in each direction
+	Epochs       int     // passes over the images, >= 1
+	BatchSize    int     // images per step, in [1,images]; an epoch leaves out those that fill no batch
+	LearningRate float64 // of AdamW after warm-up, from where it falls to 0, > 0
+	WeightDecay  float64 // of AdamW, a step takes this times the rate off every weight, >= 0
+	Warmup       float64 // fraction of the steps in which the rate rises from 0, in [0,1)
+	Shift        int     // pixels an image moves in each direction, at most, in [0,its size)
 	Seed         uint64  // of initial weights, order and augmentation
 }
 
@@ -88,23 +90,27 @@ func Train(ctx context.Context, b compute.Backend, n *Network, images datasets.I
 	return w, nil
 }
 
-// check reports settings that can't train n on images.
+// check reports everything in c that can't train n on images, joined.
 func (c TrainConfig) check(n *Network, images datasets.Images) error {
 	if err := images.Validate(); err != nil {
 		return err
 	}
-	switch {
-	case images.Channels != n.Channels || images.Height != n.Size || images.Width != n.Size:
-		return fmt.Errorf("images of %s are %dx%dx%d, but the network takes %dx%dx%d",
-			images.Name, images.Channels, images.Height, images.Width, n.Channels, n.Size, n.Size)
-	case len(images.Classes) > n.Classes:
-		return fmt.Errorf("images of %s have %d classes, but the network has %d", images.Name, len(images.Classes), n.Classes)
-	case c.BatchSize < 1 || c.Epochs < 1 || images.Len() < c.BatchSize:
-		return fmt.Errorf("%d epochs of %d images in batches of %d are no step; give more", c.Epochs, images.Len(), c.BatchSize)
-	case c.Shift < 0 || !(c.Warmup >= 0 && c.Warmup < 1):
-		return fmt.Errorf("shift is %d and warm-up %g; give a shift of 0 or more and a warm-up in [0,1)", c.Shift, c.Warmup)
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
 	}
-	return nil
+	check(images.Channels == n.Channels && images.Height == n.Size && images.Width == n.Size, "images of %s are %dx%dx%d, but the network takes %dx%dx%d",
+		images.Name, images.Channels, images.Height, images.Width, n.Channels, n.Size, n.Size)
+	check(len(images.Classes) <= n.Classes, "images of %s have %d classes, but the network has %d", images.Name, len(images.Classes), n.Classes)
+	check(c.Epochs >= 1, "Epochs is %d; it must be >= 1", c.Epochs)
+	check(c.BatchSize >= 1 && c.BatchSize <= images.Len(), "BatchSize is %d; it must be in [1,%d], as there are so many images", c.BatchSize, images.Len())
+	check(c.LearningRate > 0 && c.LearningRate < math.Inf(1), "LearningRate is %g; it must be > 0 and finite", c.LearningRate)
+	check(c.WeightDecay >= 0 && c.WeightDecay < math.Inf(1), "WeightDecay is %g; it must be >= 0 and finite", c.WeightDecay)
+	check(c.Warmup >= 0 && c.Warmup < 1, "Warmup is %g; it must be in [0,1)", c.Warmup)
+	check(c.Shift >= 0 && c.Shift < n.Size, "Shift is %d; it must be in [0,%d), the images' size", c.Shift, n.Size)
+	return errors.Join(errs...)
 }
 
 // trainingForward computes n with batch statistics and moves the running ones.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -174,12 +175,17 @@ func TestTrainErrors(t *testing.T) {
 		change func(n *Network, images *datasets.Images, c *TrainConfig)
 		want   string
 	}{
-		{"few images", func(_ *Network, _ *datasets.Images, c *TrainConfig) { c.BatchSize = 129 }, "5 epochs of 128 images in batches of 129 are no step; give more"},
+		{"few images", func(_ *Network, _ *datasets.Images, c *TrainConfig) { c.BatchSize = 129 }, "BatchSize is 129; it must be in [1,128], as there are so many images"},
 		{"no images", func(_ *Network, i *datasets.Images, _ *TrainConfig) { *i = i.Slice(0, 0) }, "there are none"},
-		{"no epochs", func(_ *Network, _ *datasets.Images, c *TrainConfig) { c.Epochs = 0 }, "0 epochs"},
-		{"no batches", func(_ *Network, _ *datasets.Images, c *TrainConfig) { c.BatchSize = 0 }, "batches of 0"},
-		{"shift", func(_ *Network, _ *datasets.Images, c *TrainConfig) { c.Shift = -1 }, "shift is -1"},
-		{"warm-up", func(_ *Network, _ *datasets.Images, c *TrainConfig) { c.Warmup = 1 }, "warm-up 1"},
+		{"no epochs", func(_ *Network, _ *datasets.Images, c *TrainConfig) { c.Epochs = 0 }, "Epochs is 0; it must be >= 1"},
+		{"no batches", func(_ *Network, _ *datasets.Images, c *TrainConfig) { c.BatchSize = 0 }, "BatchSize is 0; it must be in [1,128]"},
+		{"shift", func(_ *Network, _ *datasets.Images, c *TrainConfig) { c.Shift = -1 }, "Shift is -1; it must be in [0,28)"},
+		{"warm-up", func(_ *Network, _ *datasets.Images, c *TrainConfig) { c.Warmup = 1 }, "Warmup is 1; it must be in [0,1)"},
+		{"far shift", func(_ *Network, _ *datasets.Images, c *TrainConfig) { c.Shift = 28 }, "Shift is 28"},
+		{"no rate", func(_ *Network, _ *datasets.Images, c *TrainConfig) { c.LearningRate = 0 }, "LearningRate is 0; it must be > 0"},
+		{"rate", func(_ *Network, _ *datasets.Images, c *TrainConfig) { c.LearningRate = math.Inf(1) }, "LearningRate is +Inf"},
+		{"decay", func(_ *Network, _ *datasets.Images, c *TrainConfig) { c.WeightDecay = math.NaN() }, "WeightDecay is NaN; it must be >= 0"},
+		{"two faults", func(_ *Network, _ *datasets.Images, c *TrainConfig) { c.Epochs, c.Warmup = 0, -1 }, "Epochs is 0; it must be >= 1\nWarmup is -1"},
 		{"size", func(n *Network, _ *datasets.Images, _ *TrainConfig) { n.Size = 32 }, "are 1x28x28, but the network takes 1x32x32"},
 		{"classes", func(n *Network, _ *datasets.Images, _ *TrainConfig) { n.Classes = 9 }, "have 10 classes, but the network has 9"},
 	} {

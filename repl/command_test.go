@@ -39,8 +39,9 @@ func TestBadInput(t *testing.T) {
 		"demo backend=onnx:/no.so":  "/no.so",
 		"demo out=" + file + "/run": "run folder",
 		"download dir=" + dir + " url=http://127.0.0.1:1/": "http://127.0.0.1:1/",
-		"train data=/nowhere":                              "/nowhere",
-		"train teacher=vgg data=" + filepath.Dir(file):     "dataset-fashion-mnist",
+		"train out=" + file + "/run":                       "repl: out=" + file + "/run: pdq: run folder: mkdir " + file + ": not a directory; choose another",
+		"train data=/nowhere out=" + dir:                   "/nowhere",
+		"train data=" + dir + " out=" + dir:                "dataset-fashion-mnist",
 	} {
 		var stdout bytes.Buffer
 		err := run(context.Background(), strings.Fields(line), &stdout, io.Discard)
@@ -93,7 +94,7 @@ func demoTable(t *testing.T, teacher string) string {
 	if !strings.Contains(log.String(), "rule qdrop") {
 		t.Errorf("the bits aren't printed:\n%s", &log)
 	}
-	checkFolder(t, dir)
+	checkFolder(t, dir, "go run ./repl demo teacher="+teacher+" w=2 a=2 images=8 seed=1 preset=quick steps=2 dc=2 test=40 backend=go out="+dir)
 	table, err := os.ReadFile(filepath.Join(dir, "results.tsv"))
 	if err != nil {
 		t.Fatal(err)
@@ -106,7 +107,7 @@ func demoTable(t *testing.T, teacher string) string {
 	return strings.Join(rows, "\n")
 }
 
-func checkFolder(t *testing.T, dir string) {
+func checkFolder(t *testing.T, dir, command string) {
 	data, err := os.ReadFile(filepath.Join(dir, "run.json"))
 	if err != nil {
 		t.Fatal(err)
@@ -115,7 +116,7 @@ func checkFolder(t *testing.T, dir string) {
 	if err := json.Unmarshal(data, &r); err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Calibration.Indices) != 8 || len(r.TeacherHash) != 64 || len(r.Methods) != 3 || r.Methods[2].Config.Rounding.Steps != 2 {
+	if len(r.Calibration.Indices) != 8 || len(r.TeacherHash) != 64 || len(r.Methods) != 3 || r.Methods[2].Config.Rounding.Steps != 2 || r.Command != command {
 		t.Errorf("run.json holds %+v", r)
 	}
 	chart, err := os.Open(filepath.Join(dir, "chart.png"))
@@ -135,11 +136,50 @@ func checkFolder(t *testing.T, dir string) {
 	}
 }
 
+// TestCancelledDemo runs in a folder that holds another run: its results go.
 func TestCancelledDemo(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"run.json", "results.tsv", "chart.png"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	err := run(ctx, []string{"demo", "images=8", "test=40", "backend=go", "out=" + t.TempDir()}, io.Discard, io.Discard)
+	err := run(ctx, []string{"demo", "images=8", "test=40", "backend=go", "out=" + dir}, io.Discard, io.Discard)
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(entries) != 1 || entries[0].Name() != "run.json" {
+		t.Errorf("the folder holds %v", entries)
+	}
+}
+
+// TestFailedDemo: what was finished before a method failed is in the folder.
+func TestFailedDemo(t *testing.T) {
+	dir := t.TempDir()
+	v, err := demoCommand().parse([]string{"images=8", "test=40", "backend=go", "out=" + dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	j, err := newJob(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	methods := pdq.Methods(j.config)
+	methods[1].Config.Bits.W = 99
+	if _, err := j.compare(t.Context(), methods, io.Discard); err == nil || !strings.Contains(err.Error(), "MSE only: pdq: weights of 99 bits") {
+		t.Errorf("error %v", err)
+	}
+	table, err := os.ReadFile(filepath.Join(dir, "results.tsv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lines := strings.Split(string(table), "\n"); len(lines) != 4 || !strings.HasPrefix(lines[2], "nearest rounding\t") {
+		t.Errorf("results.tsv holds\n%s", table)
 	}
 }

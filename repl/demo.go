@@ -3,8 +3,10 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -30,7 +32,7 @@ func demoCommand() command {
 			{"dc", "", "correction steps per unit, 0 to 100000; empty: the preset's"},
 			{"test", "10000", "test images, 1 to 10000"},
 			{"backend", "auto", "auto, go, onnx, xla, ..."},
-			{"out", "", "run folder; empty: runs/demo-TEACHER-wWaA-sSEED"},
+			{"out", "", "run folder, whose earlier results are removed; empty: runs/demo-TEACHER-wWaA-sSEED"},
 		},
 		run: demo,
 	}
@@ -59,27 +61,56 @@ func demo(ctx context.Context, v values, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	record.Backend, record.Command = j.note, "repl "+strings.Join(os.Args[1:], " ")
-	if err := j.folder.WriteJSON("run.json", record); err != nil {
+	record.Backend, record.Command = j.note, demoCommand().line(v)
+	if err := j.begin(record); err != nil {
 		return err
 	}
-	p := pdq.Problem{Network: j.teacher.Network, Weights: j.teacher.Weights, Calibration: j.calibration.Images}
-	progress := newProgress(stderr)
-	teacher, err := pdq.RunTeacher(ctx, j.backend, p, j.test, progress.event)
+	results, err := j.compare(ctx, methods, stderr)
 	if err != nil {
 		return err
+	}
+	return j.report(stdout, results)
+}
+
+// begin writes run.json, after removing an earlier run's results: they may be of other settings.
+func (j *job) begin(record pdq.Record) error {
+	for _, name := range []string{"results.tsv", "chart.png"} {
+		if err := os.Remove(j.folder.Path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("repl: an earlier run's results: %w; choose another folder with out=", err)
+		}
+	}
+	return j.folder.WriteJSON("run.json", record)
+}
+
+// compare runs full precision and the methods. results.tsv has what is finished, also after
+// an error.
+func (j *job) compare(ctx context.Context, methods []pdq.Method, stderr io.Writer) ([]pdq.Result, error) {
+	p := pdq.Problem{Network: j.teacher.Network, Weights: j.teacher.Weights, Calibration: j.calibration.Images}
+	progress := newProgress(stderr)
+	defer progress.done()
+	teacher, err := pdq.RunTeacher(ctx, j.backend, p, j.test, progress.event)
+	if err != nil {
+		return nil, err
 	}
 	results := []pdq.Result{teacher}
 	for _, m := range methods {
 		progress.start(m.Name)
 		r, err := pdq.Run(ctx, j.backend, p, m, j.test, progress.event)
 		if err != nil {
-			return fmt.Errorf("%s: %w", m.Name, err)
+			return nil, fmt.Errorf("%s: %w", m.Name, err)
 		}
 		results = append(results, r)
+		if err := j.writeResults(results); err != nil {
+			return nil, err
+		}
 	}
-	progress.done()
-	return j.report(stdout, results)
+	return results, nil
+}
+
+func (j *job) writeResults(results []pdq.Result) error {
+	var table bytes.Buffer
+	writeTSV(&table, results)
+	return j.folder.Write("results.tsv", table.Bytes())
 }
 
 // newJob reads and checks the options. What doesn't need the backend is checked first.
@@ -142,6 +173,7 @@ func newJob(v values) (*job, error) {
 // describe prints what will run, the bits of every tensor among it.
 func (j *job) describe(w io.Writer) {
 	c := j.config
+	fmt.Fprintf(w, "folder    %s\n", j.folder)
 	fmt.Fprintf(w, "backend   %s\n", j.note)
 	fmt.Fprintf(w, "teacher   %s, trained on Fashion-MNIST by: %s\n", j.teacher.Network.Name, j.teacher.Record["command"])
 	fmt.Fprintf(w, "images    %d for calibration (seed %d), %d for testing\n", j.calibration.Len(), j.calibration.Seed, j.test.Len())
@@ -168,13 +200,8 @@ func bitsText(lb pdq.LayerBits) string {
 	return strings.Join(parts, ", ")
 }
 
-// report prints the table and writes it, and the chart, to the run folder.
+// report prints the table and writes the chart to the run folder.
 func (j *job) report(w io.Writer, results []pdq.Result) error {
-	var table bytes.Buffer
-	writeTSV(&table, results)
-	if err := j.folder.Write("results.tsv", table.Bytes()); err != nil {
-		return err
-	}
 	if err := j.chart(results); err != nil {
 		return err
 	}

@@ -6,6 +6,8 @@ import (
 	"os"
 	"time"
 
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/gomlx/ml/train"
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 
@@ -19,35 +21,60 @@ type progress struct {
 	terminal bool
 	method   string
 	bar      *progressbar.ProgressBar
-	last     pdq.Event
+	step     string    // the current one; "": none
 	began    time.Time // the current step
+	count    int       // steps done of it
+	loss     string    // the last one
 }
 
 func newProgress(w io.Writer) *progress {
 	f, ok := w.(*os.File)
-	return &progress{w: w, terminal: ok && term.IsTerminal(int(f.Fd())), last: pdq.Event{Step: -1}}
+	return &progress{w: w, terminal: ok && term.IsTerminal(int(f.Fd()))}
 }
 
 // start names the method whose steps follow.
 func (p *progress) start(method string) {
 	p.done()
-	p.method, p.last = method, pdq.Event{Step: -1}
+	p.method = method
 }
 
-// event shows one event.
+// event shows one event of a run.
 func (p *progress) event(e pdq.Event) {
-	if e.Step != p.last.Step || e.Unit != p.last.Unit {
+	step := e.Step.String()
+	if e.Unit != "" {
+		step += " of " + e.Unit
+	}
+	if p.method != "" {
+		step = p.method + ": " + step
+	}
+	p.show(step, e.Done, e.Total, lossText(e))
+}
+
+// attach returns what shows a training of so many epochs, each a step.
+func (p *progress) attach(epochs int) func(*train.Loop) {
+	return func(loop *train.Loop) {
+		loop.OnStep("progress", 0, func(l *train.Loop, metrics []*tensors.Tensor) error {
+			steps := l.EndStep / epochs
+			p.show(fmt.Sprintf("epoch %d of %d", l.LoopStep/steps+1, epochs), l.LoopStep%steps+1, steps, fmt.Sprintf(" loss %.4g", metrics[0].Value()))
+			return nil
+		})
+	}
+}
+
+// show tells how far a step has come.
+func (p *progress) show(step string, count, total int, loss string) {
+	if step != p.step {
 		p.done()
-		p.began = time.Now()
+		p.step, p.began = step, time.Now()
 		if p.terminal {
-			p.bar = progressbar.NewOptions(e.Total, progressbar.OptionSetWriter(p.w), progressbar.OptionShowIts(), progressbar.OptionSetWidth(20),
+			p.bar = progressbar.NewOptions(total, progressbar.OptionSetWriter(p.w), progressbar.OptionShowIts(), progressbar.OptionSetWidth(20),
 				progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionSetItsString("steps"))
 		}
 	}
-	p.last = e
+	p.count, p.loss = count, loss
 	if p.bar != nil {
-		p.bar.Describe(p.title() + lossText(e))
-		_ = p.bar.Set(e.Done) // fails only for a bar that ended
+		p.bar.Describe(step + loss)
+		_ = p.bar.Set(count) // fails only for a bar that ended
 	}
 }
 
@@ -57,21 +84,10 @@ func (p *progress) done() {
 		_ = p.bar.Finish() // fails only for a bar that ended
 		p.bar = nil
 	}
-	if took := time.Since(p.began); p.last.Step >= 0 && took > time.Second {
-		fmt.Fprintf(p.w, "%-60s %6.1f s  %5.1f steps/s %s\n", p.title(), took.Seconds(), float64(p.last.Done)/took.Seconds(), lossText(p.last))
+	if took := time.Since(p.began); p.step != "" && took > time.Second {
+		fmt.Fprintf(p.w, "%-60s %6.1f s  %5.1f steps/s %s\n", p.step, took.Seconds(), float64(p.count)/took.Seconds(), p.loss)
 	}
-	p.last = pdq.Event{Step: -1}
-}
-
-func (p *progress) title() string {
-	s := p.last.Step.String()
-	if p.last.Unit != "" {
-		s += " of " + p.last.Unit
-	}
-	if p.method != "" {
-		s = p.method + ": " + s
-	}
-	return s
+	p.step = ""
 }
 
 func lossText(e pdq.Event) string {

@@ -5,15 +5,10 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"path/filepath"
 	"strings"
 	"time"
 
-	"github.com/gomlx/gomlx/ml/train"
-	"github.com/gomlx/gomlx/ui/commandline"
-
 	"github.com/pdquant/pdquant/datasets"
-	"github.com/pdquant/pdquant/internal/atomicfile"
 	"github.com/pdquant/pdquant/models"
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/backend"
@@ -45,6 +40,10 @@ func trainTeacher(ctx context.Context, v values, stdout, stderr io.Writer) error
 		return err
 	}
 	c.Seed = uint64(seed)
+	folder, err := pdq.CreateFolder(v["out"]) // before the hours of training
+	if err != nil {
+		return fmt.Errorf("repl: out=%s: %w", v["out"], err)
+	}
 	images, test, err := datasets.FashionMNIST(v["data"])
 	if err != nil {
 		return err
@@ -59,7 +58,9 @@ func trainTeacher(ctx context.Context, v values, stdout, stderr io.Writer) error
 	}
 	fmt.Fprintln(stderr, note)
 	start := time.Now()
-	w, err := models.Train(ctx, b, n, images, c, func(l *train.Loop) { commandline.AttachProgressBar(l) })
+	progress := newProgress(stderr)
+	w, err := models.Train(ctx, b, n, images, c, progress.attach(c.Epochs))
+	progress.done()
 	if err != nil {
 		return err
 	}
@@ -69,21 +70,23 @@ func trainTeacher(ctx context.Context, v values, stdout, stderr io.Writer) error
 		return err
 	}
 	acc, stderror := score.Accuracy()
-	record := map[string]string{
+	return writeTeacher(folder, v["teacher"]+".safetensors", w, map[string]string{
 		"network": n.Name, "data": images.Name + ", normalised with mean " + fmt.Sprint(images.Mean) + " and deviation " + fmt.Sprint(images.Std),
-		"command":  fmt.Sprintf("go run ./repl train teacher=%s epochs=%d seed=%d", v["teacher"], c.Epochs, c.Seed),
+		"command":  trainCommand().line(v),
 		"settings": fmt.Sprintf("%+v", c),
 		"top1":     fmt.Sprintf("%.2f%% of %d test images, standard error %.2f", 100*acc, test.Len(), 100*stderror),
 		"seconds":  fmt.Sprintf("%.0f", seconds), "backend": b.String(),
-	}
+	}, stdout)
+}
+
+func writeTeacher(folder pdq.Folder, name string, w models.Weights, record map[string]string, stdout io.Writer) error {
 	var file bytes.Buffer
 	if err := w.Write(&file, record); err != nil {
 		return err
 	}
-	path := filepath.Join(v["out"], v["teacher"]+".safetensors")
-	if err := atomicfile.WriteBytes(path, file.Bytes()); err != nil {
+	if err := folder.Write(name, file.Bytes()); err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "%s: %s, %.0f s, %d bytes\n", path, record["top1"], seconds, file.Len())
-	return nil
+	_, err := fmt.Fprintf(stdout, "%s: %s, %s s, %d bytes\n", folder.Path(name), record["top1"], record["seconds"], file.Len())
+	return err
 }
