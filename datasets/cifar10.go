@@ -1,0 +1,129 @@
+package datasets
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+const (
+	cifar10Pixels = 3 * 32 * 32       // of an image
+	cifar10Record = 1 + cifar10Pixels // bytes: label, pixels [3,32,32]
+)
+
+// cifar10Remedy says which files are read.
+const cifar10Remedy = "give the .bin files of cifar-10-binary.tar.gz, unpacked"
+
+// CIFAR10 returns the images of CIFAR-10, 3x32x32 in ten classes, that are in files of its
+// binary form, one after the other: data_batch_1.bin to data_batch_5.bin, test_batch.bin, or
+// any other whole number of records. Errors give file, byte and record.
+//
+// Mean and Std are those of the 50,000 training images. A network trained with others, such
+// as [ImageNetMoments], needs these: set them.
+//
+// The format: records of 3,073 bytes, the label, then the pixels [3,32,32], red first.
+// Source: https://www.cs.toronto.edu/~kriz/cifar.html.
+func CIFAR10(paths ...string) (Images, error) {
+	if len(paths) == 0 {
+		return Images{}, errors.New("datasets: no files of CIFAR-10; " + cifar10Remedy)
+	}
+	var names []string
+	var files []*os.File
+	var total int64
+	for _, path := range paths {
+		f, size, err := openCIFAR10(path)
+		if err != nil {
+			return Images{}, fmt.Errorf("datasets: %w; %s", err, cifar10Remedy)
+		}
+		defer f.Close() // only read from
+		files = append(files, f)
+		names = append(names, strings.TrimSuffix(filepath.Base(path), ".bin"))
+		total += size
+	}
+	if total > idxLimit {
+		return Images{}, fmt.Errorf("datasets: %d bytes of CIFAR-10, not up to %d; give fewer files", total, idxLimit)
+	}
+	n := int(total / cifar10Record)
+	im := cifar10(make([]uint8, 0, n*cifar10Pixels), make([]int32, 0, n))
+	im.Name = "cifar10/" + strings.Join(names, "+")
+	for i, f := range files {
+		if err := im.appendCIFAR10(f); err != nil {
+			return Images{}, fmt.Errorf("datasets: %s: %w; %s", paths[i], err, cifar10Remedy)
+		}
+	}
+	return im, im.Validate()
+}
+
+// cifar10 returns CIFAR-10's images with these pixels and labels.
+func cifar10(pixels []uint8, labels []int32) Images {
+	return Images{
+		Channels: 3, Height: 32, Width: 32, Pixels: pixels, Labels: labels,
+		Classes: []string{"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"},
+		Mean:    []float32{0.4914, 0.4822, 0.4465}, Std: []float32{0.2470, 0.2435, 0.2616}, // of the training images
+	}
+}
+
+// ImageNetMoments returns the mean and deviation per channel, red first, of pixel/255 over
+// ImageNet's training images, with which torchvision's networks are trained, and so are
+// akamaster's ResNets for CIFAR-10.
+// Source: torchvision's references/classification/presets.py; trainer.py of
+// github.com/akamaster/pytorch_resnet_cifar10.
+func ImageNetMoments() (mean, std []float32) {
+	return []float32{0.485, 0.456, 0.406}, []float32{0.229, 0.224, 0.225}
+}
+
+// openCIFAR10 opens a file whose size is that of one or more records.
+func openCIFAR10(path string) (*os.File, int64, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, 0, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = errors.New("not a file")
+	}
+	if err == nil {
+		err = cifar10Size(info.Size())
+	}
+	if err != nil {
+		f.Close() // only read from
+		return nil, 0, fmt.Errorf("%s: %w", path, err)
+	}
+	return f, info.Size(), nil
+}
+
+// cifar10Size says whether a file of so many bytes is of whole records.
+func cifar10Size(size int64) error {
+	if size == 0 {
+		return errors.New("byte 0: the file is empty")
+	}
+	if rest := size % cifar10Record; rest != 0 {
+		return fmt.Errorf("byte %d: the file ends within record %d, %d bytes after the last whole one of %d", size, size/cifar10Record, rest, cifar10Record)
+	}
+	return nil
+}
+
+// appendCIFAR10 adds the records that r holds. It allocates only for what it has read.
+func (im *Images) appendCIFAR10(r io.Reader) error {
+	buffered := bufio.NewReader(r)
+	var b [cifar10Record]byte
+	for at := int64(0); ; at += cifar10Record {
+		n, err := io.ReadFull(buffered, b[:])
+		switch {
+		case errors.Is(err, io.EOF) && at > 0:
+			return nil
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			return cifar10Size(at + int64(n))
+		case err != nil:
+			return fmt.Errorf("byte %d: %w", at+int64(n), err)
+		case int(b[0]) >= len(im.Classes):
+			return fmt.Errorf("byte %d: label %d of record %d is not one of %d classes", at, b[0], at/cifar10Record, len(im.Classes))
+		}
+		im.Labels = append(im.Labels, int32(b[0]))
+		im.Pixels = append(im.Pixels, b[1:]...)
+	}
+}

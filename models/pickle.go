@@ -1,0 +1,453 @@
+package models
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"math/bits"
+	"strings"
+)
+
+const (
+	pickleOps    = 1 << 21 // most opcodes of one pickle: a value takes about 100 bytes, so 200 MB
+	pickleString = 1 << 16 // longest string that is kept; a tensor's name is far shorter
+	pickleClass  = 1 << 10 // longest name of a class
+)
+
+// What a pickle holds becomes nil, bool, int64, float64, string (of text and of bytes), or
+// one of these types.
+type (
+	class  string                       // a class or function, "module.name"
+	object struct{ class class }        // what an unknown class or function would have made: inert
+	tuple  struct{ items []any }        // a tuple, list or set
+	dict   struct{ keys, values []any } // a dict or OrderedDict: a later key replaces an earlier one
+	long   string                       // an integer of more than 8 bytes, little-endian
+)
+
+// get returns the value of key, nil if there is none.
+func (d *dict) get(key string) any {
+	for i := len(d.keys) - 1; i >= 0; i-- {
+		if d.keys[i] == key {
+			return d.values[i]
+		}
+	}
+	return nil
+}
+
+// unpickler reads pickles as Python's pickle module does, but knows no class and runs
+// nothing: call decides what a function's result is. It has no jumps and no opcode that
+// repeats work, so time and memory are bounded by the length of what it reads. Errors
+// give the byte.
+//
+// It reads the opcodes of protocols 2 to 5 that torch.save and Python 2 write, and is
+// not github.com/nlpodyssey/gopickle's because that trusts lengths: 9 bytes make it
+// allocate 2 GB.
+// Source: Python's Lib/pickletools.py, which describes every opcode.
+type unpickler struct {
+	r     *bufio.Reader
+	call  func(f class, args []any) (any, error) // what f of args is; an object is always right
+	load  func(id []any) (any, error)            // what a persistent id stands for; nil: there are none
+	at    int64                                  // bytes read so far
+	stack []any
+	marks []int // positions in stack
+	memo  map[int64]any
+	ops   int     // opcodes done
+	buf   [8]byte // of number
+}
+
+// value reads one pickle.
+func (u *unpickler) value() (any, error) {
+	u.stack, u.marks, u.memo, u.ops = nil, nil, map[int64]any{}, 0
+	for {
+		start := u.at
+		op, err := u.number(1)
+		if err == nil && op == '.' {
+			v, err := u.pop()
+			return v, located(start, err)
+		}
+		if err == nil {
+			err = u.step(byte(op))
+		}
+		if u.ops++; err == nil && u.ops > pickleOps {
+			err = fmt.Errorf("a pickle of more than %d opcodes", pickleOps)
+		}
+		if err != nil {
+			return nil, located(start, err)
+		}
+	}
+}
+
+// located adds the byte and the remedy to err; nil stays nil.
+func located(at int64, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("byte %d: %w; fetch the file again, or write it again: %s", at, err, torchSave)
+}
+
+// step does one opcode.
+func (u *unpickler) step(op byte) error {
+	v, ok, err := u.literal(op)
+	if !ok {
+		v, ok, err = u.compose(op)
+	}
+	if ok {
+		u.stack = append(u.stack, v)
+		return err
+	}
+	switch op {
+	case 0x80: // PROTO
+		version, err := u.number(1)
+		if err == nil && (version < 2 || version > 5) {
+			err = fmt.Errorf("pickle protocol %d, only 2 to 5 are read", version)
+		}
+		return err
+	case 0x95: // FRAME: its length is only of use to who reads ahead
+		_, err := u.number(8)
+		return err
+	case '(': // MARK
+		u.marks = append(u.marks, len(u.stack))
+		return nil
+	case '0': // POP
+		_, err := u.pop()
+		return err
+	case '1': // POP_MARK
+		_, err := u.popMark()
+		return err
+	case 'q', 'r', 0x94: // BINPUT, LONG_BINPUT, MEMOIZE
+		return u.put(op)
+	case 'a', 'e', 's', 'u', 0x90: // APPEND, APPENDS, SETITEM, SETITEMS, ADDITEMS
+		return u.extend(op)
+	case 'b': // BUILD: a state, such as an OrderedDict's attributes, is not needed
+		if _, err := u.pop(); err != nil {
+			return err
+		}
+		_, err := u.top()
+		return err
+	}
+	return fmt.Errorf("opcode 0x%02x is not one that torch.save writes", op)
+}
+
+// literal reads the argument of an opcode that pushes it. ok says whether op is one.
+func (u *unpickler) literal(op byte) (v any, ok bool, err error) {
+	switch op {
+	case 'N':
+		return nil, true, nil
+	case 0x88, 0x89: // NEWTRUE, NEWFALSE
+		return op == 0x88, true, nil
+	case 'K': // BININT1
+		v, err = u.number(1)
+	case 'M': // BININT2
+		v, err = u.number(2)
+	case 'J': // BININT
+		n, err := u.number(4)
+		return int64(int32(n)), true, err
+	case 0x8a: // LONG1
+		v, err = u.long()
+	case 'G': // BINFLOAT, the only number that is big-endian
+		n, err := u.number(8)
+		return math.Float64frombits(bits.ReverseBytes64(uint64(n))), true, err
+	case 'U', 'C', 0x8c: // SHORT_BINSTRING, SHORT_BINBYTES, SHORT_BINUNICODE
+		v, err = u.text(1)
+	case 'T', 'B', 'X': // BINSTRING, BINBYTES, BINUNICODE
+		v, err = u.text(4)
+	case 0x8d, 0x8e, 0x96: // BINUNICODE8, BINBYTES8, BYTEARRAY8
+		v, err = u.text(8)
+	case 'h': // BINGET
+		v, err = u.get(1)
+	case 'j': // LONG_BINGET
+		v, err = u.get(4)
+	case 'c': // GLOBAL
+		var module, name string
+		if module, err = u.line(); err == nil {
+			name, err = u.line()
+		}
+		if err == nil {
+			v, err = named(module, name)
+		}
+	default:
+		return nil, false, nil
+	}
+	return v, true, err
+}
+
+// compose makes one value of the topmost ones. ok says whether op does that.
+func (u *unpickler) compose(op byte) (v any, ok bool, err error) {
+	var items []any
+	switch op {
+	case ')', ']', 0x8f: // EMPTY_TUPLE, EMPTY_LIST, EMPTY_SET
+		return &tuple{}, true, nil
+	case '}': // EMPTY_DICT
+		return &dict{}, true, nil
+	case 0x85, 0x86, 0x87: // TUPLE1, TUPLE2, TUPLE3
+		items, err = u.popN(int(op) - 0x84)
+		return &tuple{items}, true, err
+	case 't', 0x91: // TUPLE, FROZENSET
+		items, err = u.popMark()
+		return &tuple{items}, true, err
+	case 'R', 0x81: // REDUCE, NEWOBJ
+		if items, err = u.popN(2); err == nil {
+			v, err = u.reduce(items[0], items[1])
+		}
+	case 0x92: // NEWOBJ_EX: keywords don't matter to an inert object
+		if items, err = u.popN(3); err == nil {
+			v, err = u.reduce(items[0], items[1])
+		}
+	case 0x93: // STACK_GLOBAL
+		if items, err = u.popN(2); err == nil {
+			v, err = named(items[0], items[1])
+		}
+	case 'Q': // BINPERSID
+		if items, err = u.popN(1); err == nil {
+			v, err = u.persistent(items[0])
+		}
+	default:
+		return nil, false, nil
+	}
+	return v, true, err
+}
+
+// named returns the class of that module and name.
+func named(module, name any) (any, error) {
+	m, isText := module.(string)
+	n, areTexts := name.(string)
+	if !isText || !areTexts || len(m)+len(n) > pickleClass {
+		return nil, fmt.Errorf("a class whose name is not a string of up to %d bytes", pickleClass)
+	}
+	return class(m + "." + n), nil
+}
+
+// persistent returns what id stands for.
+func (u *unpickler) persistent(id any) (any, error) {
+	t, ok := id.(*tuple)
+	if !ok || u.load == nil {
+		return nil, errors.New("a persistent id that is none of torch.save's")
+	}
+	return u.load(t.items)
+}
+
+// reduce returns what f returns, without calling it.
+func (u *unpickler) reduce(f, args any) (any, error) {
+	a, ok := args.(*tuple)
+	if !ok {
+		return nil, errors.New("arguments that are no tuple")
+	}
+	switch f := f.(type) {
+	case class:
+		if f == "collections.OrderedDict" {
+			return u.orderedDict(a.items)
+		}
+		return u.call(f, a.items)
+	case *object: // what an unknown function returned
+		return f, nil
+	}
+	return nil, errors.New("a call of what is no function")
+}
+
+// orderedDict makes an OrderedDict: Python 3 fills it later, Python 2 gives it a list of
+// pairs here.
+func (u *unpickler) orderedDict(args []any) (any, error) {
+	d := &dict{}
+	if len(args) == 0 {
+		return d, nil
+	}
+	pairs, ok := args[0].(*tuple)
+	if !ok {
+		return nil, errors.New("an OrderedDict of what is no list")
+	}
+	u.ops += len(pairs.items) // the list may be used again and again
+	for _, p := range pairs.items {
+		pair, ok := p.(*tuple)
+		if !ok || len(pair.items) != 2 {
+			return nil, errors.New("an OrderedDict of what are no pairs")
+		}
+		if u.ops > pickleOps {
+			break // value says so
+		}
+		d.keys, d.values = append(d.keys, pair.items[0]), append(d.values, pair.items[1])
+	}
+	return d, nil
+}
+
+// extend adds the topmost values to the list, set or dict below them.
+func (u *unpickler) extend(op byte) error {
+	var items []any
+	var err error
+	switch op {
+	case 'a':
+		items, err = u.popN(1)
+	case 's':
+		items, err = u.popN(2)
+	default:
+		items, err = u.popMark()
+	}
+	if err != nil {
+		return err
+	}
+	to, err := u.top()
+	if err != nil {
+		return err
+	}
+	pairs := op == 's' || op == 'u'
+	switch to := to.(type) {
+	case *tuple:
+		if !pairs {
+			to.items = append(to.items, items...)
+			return nil
+		}
+	case *dict:
+		if pairs && len(items)%2 == 0 {
+			for i := 0; i < len(items); i += 2 {
+				to.keys, to.values = append(to.keys, items[i]), append(to.values, items[i+1])
+			}
+			return nil
+		}
+	case *object: // a list or dict of an unknown class
+		return nil
+	}
+	return errors.New("items for what cannot hold them")
+}
+
+// put keeps the topmost value in the memo.
+func (u *unpickler) put(op byte) error {
+	key, err := int64(len(u.memo)), error(nil)
+	switch op {
+	case 'q':
+		key, err = u.number(1)
+	case 'r':
+		key, err = u.number(4)
+	}
+	if err != nil {
+		return err
+	}
+	u.memo[key], err = u.top()
+	return err
+}
+
+// get returns the value in the memo whose key has size bytes.
+func (u *unpickler) get(size int) (any, error) {
+	key, err := u.number(size)
+	if err != nil {
+		return nil, err
+	}
+	v, ok := u.memo[key]
+	if !ok {
+		return nil, fmt.Errorf("memo %d, which holds nothing", key)
+	}
+	return v, nil
+}
+
+// floor is the position in the stack of the topmost mark, which pop and top don't pass.
+func (u *unpickler) floor() int {
+	if len(u.marks) == 0 {
+		return 0
+	}
+	return u.marks[len(u.marks)-1]
+}
+
+func (u *unpickler) top() (any, error) {
+	if len(u.stack) <= u.floor() {
+		return nil, errors.New("nothing on the stack")
+	}
+	return u.stack[len(u.stack)-1], nil
+}
+
+func (u *unpickler) pop() (any, error) {
+	v, err := u.top()
+	if err == nil {
+		u.stack = u.stack[:len(u.stack)-1]
+	}
+	return v, err
+}
+
+// popN removes and returns the n topmost values, the lowest first.
+func (u *unpickler) popN(n int) ([]any, error) {
+	from := len(u.stack) - n
+	if from < u.floor() {
+		return nil, fmt.Errorf("%d values on the stack, not %d", len(u.stack)-u.floor(), n)
+	}
+	items := append([]any(nil), u.stack[from:]...)
+	u.stack = u.stack[:from]
+	return items, nil
+}
+
+// popMark removes and returns the values above the topmost mark, and the mark.
+func (u *unpickler) popMark() ([]any, error) {
+	if len(u.marks) == 0 {
+		return nil, errors.New("no mark on the stack")
+	}
+	items, err := u.popN(len(u.stack) - u.floor())
+	u.marks = u.marks[:len(u.marks)-1]
+	return items, err
+}
+
+// fill reads the whole of b.
+func (u *unpickler) fill(b []byte) error {
+	n, err := io.ReadFull(u.r, b)
+	u.at += int64(n)
+	return u.ended(err)
+}
+
+// ended makes a message of the end of the file, and leaves other errors alone.
+func (u *unpickler) ended(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("the file ends within a pickle, after %d bytes", u.at)
+	}
+	return err
+}
+
+// number reads size bytes, 0 to 8, as an unsigned integer; one of 1<<63 or more is negative.
+func (u *unpickler) number(size int) (int64, error) {
+	u.buf = [8]byte{}
+	err := u.fill(u.buf[:size])
+	return int64(binary.LittleEndian.Uint64(u.buf[:])), err
+}
+
+// long reads a signed integer whose length is in its first byte.
+func (u *unpickler) long() (any, error) {
+	size, err := u.number(1)
+	if err != nil {
+		return nil, err
+	}
+	if size > 8 {
+		b := make([]byte, size)
+		err := u.fill(b)
+		return long(b), err
+	}
+	v, err := u.number(int(size))
+	unused := 64 - 8*size
+	return v << unused >> unused, err // extends the sign
+}
+
+// text reads a string whose length is in its first size bytes. One longer than pickleString
+// is passed over; an object stands for it.
+func (u *unpickler) text(size int) (any, error) {
+	n, err := u.number(size)
+	if err != nil {
+		return nil, err
+	}
+	if n >= 0 && n <= pickleString {
+		b := make([]byte, n)
+		err := u.fill(b)
+		return string(b), err
+	}
+	passed, err := io.CopyN(io.Discard, u.r, max(n, 0))
+	u.at += passed
+	if n < 0 {
+		err = io.EOF // no file is that long
+	}
+	return &object{"a long string"}, u.ended(err)
+}
+
+// line reads up to a newline, which it removes.
+func (u *unpickler) line() (string, error) {
+	b, err := u.r.ReadSlice('\n')
+	u.at += int64(len(b))
+	if errors.Is(err, bufio.ErrBufferFull) {
+		err = errors.New("a class whose name does not end")
+	}
+	return strings.TrimSuffix(string(b), "\n"), u.ended(err)
+}
