@@ -24,6 +24,7 @@ func Methods(c Config) []Method {
 // Result is what a method gave.
 type Result struct {
 	Method      string
+	Seed        uint64
 	Student     Student // of the full-precision network: nothing quantised
 	Test        Score   // on images the method never saw
 	Calibration Score   // on the images it was fitted to
@@ -34,7 +35,7 @@ type Result struct {
 // Run quantises p's network as m says, and evaluates it on test and on the calibration
 // images. progress sees every step; nil: silent.
 func Run(ctx context.Context, b compute.Backend, p Problem, m Method, test datasets.Images, progress func(Event)) (Result, error) {
-	r := Result{Method: m.Name}
+	r := Result{Method: m.Name, Seed: m.Config.Seed}
 	q, err := New(b, p, m.Config)
 	if err != nil {
 		return r, err

@@ -23,7 +23,7 @@ type option struct{ name, value, help string } // value is the default
 type values map[string]string
 
 func commands() []command {
-	return []command{demoCommand(), downloadCommand(), trainCommand()}
+	return []command{demoCommand(), downloadCommand(), reproduceCommand(), trainCommand()}
 }
 
 // run finds the command that args start with and runs it with the rest of them.
@@ -77,6 +77,17 @@ func (c command) parse(args []string) (values, error) {
 	return v, nil
 }
 
+// line is the command as typed, with every option that has a value, defaults among them.
+func (c command) line(v values) string {
+	words := []string{"go run ./repl", c.name}
+	for _, o := range c.options {
+		if v[o.name] != "" {
+			words = append(words, o.name+"="+v[o.name])
+		}
+	}
+	return strings.Join(words, " ")
+}
+
 // number returns option key as an integer from lo to hi.
 func (v values) number(key string, lo, hi int) (int, error) {
 	n, err := strconv.Atoi(v[key])
@@ -96,4 +107,17 @@ func (v values) override(key string, lo, hi int, to *int) error {
 		*to = n
 	}
 	return err
+}
+
+// list returns option key as integers from lo to hi, which commas separate.
+func (v values) list(key string, lo, hi int) ([]int, error) {
+	var list []int
+	for part := range strings.SplitSeq(v[key], ",") {
+		n, err := strconv.Atoi(part)
+		if err != nil || n < lo || n > hi || slices.Contains(list, n) {
+			return nil, fmt.Errorf("repl: %s=%s; give different whole numbers from %d to %d, as 1,3", key, v[key], lo, hi)
+		}
+		list = append(list, n)
+	}
+	return list, nil
 }
