@@ -23,7 +23,7 @@ func TestBadInput(t *testing.T) {
 	}
 	dir := t.TempDir()
 	for line, want := range map[string]string{
-		"dmeo":                      `repl: no command "dmeo"; choose one of demo, download, train, or help`,
+		"dmeo":                      `repl: no command "dmeo"; choose one of demo, download, reproduce, train, or help`,
 		"demo bits=2":               `repl: demo has no option "bits=2"; its options are teacher, w, a, images,`,
 		"demo w":                    `repl: demo has no option "w"; its options are`,
 		"demo w=2 w=3":              "repl: option w is given twice",
