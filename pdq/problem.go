@@ -12,7 +12,7 @@ import (
 type Problem struct {
 	Network     *models.Network // layers in topological order, cut into units
 	Weights     models.Weights  // the teacher's; batch normalisation not folded
-	Calibration datasets.Images // normalised as the teacher expects; labels unused
+	Calibration datasets.Images // normalised as the teacher expects; labels must be there, but which they are is never used
 }
 
 // Validate reports a network, weights or images that don't fit together.
