@@ -44,7 +44,7 @@ func Draw(n, from int, seed uint64) ([]int, error) {
 
 // Sample returns n different indices of 0 to from-1 in random order, and moves rng on. It
 // panics unless 0 ≤ n ≤ from.
-func Sample(rng *rand.PCG, n, from int) []int {
+func Sample(rng rand.Source, n, from int) []int {
 	order := make([]int, from)
 	for i := range order {
 		order[i] = i
@@ -57,12 +57,12 @@ func Sample(rng *rand.PCG, n, from int) []int {
 }
 
 // below returns a uniform number of 0 to n-1. The method is spelt out because
-// math/rand/v2 promises to keep its PCG, not what it derives from it.
+// math/rand/v2 promises to keep its sources, not what it derives from them.
 // Source: Lemire, Fast random integer generation in an interval, section 4.
-func below(pcg *rand.PCG, n uint64) uint64 {
-	hi, lo := bits.Mul64(pcg.Uint64(), n)
+func below(rng rand.Source, n uint64) uint64 {
+	hi, lo := bits.Mul64(rng.Uint64(), n)
 	for reject := -n % n; lo < reject; {
-		hi, lo = bits.Mul64(pcg.Uint64(), n)
+		hi, lo = bits.Mul64(rng.Uint64(), n)
 	}
 	return hi
 }

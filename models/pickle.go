@@ -42,9 +42,14 @@ func (d *dict) get(key string) any {
 // repeats work, so time and memory are bounded by the length of what it reads. Errors
 // give the byte.
 //
-// It reads the opcodes of protocols 2 to 5 that torch.save and Python 2 write, and is
-// not github.com/nlpodyssey/gopickle's because that trusts lengths: 9 bytes make it
-// allocate 2 GB.
+// It reads the opcodes of protocols 2 to 5 that torch.save and Python 2 write. Two libraries were tried
+// in its place. github.com/nlpodyssey/gopickle v0.3.0 takes collections.OrderedDict for its own class,
+// before it asks, and refuses the pairs that Python 2 gives it: checkpoints of that time can't be
+// read but by rewriting opcodes. It allocates what a length claims (9 bytes: 2 GB), panics on a
+// long integer of no bytes (Python 2's 0) and on keys without a hash, and copies whole tuples and
+// dicts on opcodes of a few bytes. A guard before it came to 249 lines. github.com/kisielk/og-rek
+// v1.3.0 has neither BUILD nor items of an OrderedDict, so no state dict at all.
+//
 // Source: Python's Lib/pickletools.py, which describes every opcode.
 type unpickler struct {
 	r     *bufio.Reader

@@ -2,6 +2,7 @@ package pdq
 
 import (
 	"context"
+	"sync"
 
 	"github.com/gomlx/compute"
 	. "github.com/gomlx/gomlx/core/graph"
@@ -14,10 +15,11 @@ import (
 const chunk = 125
 
 // overImages computes f in chunks of the first axis of ins, which must be float32 and
-// agree on that axis, and joins the results. Images must not interact in f. The last
-// chunk overlaps the one before it, so that one compiled graph serves all. The results are the
-// caller's to free.
-func overImages(ctx context.Context, b compute.Backend, f func(xs []*Node) []*Node, between func(done, total int), ins ...*tensors.Tensor) ([]*tensors.Tensor, error) {
+// agree on that axis, up to workers of them at once, and joins the results. Images must not
+// interact in f. The last chunk overlaps the one before it, so that one compiled graph serves
+// all. between is called after each chunk, never twice at once. The results are the caller's to
+// free.
+func overImages(ctx context.Context, b compute.Backend, workers int, f func(xs []*Node) []*Node, between func(done, total int), ins ...*tensors.Tensor) ([]*tensors.Tensor, error) {
 	n := ins[0].Shape().Dim(0)
 	size := min(n, chunk)
 	exec, err := NewExec(b, f)
@@ -25,16 +27,20 @@ func overImages(ctx context.Context, b compute.Backend, f func(xs []*Node) []*No
 		return nil, err
 	}
 	defer exec.Finalize()
+	var mu sync.Mutex // guards outs, done and between
 	var outs []*joined
-	for done := 0; done < n; done += size {
+	done := 0
+	err = sideBySide((n+size-1)/size, workers, func(k int) error {
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return err
 		}
-		lo := min(done, n-size)
+		lo := min(k*size, n-size)
 		res, err := callOnRows(exec, lo, lo+size, ins)
 		if err != nil {
-			return nil, err
+			return err
 		}
+		mu.Lock()
+		defer mu.Unlock()
 		if outs == nil {
 			outs = make([]*joined, len(res))
 			for i, r := range res {
@@ -43,12 +49,16 @@ func overImages(ctx context.Context, b compute.Backend, f func(xs []*Node) []*No
 		}
 		for i, r := range res {
 			if err := outs[i].put(r, lo); err != nil {
-				return nil, err
+				return err
 			}
 		}
-		if between != nil {
-			between(min(done+size, n), n)
+		if done = min(done+size, n); between != nil {
+			between(done, n)
 		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	result := make([]*tensors.Tensor, len(outs))
 	for i, o := range outs {

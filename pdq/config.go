@@ -16,7 +16,8 @@ type Config struct {
 	Correction CorrectionConfig
 	Rounding   RoundingConfig
 	Loss       LossConfig
-	Seed       uint64 // unit k draws from PCG(Seed, k): units don't disturb each other
+	Machine    MachineConfig
+	Seed       uint64 // each unit, step and image draws its own random numbers from it
 }
 
 // Bits are the widths, 2 to 8, and which tensors get 8 regardless.
@@ -122,6 +123,13 @@ type LossConfig struct {
 	Temperature float64 // T of the softened predictions, > 0; ResNets 4
 }
 
+// MachineConfig sets how a run is computed, not what: results depend on it in their last bits only.
+type MachineConfig struct {
+	// Graphs computed side by side, each on its part of the images. 0 and 1: one at a time, for a
+	// backend that has the whole machine work on it; backend.Workers says how many suit it.
+	Workers int
+}
+
 // perArchitecture holds what the reference sets by architecture (its README's commands).
 type perArchitecture struct{ roundWeight, temperature, lambdaC float64 }
 
@@ -213,6 +221,7 @@ func (c Config) Validate() error {
 	check(r.Weight == 0 || (r.BetaStart > 0 && r.BetaEnd > 0), "Rounding.BetaStart and BetaEnd are %g and %g; they must be > 0", r.BetaStart, r.BetaEnd)
 	check(r.Warmup >= 0 && r.Warmup < 1, "Rounding.Warmup is %g; it must be in [0,1)", r.Warmup)
 	check(r.Weight >= 0, "Rounding.Weight is %g; it must be >= 0", r.Weight)
+	check(c.Machine.Workers >= 0, "Machine.Workers is %d; it must be >= 0", c.Machine.Workers)
 	check(c.Loss.PD >= 0, "Loss.PD is %g; it must be >= 0", c.Loss.PD)
 	check((c.Loss.PD == 0 && c.Scales.Metric != PD) || c.Loss.Temperature > 0, "Loss.Temperature is %g; it must be > 0", c.Loss.Temperature)
 	return errors.Join(errs...)

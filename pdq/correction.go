@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"sync"
 
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -36,26 +37,34 @@ func (q *Quantizer) Correct(ctx context.Context, d *UnitData) (*UnitData, error)
 		return nil, q.fail(StepCorrect, d.Unit, err)
 	}
 	defer step.Finalize()
-	for lo := 0; lo < n; lo += size {
-		x0, err := rows(d.TeacherIn, lo, min(lo+size, n))
+	var mu sync.Mutex // guards corrected, done and q.tell
+	done, chunks := 0, (n+size-1)/size
+	tell := func(loss float64) {
+		mu.Lock()
+		defer mu.Unlock()
+		done++
+		q.tell(StepCorrect, d.Unit, done, chunks*q.c.Correction.Steps, Loss{Correction: loss})
+	}
+	err = sideBySide(chunks, q.c.Machine.Workers, func(k int) error {
+		x0, err := rows(d.TeacherIn, k*size, min((k+1)*size, n))
 		if err != nil {
-			return nil, q.fail(StepCorrect, d.Unit, err)
+			return err
 		}
-		tell := func(done int, loss float64) {
-			q.tell(StepCorrect, d.Unit, lo/size*q.c.Correction.Steps+done, (n+size-1)/size*q.c.Correction.Steps, Loss{Correction: loss})
-		}
+		defer free(x0)
 		x, err := q.correctChunk(ctx, step, x0, tell)
-		free(x0)
 		if err != nil {
-			return nil, q.fail(StepCorrect, d.Unit, err)
+			return err
 		}
-		if err := corrected.put(x, lo); err != nil {
-			return nil, q.fail(StepCorrect, d.Unit, err)
-		}
+		mu.Lock()
+		defer mu.Unlock()
+		return corrected.put(x, k*size)
+	})
+	if err != nil {
+		return nil, q.fail(StepCorrect, d.Unit, err)
 	}
 	out := *d
 	out.CorrectedIn = corrected.tensor()
-	target, err := overImages(ctx, q.b, func(xs []*Node) []*Node {
+	target, err := overImages(ctx, q.b, q.c.Machine.Workers, func(xs []*Node) []*Node {
 		return []*Node{q.p.Network.Forward(xs[0], unit.First, unit.Last, models.Hooks{Param: constants(xs[0].Graph(), q.p.Weights)})}
 	}, nil, out.CorrectedIn)
 	if err != nil {
@@ -76,7 +85,7 @@ func hasNorm(n *models.Network, u models.Unit) bool {
 }
 
 // correctChunk optimises the images x0 [n,C,H,W] and returns the corrected ones.
-func (q *Quantizer) correctChunk(ctx context.Context, step *Exec, x0 *tensors.Tensor, tell func(done int, loss float64)) (x *tensors.Tensor, err error) {
+func (q *Quantizer) correctChunk(ctx context.Context, step *Exec, x0 *tensors.Tensor, tell func(loss float64)) (x *tensors.Tensor, err error) {
 	n, group := x0.Shape().Dim(0), q.c.Correction.Group
 	if x, err = rows(x0, 0, n); err != nil {
 		return nil, err
@@ -118,7 +127,7 @@ func (q *Quantizer) correctChunk(ctx context.Context, step *Exec, x0 *tensors.Te
 		if err != nil {
 			return x, fmt.Errorf("step %d: %w", t, err)
 		}
-		tell(t, mean)
+		tell(mean)
 	}
 	return x, nil
 }

@@ -34,6 +34,12 @@
 //	T           temperature of the softened predictions
 //	λr, λc      of the paper; they divide: Loss.PD is 1/λr, Correction.Weight 1/λc
 //
+// # Repeating a run
+//
+// The same seed, backend, number of workers and kind of processor give the same bits; workers
+// because the gradients of a batch's parts are summed. Which images a step takes, and what drops
+// out of each, depends on the seed, the unit and the step alone.
+//
 // # Caveats
 //
 // Quantisation is simulated: values lie on the levels, arithmetic is float32. Images are

@@ -55,13 +55,13 @@ func (s Score) Minus(o Score) (diff, stderr float64) {
 	return diff, math.Sqrt((squares/n - diff*diff) / n)
 }
 
-// EvaluateTeacher returns the score of the full-precision network n on im. between is
-// called between batches; nil: not.
-func EvaluateTeacher(ctx context.Context, b compute.Backend, n *models.Network, w models.Weights, im datasets.Images, between func(done, total int)) (Score, error) {
+// EvaluateTeacher returns the score of the full-precision network n on im, computed by so many
+// workers as of MachineConfig. between is called between batches; nil: not.
+func EvaluateTeacher(ctx context.Context, b compute.Backend, workers int, n *models.Network, w models.Weights, im datasets.Images, between func(done, total int)) (Score, error) {
 	f := func(x *Node) []*Node {
 		return []*Node{n.Forward(x, 0, len(n.Layers)-1, models.Hooks{Param: constants(x.Graph(), w)})}
 	}
-	score, err := evaluate(ctx, b, f, im, between)
+	score, err := evaluate(ctx, b, workers, f, im, between)
 	if err != nil {
 		return score, &UnitError{StepEvaluate, "", err}
 	}
@@ -70,13 +70,13 @@ func EvaluateTeacher(ctx context.Context, b compute.Backend, n *models.Network, 
 
 // evaluate returns the score on im of the network whose logits [N,classes] forward gives
 // for images [N,C,H,W].
-func evaluate(ctx context.Context, b compute.Backend, forward func(x *Node) []*Node, im datasets.Images, between func(done, total int)) (Score, error) {
+func evaluate(ctx context.Context, b compute.Backend, workers int, forward func(x *Node) []*Node, im datasets.Images, between func(done, total int)) (Score, error) {
 	if err := im.Validate(); err != nil {
 		return Score{}, err
 	}
 	images := imageTensor(im)
 	defer free(images)
-	out, err := overImages(ctx, b, func(xs []*Node) []*Node { return forward(xs[0]) }, between, images)
+	out, err := overImages(ctx, b, workers, func(xs []*Node) []*Node { return forward(xs[0]) }, between, images)
 	if err != nil {
 		return Score{}, err
 	}

@@ -174,7 +174,7 @@ func TestGoldenTeacher(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		g, q := openGolden(t, "golden.npz"), goldenQuantizer(t, b, goldenConfig(t))
 		logits := func(n *models.Network, w models.Weights) []float32 {
-			out, err := overImages(context.Background(), b, func(xs []*Node) []*Node {
+			out, err := overImages(context.Background(), b, 2, func(xs []*Node) []*Node {
 				return []*Node{n.Forward(xs[0], 0, len(n.Layers)-1, models.Hooks{Param: constants(xs[0].Graph(), w)})}
 			}, nil, g.tensor("x"))
 			if err != nil {

@@ -126,7 +126,7 @@ func (c *goldenTrace) step(t *testing.T, r *Rounder, d *UnitData, limit float64)
 	t.Helper()
 	r.d = d
 	before := *r
-	before.state = cloneAll(t, r.state)
+	before.state, before.soft = cloneAll(t, r.state), cloneAll(t, r.soft)
 	errs := c.errors(t, r)
 	if slices.Max(errs[:]) > limit {
 		c.nudged++
@@ -134,7 +134,7 @@ func (c *goldenTrace) step(t *testing.T, r *Rounder, d *UnitData, limit float64)
 		for i := 3 * len(r.layout.weights); i < len(r.state); i += 3 {
 			for _, nudge := range []float32{-1e-6, 1e-6} {
 				again := before
-				again.state = cloneAll(t, before.state)
+				again.state, again.soft = cloneAll(t, before.state), cloneAll(t, before.soft)
 				again.state[i] = tensors.FromScalar(flat(t, before.state[i])[0] * (1 + nudge))
 				e := c.errors(t, &again)
 				t.Logf("%s: step %d: errors %.1e with %s's scale changed by %g", c.key, c.done, e, r.layout.acts[i/3-len(r.layout.weights)], nudge)

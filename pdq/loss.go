@@ -3,6 +3,8 @@ package pdq
 import (
 	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph"
+
+	"github.com/pdquant/pdquant/models"
 )
 
 // ReconstructionLoss returns the scalar squared error of a unit's output, summed over
@@ -29,10 +31,15 @@ func PredictionDifference(teacher, student *Node, t float64) *Node {
 }
 
 // RoundingLoss returns the scalar Σ(1 - |2h(α)-1|^β), which is 0 when every rounding
-// variable is decided. beta is a scalar. (AdaRound, section 4)
+// variable is decided. beta is a scalar without gradient. (AdaRound, section 4)
 func RoundingLoss(alpha, beta *Node) *Node {
-	h := RectifiedSigmoid(alpha)
-	return ReduceAllSum(OneMinus(Pow(Abs(AddScalar(MulScalar(h, 2), -1)), beta)))
+	u := AddScalar(MulScalar(RectifiedSigmoid(alpha), 2), -1)
+	size := Abs(u)
+	power := Pow(size, beta)
+	return ReduceAllSum(models.WithGradient(OneMinus(power), []*Node{u}, []func(v *Node) *Node{func(v *Node) *Node {
+		slope := Mul(Div(power, MaxScalar(size, 1e-30)), Sign(u)) // |u|^(β-1)·sign(u), and 0 at 0
+		return Neg(Mul(v, Mul(slope, beta)))
+	}}))
 }
 
 // adam is one step of Adam (β 0.9 and 0.999, ε 1e-8, as torch.optim.Adam) on p with

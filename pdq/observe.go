@@ -42,7 +42,7 @@ func (q *Quantizer) Observe(ctx context.Context, s Student, t *Teacher, u int, p
 		defer free(images)
 		studentIn, teacherIn = images, images
 	}
-	out, err := overImages(ctx, q.b, func(xs []*Node) []*Node {
+	out, err := overImages(ctx, q.b, q.c.Machine.Workers, func(xs []*Node) []*Node {
 		g := xs[0].Graph()
 		h := models.Hooks{Param: constants(g, q.p.Weights)}
 		tu := teacher.Units[u]

@@ -58,19 +58,24 @@ func (l levels) quantize(x, scale *Node) *Node {
 // dropQuantize is DropQuantize.
 func (l levels) dropQuantize(x, scale, keep *Node) *Node {
 	r := l.round(x, scale)
-	y := Add(x, Mul(keep, Sub(Mul(r.clipped, scale), x)))
-	var kept *Node // the part of the gradient that reaches the quantiser
-	part := func(v *Node) *Node {
+	off := Sub(Mul(r.clipped, scale), x)
+	y := Add(x, Mul(keep, off))
+	var kept, clipped *Node // the parts of the gradient that reach the quantiser, and a clipped value in it
+	part := func(v *Node) {
 		if kept == nil {
 			kept = Mul(v, keep)
+			clipped = Mul(kept, r.outside())
 		}
-		return kept
 	}
 	return models.WithGradient(y, []*Node{x, scale}, []func(v *Node) *Node{
-		func(v *Node) *Node { return Sub(v, Mul(part(v), r.outside())) },
-		func(v *Node) *Node { return reduceLike(Mul(part(v), r.slope()), scale) },
+		func(v *Node) *Node { part(v); return Sub(v, clipped) },
+		func(v *Node) *Node { part(v); return Div(Add(inner(kept, off), inner(clipped, x)), scale) },
 	})
 }
+
+// inner returns the sum of the products of x and y. (As a product of vectors it takes ONNX Runtime
+// twice as long.)
+func inner(x, y *Node) *Node { return ReduceAllSum(Mul(x, y)) }
 
 // rounded is x/scale on its way to a level.
 type rounded struct {
@@ -129,12 +134,18 @@ func reduceLike(x, like *Node) *Node {
 //
 // base and alpha have the weight's shape; scale and zero broadcast against it.
 func SoftRound(base, alpha, scale, zero *Node, bits int) *Node {
-	level := ClipScalar(Add(base, RectifiedSigmoid(alpha)), 0, float64(int(1)<<bits-1))
+	level := clip(Add(base, RectifiedSigmoid(alpha)), 0, float64(int(1)<<bits-1))
 	return Mul(scale, Sub(level, zero))
 }
 
 // RectifiedSigmoid returns h(α) = clip(1.2·sigmoid(α) - 0.1, 0, 1), how far a weight is
 // rounded up. (AdaRound, arXiv 2004.10568, section 4)
 func RectifiedSigmoid(alpha *Node) *Node {
-	return ClipScalar(AddScalar(MulScalar(Sigmoid(alpha), 1.2), -0.1), 0, 1)
+	return clip(AddScalar(MulScalar(Sigmoid(alpha), 1.2), -0.1), 0, 1)
+}
+
+// clip is ClipScalar with PyTorch's gradient, 1 on the bounds too, in a fifth of the operations.
+func clip(x *Node, lo, hi float64) *Node {
+	y := MaxScalar(MinScalar(x, hi), lo)
+	return models.WithGradient(y, []*Node{x}, []func(v *Node) *Node{func(v *Node) *Node { return Mul(v, ConvertDType(Equal(y, x), v.DType())) }})
 }

@@ -89,7 +89,7 @@ func (q *Quantizer) Evaluate(ctx context.Context, s Student, im datasets.Images)
 	if err != nil {
 		return Score{}, q.fail(StepEvaluate, -1, err)
 	}
-	score, err := evaluate(ctx, q.b, func(x *Node) []*Node {
+	score, err := evaluate(ctx, q.b, q.c.Machine.Workers, func(x *Node) []*Node {
 		return []*Node{q.folded.Forward(x, 0, len(q.folded.Layers)-1, studentHooks(x.Graph(), w, s))}
 	}, im, q.between(StepEvaluate, -1))
 	return score, q.fail(StepEvaluate, -1, err)

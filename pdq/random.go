@@ -1,30 +1,43 @@
 package pdq
 
 import (
+	"encoding/binary"
 	"math"
 	"math/bits"
 	"math/rand/v2"
 )
 
-// coins draws elements with a probability, 64 at a time.
-type coins struct {
-	rng    *rand.PCG
-	spread [256][8]bool // the bits of a byte, lowest first
+// stream returns the random numbers that rounding draws for one image of one step's batch or, with
+// image -1, for the choice of the batch. Each has its own, so that nothing depends on what else was
+// drawn: not on other units, nor on the steps before, nor on which images are computed together.
+func stream(seed uint64, unit, step, image int) *rand.ChaCha8 {
+	var key [32]byte
+	for i, v := range []uint64{seed, uint64(unit), uint64(step), uint64(image)} {
+		binary.LittleEndian.PutUint64(key[8*i:], v)
+	}
+	return rand.NewChaCha8(key)
 }
 
-func newCoins(rng *rand.PCG) *coins {
-	c := &coins{rng: rng}
-	for b := range c.spread {
-		for i := range c.spread[b] {
-			c.spread[b][i] = b>>i&1 == 1
+// coins draws elements with a probability, 64 at a time.
+type coins struct {
+	rng    rand.Source
+	spread *[256][8]bool // of spreadBytes
+}
+
+// spreadBytes returns the bits of each byte, lowest first.
+func spreadBytes() *[256][8]bool {
+	var s [256][8]bool
+	for b := range s {
+		for i := range s[b] {
+			s[b][i] = b>>i&1 == 1
 		}
 	}
-	return c
+	return &s
 }
 
 // word returns 64 independent bits, each 1 with probability p, to 1/65536. A p with few binary
 // digits needs few draws: 1/2 needs one.
-func (c *coins) word(p float64) uint64 {
+func (c coins) word(p float64) uint64 {
 	digits := uint32(math.Round(p * 65536))
 	if digits == 65536 {
 		return math.MaxUint64
@@ -41,7 +54,7 @@ func (c *coins) word(p float64) uint64 {
 }
 
 // fill sets each element of x to true with probability p.
-func (c *coins) fill(x []bool, p float64) {
+func (c coins) fill(x []bool, p float64) {
 	for len(x) > 0 {
 		w := c.word(p)
 		for range 8 {
@@ -52,7 +65,7 @@ func (c *coins) fill(x []bool, p float64) {
 }
 
 // mix replaces each element of x by that of y with probability p.
-func (c *coins) mix(x, y []float32, p float64) {
+func (c coins) mix(x, y []float32, p float64) {
 	for lo := 0; lo < len(x); lo += 64 {
 		w := c.word(p)
 		part, other := x[lo:min(lo+64, len(x))], y[lo:]

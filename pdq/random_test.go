@@ -2,13 +2,13 @@ package pdq
 
 import (
 	"math"
-	"math/rand/v2"
 	"testing"
 )
 
 func TestCoins(t *testing.T) {
+	spread := spreadBytes()
 	for _, p := range []float64{0, 0.1, 0.25, 0.5, 0.75, 0.9, 1} {
-		c := newCoins(rand.NewPCG(7, 0))
+		c := coins{stream(7, 0, 0, 0), spread}
 		x := make([]bool, 100003)
 		c.fill(x, p)
 		ones, same := 0, 0 // and how often neighbours agree
@@ -30,7 +30,7 @@ func TestCoins(t *testing.T) {
 		for i := range y {
 			y[i] = 1
 		}
-		newCoins(rand.NewPCG(7, 0)).mix(mixed, y, p)
+		coins{stream(7, 0, 0, 0), spread}.mix(mixed, y, p)
 		for i, v := range mixed {
 			if (v == 1) != x[i] {
 				t.Fatalf("p %g: mix and fill differ at %d", p, i)
@@ -40,7 +40,7 @@ func TestCoins(t *testing.T) {
 }
 
 func BenchmarkCoins(b *testing.B) {
-	c, x := newCoins(rand.NewPCG(1, 0)), make([]bool, 1<<20)
+	c, x := coins{stream(1, 0, 0, 0), spreadBytes()}, make([]bool, 1<<20)
 	b.SetBytes(1 << 20)
 	for b.Loop() {
 		c.fill(x, 0.5)

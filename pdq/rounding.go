@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"math/rand/v2"
 
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -35,9 +34,9 @@ type Rounder struct {
 	d      *UnitData
 	layout layout
 	state  []*tensors.Tensor // per variable: value and Adam's two moments
-	exec   *Exec
-	rng    *rand.PCG // of batches and what drops out
-	random *coins    // drawn with rng
+	soft   []*tensors.Tensor // per layer: its weight as the rounding variables have it
+	steps  stepGraphs
+	spread *[256][8]bool // of coins
 	done   int
 }
 
@@ -53,8 +52,7 @@ type layout struct {
 // NewRounder prepares the optimisation of d's unit from the scales in s. The error names an
 // activation that has no scale yet.
 func (q *Quantizer) NewRounder(s Student, d *UnitData) (*Rounder, error) {
-	rng := rand.NewPCG(q.c.Seed, uint64(d.Unit))
-	r := &Rounder{q: q, s: s, d: d, rng: rng, random: newCoins(rng)}
+	r := &Rounder{q: q, s: s, d: d, spread: spreadBytes()}
 	c := q.c.Rounding
 	r.layout = layout{drop: c.ActDrop > 0, mix: c.InputDrop > 0, pd: q.c.Loss.PD > 0}
 	unit := q.folded.Units[d.Unit]
@@ -74,7 +72,7 @@ func (q *Quantizer) NewRounder(s Student, d *UnitData) (*Rounder, error) {
 		r.layout.acts = append(r.layout.acts, l.Name)
 	}
 	var err error
-	if r.exec, err = NewExec(q.b, r.build); err != nil {
+	if r.steps, err = r.compile(); err != nil {
 		return nil, r.fail(err)
 	}
 	if err := r.start(); err != nil {
@@ -85,7 +83,7 @@ func (q *Quantizer) NewRounder(s Student, d *UnitData) (*Rounder, error) {
 }
 
 // start sets the variables: α so that h(α) is the fraction by which a weight exceeds the
-// level below it, and the searched activation scales.
+// level below it, and the searched activation scales; and the weights that α makes.
 func (r *Rounder) start() error {
 	add := func(value *tensors.Tensor) {
 		r.state = append(r.state, value, tensors.FromShape(value.Shape()), tensors.FromShape(value.Shape()))
@@ -108,7 +106,16 @@ func (r *Rounder) start() error {
 	for _, name := range r.layout.acts {
 		add(tensors.FromScalar(r.s.Acts[name].Scale))
 	}
-	return nil
+	if len(r.layout.weights) == 0 {
+		return nil
+	}
+	exec, err := NewExec(r.q.b, func(alphas []*Node) []*Node { return r.softWeights(alphas) })
+	if err != nil {
+		return err
+	}
+	defer exec.Finalize()
+	r.soft, err = call(exec, values(r.state)[:len(r.layout.weights)])
+	return err
 }
 
 func (r *Rounder) fail(err error) error { return r.q.fail(StepRound, r.d.Unit, err) }
@@ -132,29 +139,26 @@ func (r *Rounder) Steps(ctx context.Context, n int) (Loss, error) {
 }
 
 func (r *Rounder) step() (Loss, error) {
-	args, own, err := r.arguments()
-	defer free(own...)
+	out, err := r.advance()
 	if err != nil {
 		return Loss{}, err
 	}
-	out, err := r.exec.Call(args...)
-	if err != nil {
-		return Loss{}, err
-	}
-	state, losses := out[:len(r.state)], out[len(r.state)]
+	n := len(r.state) + len(r.soft)
+	vars, losses := out[:n], out[n]
 	defer free(losses)
 	parts, err := tensors.CopyFlatData[float32](losses)
 	if err != nil {
-		free(state...)
+		free(vars...)
 		return Loss{}, err
 	}
 	l := Loss{Reconstruction: float64(parts[0]), PD: float64(parts[1]), Round: float64(parts[2])}
 	if nonFinite(parts) >= 0 {
-		free(state...)
+		free(vars...)
 		return l, fmt.Errorf("the loss is %g (reconstruction %g, PD %g, rounding %g); lower Rounding.LearningRate", l.Total(), parts[0], parts[1], parts[2])
 	}
 	free(r.state...)
-	r.state = state
+	free(r.soft...)
+	r.state, r.soft = vars[:len(r.state)], vars[len(r.state):]
 	return l, nil
 }
 
@@ -199,6 +203,7 @@ func (r *Rounder) Student() (Student, error) {
 
 // Close frees the rounder's graph and state.
 func (r *Rounder) Close() {
-	r.exec.Finalize()
+	r.steps.finalize()
 	free(r.state...)
+	free(r.soft...)
 }

@@ -11,34 +11,6 @@ import (
 // A step's images are drawn, gathered and mixed here, on the host, from streams that are the same
 // on every backend; a gather within the graph costs a copy of all images on ONNX Runtime.
 
-// arguments returns the next step's: state, schedule, inputs, target, logits and masks. All but
-// the state are the step's own, to be freed after it, also after an error.
-func (r *Rounder) arguments() (args []any, own []*tensors.Tensor, err error) {
-	for _, t := range r.state {
-		args = append(args, t)
-	}
-	indices := datasets.Sample(r.rng, r.size(), r.d.StudentIn.Shape().Dim(0))
-	own = []*tensors.Tensor{tensors.FromValue(r.schedule(r.done))}
-	in, err := r.inputs(indices)
-	if err != nil {
-		return nil, own, err
-	}
-	own = append(own, in)
-	for _, t := range []*tensors.Tensor{r.d.Target, r.d.Logits} {
-		part := tensors.FromShape(batchShape(t, len(indices)))
-		own = append(own, part)
-		if err := mutate(part, func(flat []float32) error { return gather(flat, t, indices) }); err != nil {
-			return nil, own, err
-		}
-	}
-	masks, err := r.masks()
-	own = append(own, masks...)
-	for _, t := range own {
-		args = append(args, t)
-	}
-	return args, own, err
-}
-
 // size is the number of images in a batch.
 func (r *Rounder) size() int {
 	return min(r.q.c.Rounding.BatchSize, r.d.StudentIn.Shape().Dim(0))
@@ -53,9 +25,39 @@ func (r *Rounder) passes() int {
 	return 1
 }
 
+// draw returns which images the next step takes.
+func (r *Rounder) draw() []int {
+	return datasets.Sample(stream(r.q.c.Seed, r.d.Unit, r.done, -1), r.size(), r.d.StudentIn.Shape().Dim(0))
+}
+
+// part returns what the graph takes of images lo to hi-1 of the batch: inputs, target, logits
+// and masks. They are the caller's to free, also after an error.
+func (r *Rounder) part(batch []int, lo, hi int) ([]*tensors.Tensor, error) {
+	rngs := make([]coins, hi-lo)
+	for i := range rngs {
+		rngs[i] = coins{stream(r.q.c.Seed, r.d.Unit, r.done, lo+i), r.spread}
+	}
+	indices := batch[lo:hi]
+	in, err := r.inputs(indices, rngs)
+	ts := []*tensors.Tensor{in}
+	for _, of := range []*tensors.Tensor{r.d.Target, r.d.Logits} {
+		if err != nil {
+			return ts, err
+		}
+		t := tensors.FromShape(batchShape(of, len(indices)))
+		ts = append(ts, t)
+		err = mutate(t, func(flat []float32) error { return gather(flat, of, indices) })
+	}
+	if err != nil || !r.layout.drop {
+		return ts, err
+	}
+	masks, err := r.masks(rngs)
+	return append(ts, masks...), err
+}
+
 // inputs returns the unit's inputs for all passes, [passes·B,C,H,W]: those that are mixed element
 // by element from the student's and the corrected teacher's, before those that are the student's.
-func (r *Rounder) inputs(indices []int) (*tensors.Tensor, error) {
+func (r *Rounder) inputs(indices []int, rngs []coins) (*tensors.Tensor, error) {
 	t := tensors.FromShape(batchShape(r.d.StudentIn, r.passes()*len(indices)))
 	return t, mutate(t, func(flat []float32) error {
 		first := flat[:len(flat)/r.passes()]
@@ -70,23 +72,27 @@ func (r *Rounder) inputs(indices []int) (*tensors.Tensor, error) {
 		if err := gather(corrected, r.d.CorrectedIn, indices); err != nil {
 			return err
 		}
-		r.random.mix(first, corrected, r.q.c.Rounding.InputDrop)
+		for i, rng := range rngs {
+			lo, hi := share(len(first), len(rngs), i)
+			rng.mix(first[lo:hi], corrected[lo:hi], r.q.c.Rounding.InputDrop)
+		}
 		return nil
 	})
 }
 
 // masks draws which elements of each of the unit's activations stay quantised.
-func (r *Rounder) masks() ([]*tensors.Tensor, error) {
+func (r *Rounder) masks(rngs []coins) ([]*tensors.Tensor, error) {
 	var ms []*tensors.Tensor
-	if !r.layout.drop {
-		return nil, nil
-	}
-	outputs := r.q.folded.Shapes()
+	outputs, images := r.q.folded.Shapes(), len(rngs)*r.passes()
 	for _, name := range r.layout.acts {
-		dims := append([]int{r.size() * r.passes()}, outputs[r.q.folded.Index(name)]...)
-		t := tensors.FromShape(shapes.Make(dtypes.Bool, dims...))
+		t := tensors.FromShape(shapes.Make(dtypes.Bool, append([]int{images}, outputs[r.q.folded.Index(name)]...)...))
 		ms = append(ms, t)
-		err := tensors.MutableFlatData(t, func(keep []bool) { r.random.fill(keep, 1-r.q.c.Rounding.ActDrop) })
+		err := tensors.MutableFlatData(t, func(keep []bool) {
+			for i := range images {
+				lo, hi := share(len(keep), images, i)
+				rngs[i%len(rngs)].fill(keep[lo:hi], 1-r.q.c.Rounding.ActDrop)
+			}
+		})
 		if err != nil {
 			return ms, err
 		}

@@ -2,6 +2,7 @@ package pdq
 
 import (
 	"math"
+	"slices"
 
 	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph"
@@ -39,40 +40,155 @@ func (r *Rounder) schedule(t int) []float32 {
 	return v
 }
 
-// build is the graph of one step: both passes, loss, gradients and Adam. Its arguments are
-// those of arguments; it returns the new state and the three losses.
-func (r *Rounder) build(args []*Node) []*Node {
-	state, args := args[:len(r.state)], args[len(r.state):]
-	schedule, in, target, logits, masks := args[0], args[1], args[2], args[3], args[4:]
-	g := in.Graph()
+// stepGraphs are the compiled graphs of a step. One worker has one graph for the whole step; several
+// have one for the gradients of a part of the batch, and one that applies their sum.
+type stepGraphs struct {
+	parts            int // of a batch
+	whole            *Exec
+	gradients, apply *Exec
+}
+
+func (r *Rounder) compile() (s stepGraphs, err error) {
+	s.parts = min(max(r.q.c.Machine.Workers, 1), r.size())
+	if s.parts == 1 {
+		s.whole, err = NewExec(r.q.b, r.whole)
+		return s, err
+	}
+	if s.gradients, err = NewExec(r.q.b, r.gradients); err != nil {
+		return s, err
+	}
+	s.apply, err = NewExec(r.q.b, r.apply)
+	return s, err
+}
+
+func (s stepGraphs) finalize() {
+	for _, e := range []*Exec{s.whole, s.gradients, s.apply} {
+		if e != nil {
+			e.Finalize()
+		}
+	}
+}
+
+// advance computes the next step, and returns the new state, soft weights and losses [3].
+func (r *Rounder) advance() ([]*tensors.Tensor, error) {
+	schedule := tensors.FromValue(r.schedule(r.done))
+	defer free(schedule)
+	batch := r.draw()
+	if r.steps.parts == 1 {
+		part, err := r.part(batch, 0, len(batch))
+		defer free(part...)
+		if err != nil {
+			return nil, err
+		}
+		return call(r.steps.whole, r.state, r.soft, []*tensors.Tensor{schedule}, part)
+	}
+	grads := make([][]*tensors.Tensor, r.steps.parts)
+	defer func() { free(slices.Concat(grads...)...) }()
+	err := sideBySide(len(grads), len(grads), func(k int) error {
+		lo, hi := share(len(batch), len(grads), k)
+		part, err := r.part(batch, lo, hi)
+		defer free(part...)
+		if err != nil {
+			return err
+		}
+		grads[k], err = call(r.steps.gradients, r.soft, values(r.state)[len(r.layout.weights):], part)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return call(r.steps.apply, append([][]*tensors.Tensor{r.state, r.soft, {schedule}}, grads...)...)
+}
+
+// call calls exec with all of args.
+func call(exec *Exec, args ...[]*tensors.Tensor) ([]*tensors.Tensor, error) {
+	var all []any
+	for _, t := range slices.Concat(args...) {
+		all = append(all, t)
+	}
+	return exec.Call(all...)
+}
+
+// values returns the variables' values of a state: every third.
+func values[T any](state []T) []T {
+	var vs []T
+	for i := 0; i < len(state); i += 3 {
+		vs = append(vs, state[i])
+	}
+	return vs
+}
+
+// whole is the graph of one step: of state, soft weights, schedule and the batch as of part. It
+// returns what apply does.
+func (r *Rounder) whole(args []*Node) []*Node {
+	fixed := len(r.state) + len(r.soft) + 1
+	state, soft := args[:len(r.state)], args[len(r.state):fixed-1]
+	grads := r.gradients(slices.Concat(soft, values(state)[len(soft):], args[fixed:]))
+	return r.apply(slices.Concat(args[:fixed], grads))
+}
+
+// gradients is the graph of a part of the batch: of soft weights, activation scales and what part
+// returns. It returns their gradients, and the reconstruction and PD losses [2], all as
+// this part adds to those of the batch.
+func (r *Rounder) gradients(args []*Node) []*Node {
+	n := len(r.layout.weights) + len(r.layout.acts)
+	trained, in, target, logits, masks := args[:n], args[n], args[n+1], args[n+2], args[n+3:]
+	g, images := in.Graph(), target.Shape().Dim(0)
 	unit := r.q.folded.Units[r.d.Unit]
-	y := r.q.folded.Forward(in, unit.First, unit.Last, r.trainingHooks(g, state, masks))
+	y := r.q.folded.Forward(in, unit.First, unit.Last, r.trainingHooks(g, trained, masks))
 	undropped := y
 	if r.passes() == 2 {
-		y, undropped = SliceAxis(y, 0, AxisRange(0, r.size())), SliceAxis(y, 0, AxisRange(r.size(), 2*r.size()))
+		y, undropped = SliceAxis(y, 0, AxisRange(0, images)), SliceAxis(y, 0, AxisRange(images, 2*images))
 	}
-	rec := ReconstructionLoss(y, target)
-	pd, round := Scalar(g, dtypes.Float32, 0), Scalar(g, dtypes.Float32, 0)
+	rec, pd := ReconstructionLoss(y, target), Scalar(g, dtypes.Float32, 0)
 	if r.layout.pd {
 		rest := r.q.folded.Forward(undropped, unit.Last+1, len(r.q.folded.Layers)-1, models.Hooks{Param: constants(g, r.q.weights)})
 		pd = MulScalar(PredictionDifference(logits, rest, r.q.c.Loss.Temperature), r.q.c.Loss.PD)
 	}
-	for i := range r.layout.weights {
-		round = Add(round, RoundingLoss(state[3*i], scalar(schedule, roundBeta)))
-	}
-	round = Mul(round, scalar(schedule, roundWeight))
-	return append(r.update(Add(Add(rec, pd), round), state, schedule), Stack([]*Node{rec, pd, round}, 0))
+	losses := MulScalar(Stack([]*Node{rec, pd}, 0), float64(images)/float64(r.size()))
+	return append(Gradient(ReduceAllSum(losses), trained...), losses)
 }
 
-// update returns the state after one step of Adam on the loss.
-func (r *Rounder) update(loss *Node, state []*Node, schedule *Node) []*Node {
-	var params []*Node
-	for i := 0; i < len(state); i += 3 {
-		params = append(params, state[i])
+// apply is the graph that ends a step: of state, soft weights, schedule, and what gradients returned
+// for each part of the batch. It takes one step of Adam, and returns state, soft weights and the
+// batch's losses [3]: reconstruction, PD and rounding.
+func (r *Rounder) apply(args []*Node) []*Node {
+	state, soft, schedule := args[:len(r.state)], args[len(r.state):len(r.state)+len(r.soft)], args[len(r.state)+len(r.soft)]
+	grads := sumParts(args[len(r.state)+len(r.soft)+1:], len(r.layout.weights)+len(r.layout.acts)+1)
+	losses := grads[len(grads)-1]
+	round := Scalar(losses.Graph(), dtypes.Float32, 0)
+	alphas := values(state)[:len(soft)]
+	for _, a := range alphas {
+		round = Add(round, RoundingLoss(a, scalar(schedule, roundBeta)))
 	}
-	grads := Gradient(loss, params...)
+	round = Mul(round, scalar(schedule, roundWeight))
+	if r.q.c.Rounding.LearningRate > 0 {
+		through := round // its gradient is that of all losses: grads are those of the soft weights
+		for i, w := range r.softWeights(alphas) {
+			through = Add(through, ReduceAllSum(Mul(w, StopGradient(grads[i]))))
+		}
+		copy(grads, Gradient(through, alphas...))
+	}
+	next := r.adam(state, grads, schedule)
+	if r.q.c.Rounding.LearningRate > 0 {
+		soft = r.softWeights(values(next)[:len(soft)])
+	}
+	return slices.Concat(next, soft, []*Node{Concatenate([]*Node{losses, Reshape(round, 1)}, 0)})
+}
+
+// sumParts adds up lists of n nodes each, which follow one another.
+func sumParts(nodes []*Node, n int) []*Node {
+	sum := slices.Clone(nodes[:n])
+	for i, x := range nodes[n:] {
+		sum[i%n] = Add(sum[i%n], x)
+	}
+	return sum
+}
+
+// adam returns the state after one step of Adam.
+func (r *Rounder) adam(state, grads []*Node, schedule *Node) []*Node {
 	var out []*Node
-	for i, p := range params {
+	for i, p := range values(state) {
 		rate, enabled := scalar(schedule, rateAlpha), r.q.c.Rounding.LearningRate > 0
 		if i >= len(r.layout.weights) {
 			rate, enabled = scalar(schedule, rateScale), r.q.c.Rounding.ScaleLearningRate > 0
@@ -90,16 +206,16 @@ func (r *Rounder) update(loss *Node, state []*Node, schedule *Node) []*Node {
 	return out
 }
 
-// trainingHooks are the hooks of the unit's forward pass with soft weights, trained scales and
-// activations that drop out where a mask is false.
-func (r *Rounder) trainingHooks(g *Graph, state, masks []*Node) models.Hooks {
+// trainingHooks are the hooks of the unit's forward pass with the trained soft weights and
+// activation scales, and with activations that drop out where a mask is false.
+func (r *Rounder) trainingHooks(g *Graph, trained, masks []*Node) models.Hooks {
 	fixed := constants(g, r.q.weights)
 	soft, scales, keep := map[string]*Node{}, map[string]*Node{}, map[string]*Node{}
 	for i, name := range r.layout.weights {
-		soft[name+".weight"] = r.softWeight(g, name, state[3*i])
+		soft[name+".weight"] = trained[i]
 	}
 	for i, name := range r.layout.acts {
-		scales[name] = state[3*(len(r.layout.weights)+i)]
+		scales[name] = trained[len(soft)+i]
 		if r.layout.drop {
 			keep[name] = ConvertDType(masks[i], dtypes.Float32)
 		}
@@ -125,9 +241,19 @@ func (r *Rounder) trainingHooks(g *Graph, state, masks []*Node) models.Hooks {
 	}
 }
 
+// softWeights are the unit's weights as its rounding variables have them.
+func (r *Rounder) softWeights(alphas []*Node) []*Node {
+	var ws []*Node
+	for i, name := range r.layout.weights {
+		ws = append(ws, r.softWeight(name, alphas[i]))
+	}
+	return ws
+}
+
 // softWeight is the weight of the layer called name as its rounding variables have it; with a
 // learning rate of 0, rounded to nearest.
-func (r *Rounder) softWeight(g *Graph, name string, alpha *Node) *Node {
+func (r *Rounder) softWeight(name string, alpha *Node) *Node {
+	g := alpha.Graph()
 	q, w := r.s.Weights[name], r.q.weights[name+".weight"]
 	if r.q.c.Rounding.LearningRate == 0 {
 		t, err := q.Dequantize(w)

@@ -54,9 +54,10 @@ func Run(ctx context.Context, b compute.Backend, p Problem, m Method, test datas
 	return r, err
 }
 
-// RunTeacher evaluates p's network in full precision, as a Result to compare others with.
+// RunTeacher evaluates p's network in full precision, by so many workers as of MachineConfig, as a
+// Result to compare others with.
 // Its seconds and memory are those of the teacher's inference on the calibration images.
-func RunTeacher(ctx context.Context, b compute.Backend, p Problem, test datasets.Images, progress func(Event)) (Result, error) {
+func RunTeacher(ctx context.Context, b compute.Backend, workers int, p Problem, test datasets.Images, progress func(Event)) (Result, error) {
 	r := Result{Method: "full precision"}
 	between := func(done, total int) {
 		if progress != nil {
@@ -66,10 +67,10 @@ func RunTeacher(ctx context.Context, b compute.Backend, p Problem, test datasets
 	start := time.Now()
 	resetPeakMemory()
 	var err error
-	if r.Calibration, err = EvaluateTeacher(ctx, b, p.Network, p.Weights, p.Calibration, between); err != nil {
+	if r.Calibration, err = EvaluateTeacher(ctx, b, workers, p.Network, p.Weights, p.Calibration, between); err != nil {
 		return r, err
 	}
 	r.Seconds, r.PeakMemory = time.Since(start).Seconds(), peakMemory()
-	r.Test, err = EvaluateTeacher(ctx, b, p.Network, p.Weights, test, between)
+	r.Test, err = EvaluateTeacher(ctx, b, workers, p.Network, p.Weights, test, between)
 	return r, err
 }

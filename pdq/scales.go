@@ -71,7 +71,7 @@ func (q *Quantizer) ActivationScales(ctx context.Context, s Student, d *UnitData
 // activationScale searches the quantiser for the output of layer i of d's unit, on inputs in.
 func (q *Quantizer) activationScale(ctx context.Context, s Student, w models.Weights, d *UnitData, in *tensors.Tensor, i int) (ActQuant, error) {
 	unit, name := q.folded.Units[d.Unit], q.folded.Layers[i].Name
-	out, err := overImages(ctx, q.b, func(xs []*Node) []*Node {
+	out, err := overImages(ctx, q.b, q.c.Machine.Workers, func(xs []*Node) []*Node {
 		return []*Node{q.folded.Forward(xs[0], unit.First, i, studentHooks(xs[0].Graph(), w, s))}
 	}, nil, in)
 	if err != nil {

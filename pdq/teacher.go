@@ -24,7 +24,7 @@ func (q *Quantizer) Teacher(ctx context.Context) (*Teacher, error) {
 	n := q.p.Network
 	images := imageTensor(q.p.Calibration)
 	defer free(images)
-	out, err := overImages(ctx, q.b, func(xs []*Node) []*Node {
+	out, err := overImages(ctx, q.b, q.c.Machine.Workers, func(xs []*Node) []*Node {
 		return []*Node{n.Forward(xs[0], 0, len(n.Layers)-1, models.Hooks{Param: constants(xs[0].Graph(), q.p.Weights)})}
 	}, q.between(StepTeacher, -1), images)
 	if err != nil {

@@ -34,7 +34,7 @@ func TestTeachers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			score, err := EvaluateTeacher(context.Background(), b, teacher.Network, teacher.Weights, test, nil)
+			score, err := EvaluateTeacher(context.Background(), b, 1, teacher.Network, teacher.Weights, test, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -88,7 +88,7 @@ func (j *job) compare(ctx context.Context, methods []pdq.Method, stderr io.Write
 	p := pdq.Problem{Network: j.teacher.Network, Weights: j.teacher.Weights, Calibration: j.calibration.Images}
 	progress := newProgress(stderr)
 	defer progress.done()
-	teacher, err := pdq.RunTeacher(ctx, j.backend, p, j.test, progress.event)
+	teacher, err := pdq.RunTeacher(ctx, j.backend, j.config.Machine.Workers, p, j.test, progress.event)
 	if err != nil {
 		return nil, err
 	}
@@ -162,6 +162,7 @@ func newJob(v values) (*job, error) {
 	if j.backend, j.note, err = backend.Open(v["backend"]); err != nil {
 		return nil, err
 	}
+	j.config.Machine.Workers = backend.Workers(j.backend)
 	out := v["out"]
 	if out == "" {
 		out = fmt.Sprintf("runs/demo-%s-w%da%d-s%d", v["teacher"], w, a, seed)

@@ -161,7 +161,7 @@ func (r *reproduction) load(v values, images int) error {
 // run quantises with each seed as the row says, by the reference's settings.
 func (r *reproduction) run(ctx context.Context, row baselineRow, c pdq.Config, seeds []uint64, progress func(pdq.Event)) ([]pdq.Result, error) {
 	if row.method == fullPrecision {
-		result, err := pdq.RunTeacher(ctx, r.backend, r.problem, r.test, progress)
+		result, err := pdq.RunTeacher(ctx, r.backend, backend.Workers(r.backend), r.problem, r.test, progress)
 		result.Seed = seeds[0]
 		return []pdq.Result{result}, err
 	}
@@ -178,6 +178,7 @@ func (r *reproduction) config(row baselineRow) (pdq.Config, error) {
 		return c, err
 	}
 	c.Rounding.Steps, c.Correction.Steps = r.steps, r.dc
+	c.Machine.Workers = backend.Workers(r.backend)
 	switch row.method {
 	case "MSE":
 		return c.MSEOnly(), nil

@@ -65,7 +65,7 @@ func trainTeacher(ctx context.Context, v values, stdout, stderr io.Writer) error
 		return err
 	}
 	seconds := time.Since(start).Seconds()
-	score, err := pdq.EvaluateTeacher(ctx, b, n, w, test, nil)
+	score, err := pdq.EvaluateTeacher(ctx, b, backend.Workers(b), n, w, test, nil)
 	if err != nil {
 		return err
 	}

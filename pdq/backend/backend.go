@@ -74,6 +74,17 @@ func skippedNote(skipped []*openError) string {
 	return " (" + strings.Join(causes, "; ") + ")"
 }
 
+// Workers returns how many graphs are best computed side by side on b (pdq.MachineConfig): as
+// many as the processors that GOMAXPROCS allows have room for, if b is ONNX Runtime on the CPU with
+// a set number of threads for each; else 1.
+func Workers(b compute.Backend) int {
+	threads, ok := intraThreads(b)
+	if !ok {
+		return 1
+	}
+	return max(1, runtime.GOMAXPROCS(0)/threads)
+}
+
 // Available lists the names of the backends that are installed, slowest first.
 func Available() []string {
 	list := []string{"go"}

@@ -117,8 +117,13 @@ func TestOpen(t *testing.T) {
 	}
 }
 
+func kindOf(name string) string {
+	kind, _, _ := strings.Cut(name, ":")
+	return kind
+}
+
 func TestParseONNX(t *testing.T) {
-	threads := fmt.Sprintf("intra_threads=%d", runtime.GOMAXPROCS(0))
+	threads := fmt.Sprintf("intra_threads=%d", (runtime.GOMAXPROCS(0)+7)/8)
 	for _, c := range []struct {
 		options string
 		want    onnxConfig
@@ -163,7 +168,10 @@ func TestAvailable(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Log(note)
+			t.Log(note, "-", Workers(b), "workers")
+			if w := Workers(b); kindOf(name) == "onnx" && w < min(runtime.GOMAXPROCS(0), 5) || kindOf(name) != "onnx" && w != 1 {
+				t.Errorf("%d workers on %d processors", w, runtime.GOMAXPROCS(0))
+			}
 			exec, err := graph.NewExec(b, func(x *graph.Node) *graph.Node { return graph.AddScalar(graph.MulScalar(x, 2), 1) })
 			if err != nil {
 				t.Fatal(err)

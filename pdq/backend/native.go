@@ -32,6 +32,17 @@ func newONNX(config string) (b compute.Backend, version string, err error) {
 	return b, b.(*onnxbackend.Backend).Version(), nil
 }
 
+// intraThreads returns how many threads each graph of an ONNX Runtime on the CPU has. ok is false of
+// other backends, and where ONNX Runtime decides.
+func intraThreads(b compute.Backend) (n int, ok bool) {
+	o, ok := b.(*onnxbackend.Backend)
+	if !ok || o.ExecutionProvider().String() != "cpu" {
+		return 0, false
+	}
+	n = o.SessionConfig().IntraOpNumThreads
+	return n, n > 0
+}
+
 func newXLA(config string) (compute.Backend, error) {
 	xla.EnableAutoInstall(false)
 	return xla.New(config)

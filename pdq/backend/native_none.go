@@ -13,6 +13,8 @@ const native = false
 
 func newONNX(string) (compute.Backend, string, error) { return nil, "", errors.ErrUnsupported }
 
+func intraThreads(compute.Backend) (int, bool) { return 0, false }
+
 func newXLA(string) (compute.Backend, error) { return nil, errors.ErrUnsupported }
 
 func pjrtPlugins() []string { return nil }

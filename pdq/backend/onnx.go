@@ -21,6 +21,7 @@ const (
 	libraryEnv   = "ONNXRUNTIME_SHARED_LIBRARY_PATH"
 	onnxRemedy   = `"make onnxruntime" installs it`
 	loadRemedy   = `check the options, or install another library with "make onnxruntime"`
+	maxGraphs    = 8 // computed side by side: what compute-onnx keeps sessions for
 	nativeRemedy = "rebuild with CGO_ENABLED=1 and a C compiler, on Linux or macOS"
 )
 
@@ -53,11 +54,15 @@ func parseONNX(options string) onnxConfig {
 		// Said outright: compute-onnx would run nvidia-smi to decide.
 		c.options = slices.Insert(c.options, 0, "cpu")
 		if !threads {
-			c.options = append(c.options, fmt.Sprintf("intra_threads=%d", runtime.GOMAXPROCS(0)))
+			c.options = append(c.options, fmt.Sprintf("intra_threads=%d", defaultThreads()))
 		}
 	}
 	return c
 }
+
+// defaultThreads is one thread a graph, so that graphs are computed side by side, but on more than
+// maxGraphs processors as many as they have room for.
+func defaultThreads() int { return (runtime.GOMAXPROCS(0) + maxGraphs - 1) / maxGraphs }
 
 func isLibrary(s string) bool {
 	return strings.ContainsAny(s, `/\`) || strings.Contains(s, ".so") || strings.Contains(s, ".dylib")
