@@ -99,7 +99,8 @@ type CorrectionConfig struct {
 	LearningRate float64 // of Adam, > 0; reference 1e-3
 	MinRate      float64 // the rate is not cut below this, in [0,LearningRate]; reference 1e-5
 	Patience     int     // steps without progress before the rate is cut to a tenth, >= 0; reference 100
-	Group        int     // images that share the rate and its cuts, >= 1; reference 32, its batch
+	Tolerance    float64 // stop once ten steps lower the loss by less than this fraction of it, in [0,1); 0: take all Steps, as the reference
+	Group        int     // images that share the rate, its cuts and the stop, >= 1; reference 32, its batch
 	Weight       float64 // of |x-x0|², >= 0; 1/λc of the paper (λc 0.02 is Weight 50)
 }
 
@@ -163,11 +164,20 @@ func Paper(arch string, w, a int) (Config, error) {
 	return Config{}, fmt.Errorf("pdq: no settings for architecture %q; known are %s", arch, strings.Join(known, ", "))
 }
 
-// Quick returns Paper's settings for a first look within minutes: 250 rounding and 50
-// correction steps per unit instead of 20000 and 500, at ten times the learning rates, so that
-// rounding variables still get decided.
-func Quick(arch string, w, a int) (Config, error) {
+// Fast returns Paper's settings with a correction that takes a fifth of the time: at ten times the
+// learning rate, until ten steps lower the loss by less than a thousandth. It ends at a loss no
+// higher than that of the reference's 500 steps, or at the minimum that those don't quite reach.
+func Fast(arch string, w, a int) (Config, error) {
 	c, err := Paper(arch, w, a)
+	c.Correction.LearningRate, c.Correction.Tolerance = 1e-2, 1e-3
+	return c, err
+}
+
+// Quick returns Fast's settings for a first look within minutes: 250 rounding steps per unit
+// instead of 20000, at ten times the learning rates, so that rounding variables still get
+// decided, and at most 50 correction steps.
+func Quick(arch string, w, a int) (Config, error) {
+	c, err := Fast(arch, w, a)
 	c.Rounding.Steps, c.Correction.Steps, c.Scales.Images = 250, 50, 64
 	c.Rounding.LearningRate *= 10
 	c.Rounding.ScaleLearningRate *= 10
@@ -210,6 +220,7 @@ func (c Config) Validate() error {
 	check(d.Steps >= 0, "Correction.Steps is %d; it must be >= 0", d.Steps)
 	check(d.Steps == 0 || d.LearningRate > 0, "Correction.LearningRate is %g; it must be > 0", d.LearningRate)
 	check(d.Steps == 0 || (d.MinRate >= 0 && d.MinRate <= d.LearningRate), "Correction.MinRate is %g; it must be in [0,LearningRate], which is %g", d.MinRate, d.LearningRate)
+	check(d.Tolerance >= 0 && d.Tolerance < 1, "Correction.Tolerance is %g; it must be in [0,1)", d.Tolerance)
 	check(d.Patience >= 0, "Correction.Patience is %d; it must be >= 0", d.Patience)
 	check(d.Steps == 0 || d.Group >= 1, "Correction.Group is %d; it must be >= 1", d.Group)
 	check(d.Weight >= 0, "Correction.Weight is %g; it must be >= 0", d.Weight)

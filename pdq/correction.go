@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 
 	. "github.com/gomlx/gomlx/core/graph"
@@ -31,7 +32,9 @@ func (q *Quantizer) Correct(ctx context.Context, d *UnitData) (*UnitData, error)
 	}
 	n := d.TeacherIn.Shape().Dim(0)
 	corrected := newJoined(d.TeacherIn, n)
-	size := max(chunk/q.c.Correction.Group, 1) * q.c.Correction.Group // whole groups
+	group, workers := q.c.Correction.Group, max(q.c.Machine.Workers, 1)
+	perWorker := (n + workers - 1) / workers
+	size := min(max(chunk/group, 1), (perWorker+group-1)/group) * group // whole groups
 	step, err := NewExec(q.b, q.correctionStep(unit))
 	if err != nil {
 		return nil, q.fail(StepCorrect, d.Unit, err)
@@ -39,10 +42,10 @@ func (q *Quantizer) Correct(ctx context.Context, d *UnitData) (*UnitData, error)
 	defer step.Finalize()
 	var mu sync.Mutex // guards corrected, done and q.tell
 	done, chunks := 0, (n+size-1)/size
-	tell := func(loss float64) {
+	tell := func(steps int, loss float64) {
 		mu.Lock()
 		defer mu.Unlock()
-		done++
+		done += steps
 		q.tell(StepCorrect, d.Unit, done, chunks*q.c.Correction.Steps, Loss{Correction: loss})
 	}
 	err = sideBySide(chunks, q.c.Machine.Workers, func(k int) error {
@@ -85,7 +88,7 @@ func hasNorm(n *models.Network, u models.Unit) bool {
 }
 
 // correctChunk optimises the images x0 [n,C,H,W] and returns the corrected ones.
-func (q *Quantizer) correctChunk(ctx context.Context, step *Exec, x0 *tensors.Tensor, tell func(loss float64)) (x *tensors.Tensor, err error) {
+func (q *Quantizer) correctChunk(ctx context.Context, step *Exec, x0 *tensors.Tensor, tell func(steps int, loss float64)) (x *tensors.Tensor, err error) {
 	n, group := x0.Shape().Dim(0), q.c.Correction.Group
 	if x, err = rows(x0, 0, n); err != nil {
 		return nil, err
@@ -108,7 +111,9 @@ func (q *Quantizer) correctChunk(ctx context.Context, step *Exec, x0 *tensors.Te
 		rates, share := make([]float32, n), make([]float32, n)
 		for i := range rates {
 			g := i / group
-			rates[i] = float32(plateaus[g].rate)
+			if !plateaus[g].stopped {
+				rates[i] = float32(plateaus[g].rate)
+			}
 			share[i] = 1 / float32(min(group, n-g*group))
 		}
 		out, err := step.Call(x0, x, m, v, rates, share,
@@ -127,7 +132,11 @@ func (q *Quantizer) correctChunk(ctx context.Context, step *Exec, x0 *tensors.Te
 		if err != nil {
 			return x, fmt.Errorf("step %d: %w", t, err)
 		}
-		tell(mean)
+		if allStopped(plateaus) {
+			tell(q.c.Correction.Steps-t+1, mean) // the steps that need not be taken count as done
+			break
+		}
+		tell(1, mean)
 	}
 	return x, nil
 }
@@ -227,18 +236,33 @@ func statisticsDistance(y, mean, variance *Node) *Node {
 
 // plateau cuts a learning rate to a tenth when a loss hasn't fallen by 1e-4 of its
 // best for more than patience steps: torch.optim.lr_scheduler.ReduceLROnPlateau.
+//
+// It stops when ten steps haven't lowered the loss by a fraction of tolerance; 0: never.
 type plateau struct {
 	rate, min float64
 	patience  int
 	best      float64
 	bad       int
+
+	tolerance float64
+	steps     int
+	mark      float64 // the loss at the last of the steps that ten divides
+	stopped   bool
 }
 
 func newPlateau(c CorrectionConfig) plateau {
-	return plateau{rate: c.LearningRate, min: c.MinRate, patience: c.Patience, best: math.Inf(1)}
+	return plateau{rate: c.LearningRate, min: c.MinRate, patience: c.Patience, best: math.Inf(1), tolerance: c.Tolerance, mark: math.Inf(1)}
+}
+
+func allStopped(ps []plateau) bool {
+	return !slices.ContainsFunc(ps, func(p plateau) bool { return !p.stopped })
 }
 
 func (p *plateau) step(loss float64) {
+	if p.steps++; p.steps%10 == 0 {
+		p.stopped = p.stopped || loss > p.mark*(1-p.tolerance) && p.tolerance > 0
+		p.mark = loss
+	}
 	if loss < p.best*(1-1e-4) {
 		p.best, p.bad = loss, 0
 		return

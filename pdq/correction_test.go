@@ -1,0 +1,116 @@
+package pdq
+
+import (
+	"context"
+	"testing"
+
+	"github.com/gomlx/compute"
+	. "github.com/gomlx/gomlx/core/graph"
+
+	"github.com/pdquant/pdquant/datasets"
+	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/pdq/backend"
+)
+
+// TestFastCorrection: the stop rule of Fast ends at a loss no higher than that of the reference's
+// 500 steps (to a thousandth: where those reach the minimum, nothing is lower), in a quarter of
+// the steps or fewer.
+func TestFastCorrection(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes 500 steps on each unit; run without -short")
+	}
+	b, note, err := backend.Open("onnx")
+	if err != nil {
+		t.Skipf("on the Go backend it would take ten minutes: %v", err)
+	}
+	t.Log(note)
+	for _, c := range []struct {
+		teacher string
+		unit    int
+	}{{"resnet8", 0}, {"resnet8", 3}, {"mobilenetv2", 3}, {"regnetx", 1}} {
+		paper, err := Paper(c.teacher, 2, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fast, err := Fast(c.teacher, 2, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, all := finalCorrection(t, b, c.teacher, c.unit, paper)
+		got, steps := finalCorrection(t, b, c.teacher, c.unit, fast)
+		t.Logf("%s, unit %d: loss %.5g after %d steps; reference %.5g after %d", c.teacher, c.unit, got, steps, want, all)
+		if all != 500 || got > want*1.001 || steps > 125 {
+			t.Errorf("%s, unit %d: loss %.5g after %d steps, want at most %.5g after 125; reference took %d", c.teacher, c.unit, got, steps, want, all)
+		}
+	}
+}
+
+// finalCorrection returns the loss at the end of unit u's correction on 32 images, a group, and the steps taken.
+func finalCorrection(t *testing.T, b compute.Backend, name string, u int, c Config) (loss float64, steps int) {
+	t.Helper()
+	teacher, err := models.LoadTeacher(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool, err := datasets.FashionMNISTCalibration()
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := New(b, Problem{teacher.Network, teacher.Weights, pool.Slice(0, 32)}, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := context.Background()
+	full, err := q.Teacher(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Free()
+	d, err := q.observeTeacher(ctx, full, u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.Progress = func(e Event) {
+		if e.Step == StepCorrect {
+			loss = e.Loss.Correction
+			steps++
+		}
+	}
+	d, err = q.Correct(ctx, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Free()
+	return loss, steps
+}
+
+// observeTeacher returns what the teacher sees of unit u.
+func (q *Quantizer) observeTeacher(ctx context.Context, full *Teacher, u int) (*UnitData, error) {
+	images := imageTensor(q.p.Calibration)
+	defer free(images)
+	out, err := overImages(ctx, q.b, 1, func(xs []*Node) []*Node {
+		h := models.Hooks{Param: constants(xs[0].Graph(), q.p.Weights)}
+		in := q.p.Network.Forward(xs[0], 0, q.p.Network.Units[u].First-1, h)
+		return []*Node{in, q.p.Network.Forward(in, q.p.Network.Units[u].First, q.p.Network.Units[u].Last, h)}
+	}, nil, images)
+	if err != nil {
+		return nil, err
+	}
+	return &UnitData{Unit: u, StudentIn: out[0], TeacherIn: out[0], TeacherOut: out[1], CorrectedIn: out[0], Target: out[1], Logits: full.Logits}, nil
+}
+
+func TestPlateauStops(t *testing.T) {
+	p := newPlateau(CorrectionConfig{LearningRate: 1, Patience: 100, Tolerance: 0.01})
+	loss, stopped := 100.0, 0
+	for step := 1; step <= 60 && stopped == 0; step++ {
+		if loss *= 0.995; step > 30 {
+			loss = max(loss, 85) // ten steps from here lower it by little, then by nothing
+		}
+		if p.step(loss); p.stopped {
+			stopped = step
+		}
+	}
+	if stopped != 50 {
+		t.Errorf("stopped at step %d, want 50: the tenth after the loss stood still", stopped)
+	}
+}
