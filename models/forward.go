@@ -65,6 +65,8 @@ func (l Layer) apply(x *Node, second func() *Node, h Hooks) *Node {
 		return Add(x, second())
 	case KindPadShortcut:
 		return padShortcut(x, l)
+	case KindMaxPool:
+		return maxPool(x, l.Kernel, l.ConvSpec)
 	case KindGlobalAvgPool:
 		return ReduceMean(x, 2, 3)
 	case KindLinear:

@@ -22,13 +22,14 @@ const (
 	KindReLU6                     // min(max(x, 0), 6)
 	KindAdd                       // sum of two layers
 	KindPadShortcut               // every Stride-th pixel, channels padded with zeros to Out (ResNet's option A)
+	KindMaxPool                   // maximum over Kernel·Kernel pixels, a Stride apart; padding is never the maximum
 	KindGlobalAvgPool             // mean over H and W: [N,C,H,W] to [N,C]
 	KindLinear                    // x·Wᵀ + b; weights .weight, .bias
 )
 
 // String returns the kind's name.
 func (k Kind) String() string {
-	names := [...]string{"conv", "batchnorm", "relu", "relu6", "add", "pad-shortcut", "avgpool", "linear"}
+	names := [...]string{"conv", "batchnorm", "relu", "relu6", "add", "pad-shortcut", "maxpool", "avgpool", "linear"}
 	if k < 0 || int(k) >= len(names) {
 		return fmt.Sprintf("Kind(%d)", int(k))
 	}
@@ -44,7 +45,7 @@ type Layer struct {
 	Kind    Kind
 	Inputs  []string // names of earlier layers, or Image
 	In, Out int      // channels: Conv, BatchNorm (Out), PadShortcut, Linear
-	Kernel  int      // Conv
+	Kernel  int      // Conv, MaxPool
 	ConvSpec
 	Bias bool    // Conv: has a bias
 	Eps  float64 // BatchNorm: added to the variance
@@ -170,7 +171,7 @@ func (l Layer) validateInputs(in [][]int) error {
 		dims, channels = 3, l.In
 	case KindBatchNorm:
 		dims, channels = 3, l.Out
-	case KindGlobalAvgPool:
+	case KindMaxPool, KindGlobalAvgPool:
 		dims = 3
 	case KindLinear:
 		dims, channels = 1, l.In
@@ -232,6 +233,8 @@ func (l Layer) validate() error {
 	case l.Kind == KindConv && (l.Kernel < 1 || l.Stride < 1 || l.Pad < 0 || l.Groups < 1 || l.In%l.Groups != 0 || l.Out%l.Groups != 0):
 		return fmt.Errorf("(conv) takes %d channels to %d in %d groups with kernel %d, stride %d, padding %d; kernel, stride and groups must be positive, and groups divide the channels",
 			l.In, l.Out, l.Groups, l.Kernel, l.Stride, l.Pad)
+	case l.Kind == KindMaxPool && (l.Kernel < 1 || l.Stride < 1 || l.Pad < 0 || 2*l.Pad > l.Kernel):
+		return fmt.Errorf("(maxpool) has kernel %d, stride %d and padding %d; kernel and stride must be positive, and the padding at most half the kernel", l.Kernel, l.Stride, l.Pad)
 	case l.Kind == KindPadShortcut && (l.Stride < 1 || l.Out < l.In):
 		return fmt.Errorf("(pad-shortcut) takes %d channels to %d with stride %d; the stride must be positive, and no channel may be lost", l.In, l.Out, l.Stride)
 	}
@@ -255,8 +258,9 @@ func (n *Network) Shapes() [][]int {
 func (l Layer) shape(in []int) []int {
 	switch l.Kind {
 	case KindConv:
-		size := func(s int) int { return (s + 2*l.Pad - l.Kernel + l.Stride) / l.Stride }
-		return []int{l.Out, size(in[1]), size(in[2])}
+		return []int{l.Out, l.windows(in[1]), l.windows(in[2])}
+	case KindMaxPool:
+		return []int{in[0], l.windows(in[1]), l.windows(in[2])}
 	case KindPadShortcut:
 		return []int{l.Out, (in[1] + l.Stride - 1) / l.Stride, (in[2] + l.Stride - 1) / l.Stride}
 	case KindGlobalAvgPool:
@@ -266,6 +270,9 @@ func (l Layer) shape(in []int) []int {
 	}
 	return slices.Clone(in)
 }
+
+// windows returns how many windows of Kernel pixels fit on an axis of that size.
+func (l Layer) windows(size int) int { return (size + 2*l.Pad - l.Kernel + l.Stride) / l.Stride }
 
 // Param names one weight tensor of a network and its shape.
 type Param struct {
