@@ -1,5 +1,7 @@
 package models
 
+import "strconv"
+
 // builder appends layers to a Network; each method returns the name of the layer
 // it added. Architectures are written with it.
 type builder struct {
@@ -39,6 +41,12 @@ func (b *builder) sum(name, x, y string) string {
 	return b.add(Layer{Name: name, Kind: KindAdd, Inputs: []string{x, y}})
 }
 
+// maxPool adds max pooling that belongs to no unit: it is called after one has ended.
+func (b *builder) maxPool(name, in string, kernel, stride, pad int) string {
+	b.first = len(b.n.Layers) + 1
+	return b.add(Layer{Name: name, Kind: KindMaxPool, Inputs: []string{in}, Kernel: kernel, ConvSpec: ConvSpec{Stride: stride, Pad: pad}})
+}
+
 // classifier adds average pooling, and a linear layer called name as the last unit.
 func (b *builder) classifier(name, in string) {
 	b.first = len(b.n.Layers) + 1 // the pooling belongs to no unit
@@ -55,4 +63,30 @@ func (b *builder) unit(name string) {
 
 func (b *builder) done() (*Network, error) {
 	return b.n, b.n.Validate()
+}
+
+// sequence adds layers one after the other and numbers them, as PyTorch's Sequential does.
+type sequence struct {
+	b      *builder
+	prefix string // of the names, with the dot
+	next   int    // the next layer's number
+	x      string // the last layer's name, or what the first one reads
+}
+
+// name returns the next layer's name.
+func (s *sequence) name() string {
+	s.next++
+	return s.prefix + strconv.Itoa(s.next-1)
+}
+
+// convNorm adds a convolution and its normalisation.
+func (s *sequence) convNorm(out, kernel, stride, groups int) {
+	s.x = s.b.conv(s.name(), s.x, out, kernel, stride, groups)
+	s.x = s.b.norm(s.name(), s.x)
+}
+
+// convNormAct is convNorm followed by an activation function.
+func (s *sequence) convNormAct(k Kind, out, kernel, stride, groups int) {
+	s.convNorm(out, kernel, stride, groups)
+	s.x = s.b.activation(k, s.name(), s.x)
 }

@@ -3,6 +3,7 @@ package models
 import (
 	"flag"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -20,8 +21,8 @@ func random(t testing.TB) *rand.Rand {
 	return rand.New(rand.NewPCG(*seedFlag, 0))
 }
 
-// networks returns every design at 28 and 32 pixels, and both kinds of shortcuts at 30,
-// which halves to an odd size.
+// networks returns the teachers' designs at 28 and 32 pixels, both kinds of shortcuts at 30,
+// which halves to an odd size, and small relatives of the paper's networks.
 func networks(t testing.TB) map[string]*Network {
 	t.Helper()
 	all := map[string]*Network{}
@@ -36,13 +37,17 @@ func networks(t testing.TB) map[string]*Network {
 		}
 		all[name] = n
 	}
-	for _, name := range Designs() {
+	for _, name := range []string{"mobilenetv2", "regnetx", "resnet20", "resnet8"} {
 		add(Design(name, 1, 28, 10))
 		add(Design(name, 3, 32, 7))
 	}
 	for _, pad := range []bool{false, true} {
 		add(ResNet(ResNetConfig{Blocks: 1, Width: 3, PadShortcuts: pad, Channels: 2, Size: 30, Classes: 4}))
+		add(ImageNetResNet(ImageNetResNetConfig{Blocks: [4]int{1, 1, 0, 0}, Bottleneck: pad, Channels: 1, Size: 34, Classes: 4}))
 	}
+	add(MobileNetV2(MobileNetV2Config{Stem: 4, StemStride: 2, Rows: []InvertedResiduals{{1, 4, 1, 1}, {2, 8, 2, 2}}, Last: 16, Numbered: true, Channels: 1, Size: 21, Classes: 4}))
+	add(RegNetX(RegNetXConfig{Stem: 4, StemStride: 2, Widths: []int{8, 16}, Depths: []int{1, 2}, Strides: []int{2, 2}, GroupWidth: 4, Channels: 1, Size: 21, Classes: 4}))
+	add(MNasNet(MNasNetConfig{Width: 0.25, Channels: 1, Size: 33, Classes: 4}))
 	return all
 }
 
@@ -238,6 +243,12 @@ func TestValidate(t *testing.T) {
 		}, `layer relu (add) sums "bn" of shape [1 4 4] and "image" of shape [1 6 6]`},
 		{"kernel", func(n *Network) { n.Layers[0].Kernel = 9 }, "layer conv (conv) makes shape [2 0 0] of [1 6 6]; every size must be positive"},
 		{"kernel and stride", func(n *Network) { n.Layers[0].Kernel, n.Layers[0].Stride = 9, 2 }, "layer conv (conv) makes shape [2 0 0] of [1 6 6]"},
+		{"pool's padding", func(n *Network) {
+			n.Layers[2] = Layer{Name: "relu", Kind: KindMaxPool, Inputs: []string{"bn"}, Kernel: 3, ConvSpec: ConvSpec{Stride: 2, Pad: 2}}
+		}, "layer relu (maxpool) has kernel 3, stride 2 and padding 2; kernel and stride must be positive, and the padding at most half the kernel"},
+		{"pool's kernel", func(n *Network) {
+			n.Layers[2] = Layer{Name: "relu", Kind: KindMaxPool, Inputs: []string{"bn"}, Kernel: 7, ConvSpec: ConvSpec{Stride: 1}}
+		}, "layer relu (maxpool) makes shape [2 0 0] of [2 6 6]"},
 		{"no channels", func(n *Network) { n.Layers[0].Out = 0 }, "layer conv (conv) makes shape [0 6 6] of [1 6 6]"},
 	} {
 		n := tiny(t)
@@ -293,8 +304,16 @@ func TestUnit(t *testing.T) {
 }
 
 func TestDesignErrors(t *testing.T) {
-	if _, err := Design("vgg", 1, 28, 10); err == nil || !strings.Contains(err.Error(), `"vgg"; choose one of mobilenetv2, regnetx, resnet20, resnet8`) {
+	if _, err := Design("vgg", 1, 28, 10); err == nil || !strings.Contains(err.Error(), `"vgg"; choose one of mnasnet-2.0, mobilenetv2, mobilenetv2-1.0, regnetx, regnetx-3.2gf, regnetx-600mf, resnet8, resnet18, resnet20, resnet32, resnet44, resnet50, resnet56, resnet110`) {
 		t.Errorf("Design(vgg): %v", err)
+	}
+	if _, err := Design("resnet18", 3, 0, 10); err == nil || !strings.Contains(err.Error(), "resnet18 is for images of 3 channels and 0 pixels") {
+		t.Errorf("no pixels: %v", err)
+	}
+	for _, width := range []float64{0, -1, math.NaN(), math.Inf(1)} {
+		if _, err := MNasNet(MNasNetConfig{Width: width, Channels: 3, Size: 224, Classes: 1000}); err == nil || !strings.Contains(err.Error(), "must be > 0") {
+			t.Errorf("MNasNet of width %g: %v", width, err)
+		}
 	}
 	for _, c := range []struct {
 		config RegNetXConfig
@@ -319,5 +338,56 @@ func TestKindString(t *testing.T) {
 	}
 	if got := fmt.Sprint(Kind(-1), Kind(99)); got != "Kind(-1) Kind(99)" {
 		t.Errorf("unknown kinds are %q", got)
+	}
+}
+
+// TestDesigns builds every design and counts its layers with weights, which ResNets have in their
+// names, and its units: each block, the stem, the classifier, and what is between them.
+func TestDesigns(t *testing.T) {
+	want := map[string][2]int{
+		"resnet8": {8 + 2, 5}, "resnet20": {20, 11}, "resnet32": {32, 17}, "resnet44": {44, 23}, "resnet56": {56, 29}, "resnet110": {110, 56}, // resnet8 has 2 convolutions in shortcuts
+		"resnet18": {18 + 3, 10}, "resnet50": {50 + 4, 18},
+		"mobilenetv2": {26, 11}, "mobilenetv2-1.0": {53, 20}, "mnasnet-2.0": {53, 21},
+		"regnetx": {23, 8}, "regnetx-600mf": {2 + 3*16 + 4, 18}, "regnetx-3.2gf": {2 + 3*25 + 4, 27},
+	}
+	if len(Designs()) != len(want) {
+		t.Errorf("designs %v, want %d", Designs(), len(want))
+	}
+	for _, name := range Designs() {
+		n, err := Design(name, 3, 224, 1000)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		got := [2]int{0, len(n.Units)}
+		for _, l := range n.Layers {
+			if l.HasWeight() {
+				got[0]++
+			}
+		}
+		if got != want[name] || n.Name != name {
+			t.Errorf("%s (called %s) has %d layers with weights and %d units, want %v", name, n.Name, got[0], got[1], want[name])
+		}
+	}
+}
+
+// TestPaperUnits names the units of two of the paper's networks.
+func TestPaperUnits(t *testing.T) {
+	for name, want := range map[string]string{
+		"resnet18": "conv1 layer1.0 layer1.1 layer2.0 layer2.1 layer3.0 layer3.1 layer4.0 layer4.1 fc",
+		"mnasnet-2.0": "layers.0 layers.3 layers.6 layers.8.0 layers.8.1 layers.8.2 layers.9.0 layers.9.1 layers.9.2 layers.10.0 layers.10.1 layers.10.2 " +
+			"layers.11.0 layers.11.1 layers.12.0 layers.12.1 layers.12.2 layers.12.3 layers.13.0 layers.14 classifier.1",
+	} {
+		n, err := Design(name, 3, 224, 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, u := range n.Units {
+			names = append(names, u.Name)
+		}
+		if got := strings.Join(names, " "); got != want {
+			t.Errorf("units of %s are %s, want %s", name, got, want)
+		}
 	}
 }

@@ -5,7 +5,8 @@ import "fmt"
 // RegNetXConfig describes a RegNetX (Radosavovic et al. 2020): stages of residual
 // bottleneck blocks (ratio 1) with grouped 3x3 convolutions.
 type RegNetXConfig struct {
-	Stem           int   // channels of the first 3x3 convolution, which has stride 1
+	Stem           int   // channels of the first 3x3 convolution
+	StemStride     int   // its stride: 2 in the paper
 	Widths, Depths []int // channels and blocks of each stage
 	Strides        []int // of the first block of each stage
 	GroupWidth     int   // channels of a group; must divide every width
@@ -13,14 +14,15 @@ type RegNetXConfig struct {
 	Classes        int
 }
 
-// RegNetX builds the network that c describes. The error names a width that
-// GroupWidth doesn't divide, or lists of different lengths.
+// RegNetX builds the network that c describes. Its units are the first convolution, each block
+// and the classifier. The error names a width that GroupWidth doesn't divide, or lists of
+// different lengths.
 func RegNetX(c RegNetXConfig) (*Network, error) {
 	if len(c.Depths) != len(c.Widths) || len(c.Strides) != len(c.Widths) {
 		return nil, fmt.Errorf("models: regnetx: %d widths, %d depths and %d strides; give one of each per stage", len(c.Widths), len(c.Depths), len(c.Strides))
 	}
 	b := newBuilder("regnetx", c.Channels, c.Size, c.Classes)
-	x := b.activation(KindReLU, "stem.relu", b.norm("stem.bn", b.conv("stem.conv", Image, c.Stem, 3, 1, 1)))
+	x := b.activation(KindReLU, "stem.relu", b.norm("stem.bn", b.conv("stem.conv", Image, c.Stem, 3, c.StemStride, 1)))
 	b.unit("stem")
 	for s, w := range c.Widths {
 		if c.GroupWidth < 1 || w%c.GroupWidth != 0 {

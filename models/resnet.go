@@ -13,7 +13,8 @@ type ResNetConfig struct {
 	Classes        int
 }
 
-// ResNet builds the network that c describes.
+// ResNet builds the network that c describes. Its units are the first convolution, each block and
+// the classifier.
 func ResNet(c ResNetConfig) (*Network, error) {
 	b := newBuilder(fmt.Sprintf("resnet%d", 6*c.Blocks+2), c.Channels, c.Size, c.Classes)
 	x := b.activation(KindReLU, "relu", b.norm("bn1", b.conv("conv1", Image, c.Width, 3, 1, 1)))

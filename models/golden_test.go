@@ -1,0 +1,154 @@
+package models
+
+import (
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"codeberg.org/sbinet/npyio/npy"
+	"github.com/gomlx/compute"
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+)
+
+// goldenNames are the files in testdata/golden/state_dicts by the networks' names.
+func goldenNames() map[string]string {
+	return map[string]string{"resnet18": "resnet18", "resnet50": "resnet50", "mobilenetv2-1.0": "mobilenetv2",
+		"regnetx-600mf": "regnetx_600m", "regnetx-3.2gf": "regnetx_3200m", "mnasnet-2.0": "mnasnet"}
+}
+
+// goldenList returns the tensors of a published checkpoint, in its order; those of integers, the
+// batch counters, have a nil shape.
+func goldenList(t testing.TB, name string) []Param {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("..", "testdata", "golden", "state_dicts", goldenNames()[name]+".tsv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []Param
+	for _, line := range strings.Split(strings.TrimSpace(string(data)), "\n") {
+		tensor, dims, _ := strings.Cut(line, "\t")
+		p := Param{Name: tensor}
+		for _, d := range strings.Split(dims, "x") {
+			if d == "scalar" {
+				break
+			}
+			n, err := strconv.Atoi(d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.Shape = append(p.Shape, n)
+		}
+		list = append(list, p)
+	}
+	return list
+}
+
+// hashed returns offset + scale·u(t,i) for the elements t of tensor i, by the formula of
+// testdata/golden/README.md.
+func hashed(i int, offset, scale float64, dims ...int) *tensors.Tensor {
+	size := 1
+	for _, d := range dims {
+		size *= d
+	}
+	v := make([]float32, size)
+	for t := range v {
+		x := uint32(t) + uint32(i)*0x9E3779B1
+		x = (x ^ x>>16) * 0x7feb352d
+		x = (x ^ x>>15) * 0x846ca68b
+		x ^= x >> 16
+		v[t] = float32(offset + scale*(float64(x)/(1<<31)-1))
+	}
+	return tensors.FromFlatDataAndDimensions(v, dims...)
+}
+
+// hashedWeights returns the tensors of list by the formula.
+func hashedWeights(list []Param) Weights {
+	w := Weights{}
+	for i, p := range list {
+		offset, scale := 0.0, 0.1
+		switch {
+		case p.Shape == nil:
+			continue
+		case len(p.Shape) > 1:
+			per := 1
+			for _, d := range p.Shape[1:] {
+				per *= d
+			}
+			scale = math.Sqrt(6 / float64(per))
+		case strings.HasSuffix(p.Name, ".running_var"):
+			offset, scale = 1, 0.5
+		case strings.HasSuffix(p.Name, ".weight"):
+			offset, scale = 1, 0.2
+		}
+		w[p.Name] = hashed(i, offset, scale, p.Shape...)
+	}
+	return w
+}
+
+// goldenLogits returns the reference's logits [2,1000].
+func goldenLogits(t testing.TB, name string) []float64 {
+	t.Helper()
+	f, err := os.Open(filepath.Join("..", "testdata", "golden", "state_dicts", goldenNames()[name]+".logits.npy"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close() // only read from
+	var v []float32
+	if err := npy.Read(f, &v); err != nil {
+		t.Fatal(err)
+	}
+	return float64s(tensors.FromValue(v))
+}
+
+// TestGoldenNetworks builds the paper's networks and compares the names and shapes of their tensors
+// with those of the published checkpoints, and their logits, on weights by a formula, with PyTorch's.
+func TestGoldenNetworks(t *testing.T) {
+	bs := backends(t)
+	for _, name := range ImageNetDesigns() {
+		n, err := Design(name, 3, 224, 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, want := hashedWeights(goldenList(t, name)), goldenLogits(t, name)
+		if err := w.Check(n); err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if testing.Short() {
+			continue // the logits take long
+		}
+		folded, foldedWeights, err := Fold(n, w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, backend := range slices.Sorted(maps.Keys(bs)) {
+			compareLogits(t, name+" on "+backend, bs[backend], n, w, want)
+		}
+		compareLogits(t, name+", folded, on go", bs["go"], folded, foldedWeights, want)
+	}
+}
+
+// compareLogits compares the logits of the golden images.
+func compareLogits(t *testing.T, what string, b compute.Backend, n *Network, w Weights, want []float64) {
+	t.Helper()
+	start := time.Now()
+	y, err := CallOnce(b, func(x *Node) *Node {
+		return n.Forward(x, 0, len(n.Layers)-1, constants(t, x.Graph(), w))
+	}, hashed(1000, 0, 1.7, 2, 3, 224, 224))
+	if err != nil {
+		t.Errorf("%s: %v", what, err)
+		return
+	}
+	e := relativeError(tensors.MustCopyFlatData[float32](y), want)
+	t.Logf("%s: relative error %.2g, %.1f s", what, e, time.Since(start).Seconds())
+	if !(e <= 1e-4) {
+		t.Errorf("%s: logits have relative error %g", what, e)
+	}
+}
