@@ -51,8 +51,9 @@ func LoadCheckpoint(path string, n *Network) (Weights, error) {
 //
 // The weights are those of n, and an error says what is missing, of another shape, or
 // unknown to n. Batch counters (num_batches_tracked) are left out, and names that differ
-// from n's in "linear" for "fc", or "shortcut" for "downsample", are n's. A nil n takes
-// all tensors of floats, under the file's names.
+// from n's in "linear" for "fc", or "shortcut" for "downsample", are n's. So are torchvision's
+// names where n's are the published ones of a MobileNetV2 or RegNetX; its other networks need no
+// translation. A nil n takes all tensors of floats, under the file's names.
 //
 // The file need not be trusted: nothing in it is run, and memory is bounded by a small
 // multiple of size, whatever sizes it claims.
@@ -74,7 +75,7 @@ func readCheckpoint(r io.ReaderAt, size int64, n *Network) (Weights, error) {
 	if n == nil {
 		return c.weights, nil
 	}
-	return c.fit(n)
+	return c.translated(n).fit(n)
 }
 
 // readFormat finds out the format and reads the file.
@@ -178,6 +179,54 @@ func (c checkpoint) fit(n *Network) (Weights, error) {
 		return nil, fmt.Errorf("%s has no tensor %q (%s), but the file does; give the network that the file was made for", n.Name, name, c.others[name])
 	}
 	return w, w.misfit(n)
+}
+
+// dialect returns what a layer of n is called in the checkpoints of others.
+type dialect func(n *Network, layer string) string
+
+// dialects are those in which whole checkpoints are written, ours first.
+func dialects() []dialect {
+	return []dialect{func(_ *Network, layer string) string { return layer }, torchvisionMobileNetV2, torchvisionRegNetX}
+}
+
+// translated returns c with n's names: from the dialect in which it has most of n's tensors.
+func (c checkpoint) translated(n *Network) checkpoint {
+	best, most := c, -1
+	for _, d := range dialects() {
+		if t, found := c.translate(n, d); found > most {
+			best, most = t, found
+		}
+	}
+	return best
+}
+
+// translate returns c with n's names instead of the dialect's, and how many it has; -1 if two
+// tensors would get the same name.
+func (c checkpoint) translate(n *Network, d dialect) (t checkpoint, found int) {
+	ours := map[string]string{}
+	for _, l := range n.Layers {
+		for _, p := range l.Params() {
+			ours[d(n, l.Name)+strings.TrimPrefix(p.Name, l.Name)] = p.Name
+		}
+	}
+	rename := func(name string) string {
+		if o, ok := ours[name]; ok {
+			found++
+			return o
+		}
+		return name
+	}
+	t = checkpoint{Weights{}, map[string]string{}}
+	for name, w := range c.weights {
+		t.weights[rename(name)] = w
+	}
+	for name, kind := range c.others {
+		t.others[rename(name)] = kind
+	}
+	if len(t.weights) < len(c.weights) || len(t.others) < len(c.others) {
+		return c, -1
+	}
+	return t, found
 }
 
 // alias returns what a tensor of that name in others' networks is called in ours.

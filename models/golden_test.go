@@ -23,11 +23,16 @@ func goldenNames() map[string]string {
 		"regnetx-600mf": "regnetx_600m", "regnetx-3.2gf": "regnetx_3200m", "mnasnet-2.0": "mnasnet"}
 }
 
-// goldenList returns the tensors of a published checkpoint, in its order; those of integers, the
-// batch counters, have a nil shape.
+// goldenList returns the tensors of a published checkpoint, in its order.
 func goldenList(t testing.TB, name string) []Param {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join("..", "testdata", "golden", "state_dicts", goldenNames()[name]+".tsv"))
+	return paramList(t, filepath.Join("..", "testdata", "golden", "state_dicts", goldenNames()[name]+".tsv"))
+}
+
+// paramList reads a list of tensors; those of integers, the batch counters, have a nil shape.
+func paramList(t testing.TB, path string) []Param {
+	t.Helper()
+	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,10 @@
 package models
 
-import "fmt"
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
 
 // InvertedResiduals is a row of MobileNetV2's table: Repeat blocks with Out
 // channels, the first one with the Stride, expanding their input Expand times.
@@ -95,4 +99,22 @@ func (b *builder) invertedResidual(in string, r invertedResidual) string {
 	}
 	b.unit(r.name)
 	return s.x
+}
+
+// torchvisionMobileNetV2 is a dialect. Layers of a block are counted through in ours: conv.0 and
+// conv.1, a convolution and its normalisation, conv.2, an activation function, and so on; torchvision
+// counts within conv.0, the first three, conv.1, the next ones, but not the last two layers, which
+// have no activation function.
+// Source: torchvision/models/mobilenetv2.py, InvertedResidual.
+func torchvisionMobileNetV2(n *Network, layer string) string {
+	block, number, ok := strings.Cut(layer, ".conv.")
+	at, err := strconv.Atoi(number)
+	if !ok || err != nil {
+		return layer
+	}
+	triple, r := at/3, at%3
+	if activated := n.Index(fmt.Sprintf("%s.conv.%d", block, 3*triple+2)) >= 0; !activated {
+		return fmt.Sprintf("%s.conv.%d", block, triple+r)
+	}
+	return fmt.Sprintf("%s.conv.%d.%d", block, triple, r)
 }

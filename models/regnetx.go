@@ -1,6 +1,9 @@
 package models
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // RegNetXConfig describes a RegNetX (Radosavovic et al. 2020): stages of residual
 // bottleneck blocks (ratio 1) with grouped 3x3 convolutions.
@@ -51,4 +54,33 @@ func (b *builder) xBlock(name, in string, out, stride, groups int) string {
 	x = b.activation(KindReLU, name+".relu", b.sum(name+".add", x, short))
 	b.unit(name)
 	return x
+}
+
+// torchvisionRegNetX is a dialect: stem.conv is stem.0, s1.b2.proj is
+// trunk_output.block1.block1-1.proj.0 and its normalisation, s1.b2.bn, proj.1, s1.b2.f.a is
+// trunk_output.block1.block1-1.f.a.0 and its normalisation, s1.b2.f.a_bn, f.a.1; head.fc is fc.
+// Source: torchvision/models/regnet.py.
+func torchvisionRegNetX(_ *Network, layer string) string {
+	switch layer {
+	case "stem.conv":
+		return "stem.0"
+	case "stem.bn":
+		return "stem.1"
+	case "head.fc":
+		return "fc"
+	}
+	var stage, block int
+	var rest string
+	if _, err := fmt.Sscanf(layer, "s%d.b%d.%s", &stage, &block, &rest); err != nil {
+		return layer
+	}
+	switch conv, isNorm := strings.CutSuffix(rest, "_bn"); {
+	case rest == "bn":
+		rest = "proj.1"
+	case isNorm:
+		rest = conv + ".1"
+	default:
+		rest += ".0"
+	}
+	return fmt.Sprintf("trunk_output.block%d.block%d-%d.%s", stage, stage, block-1, rest)
 }
