@@ -3,6 +3,7 @@ package models_test
 import (
 	"bytes"
 	"fmt"
+	"log"
 
 	"github.com/gomlx/compute/gobackend"
 	. "github.com/gomlx/gomlx/core/graph"
@@ -88,4 +89,30 @@ func ExampleReadWeights() {
 	// Output:
 	// [10 64] map[training:none] <nil>
 	// models: weights for resnet8: tensor "conv1.weight" has shape [16 1 3 3], expected [16 3 3 3]
+}
+
+// The networks of the PD-Quant paper, for ImageNet.
+func ExampleDesign() {
+	for _, name := range models.ImageNetDesigns() {
+		n, err := models.Design(name, 3, 224, 1000)
+		if err != nil {
+			log.Fatal(err)
+		}
+		weights := 0
+		for _, p := range n.Params() {
+			size := 1
+			for _, d := range p.Shape {
+				size *= d
+			}
+			weights += size
+		}
+		fmt.Printf("%s: %d units from %s to %s, %.1f million weights\n", name, len(n.Units), n.Units[0].Name, n.Units[len(n.Units)-1].Name, float64(weights)/1e6)
+	}
+	// Output:
+	// mnasnet-2.0: 21 units from layers.0 to classifier.1, 12.5 million weights
+	// mobilenetv2-1.0: 20 units from features.0 to classifier.1, 3.5 million weights
+	// regnetx-3.2gf: 27 units from stem to head.fc, 15.4 million weights
+	// regnetx-600mf: 18 units from stem to head.fc, 6.2 million weights
+	// resnet18: 10 units from conv1 to fc, 11.7 million weights
+	// resnet50: 18 units from conv1 to fc, 25.6 million weights
 }

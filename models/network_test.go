@@ -391,3 +391,23 @@ func TestPaperUnits(t *testing.T) {
 		}
 	}
 }
+
+// TestMNasNetChannels has the channels that torchvision 0.14.1's mnasnet._get_depths gives.
+func TestMNasNetChannels(t *testing.T) {
+	for width, want := range map[float64][]int{
+		0.1:  {8, 8, 8, 8, 8, 16, 24, 32},
+		0.35: {16, 8, 8, 16, 32, 32, 64, 112},
+		0.75: {24, 16, 24, 32, 64, 72, 144, 240},
+		1:    {32, 16, 24, 40, 80, 96, 192, 320},
+		1.3:  {40, 24, 32, 56, 104, 128, 248, 416},
+		1.4:  {48, 24, 32, 56, 112, 136, 272, 448},
+	} {
+		var got []int
+		for _, n := range []int{32, 16, 24, 40, 80, 96, 192, 320} {
+			got = append(got, MNasNetConfig{Width: width}.channels(n))
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("channels of width %g are %v, want %v", width, got, want)
+		}
+	}
+}
