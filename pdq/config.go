@@ -144,7 +144,7 @@ func architectures() map[string]perArchitecture {
 }
 
 // Paper returns the reference's settings for an architecture: a network's name
-// ("resnet20") or its family ("resnet"). The error lists the families.
+// ("resnet20", "mnasnet-2.0") or its family ("resnet"). The error lists the families.
 func Paper(arch string, w, a int) (Config, error) {
 	var known []string
 	for family, p := range architectures() {

@@ -17,7 +17,25 @@ func TestPaper(t *testing.T) {
 	if c.Rounding.Steps != 20000 || c.Rounding.BatchSize != 32 || c.Loss.PD != 10 || c.Correction.Weight != 50 || c.Bits != (Bits{2, 4, QDrop}) {
 		t.Errorf("settings of resnet20: %+v", c)
 	}
+	settings := map[string][3]float64{} // weight of the rounding term, temperature, λc
+	for names, reference := range map[string][3]float64{
+		"resnet8 resnet18 resnet20 resnet32 resnet44 resnet50 resnet56 resnet110": {0.01, 4, 0.02},
+		"regnetx regnetx-600mf regnetx-3.2gf":                                     {0.01, 4, 0.01},
+		"mobilenetv2 mobilenetv2-1.0":                                             {0.1, 1, 0.005},
+		"mnasnet-2.0":                                                             {0.2, 1, 0.001},
+	} {
+		for _, name := range strings.Fields(names) {
+			settings[name] = reference
+		}
+	}
 	for _, name := range models.Designs() {
+		c, err := Paper(name, 2, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := [3]float64{c.Rounding.Weight, c.Loss.Temperature, 1 / c.Correction.Weight}, settings[name]; got != want || c.Loss.PD != 10 {
+			t.Errorf("%s: rounding weight, T and λc are %v, want %v; PD has weight %g, want 10", name, got, want, c.Loss.PD)
+		}
 		for _, preset := range []func(string, int, int) (Config, error){Paper, Quick} {
 			c, err := preset(name, 2, 2)
 			if err != nil {
@@ -30,7 +48,7 @@ func TestPaper(t *testing.T) {
 			}
 		}
 	}
-	if _, err := Paper("vgg16", 2, 2); err == nil || !strings.Contains(err.Error(), "mobilenetv2, regnetx, resnet") {
+	if _, err := Paper("vgg16", 2, 2); err == nil || !strings.Contains(err.Error(), "known are mnasnet, mobilenetv2, regnetx, resnet") {
 		t.Errorf("an unknown architecture gives %v; want the known ones", err)
 	}
 }
