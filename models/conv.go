@@ -104,15 +104,12 @@ func shiftedInputs(x *Node, kh, kw int, s ConvSpec) (shifts []*Node, h, w int) {
 	n, c := x.Shape().Dim(0), x.Shape().Dim(1)
 	h = (x.Shape().Dim(2)+2*s.Pad-kh)/s.Stride + 1
 	w = (x.Shape().Dim(3)+2*s.Pad-kw)/s.Stride + 1
-	if s.Pad > 0 {
-		x = padSpatial(x, s.Pad, s.Pad, s.Pad, s.Pad)
-	}
 	for i := range kh * kw {
-		y, z := i/kw, i%kw
-		t := x
-		if kh*kw > 1 || s.Stride > 1 {
-			t = Slice(x, AxisRange(), AxisRange(),
-				AxisRange(y, y+(h-1)*s.Stride+1).Stride(s.Stride), AxisRange(z, z+(w-1)*s.Stride+1).Stride(s.Stride))
+		top, left := s.Pad-i/kw, s.Pad-i%kw
+		rows, columns := (h-1)*s.Stride+1, (w-1)*s.Stride+1
+		t := padSpatial(x, top, rows-top-x.Shape().Dim(2), left, columns-left-x.Shape().Dim(3))
+		if s.Stride > 1 {
+			t = Slice(t, AxisRange(), AxisRange(), AxisRange().Stride(s.Stride), AxisRange().Stride(s.Stride))
 		}
 		shifts = append(shifts, Reshape(t, n, c, h*w))
 	}
@@ -148,10 +145,9 @@ func meetings(x, v *Node, k int, s ConvSpec) (vs, xs []*Node) {
 		return slices.Repeat([]*Node{v}, k*k), xs
 	}
 	w := v.Shape().Dim(3)
-	x = padSpatial(x, s.Pad, s.Pad, s.Pad, s.Pad)
 	var moved []*Node
 	for i := range k {
-		moved = append(moved, SliceAxis(x, 3, AxisRange(i, i+w)))
+		moved = append(moved, padSpatial(x, s.Pad, s.Pad, s.Pad-i, w+i-s.Pad-x.Shape().Dim(3)))
 	}
 	for i := range k {
 		rows := padSpatial(v, i, k-1-i, 0, 0)
@@ -230,14 +226,10 @@ func concatenate(xs []*Node, axis int) *Node {
 	return Concatenate(xs, axis)
 }
 
-// padSpatial adds zeros around [N,C,H,W]; negative counts cut.
+// padSpatial adds zeros around [N,C,H,W]; negative counts cut. (On the Go backend that copies whole rows,
+// where Slice goes number by number.)
 func padSpatial(x *Node, top, bottom, left, right int) *Node {
-	h, w := x.Shape().Dim(2), x.Shape().Dim(3)
-	if top < 0 || bottom < 0 || left < 0 || right < 0 {
-		x = Slice(x, AxisRange(), AxisRange(), AxisRange(max(0, -top), h-max(0, -bottom)), AxisRange(max(0, -left), w-max(0, -right)))
-	}
-	top, bottom, left, right = max(0, top), max(0, bottom), max(0, left), max(0, right)
-	if top+bottom+left+right == 0 {
+	if top == 0 && bottom == 0 && left == 0 && right == 0 {
 		return x
 	}
 	return Pad(x, ScalarZero(x.Graph(), x.DType()), compute.PadAxis{}, compute.PadAxis{},

@@ -114,13 +114,10 @@ func scatterTaps(parts []*Node, axis, size int, s ConvSpec) *Node {
 
 // padAxis adds fill before and after x along axis; negative counts cut.
 func padAxis(x *Node, axis, before, after int, fill float64) *Node {
-	if before < 0 || after < 0 {
-		x = SliceAxis(x, axis, AxisRange(max(0, -before), x.Shape().Dim(axis)-max(0, -after)))
-	}
-	if before <= 0 && after <= 0 {
+	if before == 0 && after == 0 {
 		return x
 	}
 	pads := make([]compute.PadAxis, x.Rank())
-	pads[axis] = compute.PadAxis{Start: max(0, before), End: max(0, after)}
+	pads[axis] = compute.PadAxis{Start: before, End: after}
 	return Pad(x, Scalar(x.Graph(), x.DType(), fill), pads...)
 }

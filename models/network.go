@@ -253,6 +253,15 @@ func (n *Network) Shapes() [][]int {
 	return out
 }
 
+// InputShape returns the shape of what layer i reads first, for one image.
+func (n *Network) InputShape(i int) []int {
+	name := n.Layers[i].Inputs[0]
+	if name == Image {
+		return []int{n.Channels, n.Size, n.Size}
+	}
+	return n.Shapes()[n.Index(name)]
+}
+
 // shape returns the shape of the layer's output, given that of its first input. A kernel
 // that doesn't fit gives sizes below 1.
 func (l Layer) shape(in []int) []int {

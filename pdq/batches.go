@@ -8,29 +8,65 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
+	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models"
 )
 
-// chunk is how many images go through a network at once where nothing is optimised.
-const chunk = 125
+const (
+	chunkImages = 125     // most images that go through a network at once where nothing is optimised
+	chunkBytes  = 1 << 26 // and most bytes of one layer's output: more is slower, and takes memory
+)
 
-// overImages computes f in chunks of the first axis of ins, which must be float32 and
-// agree on that axis, up to workers of them at once, and joins the results. Images must not
-// interact in f. The last chunk overlaps the one before it, so that one compiled graph serves
-// all. between is called after each chunk, never twice at once. The results are the caller's to
-// free.
-func overImages(ctx context.Context, b compute.Backend, workers int, f func(xs []*Node) []*Node, between func(done, total int), ins ...*tensors.Tensor) ([]*tensors.Tensor, error) {
-	n := ins[0].Shape().Dim(0)
-	size := min(n, chunk)
-	exec, err := NewExec(b, f)
+// imageSource is where images, or what a network makes of them, come from.
+type imageSource interface {
+	Len() int
+	tensor(lo, hi int) (*tensors.Tensor, error) // images lo to hi-1, [hi-lo,...]
+}
+
+// normalised are images as a network's input.
+type normalised struct{ datasets.Images }
+
+func (im normalised) tensor(lo, hi int) (*tensors.Tensor, error) {
+	return tensors.FromFlatDataAndDimensions(im.Floats(lo, hi), hi-lo, im.Channels, im.Height, im.Width), nil
+}
+
+// runner computes graphs over many images.
+type runner struct {
+	b       compute.Backend
+	workers int                              // chunks at once
+	chunk   int                              // images in each
+	keep    func(dims []int) (*Cache, error) // makes the caches for results
+	between func(done, total int)            // called after each chunk, never twice at once; nil: not
+}
+
+// newRunner returns a runner for n's images that keeps results in memory.
+func newRunner(b compute.Backend, workers int, n *models.Network) runner {
+	return runner{b: b, workers: workers, chunk: chunkOf(n), keep: func(dims []int) (*Cache, error) { return newCache(dims, false, "") }}
+}
+
+// chunkOf is how many images go through n at once.
+func chunkOf(n *models.Network) int {
+	largest := n.Channels * n.Size * n.Size
+	for _, s := range n.Shapes() {
+		largest = max(largest, product(s))
+	}
+	return min(max(chunkBytes/4/largest, 1), chunkImages)
+}
+
+// run computes f in chunks of the images of ins, which have the same number, up to workers of them
+// at once, and joins the results. Images must not interact in f. The last chunk overlaps the one
+// before it, so that one compiled graph serves all. The results are the caller's to free.
+func (r runner) run(ctx context.Context, f func(xs []*Node) []*Node, ins ...imageSource) (outs []*Cache, err error) {
+	n := ins[0].Len()
+	size := min(n, r.chunk)
+	exec, err := NewExec(r.b, f)
 	if err != nil {
 		return nil, err
 	}
 	defer exec.Finalize()
 	var mu sync.Mutex // guards outs, done and between
-	var outs []*joined
 	done := 0
-	err = sideBySide((n+size-1)/size, workers, func(k int) error {
+	err = sideBySide((n+size-1)/size, r.workers, func(k int) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -39,79 +75,66 @@ func overImages(ctx context.Context, b compute.Backend, workers int, f func(xs [
 		if err != nil {
 			return err
 		}
+		defer free(res...)
 		mu.Lock()
 		defer mu.Unlock()
 		if outs == nil {
-			outs = make([]*joined, len(res))
-			for i, r := range res {
-				outs[i] = newJoined(r, n)
-			}
-		}
-		for i, r := range res {
-			if err := outs[i].put(r, lo); err != nil {
+			if outs, err = r.newCaches(n, res); err != nil {
 				return err
 			}
 		}
-		if done = min(done+size, n); between != nil {
-			between(done, n)
+		for i, t := range res {
+			if err := put(outs[i], t, lo); err != nil {
+				return err
+			}
+		}
+		if done = min(done+size, n); r.between != nil {
+			r.between(done, n)
 		}
 		return nil
 	})
 	if err != nil {
+		freeCaches(outs...)
 		return nil, err
 	}
-	result := make([]*tensors.Tensor, len(outs))
-	for i, o := range outs {
-		result[i] = o.tensor()
-	}
-	return result, nil
+	return outs, nil
 }
 
-// callOnRows calls exec on the elements lo to hi-1 of each of ins.
-func callOnRows(exec *Exec, lo, hi int, ins []*tensors.Tensor) ([]*tensors.Tensor, error) {
+// newCaches returns caches of n images for results like those.
+func (r runner) newCaches(n int, results []*tensors.Tensor) ([]*Cache, error) {
+	var outs []*Cache
+	for _, t := range results {
+		c, err := r.keep(append([]int{n}, t.Shape().Dimensions[1:]...))
+		if err != nil {
+			freeCaches(outs...)
+			return nil, err
+		}
+		outs = append(outs, c)
+	}
+	return outs, nil
+}
+
+// callOnRows calls exec on images lo to hi-1 of each of ins.
+func callOnRows(exec *Exec, lo, hi int, ins []imageSource) ([]*tensors.Tensor, error) {
 	parts, args := make([]*tensors.Tensor, len(ins)), make([]any, len(ins))
+	defer func() { free(parts...) }()
 	for i, in := range ins {
 		var err error
-		if parts[i], err = rows(in, lo, hi); err != nil {
+		if parts[i], err = in.tensor(lo, hi); err != nil {
 			return nil, err
 		}
 		args[i] = parts[i]
 	}
-	defer free(parts...)
 	return exec.Call(args...)
 }
 
-// joined collects chunks of a tensor along its first axis.
-type joined struct {
-	dims []int
-	flat []float32
-}
-
-func newJoined(part *tensors.Tensor, n int) *joined {
-	dims := append([]int{n}, part.Shape().Dimensions[1:]...)
-	return &joined{dims, make([]float32, n*part.Size()/part.Shape().Dim(0))}
-}
-
-// put copies part to row lo, and frees it.
-func (j *joined) put(part *tensors.Tensor, lo int) error {
-	per := len(j.flat) / j.dims[0]
-	if err := tensors.ConstFlatData(part, func(flat []float32) { copy(j.flat[lo*per:], flat) }); err != nil {
+// put copies t to c's images from lo on.
+func put(c *Cache, t *tensors.Tensor, lo int) error {
+	var inner error
+	if err := tensors.ConstFlatData(t, func(flat []float32) { inner = c.write(flat, lo) }); err != nil {
 		return err
 	}
-	return part.FinalizeAll()
-}
-
-func (j *joined) tensor() *tensors.Tensor {
-	return tensors.FromFlatDataAndDimensions(j.flat, j.dims...)
-}
-
-// rows returns a copy of t's elements lo to hi-1 of the first axis. t is float32.
-func rows(t *tensors.Tensor, lo, hi int) (*tensors.Tensor, error) {
-	dims := append([]int{hi - lo}, t.Shape().Dimensions[1:]...)
-	per := t.Size() / t.Shape().Dim(0)
-	flat := make([]float32, (hi-lo)*per)
-	err := tensors.ConstFlatData(t, func(all []float32) { copy(flat, all[lo*per:]) })
-	return tensors.FromFlatDataAndDimensions(flat, dims...), err
+	return inner
 }
 
 // constants returns the tensors of w as constants of g.
@@ -132,5 +155,11 @@ func free(ts ...*tensors.Tensor) {
 		if t.Ok() {
 			t.MustFinalizeAll()
 		}
+	}
+}
+
+func freeCaches(cs ...*Cache) {
+	for _, c := range cs {
+		c.Free()
 	}
 }

@@ -129,6 +129,9 @@ type MachineConfig struct {
 	// Graphs computed side by side, each on its part of the images. 0 and 1: one at a time, for a
 	// backend that has the whole machine work on it; backend.Workers says how many suit it.
 	Workers int
+	// Bytes that a unit's caches may take in memory; above it they are kept in a file. 0: no limit.
+	CacheLimit int64
+	CacheDir   string // folder for that file; "": the system's for temporary files
 }
 
 // perArchitecture holds what the reference sets by architecture (its README's commands).
@@ -233,6 +236,7 @@ func (c Config) Validate() error {
 	check(r.Warmup >= 0 && r.Warmup < 1, "Rounding.Warmup is %g; it must be in [0,1)", r.Warmup)
 	check(r.Weight >= 0, "Rounding.Weight is %g; it must be >= 0", r.Weight)
 	check(c.Machine.Workers >= 0, "Machine.Workers is %d; it must be >= 0", c.Machine.Workers)
+	check(c.Machine.CacheLimit >= 0, "Machine.CacheLimit is %d; it must be >= 0", c.Machine.CacheLimit)
 	check(c.Loss.PD >= 0, "Loss.PD is %g; it must be >= 0", c.Loss.PD)
 	check((c.Loss.PD == 0 && c.Scales.Metric != PD) || c.Loss.Temperature > 0, "Loss.Temperature is %g; it must be > 0", c.Loss.Temperature)
 	return errors.Join(errs...)

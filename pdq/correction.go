@@ -30,17 +30,20 @@ func (q *Quantizer) Correct(ctx context.Context, d *UnitData) (*UnitData, error)
 	if q.c.Correction.Steps == 0 || !hasNorm(q.p.Network, unit) {
 		return d, nil
 	}
-	n := d.TeacherIn.Shape().Dim(0)
-	corrected := newJoined(d.TeacherIn, n)
+	n := d.TeacherIn.Len()
+	corrected, err := q.keep(d.Unit)(d.TeacherIn.dims)
+	if err != nil {
+		return nil, q.fail(StepCorrect, d.Unit, err)
+	}
 	group, workers := q.c.Correction.Group, max(q.c.Machine.Workers, 1)
 	perWorker := (n + workers - 1) / workers
-	size := min(max(chunk/group, 1), (perWorker+group-1)/group) * group // whole groups
+	size := min(max(chunkOf(q.folded)/group, 1), (perWorker+group-1)/group) * group // whole groups
 	step, err := NewExec(q.b, q.correctionStep(unit))
 	if err != nil {
 		return nil, q.fail(StepCorrect, d.Unit, err)
 	}
 	defer step.Finalize()
-	var mu sync.Mutex // guards corrected, done and q.tell
+	var mu sync.Mutex // guards done and q.tell
 	done, chunks := 0, (n+size-1)/size
 	tell := func(steps int, loss float64) {
 		mu.Lock()
@@ -49,7 +52,7 @@ func (q *Quantizer) Correct(ctx context.Context, d *UnitData) (*UnitData, error)
 		q.tell(StepCorrect, d.Unit, done, chunks*q.c.Correction.Steps, Loss{Correction: loss})
 	}
 	err = sideBySide(chunks, q.c.Machine.Workers, func(k int) error {
-		x0, err := rows(d.TeacherIn, k*size, min((k+1)*size, n))
+		x0, err := d.TeacherIn.tensor(k*size, min((k+1)*size, n))
 		if err != nil {
 			return err
 		}
@@ -58,20 +61,22 @@ func (q *Quantizer) Correct(ctx context.Context, d *UnitData) (*UnitData, error)
 		if err != nil {
 			return err
 		}
-		mu.Lock()
-		defer mu.Unlock()
-		return corrected.put(x, k*size)
+		defer free(x)
+		return put(corrected, x, k*size)
 	})
 	if err != nil {
+		corrected.Free()
 		return nil, q.fail(StepCorrect, d.Unit, err)
 	}
 	out := *d
-	out.CorrectedIn = corrected.tensor()
-	target, err := overImages(ctx, q.b, q.c.Machine.Workers, func(xs []*Node) []*Node {
+	out.CorrectedIn = corrected
+	run := newRunner(q.b, q.c.Machine.Workers, q.folded)
+	run.keep = q.keep(d.Unit)
+	target, err := run.run(ctx, func(xs []*Node) []*Node {
 		return []*Node{q.p.Network.Forward(xs[0], unit.First, unit.Last, models.Hooks{Param: constants(xs[0].Graph(), q.p.Weights)})}
-	}, nil, out.CorrectedIn)
+	}, corrected)
 	if err != nil {
-		free(out.CorrectedIn)
+		corrected.Free()
 		return nil, q.fail(StepCorrect, d.Unit, err)
 	}
 	out.Target = target[0]
@@ -90,7 +95,7 @@ func hasNorm(n *models.Network, u models.Unit) bool {
 // correctChunk optimises the images x0 [n,C,H,W] and returns the corrected ones.
 func (q *Quantizer) correctChunk(ctx context.Context, step *Exec, x0 *tensors.Tensor, tell func(steps int, loss float64)) (x *tensors.Tensor, err error) {
 	n, group := x0.Shape().Dim(0), q.c.Correction.Group
-	if x, err = rows(x0, 0, n); err != nil {
+	if x, err = x0.LocalClone(); err != nil {
 		return nil, err
 	}
 	m, v := tensors.FromShape(x0.Shape()), tensors.FromShape(x0.Shape())

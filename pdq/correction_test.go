@@ -86,13 +86,11 @@ func finalCorrection(t *testing.T, b compute.Backend, name string, u int, c Conf
 
 // observeTeacher returns what the teacher sees of unit u.
 func (q *Quantizer) observeTeacher(ctx context.Context, full *Teacher, u int) (*UnitData, error) {
-	images := imageTensor(q.p.Calibration)
-	defer free(images)
-	out, err := overImages(ctx, q.b, 1, func(xs []*Node) []*Node {
+	out, err := newRunner(q.b, 1, q.folded).run(ctx, func(xs []*Node) []*Node {
 		h := models.Hooks{Param: constants(xs[0].Graph(), q.p.Weights)}
 		in := q.p.Network.Forward(xs[0], 0, q.p.Network.Units[u].First-1, h)
 		return []*Node{in, q.p.Network.Forward(in, q.p.Network.Units[u].First, q.p.Network.Units[u].Last, h)}
-	}, nil, images)
+	}, normalised{q.p.Calibration})
 	if err != nil {
 		return nil, err
 	}

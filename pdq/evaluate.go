@@ -8,7 +8,6 @@ import (
 
 	"github.com/gomlx/compute"
 	. "github.com/gomlx/gomlx/core/graph"
-	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models"
@@ -61,7 +60,9 @@ func EvaluateTeacher(ctx context.Context, b compute.Backend, workers int, n *mod
 	f := func(x *Node) []*Node {
 		return []*Node{n.Forward(x, 0, len(n.Layers)-1, models.Hooks{Param: constants(x.Graph(), w)})}
 	}
-	score, err := evaluate(ctx, b, workers, f, im, between)
+	run := newRunner(b, workers, n)
+	run.between = between
+	score, err := evaluate(ctx, run, f, im)
 	if err != nil {
 		return score, &UnitError{StepEvaluate, "", err}
 	}
@@ -70,21 +71,15 @@ func EvaluateTeacher(ctx context.Context, b compute.Backend, workers int, n *mod
 
 // evaluate returns the score on im of the network whose logits [N,classes] forward gives
 // for images [N,C,H,W].
-func evaluate(ctx context.Context, b compute.Backend, workers int, forward func(x *Node) []*Node, im datasets.Images, between func(done, total int)) (Score, error) {
+func evaluate(ctx context.Context, r runner, forward func(x *Node) []*Node, im datasets.Images) (Score, error) {
 	if err := im.Validate(); err != nil {
 		return Score{}, err
 	}
-	images := imageTensor(im)
-	defer free(images)
-	out, err := overImages(ctx, b, workers, func(xs []*Node) []*Node { return forward(xs[0]) }, between, images)
+	out, err := r.run(ctx, func(xs []*Node) []*Node { return forward(xs[0]) }, normalised{im})
 	if err != nil {
 		return Score{}, err
 	}
-	defer free(out...)
-	logits, err := tensors.CopyFlatData[float32](out[0])
-	if err != nil {
-		return Score{}, err
-	}
+	logits := out[0].flat
 	s := Score{Top1: make([]bool, im.Len())}
 	classes := len(logits) / im.Len()
 	for i, label := range im.Labels {
@@ -106,9 +101,4 @@ func evaluate(ctx context.Context, b compute.Backend, workers int, forward func(
 // nonFinite returns the index of the first of x that is NaN or infinite, or -1.
 func nonFinite(x []float32) int {
 	return slices.IndexFunc(x, func(v float32) bool { return v-v != 0 })
-}
-
-// imageTensor returns im's images, normalised, [N,C,H,W].
-func imageTensor(im datasets.Images) *tensors.Tensor {
-	return tensors.FromFlatDataAndDimensions(im.Floats(0, im.Len()), im.Len(), im.Channels, im.Height, im.Width)
 }

@@ -71,6 +71,12 @@ func (g golden) tensor(key string) *tensors.Tensor {
 	return tensors.FromFlatDataAndDimensions(v, g.file.Header(key+".npy").Descr.Shape...)
 }
 
+// cache returns an array by images.
+func (g golden) cache(key string) *Cache {
+	g.t.Helper()
+	return cacheOf(g.floats(key), g.file.Header(key+".npy").Descr.Shape...)
+}
+
 // goldenNetwork returns the network of the golden numbers.
 func goldenNetwork(t *testing.T) (*models.Network, models.Weights) {
 	t.Helper()
@@ -115,9 +121,16 @@ func referenceLayer(name string) string {
 }
 
 // flat returns a tensor's values.
-func flat(t *testing.T, x *tensors.Tensor) []float32 {
+func flat(t *testing.T, x any) []float32 {
 	t.Helper()
-	v, err := tensors.CopyFlatData[float32](x)
+	if c, ok := x.(*Cache); ok {
+		v := make([]float32, product(c.dims))
+		if err := c.Read(v, 0); err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	v, err := tensors.CopyFlatData[float32](x.(*tensors.Tensor))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,9 +187,9 @@ func TestGoldenTeacher(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		g, q := openGolden(t, "golden.npz"), goldenQuantizer(t, b, goldenConfig(t))
 		logits := func(n *models.Network, w models.Weights) []float32 {
-			out, err := overImages(context.Background(), b, 2, func(xs []*Node) []*Node {
+			out, err := newRunner(b, 2, n).run(context.Background(), func(xs []*Node) []*Node {
 				return []*Node{n.Forward(xs[0], 0, len(n.Layers)-1, models.Hooks{Param: constants(xs[0].Graph(), w)})}
-			}, nil, g.tensor("x"))
+			}, g.cache("x"))
 			if err != nil {
 				t.Fatal(err)
 			}

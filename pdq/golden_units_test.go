@@ -50,15 +50,16 @@ func TestGoldenCorrection(t *testing.T) {
 }
 
 // teacherIn returns the teacher's input to a unit for the first 32 golden images.
-func teacherIn(t *testing.T, q *Quantizer, unit string, g golden) *tensors.Tensor {
+func teacherIn(t *testing.T, q *Quantizer, unit string, g golden) *Cache {
 	t.Helper()
-	x, err := rows(g.tensor("x"), 0, 32)
+	x, err := g.cache("x").tensor(0, 32)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return MustExecOnce(q.b, func(x *Node) *Node {
+	in := MustExecOnce(q.b, func(x *Node) *Node {
 		return q.p.Network.Forward(x, 0, q.p.Network.Units[unitIndex(t, q, unit)].First-1, models.Hooks{Param: constants(x.Graph(), q.p.Weights)})
 	}, x)
+	return cacheOf(flat(t, in), in.Shape().Dimensions...)
 }
 
 func TestGoldenReconstruction(t *testing.T) {
@@ -225,7 +226,7 @@ func goldenScales(t *testing.T, g golden, q *Quantizer, unit string) Student {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err = q.ActivationScales(context.Background(), s, &UnitData{Unit: unitIndex(t, q, unit), StudentIn: g.tensor("recon/" + unit + ".input")})
+	s, err = q.ActivationScales(context.Background(), s, &UnitData{Unit: unitIndex(t, q, unit), StudentIn: g.cache("recon/" + unit + ".input")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,14 +236,17 @@ func goldenScales(t *testing.T, g golden, q *Quantizer, unit string) Student {
 // goldenBatch returns what the unit sees in a step: images 8·step to 8·step+15, modulo 64.
 func goldenBatch(t *testing.T, g golden, q *Quantizer, unit string, step int) *UnitData {
 	t.Helper()
-	take := func(key string) *tensors.Tensor {
-		x := g.tensor("recon/" + unit + key)
-		per, all, part := x.Size()/64, flat(t, x), []float32{}
-		for i := range q.c.Rounding.BatchSize {
-			k := (8*step + i) % 64
-			part = append(part, all[k*per:(k+1)*per]...)
+	var indices []int
+	for i := range q.c.Rounding.BatchSize {
+		indices = append(indices, (8*step+i)%64)
+	}
+	take := func(key string) *Cache {
+		x := g.cache("recon/" + unit + key)
+		part := make([]float32, len(indices)*x.per())
+		if err := x.gather(part, indices); err != nil {
+			t.Fatal(err)
 		}
-		return tensors.FromFlatDataAndDimensions(part, append([]int{q.c.Rounding.BatchSize}, x.Shape().Dimensions[1:]...)...)
+		return cacheOf(part, x.shape(len(indices)).Dimensions...)
 	}
 	in := take(".input")
 	return &UnitData{Unit: unitIndex(t, q, unit), StudentIn: in, CorrectedIn: in, Target: take(".target"), Logits: take(".fp_logits")}
@@ -266,9 +270,13 @@ func compareHard(t *testing.T, g golden, r *Rounder, unit string) {
 		compareLevels(t, key, flat(t, w[name+".weight"]), g.floats(key), s.Weights[name].Scale)
 	}
 	u := q.folded.Units[r.d.Unit]
+	in, err := goldenBatch(t, g, q, unit, 0).StudentIn.tensor(0, q.c.Rounding.BatchSize)
+	if err != nil {
+		t.Fatal(err)
+	}
 	y := MustExecOnce(q.b, func(x *Node) *Node {
 		return q.folded.Forward(x, u.First, u.Last, studentHooks(x.Graph(), w, s))
-	}, goldenBatch(t, g, q, unit, 0).StudentIn)
+	}, in)
 	key := "recon/" + unit + ".quantized_output"
 	compareLevels(t, key, flat(t, y), g.floats(key), []float32{s.Acts[q.folded.Layers[u.Last].Name].Scale})
 }

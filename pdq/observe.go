@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	. "github.com/gomlx/gomlx/core/graph"
-	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/pdquant/pdquant/models"
 )
@@ -13,11 +12,11 @@ import (
 // UnitData is what one unit sees over the calibration images. No field changes its
 // meaning later.
 type UnitData struct {
-	Unit                  int             // index into the network's Units
-	StudentIn             *tensors.Tensor // [N,C,H,W] units before it quantised
-	TeacherIn, TeacherOut *tensors.Tensor // full precision, original images
-	CorrectedIn, Target   *tensors.Tensor // by Correct; until then the same as TeacherIn and TeacherOut
-	Logits                *tensors.Tensor // [N,classes] the teacher's, original images
+	Unit                  int    // index into the network's Units
+	StudentIn             *Cache // [N,C,H,W] units before it quantised
+	TeacherIn, TeacherOut *Cache // full precision, original images
+	CorrectedIn, Target   *Cache // by Correct; until then the same as TeacherIn and TeacherOut
+	Logits                *Cache // [N,classes] the teacher's, original images
 }
 
 // Observe records what unit u sees. prev, the data of the unit before it, saves running
@@ -33,16 +32,14 @@ func (q *Quantizer) Observe(ctx context.Context, s Student, t *Teacher, u int, p
 	}
 	student, teacher := q.folded, q.p.Network
 	var first, teacherFirst int
-	var studentIn, teacherIn *tensors.Tensor
+	var studentIn, teacherIn imageSource = normalised{q.p.Calibration}, normalised{q.p.Calibration}
 	if prev != nil {
 		first, teacherFirst = student.Units[prev.Unit].First, teacher.Units[prev.Unit].First
 		studentIn, teacherIn = prev.StudentIn, prev.TeacherIn
-	} else {
-		images := imageTensor(q.p.Calibration)
-		defer free(images)
-		studentIn, teacherIn = images, images
 	}
-	out, err := overImages(ctx, q.b, q.c.Machine.Workers, func(xs []*Node) []*Node {
+	run := q.runner(StepObserve, u)
+	run.keep = q.keep(u)
+	out, err := run.run(ctx, func(xs []*Node) []*Node {
 		g := xs[0].Graph()
 		h := models.Hooks{Param: constants(g, q.p.Weights)}
 		tu := teacher.Units[u]
@@ -52,7 +49,7 @@ func (q *Quantizer) Observe(ctx context.Context, s Student, t *Teacher, u int, p
 			in,
 			teacher.Forward(in, tu.First, tu.Last, h),
 		}
-	}, q.between(StepObserve, u), studentIn, teacherIn)
+	}, studentIn, teacherIn)
 	if err != nil {
 		return nil, q.fail(StepObserve, u, err)
 	}
@@ -78,12 +75,11 @@ func (q *Quantizer) canObserve(s Student, u int, prev *UnitData) error {
 	return nil
 }
 
-// Free releases d's tensors, but for the logits, which are the teacher's; those that Correct's
-// result shares with d among them. d, which may be nil, must not be used again. Without Free the
-// memory of some backends is never given back.
+// Free releases d's caches, but for the logits, which are the teacher's; those that Correct's
+// result shares with d among them. d, which may be nil, must not be used again.
 func (d *UnitData) Free() {
 	if d == nil {
 		return
 	}
-	free(d.StudentIn, d.TeacherIn, d.TeacherOut, d.CorrectedIn, d.Target)
+	freeCaches(d.StudentIn, d.TeacherIn, d.TeacherOut, d.CorrectedIn, d.Target)
 }

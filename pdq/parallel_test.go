@@ -112,7 +112,7 @@ func TestWorkersAgree(t *testing.T) {
 		for _, workers := range []int{1, 3} {
 			c := tinyConfig(t)
 			c.Machine.Workers, c.Correction.Group = workers, 4
-			q, err := New(b, tinyProblem(t, 2*chunk+7), c)
+			q, err := New(b, tinyProblem(t, 2*chunkImages+7), c)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -89,9 +89,9 @@ func (q *Quantizer) Evaluate(ctx context.Context, s Student, im datasets.Images)
 	if err != nil {
 		return Score{}, q.fail(StepEvaluate, -1, err)
 	}
-	score, err := evaluate(ctx, q.b, q.c.Machine.Workers, func(x *Node) []*Node {
+	score, err := evaluate(ctx, q.runner(StepEvaluate, -1), func(x *Node) []*Node {
 		return []*Node{q.folded.Forward(x, 0, len(q.folded.Layers)-1, studentHooks(x.Graph(), w, s))}
-	}, im, q.between(StepEvaluate, -1))
+	}, im)
 	return score, q.fail(StepEvaluate, -1, err)
 }
 
@@ -149,6 +149,9 @@ func (q *Quantizer) tell(step Step, unit, done, total int, l Loss) {
 	}
 }
 
-func (q *Quantizer) between(step Step, unit int) func(done, total int) {
-	return func(done, total int) { q.tell(step, unit, done, total, Loss{}) }
+// runner computes graphs over images, and reports the progress of a step.
+func (q *Quantizer) runner(step Step, unit int) runner {
+	r := newRunner(q.b, q.c.Machine.Workers, q.folded)
+	r.between = func(done, total int) { q.tell(step, unit, done, total, Loss{}) }
+	return r
 }

@@ -13,7 +13,7 @@ import (
 
 // size is the number of images in a batch.
 func (r *Rounder) size() int {
-	return min(r.q.c.Rounding.BatchSize, r.d.StudentIn.Shape().Dim(0))
+	return min(r.q.c.Rounding.BatchSize, r.d.StudentIn.Len())
 }
 
 // passes is how many times a step's images go through the unit: once with mixed inputs for
@@ -27,7 +27,7 @@ func (r *Rounder) passes() int {
 
 // draw returns which images the next step takes.
 func (r *Rounder) draw() []int {
-	return datasets.Sample(stream(r.q.c.Seed, r.d.Unit, r.done, -1), r.size(), r.d.StudentIn.Shape().Dim(0))
+	return datasets.Sample(stream(r.q.c.Seed, r.d.Unit, r.done, -1), r.size(), r.d.StudentIn.Len())
 }
 
 // part returns what the graph takes of images lo to hi-1 of the batch: inputs, target, logits
@@ -40,13 +40,13 @@ func (r *Rounder) part(batch []int, lo, hi int) ([]*tensors.Tensor, error) {
 	indices := batch[lo:hi]
 	in, err := r.inputs(indices, rngs)
 	ts := []*tensors.Tensor{in}
-	for _, of := range []*tensors.Tensor{r.d.Target, r.d.Logits} {
+	for _, of := range []*Cache{r.d.Target, r.d.Logits} {
 		if err != nil {
 			return ts, err
 		}
-		t := tensors.FromShape(batchShape(of, len(indices)))
+		t := tensors.FromShape(of.shape(len(indices)))
 		ts = append(ts, t)
-		err = mutate(t, func(flat []float32) error { return gather(flat, of, indices) })
+		err = mutate(t, func(flat []float32) error { return of.gather(flat, indices) })
 	}
 	if err != nil || !r.layout.drop {
 		return ts, err
@@ -58,10 +58,10 @@ func (r *Rounder) part(batch []int, lo, hi int) ([]*tensors.Tensor, error) {
 // inputs returns the unit's inputs for all passes, [passes·B,C,H,W]: those that are mixed element
 // by element from the student's and the corrected teacher's, before those that are the student's.
 func (r *Rounder) inputs(indices []int, rngs []coins) (*tensors.Tensor, error) {
-	t := tensors.FromShape(batchShape(r.d.StudentIn, r.passes()*len(indices)))
+	t := tensors.FromShape(r.d.StudentIn.shape(r.passes() * len(indices)))
 	return t, mutate(t, func(flat []float32) error {
 		first := flat[:len(flat)/r.passes()]
-		if err := gather(first, r.d.StudentIn, indices); err != nil {
+		if err := r.d.StudentIn.gather(first, indices); err != nil {
 			return err
 		}
 		copy(flat[len(flat)-len(first):], first)
@@ -69,7 +69,7 @@ func (r *Rounder) inputs(indices []int, rngs []coins) (*tensors.Tensor, error) {
 			return nil
 		}
 		corrected := make([]float32, len(first))
-		if err := gather(corrected, r.d.CorrectedIn, indices); err != nil {
+		if err := r.d.CorrectedIn.gather(corrected, indices); err != nil {
 			return err
 		}
 		for i, rng := range rngs {
@@ -98,30 +98,4 @@ func (r *Rounder) masks(rngs []coins) ([]*tensors.Tensor, error) {
 		}
 	}
 	return ms, nil
-}
-
-// batchShape is t's shape with n images.
-func batchShape(t *tensors.Tensor, n int) shapes.Shape {
-	s := t.Shape().Clone()
-	s.Dimensions[0] = n
-	return s
-}
-
-// mutate lets f write to t's values.
-func mutate(t *tensors.Tensor, f func(flat []float32) error) error {
-	var inner error
-	if err := tensors.MutableFlatData(t, func(flat []float32) { inner = f(flat) }); err != nil {
-		return err
-	}
-	return inner
-}
-
-// gather copies the elements of t's first axis at indices to the slice to, in that order.
-func gather(to []float32, t *tensors.Tensor, indices []int) error {
-	per := len(to) / len(indices)
-	return tensors.ConstFlatData(t, func(all []float32) {
-		for i, k := range indices {
-			copy(to[i*per:(i+1)*per], all[k*per:(k+1)*per])
-		}
-	})
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/gomlx/compute"
 
 	"github.com/pdquant/pdquant/datasets"
+	"github.com/pdquant/pdquant/internal/memory"
 )
 
 // Method is a configuration under the name it has in tables.
@@ -42,11 +43,11 @@ func Run(ctx context.Context, b compute.Backend, p Problem, m Method, test datas
 	}
 	q.Progress = progress
 	start := time.Now()
-	resetPeakMemory()
+	memory.ResetPeak()
 	if r.Student, err = q.Quantize(ctx); err != nil {
 		return r, err
 	}
-	r.Seconds, r.PeakMemory = time.Since(start).Seconds(), peakMemory()
+	r.Seconds, r.PeakMemory = time.Since(start).Seconds(), memory.Peak()
 	if r.Test, err = q.Evaluate(ctx, r.Student, test); err != nil {
 		return r, err
 	}
@@ -65,12 +66,12 @@ func RunTeacher(ctx context.Context, b compute.Backend, workers int, p Problem, 
 		}
 	}
 	start := time.Now()
-	resetPeakMemory()
+	memory.ResetPeak()
 	var err error
 	if r.Calibration, err = EvaluateTeacher(ctx, b, workers, p.Network, p.Weights, p.Calibration, between); err != nil {
 		return r, err
 	}
-	r.Seconds, r.PeakMemory = time.Since(start).Seconds(), peakMemory()
+	r.Seconds, r.PeakMemory = time.Since(start).Seconds(), memory.Peak()
 	r.Test, err = EvaluateTeacher(ctx, b, workers, p.Network, p.Weights, test, between)
 	return r, err
 }

@@ -46,11 +46,7 @@ func (q *Quantizer) ActivationScales(ctx context.Context, s Student, d *UnitData
 	if err != nil {
 		return s, q.fail(StepActivationScales, d.Unit, err)
 	}
-	in, err := rows(d.StudentIn, 0, min(q.c.Scales.Images, d.StudentIn.Shape().Dim(0)))
-	if err != nil {
-		return s, q.fail(StepActivationScales, d.Unit, err)
-	}
-	defer free(in)
+	in := firstImages{d.StudentIn, min(q.c.Scales.Images, d.StudentIn.Len())}
 	unit := q.folded.Units[d.Unit]
 	for _, l := range q.folded.Layers[unit.First : unit.Last+1] {
 		delete(s.Acts, l.Name)
@@ -68,20 +64,25 @@ func (q *Quantizer) ActivationScales(ctx context.Context, s Student, d *UnitData
 	return s, nil
 }
 
+// firstImages are the first n of a cache.
+type firstImages struct {
+	*Cache
+	n int
+}
+
+// Len returns n.
+func (f firstImages) Len() int { return f.n }
+
 // activationScale searches the quantiser for the output of layer i of d's unit, on inputs in.
-func (q *Quantizer) activationScale(ctx context.Context, s Student, w models.Weights, d *UnitData, in *tensors.Tensor, i int) (ActQuant, error) {
+func (q *Quantizer) activationScale(ctx context.Context, s Student, w models.Weights, d *UnitData, in firstImages, i int) (ActQuant, error) {
 	unit, name := q.folded.Units[d.Unit], q.folded.Layers[i].Name
-	out, err := overImages(ctx, q.b, q.c.Machine.Workers, func(xs []*Node) []*Node {
+	out, err := newRunner(q.b, q.c.Machine.Workers, q.folded).run(ctx, func(xs []*Node) []*Node {
 		return []*Node{q.folded.Forward(xs[0], unit.First, i, studentHooks(xs[0].Graph(), w, s))}
-	}, nil, in)
+	}, in)
 	if err != nil {
 		return ActQuant{}, err
 	}
-	x, err := tensors.CopyFlatData[float32](out[0])
-	free(out...)
-	if err != nil {
-		return ActQuant{}, err
-	}
+	x := out[0].flat
 	if q.c.Scales.Metric != PD {
 		return searchActivation(ctx, x, q.bits[name].Output, q.c.Scales)
 	}
@@ -95,13 +96,18 @@ func (q *Quantizer) activationScale(ctx context.Context, s Student, w models.Wei
 // searchByPD returns the one of cs for the output of the layer called name that changes the
 // network's predictions least, the first of equals: on the inputs in of d's unit, with what s
 // quantises, and with the rest of the network in full precision.
-func (q *Quantizer) searchByPD(ctx context.Context, s Student, w models.Weights, d *UnitData, in *tensors.Tensor, name string, cs []candidate) (ActQuant, error) {
+func (q *Quantizer) searchByPD(ctx context.Context, s Student, w models.Weights, d *UnitData, in firstImages, name string, cs []candidate) (ActQuant, error) {
 	a := ActQuant{Bits: q.bits[name].Output}
-	logits, err := rows(d.Logits, 0, in.Shape().Dim(0))
+	logits, err := d.Logits.tensor(0, in.n)
 	if err != nil {
 		return a, err
 	}
 	defer free(logits)
+	inputs, err := in.tensor(0, in.n)
+	if err != nil {
+		return a, err
+	}
+	defer free(inputs)
 	unit := q.folded.Units[d.Unit]
 	exec, err := NewExec(q.b, func(in, logits, scale, zero *Node) *Node {
 		h := studentHooks(in.Graph(), w, s)
@@ -126,7 +132,7 @@ func (q *Quantizer) searchByPD(ctx context.Context, s Student, w models.Weights,
 		if err := ctx.Err(); err != nil {
 			return a, err
 		}
-		out, err := exec.Call1(in, logits, c.scale, c.zero)
+		out, err := exec.Call1(inputs, logits, c.scale, c.zero)
 		if err != nil {
 			return a, err
 		}

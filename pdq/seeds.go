@@ -8,6 +8,7 @@ import (
 	"github.com/gomlx/compute"
 
 	"github.com/pdquant/pdquant/datasets"
+	"github.com/pdquant/pdquant/internal/memory"
 )
 
 // RunSeeds is Run with each of the seeds, side by side, for the spread between them. What no
@@ -30,7 +31,7 @@ func RunSeeds(ctx context.Context, b compute.Backend, p Problem, m Method, seeds
 		q.Progress = progress
 		runs[i] = seedRun{q: q, seed: seed}
 	}
-	resetPeakMemory()
+	memory.ResetPeak()
 	common, err := quantizeSeeds(ctx, runs)
 	for _, r := range runs {
 		r.d.Free()
@@ -38,7 +39,7 @@ func RunSeeds(ctx context.Context, b compute.Backend, p Problem, m Method, seeds
 	if err != nil {
 		return nil, err
 	}
-	peak := peakMemory()
+	peak := memory.Peak()
 	results := make([]Result, len(runs))
 	for i, r := range runs {
 		results[i] = Result{Method: m.Name, Seed: r.seed, Student: r.s, Seconds: (common + r.took).Seconds(), PeakMemory: peak}
@@ -116,7 +117,7 @@ func observeSeeds(ctx context.Context, runs []seedRun, teacher *Teacher, u int) 
 			return err
 		}
 		if i > 0 {
-			free(d.TeacherIn, d.TeacherOut)
+			freeCaches(d.TeacherIn, d.TeacherOut)
 			in := d.StudentIn
 			*d = *next[0]
 			d.StudentIn = in

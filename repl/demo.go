@@ -32,6 +32,7 @@ func demoCommand() command {
 			{"dc", "", "correction steps per unit, 0 to 100000; empty: the preset's"},
 			{"test", "10000", "test images, 1 to 10000"},
 			{"backend", "auto", "auto, go, onnx, xla, ..."},
+			memoryOption(),
 			{"out", "", "run folder, whose earlier results are removed; empty: runs/demo-TEACHER-wWaA-sSEED"},
 		},
 		run: demo,
@@ -85,7 +86,7 @@ func (j *job) begin(record pdq.Record) error {
 // compare runs full precision and the methods. results.tsv has what is finished, also after
 // an error.
 func (j *job) compare(ctx context.Context, methods []pdq.Method, stderr io.Writer) ([]pdq.Result, error) {
-	p := pdq.Problem{Network: j.teacher.Network, Weights: j.teacher.Weights, Calibration: j.calibration.Images}
+	p := j.problem()
 	progress := newProgress(stderr)
 	defer progress.done()
 	teacher, err := pdq.RunTeacher(ctx, j.backend, j.config.Machine.Workers, p, j.test, progress.event)
@@ -105,6 +106,10 @@ func (j *job) compare(ctx context.Context, methods []pdq.Method, stderr io.Write
 		}
 	}
 	return results, nil
+}
+
+func (j *job) problem() pdq.Problem {
+	return pdq.Problem{Network: j.teacher.Network, Weights: j.teacher.Weights, Calibration: j.calibration.Images}
 }
 
 func (j *job) writeResults(results []pdq.Result) error {
@@ -163,6 +168,9 @@ func newJob(v values) (*job, error) {
 		return nil, err
 	}
 	j.config.Machine.Workers = backend.Workers(j.backend)
+	if j.config.Machine.CacheLimit, err = v.cacheLimit(); err != nil {
+		return nil, err
+	}
 	out := v["out"]
 	if out == "" {
 		out = fmt.Sprintf("runs/demo-%s-w%da%d-s%d", v["teacher"], w, a, seed)
@@ -181,10 +189,12 @@ func (j *job) describe(w io.Writer) {
 	fmt.Fprintf(w, "preset    %s: %d rounding and %d correction steps per unit, batch %d, λr %g, λc %g, T %g\n", j.preset,
 		c.Rounding.Steps, c.Correction.Steps, c.Rounding.BatchSize, 1/c.Loss.PD, 1/c.Correction.Weight, c.Loss.Temperature)
 	fmt.Fprintf(w, "bits      W%dA%d, rule %v\n", c.Bits.W, c.Bits.A, c.Bits.Rule)
-	folded, _, err := models.Fold(j.teacher.Network, j.teacher.Weights)
+	q, err := pdq.New(j.backend, j.problem(), c)
 	if err != nil {
 		return // Run reports it
 	}
+	folded, _ := q.Folded()
+	fmt.Fprintf(w, "memory    %s\n", planText(q.MemoryPlan(), c.Machine.CacheLimit))
 	for _, lb := range c.Bits.Map(folded) {
 		fmt.Fprintf(w, "          %-24s %s\n", lb.Layer, bitsText(lb))
 	}

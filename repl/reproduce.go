@@ -35,7 +35,9 @@ func reproduceCommand() command {
 			{"images", "1024", "calibration images: the first of the indices"},
 			{"steps", "1000", "rounding steps per unit, 0 to 1000000"},
 			{"dc", "500", "correction steps per unit in rows with DC, 0 to 100000"},
+			{"correction", "paper", "paper: the reference's; fast: at ten times the rate, stopped where it no longer pays"},
 			{"backend", "auto", "auto, go, onnx, xla, ..."},
+			memoryOption(),
 			{"out", "testdata/cifar10/reproduction.tsv", "table to append results to; rows and seeds that it has aren't run again"},
 		},
 		run: reproduce,
@@ -50,9 +52,12 @@ type reproduction struct {
 	selected  []int // rows of reference, counted from 1
 	seeds     []uint64
 	steps, dc int
-	backend   compute.Backend
-	note      string
-	out       string
+	preset    func(arch string, w, a int) (pdq.Config, error)
+
+	cacheLimit int64
+	backend    compute.Backend
+	note       string
+	out        string
 }
 
 func reproduce(ctx context.Context, v values, stdout, stderr io.Writer) error {
@@ -78,6 +83,13 @@ func reproduce(ctx context.Context, v values, stdout, stderr io.Writer) error {
 		c, err := r.config(row)
 		if err != nil {
 			return err
+		}
+		if row.method != fullPrecision {
+			q, err := pdq.New(r.backend, r.problem, c)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(stderr, "%d seeds side by side; the first one's %s\n", len(seeds), planText(q.MemoryPlan(), r.cacheLimit))
 		}
 		results, err := r.run(ctx, row, c, seeds, progress.event)
 		if err != nil {
@@ -107,6 +119,14 @@ func newReproduction(v values) (*reproduction, error) {
 			return nil, err
 		}
 		*o.to = n
+	}
+	presets := map[string]func(string, int, int) (pdq.Config, error){"paper": pdq.Paper, "fast": pdq.Fast}
+	if r.preset = presets[v["correction"]]; r.preset == nil {
+		return nil, fmt.Errorf("repl: correction=%s; choose paper or fast", v["correction"])
+	}
+	var err error
+	if r.cacheLimit, err = v.cacheLimit(); err != nil {
+		return nil, err
 	}
 	seeds, err := v.list("seeds", 0, 1<<31)
 	if err != nil {
@@ -173,12 +193,12 @@ func (r *reproduction) config(row baselineRow) (pdq.Config, error) {
 	if row.method == fullPrecision {
 		return pdq.Config{}, nil
 	}
-	c, err := pdq.Paper("resnet20", row.w, row.a)
+	c, err := r.preset("resnet20", row.w, row.a)
 	if err != nil {
 		return c, err
 	}
 	c.Rounding.Steps, c.Correction.Steps = r.steps, r.dc
-	c.Machine.Workers = backend.Workers(r.backend)
+	c.Machine.Workers, c.Machine.CacheLimit = backend.Workers(r.backend), r.cacheLimit
 	switch row.method {
 	case "MSE":
 		return c.MSEOnly(), nil
@@ -213,13 +233,21 @@ func (r *reproduction) record(row baselineRow, c pdq.Config, results []pdq.Resul
 		done = append(done, reproduced{baselineRow: row, seed: x.Seed, percent: 100 * acc})
 		var fields []string
 		for _, v := range []any{row.w, row.a, row.method, row.lambdaR, x.Seed, percent(acc), len(x.Test.Top1), percent(cal), len(x.Calibration.Top1),
-			c.Rounding.Steps, c.Correction.Steps, int(x.Seconds), x.PeakMemory >> 20, r.shortNote(), runtime.GOMAXPROCS(0), time.Now().UTC().Format(time.DateOnly)} {
+			c.Rounding.Steps, correctionText(c.Correction), int(x.Seconds), x.PeakMemory >> 20, r.shortNote(), runtime.GOMAXPROCS(0), time.Now().UTC().Format(time.DateOnly)} {
 			fields = append(fields, fmt.Sprint(v))
 		}
 		_ = w.Write(fields)
 	}
 	w.Flush()
 	return done, errors.Join(w.Error(), f.Close())
+}
+
+// correctionText is how many steps the correction of a unit takes.
+func correctionText(c pdq.CorrectionConfig) string {
+	if c.Steps > 0 && c.Tolerance > 0 {
+		return fmt.Sprintf("at most %d, rate %g, tolerance %g", c.Steps, c.LearningRate, c.Tolerance)
+	}
+	return strconv.Itoa(c.Steps)
 }
 
 func percent(fraction float64) string { return strconv.FormatFloat(100*fraction, 'f', 2, 64) }

@@ -74,10 +74,13 @@ func skippedNote(skipped []*openError) string {
 	return " (" + strings.Join(causes, "; ") + ")"
 }
 
-// Workers returns how many graphs are best computed side by side on b (pdq.MachineConfig): as
-// many as the processors that GOMAXPROCS allows have room for, if b is ONNX Runtime on the CPU with
-// a set number of threads for each; else 1.
+// Workers returns how many graphs are best computed side by side on b (pdq.MachineConfig): on the Go
+// backend as many as GOMAXPROCS says; on ONNX Runtime on the CPU, with a set number of threads for
+// each, as many as those have room for; on others 1.
 func Workers(b compute.Backend) int {
+	if b.String() == gobackend.BackendName {
+		return runtime.GOMAXPROCS(0)
+	}
 	threads, ok := intraThreads(b)
 	if !ok {
 		return 1
@@ -130,14 +133,14 @@ func panicError(r any) error {
 }
 
 func openGo(options string) (compute.Backend, string, error) {
+	if !strings.Contains(options, "ops_") {
+		options = strings.TrimPrefix(options+",ops_sequential", ",")
+	}
 	b, err := gobackend.New(options)
 	if err != nil {
 		return nil, "", &openError{"go", err, ""}
 	}
-	note := fmt.Sprintf("go: GoMLX's Go backend, %d threads", runtime.GOMAXPROCS(0))
-	if options != "" {
-		note += ", " + options
-	}
+	note := fmt.Sprintf("go: GoMLX's Go backend, %d threads, %s", runtime.GOMAXPROCS(0), options)
 	if !simd && runtime.GOARCH == "amd64" {
 		note += "; 2 to 5 times slower than if built with GOEXPERIMENT=simd"
 	}

@@ -117,11 +117,6 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-func kindOf(name string) string {
-	kind, _, _ := strings.Cut(name, ":")
-	return kind
-}
-
 func TestParseONNX(t *testing.T) {
 	threads := fmt.Sprintf("intra_threads=%d", (runtime.GOMAXPROCS(0)+7)/8)
 	for _, c := range []struct {
@@ -169,8 +164,9 @@ func TestAvailable(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Log(note, "-", Workers(b), "workers")
-			if w := Workers(b); kindOf(name) == "onnx" && w < min(runtime.GOMAXPROCS(0), 5) || kindOf(name) != "onnx" && w != 1 {
-				t.Errorf("%d workers on %d processors", w, runtime.GOMAXPROCS(0))
+			want := map[string]int{"go": runtime.GOMAXPROCS(0), "onnx": runtime.GOMAXPROCS(0) / ((runtime.GOMAXPROCS(0) + 7) / 8), "xla": 1}
+			if kind, _, _ := strings.Cut(name, ":"); Workers(b) != want[kind] {
+				t.Errorf("%d workers on %d processors, want %d", Workers(b), runtime.GOMAXPROCS(0), want[kind])
 			}
 			exec, err := graph.NewExec(b, func(x *graph.Node) *graph.Node { return graph.AddScalar(graph.MulScalar(x, 2), 1) })
 			if err != nil {

@@ -29,6 +29,9 @@
 // Threads spin for a moment after each call; execution_mode=parallel ran nothing in parallel,
 // and the other options made no difference that could be measured.
 //
+// The Go backend computes the operations of a graph one after the other (ops_sequential), and as many
+// graphs side by side as there are processors: 264 ms a step against 423 with ops_parallel.
+//
 // # Determinism
 //
 // A graph gives the same bits again on the same inputs with the same backend,

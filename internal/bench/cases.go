@@ -1,0 +1,82 @@
+package main
+
+import (
+	"math/rand/v2"
+
+	"github.com/pdquant/pdquant/datasets"
+	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/pdq"
+)
+
+// benchCase is a unit of a network whose steps are measured.
+type benchCase struct {
+	name, network string
+	size, classes int // of the images, which have three channels
+	unit          string
+}
+
+func cases() []benchCase {
+	return []benchCase{
+		{"resnet20-first", "resnet20", 32, 10, "layer1.0"},
+		{"resnet20-middle", "resnet20", 32, 10, "layer2.1"},
+		{"resnet20-last", "resnet20", 32, 10, "layer3.2"},
+		{"mobilenetv2-depthwise", "mobilenetv2", 32, 10, "features.3"},
+		{"regnetx-grouped", "regnetx", 32, 10, "s2.b1"},
+		{"resnet18-224", "resnet18", 224, 1000, "layer2.0"},
+	}
+}
+
+const (
+	batch  = 32
+	pool   = 2 * batch // calibration images: how many there are doesn't change a step's time
+	search = 256       // images for the search of activation scales
+)
+
+// problem has random weights and noise for images: no step's time depends on values.
+func (c benchCase) problem(images int) (pdq.Problem, error) {
+	n, err := models.Design(c.network, 3, c.size, c.classes)
+	if err != nil {
+		return pdq.Problem{}, err
+	}
+	im := datasets.Images{
+		Name: "noise", Channels: 3, Height: c.size, Width: c.size, Classes: make([]string, c.classes),
+		Pixels: make([]uint8, images*3*c.size*c.size), Labels: make([]int32, images),
+		Mean: []float32{0.5, 0.5, 0.5}, Std: []float32{0.25, 0.25, 0.25},
+	}
+	rng := rand.New(rand.NewPCG(1, 0))
+	for i := range im.Pixels {
+		im.Pixels[i] = uint8(rng.IntN(256))
+	}
+	return pdq.Problem{Network: n, Weights: models.Init(n, 1), Calibration: im}, nil
+}
+
+// gflop returns the multiplications and additions, in thousands of millions, of a step's convolutions
+// and linear layers: two passes through the unit with the gradients of its weights and of all inputs
+// but its own, and one through the rest of the network with the gradients of inputs.
+func gflop(n *models.Network, unit models.Unit) float64 {
+	shapes := n.Shapes()
+	var sum float64
+	for i, l := range n.Layers[unit.First:] {
+		if !l.HasWeight() {
+			continue
+		}
+		i += unit.First
+		out := 1
+		for _, d := range shapes[i] {
+			out *= d
+		}
+		macs := float64(out * l.In)
+		if l.Kind == models.KindConv {
+			macs *= float64(l.Kernel*l.Kernel) / float64(l.Groups)
+		}
+		products := 2.0 // forward, and the gradient of the input
+		if i <= unit.Last {
+			if products = 3; l.Inputs[0] == n.Layers[unit.First].Inputs[0] {
+				products = 2 // the unit's own input has none
+			}
+			products *= 2 // passes
+		}
+		sum += products * 2 * macs * batch
+	}
+	return sum / 1e9
+}

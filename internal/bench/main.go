@@ -1,0 +1,112 @@
+// Command bench measures the steps that a run spends its time on, beside the same steps written plainly in
+// PyTorch where python3 has it, and appends the results to a table:
+//
+//	go run ./internal/bench -backends=onnx,go -cases=resnet20-first -seconds=2
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pdquant/pdquant/pdq/backend"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := bench(ctx, os.Args[1:]); err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// settings are the flags.
+type settings struct {
+	backends, cases []string
+	seconds         float64
+	rounds          int
+	python, out     string
+}
+
+func parse(args []string) (settings, error) {
+	var s settings
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	backends := f.String("backends", "", "names of backends, separated by commas; empty: all that are installed")
+	chosen := f.String("cases", "", "names of cases, separated by commas; empty: all")
+	f.Float64Var(&s.seconds, "seconds", 1.5, "seconds for each measurement of a round")
+	f.IntVar(&s.rounds, "rounds", 5, "rounds in which pdquant and PyTorch take turns")
+	f.StringVar(&s.python, "python", "/usr/bin/python3", "Python with PyTorch; empty: no comparison")
+	f.StringVar(&s.out, "out", "testdata/benchmarks.tsv", "table to append to")
+	if err := f.Parse(args); err != nil {
+		return s, err
+	}
+	if s.seconds <= 0 || s.rounds < 1 || f.NArg() > 0 {
+		return s, fmt.Errorf("-seconds=%g -rounds=%d and %d arguments; give positive numbers and no arguments", s.seconds, s.rounds, f.NArg())
+	}
+	s.backends = backend.Available()
+	if *backends != "" {
+		s.backends = strings.Split(*backends, ",")
+	}
+	var known []string
+	for _, c := range cases() {
+		known = append(known, c.name)
+	}
+	if s.cases = known; *chosen != "" {
+		s.cases = strings.Split(*chosen, ",")
+	}
+	for _, name := range s.cases {
+		if !slices.Contains(known, name) {
+			return s, fmt.Errorf("no case %q; choose of %s", name, strings.Join(known, ", "))
+		}
+	}
+	return s, nil
+}
+
+func bench(ctx context.Context, args []string) error {
+	s, err := parse(args)
+	if err != nil {
+		return err
+	}
+	var rows []row
+	var peak float64
+	for _, name := range s.backends { // the fastest product of matrices is what all are measured against
+		b, note, err := backend.Open(name)
+		if err != nil {
+			return err
+		}
+		gflops, err := gemmPeak(b, time.Duration(s.seconds*float64(time.Second)))
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		fmt.Printf("%s\n  products of 1024x1024 matrices: %.0f GFLOP/s\n", note, gflops)
+		peak = max(peak, gflops)
+	}
+	for _, name := range s.backends {
+		for _, c := range cases() {
+			if !slices.Contains(s.cases, c.name) {
+				continue
+			}
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			r, err := s.measure(ctx, name, c)
+			if err != nil {
+				return fmt.Errorf("%s on %s: %w", c.name, name, err)
+			}
+			r.peak = peak
+			if err := r.record(s.out); err != nil {
+				return err
+			}
+			rows = append(rows, r)
+		}
+	}
+	fmt.Println(summary(rows))
+	return nil
+}

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/janpfeifer/go-benchmarks"
+
+	"github.com/pdquant/pdquant/internal/memory"
+	"github.com/pdquant/pdquant/pdq/backend"
+)
+
+// row is what is measured of a case on a backend. Times are in milliseconds; 0 is not measured.
+type row struct {
+	benchCase
+	backend, note, torch string
+	workers              int
+	step, torchStep      spread
+	dc, torchDC          spread // of 32 images
+	stepRatio, dcRatio   float64
+	gflop, peak          float64 // of a step; a second's, of the machine
+	compile, scales      float64 // seconds
+	peakMiB              int64
+}
+
+// spread is the median of times, and their 5th and 95th percentile.
+type spread struct{ median, low, high float64 }
+
+func spreadOf(times []float64) spread {
+	if len(times) == 0 {
+		return spread{}
+	}
+	s := slices.Sorted(slices.Values(times))
+	at := func(p float64) float64 { return s[int(p*float64(len(s)-1)+0.5)] }
+	return spread{at(0.5), at(0.05), at(0.95)}
+}
+
+func (s settings) measure(ctx context.Context, name string, c benchCase) (row, error) {
+	r := row{benchCase: c, backend: name}
+	b, note, err := backend.Open(name)
+	if err != nil {
+		return r, err
+	}
+	r.note, r.workers = note, backend.Workers(b)
+	memory.ResetPeak()
+	m, err := newMeasurement(ctx, b, c, r.workers)
+	if err != nil {
+		return r, err
+	}
+	defer m.close()
+	r.gflop, r.scales = gflop(m.folded(), m.folded().Units[m.unit]), m.scales
+	if s.python != "" {
+		if m.torch, err = startTorch(s.python, m.q, m.problem.Network, m.unit, batch, m.bits); err != nil {
+			fmt.Printf("no comparison with PyTorch: %v\n", err)
+		} else {
+			r.torch = m.torch.version
+		}
+	}
+	start := time.Now()
+	if err := m.step(ctx); err != nil {
+		return r, err
+	}
+	first := time.Since(start)
+	fmt.Printf("\n%s, a step of rounding: ours on %s, then PyTorch, %d rounds\n", c.name, name, s.rounds)
+	if r.step, r.torchStep, r.stepRatio, err = s.alternate(m.torch, "step", func() error { return m.step(ctx) }); err != nil {
+		return r, err
+	}
+	r.compile = m.compiled.Seconds() + first.Seconds() - r.step.median/1e3
+	fmt.Printf("%s, a step of distribution correction on %d images\n", c.name, batch)
+	r.dc, r.torchDC, r.dcRatio, err = s.alternateDC(ctx, m)
+	r.peakMiB = memory.Peak() >> 20
+	return r, err
+}
+
+// alternate lets ours and PyTorch's steps take turns, so that a machine whose speed varies
+// is the same for both. ratio is the median over rounds of ours to PyTorch's.
+func (s settings) alternate(t *torch, kind string, ours func() error) (us, them spread, ratio float64, err error) {
+	var all, theirs, ratios []float64
+	for round := range s.rounds {
+		mine, failed := s.time(round, "pdquant", ours)
+		if failed != nil {
+			return us, them, 0, failed
+		}
+		all = append(all, mine...)
+		if t == nil {
+			continue
+		}
+		other, failed := s.time(round, "PyTorch", func() error { return t.steps(kind, 1) })
+		if failed != nil {
+			return us, them, 0, failed
+		}
+		theirs = append(theirs, other...)
+		ratios = append(ratios, spreadOf(mine).median/spreadOf(other).median)
+	}
+	return spreadOf(all), spreadOf(theirs), spreadOf(ratios).median, nil
+}
+
+// time runs f for a while through go-benchmarks, which prints its statistics, and returns the times.
+func (s settings) time(round int, name string, f func() error) (times []float64, err error) {
+	warm := 2
+	run := func() {
+		start := time.Now()
+		if e := f(); e != nil && err == nil {
+			err = e
+		}
+		times = append(times, float64(time.Since(start))/1e6)
+	}
+	benchmarks.New(benchmarks.NamedFunction{Name: name, Func: run}).
+		WithWarmUps(warm).WithDuration(time.Duration(s.seconds*float64(time.Second))).WithQuantiles(5, 95).WithHeader(round == 0).Done()
+	return times[warm:], err
+}
+
+// alternateDC is alternate for distribution correction, which can't be stepped from outside: what counts is
+// the time between its first and last step.
+func (s settings) alternateDC(ctx context.Context, m *measurement) (us, them spread, ratio float64, err error) {
+	var all, theirs, ratios []float64
+	for round := range s.rounds {
+		took, err := m.correct(ctx)
+		if err != nil {
+			return us, them, 0, err
+		}
+		all = append(all, took)
+		if m.torch == nil {
+			continue
+		}
+		other, err := s.time(round, "PyTorch", func() error { return m.torch.steps("dc", 1) })
+		if err != nil {
+			return us, them, 0, err
+		}
+		theirs = append(theirs, other...)
+		ratios = append(ratios, took/spreadOf(other).median)
+	}
+	us = spreadOf(all)
+	fmt.Printf("pdquant    %.1fms, median of %d\n", us.median, len(all))
+	return us, spreadOf(theirs), spreadOf(ratios).median, nil
+}
+
+// gemmPeak returns the GFLOP/s of products of matrices on b, as many side by side as suit it.
+func gemmPeak(b compute.Backend, duration time.Duration) (float64, error) {
+	const n = 1024
+	exec, err := graph.NewExec(b, func(x, y *graph.Node) *graph.Node { return graph.ReduceAllSum(graph.Dot(x, y).Product()) })
+	if err != nil {
+		return 0, err
+	}
+	defer exec.Finalize()
+	var mu sync.Mutex
+	var done int
+	var failed error
+	work := func(until time.Time) {
+		x := tensors.FromFlatDataAndDimensions(make([]float32, n*n), n, n)
+		defer x.MustFinalizeAll()
+		for time.Now().Before(until) {
+			y, err := exec.Call1(x, x)
+			mu.Lock()
+			done++
+			failed = err
+			mu.Unlock()
+			if err != nil {
+				return
+			}
+			y.MustFinalizeAll()
+		}
+	}
+	work(time.Now().Add(time.Millisecond)) // compiles
+	var g sync.WaitGroup
+	done = 0
+	start := time.Now()
+	for range backend.Workers(b) {
+		g.Go(func() { work(start.Add(duration)) })
+	}
+	g.Wait()
+	return float64(done) * 2 * n * n * n / time.Since(start).Seconds() / 1e9, failed
+}

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/gomlx/compute"
+
+	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/pdq"
+)
+
+// measurement is a case at the start of its unit's rounding.
+type measurement struct {
+	b        compute.Backend
+	problem  pdq.Problem
+	config   pdq.Config
+	unit     int
+	q        *pdq.Quantizer
+	d        *pdq.UnitData
+	rounder  *pdq.Rounder
+	bits     []pdq.LayerBits
+	torch    *torch
+	scales   float64       // seconds that the search of the unit's activation scales took
+	compiled time.Duration // that making the rounder took
+}
+
+func newMeasurement(ctx context.Context, b compute.Backend, c benchCase, workers int) (*measurement, error) {
+	p, err := c.problem(max(pool, search))
+	if err != nil {
+		return nil, err
+	}
+	m := &measurement{b: b, problem: p}
+	if m.unit, err = p.Network.Unit(c.unit); err != nil {
+		return nil, err
+	}
+	if m.config, err = pdq.Paper(c.network, 2, 2); err != nil {
+		return nil, err
+	}
+	m.config.Machine.Workers, m.config.Scales.Images = workers, search
+	if m.q, err = pdq.New(b, p, m.config); err != nil {
+		return nil, err
+	}
+	m.bits = m.config.Bits.Map(m.folded())
+	return m, m.prepare(ctx)
+}
+
+// prepare takes the steps up to the unit's rounding.
+func (m *measurement) prepare(ctx context.Context) error {
+	teacher, err := m.q.Teacher(ctx)
+	if err != nil {
+		return err
+	}
+	s, err := m.q.WeightScales(ctx, pdq.Student{})
+	if err != nil {
+		return err
+	}
+	for u := range m.unit + 1 {
+		before := m.d
+		if m.d, err = m.q.Observe(ctx, s, teacher, u, before); err != nil {
+			return err
+		}
+		before.Free()
+		start := time.Now()
+		if s, err = m.q.ActivationScales(ctx, s, m.d); err != nil {
+			return err
+		}
+		m.scales = time.Since(start).Seconds()
+	}
+	start := time.Now()
+	m.rounder, err = m.q.NewRounder(s, m.d)
+	m.compiled = time.Since(start)
+	return err
+}
+
+func (m *measurement) folded() *models.Network {
+	n, _ := m.q.Folded()
+	return n
+}
+
+// step takes a step of rounding.
+func (m *measurement) step(ctx context.Context) error {
+	_, err := m.rounder.Steps(ctx, 1)
+	return err
+}
+
+// correct returns the milliseconds that a step of correction takes for 32 images, of many that are corrected at once.
+func (m *measurement) correct(ctx context.Context) (float64, error) {
+	const steps = 6
+	c := m.config
+	c.Correction.Steps = steps
+	q, err := pdq.New(m.b, m.problem, c)
+	if err != nil {
+		return 0, err
+	}
+	var first, last time.Time
+	var from, to, total int
+	q.Progress = func(e pdq.Event) {
+		if e.Step != pdq.StepCorrect {
+			return
+		}
+		if last = time.Now(); first.IsZero() && e.Done > e.Total/4 { // compiled, and every worker at work
+			first, from = last, e.Done
+		}
+		to, total = e.Done, e.Total
+	}
+	d, err := q.Correct(ctx, m.d)
+	if err != nil {
+		return 0, err
+	}
+	d.CorrectedIn.Free() // the rest is m.d's
+	d.Target.Free()
+	batches := float64(to-from) / float64(total) * steps * float64(m.problem.Calibration.Len()) / batch
+	return float64(last.Sub(first)) / 1e6 / batches, nil
+}
+
+func (m *measurement) close() {
+	if m.torch != nil {
+		m.torch.close()
+	}
+	if m.rounder != nil {
+		m.rounder.Close()
+	}
+	m.d.Free()
+}

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"bufio"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+
+	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/pdq"
+)
+
+//go:embed step.py
+var stepScript string
+
+// torch is a Python process that takes the steps of a case in PyTorch.
+type torch struct {
+	version string // and threads
+	cmd     *exec.Cmd
+	in      io.WriteCloser
+	out     *bufio.Reader
+}
+
+// torchCase is what step.py reads.
+type torchCase struct {
+	Threads       int              `json:"threads"`
+	Batch         int              `json:"batch"`
+	Classes       int              `json:"classes"`
+	In            []int            `json:"in"`
+	Unit          []torchLayer     `json:"unit"`
+	Rest          []torchLayer     `json:"rest"`
+	TeacherUnit   []torchLayer     `json:"teacher_unit"`
+	Acts          []string         `json:"acts"`
+	FoldedShapes  map[string][]int `json:"folded_shapes"`
+	TeacherShapes map[string][]int `json:"teacher_shapes"`
+}
+
+type torchLayer struct {
+	Name   string   `json:"name"`
+	Kind   string   `json:"kind"`
+	Inputs []string `json:"inputs"`
+	In     int      `json:"in"`
+	Out    int      `json:"out"`
+	Kernel int      `json:"kernel"`
+	Stride int      `json:"stride"`
+	Pad    int      `json:"pad"`
+	Groups int      `json:"groups"`
+	Bias   bool     `json:"bias"`
+	Eps    float64  `json:"eps"`
+}
+
+// startTorch starts the process for a unit of q's network. It fails where python has no PyTorch.
+func startTorch(python string, q *pdq.Quantizer, teacher *models.Network, unit, batch int, bits []pdq.LayerBits) (*torch, error) {
+	folded, weights := q.Folded()
+	u, tu := folded.Units[unit], teacher.Units[unit]
+	c := torchCase{
+		Threads: runtime.GOMAXPROCS(0), Batch: batch, Classes: folded.Classes, In: folded.InputShape(u.First),
+		Unit: torchLayers(folded.Layers[u.First : u.Last+1]), Rest: torchLayers(folded.Layers[u.Last+1:]),
+		TeacherUnit:  torchLayers(teacher.Layers[tu.First : tu.Last+1]),
+		FoldedShapes: map[string][]int{}, TeacherShapes: map[string][]int{},
+	}
+	for name, t := range weights {
+		c.FoldedShapes[name] = t.Shape().Dimensions
+	}
+	for _, p := range teacher.Params() {
+		c.TeacherShapes[p.Name] = p.Shape
+	}
+	for _, lb := range bits {
+		if k := folded.Index(lb.Layer); lb.Output > 0 && u.First <= k && k <= u.Last {
+			c.Acts = append(c.Acts, lb.Layer)
+		}
+	}
+	line, err := json.Marshal(c)
+	if err != nil {
+		return nil, err
+	}
+	t := &torch{cmd: exec.Command(python, "-c", stepScript)}
+	t.cmd.Stderr = os.Stderr
+	if t.in, err = t.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	out, err := t.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	t.out = bufio.NewReader(out)
+	if err := t.cmd.Start(); err != nil {
+		return nil, err
+	}
+	if t.version, err = t.ask(string(line)); err != nil {
+		t.close()
+		return nil, err
+	}
+	return t, nil
+}
+
+// ask sends a line and returns the answer.
+func (t *torch) ask(line string) (string, error) {
+	if _, err := fmt.Fprintln(t.in, line); err != nil {
+		return "", fmt.Errorf("python: %w", err)
+	}
+	answer, err := t.out.ReadString('\n')
+	if err != nil {
+		return "", fmt.Errorf("python: %w", err)
+	}
+	return strings.TrimSpace(answer), nil
+}
+
+// steps takes n steps of a kind, "step" or "dc".
+func (t *torch) steps(kind string, n int) error {
+	_, err := t.ask(fmt.Sprintf("%s %d", kind, n))
+	return err
+}
+
+func (t *torch) close() {
+	t.in.Close()
+	_ = t.cmd.Wait() // it ends with its input; what it answered is all that counts
+}
+
+func torchLayers(layers []models.Layer) []torchLayer {
+	out := []torchLayer{}
+	for _, l := range layers {
+		out = append(out, torchLayer{l.Name, l.Kind.String(), l.Inputs, l.In, l.Out, l.Kernel, l.Stride, l.Pad, l.Groups, l.Bias, l.Eps})
+	}
+	return out
+}

@@ -1,0 +1,57 @@
+// Package memory measures the memory of this process and of the machine.
+package memory
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"strings"
+)
+
+// ResetPeak starts a new measurement of Peak, after giving free memory back to the
+// system: what ran before doesn't count. Where the kernel doesn't allow it, the peak stays that
+// of the whole process so far.
+func ResetPeak() {
+	debug.FreeOSMemory()
+	_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) // see proc(5)
+}
+
+// Peak returns the largest resident size of the process since ResetPeak, in bytes.
+func Peak() int64 {
+	f, err := os.Open("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	defer f.Close()
+	for s := bufio.NewScanner(f); s.Scan(); {
+		if v, ok := strings.CutPrefix(s.Text(), "VmHWM:"); ok {
+			var kib int64
+			if _, err := fmt.Sscan(v, &kib); err != nil {
+				return 0
+			}
+			return kib << 10
+		}
+	}
+	return 0
+}
+
+// Total returns the memory of the machine in bytes, 0 if unknown. A container's limit counts.
+func Total() int64 {
+	total := int64(0)
+	if f, err := os.ReadFile("/proc/meminfo"); err == nil {
+		var kib int64
+		if _, err := fmt.Sscanf(string(f), "MemTotal: %d kB", &kib); err == nil {
+			total = kib << 10
+		}
+	}
+	for _, file := range []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} {
+		var limit int64
+		if f, err := os.ReadFile(file); err == nil {
+			if _, err := fmt.Sscan(string(f), &limit); err == nil && limit > 0 && limit < total {
+				total = limit
+			}
+		}
+	}
+	return total
+}

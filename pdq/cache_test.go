@@ -1,0 +1,119 @@
+package pdq
+
+import (
+	"context"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/gomlx/compute"
+)
+
+// TestCache: a file holds what memory does, and is gone afterwards.
+func TestCache(t *testing.T) {
+	dir := t.TempDir()
+	for _, inFile := range []bool{false, true} {
+		c, err := newCache([]int{10, 2, 3}, inFile, dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := make([]float32, 60)
+		rng := rand.New(rand.NewPCG(1, 0))
+		for i := range want {
+			want[i] = rng.Float32()
+		}
+		for _, lo := range []int{4, 0, 7} { // out of order, as workers write
+			hi := map[int]int{0: 4, 4: 7, 7: 10}[lo]
+			if err := c.write(want[lo*6:hi*6], lo); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := flat(t, c); !slices.Equal(got, want) {
+			t.Errorf("in file %t: read %v, wrote %v", inFile, got, want)
+		}
+		got := make([]float32, 12)
+		if err := c.gather(got, []int{9, 3}); err != nil || !slices.Equal(got, slices.Concat(want[54:], want[18:24])) {
+			t.Errorf("in file %t: gathered %v, error %v", inFile, got, err)
+		}
+		if x, err := c.tensor(2, 4); err != nil || !slices.Equal(flat(t, x), want[12:24]) {
+			t.Errorf("in file %t: images 2 and 3 are %v, error %v", inFile, x, err)
+		}
+		c.Free()
+		c.Free() // as data that share a cache do
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("left %v, error %v", left, err)
+	}
+	if _, err := newCache([]int{1}, true, filepath.Join(dir, "none")); err == nil || !strings.Contains(err.Error(), "CacheDir") {
+		t.Errorf("error %v doesn't say what to do", err)
+	}
+}
+
+// TestCacheLimit: a run whose caches go to files gives the same student, and leaves no file.
+func TestCacheLimit(t *testing.T) {
+	eachBackend(t, func(t *testing.T, b compute.Backend) {
+		p, c := tinyProblem(t, 20), tinyConfig(t)
+		want := quantize(t, b, p, c)
+		c.Machine.CacheDir = t.TempDir()
+		q, err := New(b, p, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan := q.MemoryPlan()
+		c.Machine.CacheLimit = plan[2].Bytes - 1
+		if q, err = New(b, p, c); err != nil {
+			t.Fatal(err)
+		}
+		if limited := q.MemoryPlan(); !limited[2].InFile || plan[2].InFile || limited[4].InFile {
+			t.Errorf("plans %v without and %v with a limit", plan, limited)
+		}
+		got, err := q.Quantize(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Error("another student than with caches in memory")
+		}
+		if left, err := os.ReadDir(c.Machine.CacheDir); err != nil || len(left) > 0 {
+			t.Errorf("left %v, error %v", left, err)
+		}
+	})
+}
+
+// TestMemoryPlan: the plan's bytes are those of the caches that there are.
+func TestMemoryPlan(t *testing.T) {
+	b, err := compute.NewWithConfig("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := New(b, tinyProblem(t, 10), tinyConfig(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := context.Background()
+	s, before := prepare(t, q, 1)
+	before, err = q.Correct(ctx, before)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := q.Observe(ctx, s, &Teacher{before.Logits}, 2, before)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d, err = q.Correct(ctx, d); err != nil {
+		t.Fatal(err)
+	}
+	var bytes int64
+	for _, d := range []*UnitData{before, d} {
+		for _, c := range []*Cache{d.StudentIn, d.TeacherIn, d.TeacherOut, d.CorrectedIn, d.Target} {
+			bytes += 4 * int64(product(c.dims))
+		}
+	}
+	if got := q.MemoryPlan()[2]; got.Bytes != bytes || got.Unit != "layer2.0" || got.InFile {
+		t.Errorf("plan %+v, want %d bytes for layer2.0, in memory", got, bytes)
+	}
+}

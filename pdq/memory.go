@@ -1,0 +1,41 @@
+package pdq
+
+// UnitMemory is what the caches of a unit take.
+type UnitMemory struct {
+	Unit   string
+	Bytes  int64 // of all caches alive while the unit is quantised: its own, and those it was observed from
+	InFile bool  // its own go to a file, as that is above MachineConfig.CacheLimit
+}
+
+// MemoryPlan returns what each unit's caches will take, before anything is computed. Graphs take
+// memory besides.
+func (q *Quantizer) MemoryPlan() []UnitMemory {
+	var plan []UnitMemory
+	for u := range q.folded.Units {
+		m := UnitMemory{Unit: q.unitName(u), Bytes: q.cacheBytes(u)}
+		if u > 0 {
+			m.Bytes += q.cacheBytes(u - 1)
+		}
+		m.InFile = q.c.Machine.CacheLimit > 0 && m.Bytes > q.c.Machine.CacheLimit
+		plan = append(plan, m)
+	}
+	return plan
+}
+
+// cacheBytes is what unit u's own caches take: the student's input, and the teacher's input and
+// output, original and corrected.
+func (q *Quantizer) cacheBytes(u int) int64 {
+	n, unit := q.p.Network, q.p.Network.Units[u]
+	in, out := product(n.InputShape(unit.First)), product(n.Shapes()[unit.Last])
+	numbers := 2*in + out
+	if q.c.Correction.Steps > 0 && hasNorm(n, unit) {
+		numbers += in + out
+	}
+	return 4 * int64(numbers) * int64(q.p.Calibration.Len())
+}
+
+// keep makes caches for unit u as the plan says.
+func (q *Quantizer) keep(u int) func(dims []int) (*Cache, error) {
+	inFile := q.MemoryPlan()[u].InFile
+	return func(dims []int) (*Cache, error) { return newCache(dims, inFile, q.c.Machine.CacheDir) }
+}
