@@ -4,30 +4,29 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
 	"testing"
 
 	"github.com/gomlx/compute"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
-	onnxbackend "github.com/gomlx/compute-onnx"
+	"github.com/pdquant/pdquant/pdq/backend"
 )
 
+// backends opens the Go backend, and ONNX Runtime where its library is.
 func backends(t testing.TB) map[string]compute.Backend {
+	t.Helper()
 	bs := map[string]compute.Backend{}
-	b, err := compute.NewWithConfig("go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	bs["go"] = b
-	if p := os.Getenv("ORT"); p != "" {
-		onnxbackend.EnableAutoInstall(false)
-		b, err := compute.NewWithConfig("onnx:cpu," + p)
-		if err != nil {
+	for _, name := range []string{"go", "onnx"} {
+		b, note, err := backend.Open(name)
+		if err != nil && name == "onnx" {
+			t.Logf("without ONNX Runtime: %v", err)
+			continue
+		} else if err != nil {
 			t.Fatal(err)
 		}
-		bs["onnx"] = b
+		t.Log(note)
+		bs[name] = b
 	}
 	return bs
 }
