@@ -4,6 +4,7 @@ go 1.27
 
 require (
 	codeberg.org/sbinet/npyio v0.14.0
+	github.com/bep/imagemeta v0.12.0
 	github.com/charmbracelet/lipgloss v1.1.0
 	github.com/gomlx/compute v0.1.14
 	github.com/gomlx/compute-onnx v0.1.13

@@ -233,7 +233,7 @@ func (r *reproduction) record(row baselineRow, c pdq.Config, results []pdq.Resul
 		done = append(done, reproduced{baselineRow: row, seed: x.Seed, percent: 100 * acc})
 		var fields []string
 		for _, v := range []any{row.w, row.a, row.method, row.lambdaR, x.Seed, percent(acc), len(x.Test.Top1), percent(cal), len(x.Calibration.Top1),
-			c.Rounding.Steps, correctionText(c.Correction), int(x.Seconds), x.PeakMemory >> 20, r.shortNote(), runtime.GOMAXPROCS(0), time.Now().UTC().Format(time.DateOnly)} {
+			c.Rounding.Steps, correctionText(c.Correction), int(x.Seconds), x.PeakMemory >> 20, backend.WithoutPath(r.note), runtime.GOMAXPROCS(0), time.Now().UTC().Format(time.DateOnly)} {
 			fields = append(fields, fmt.Sprint(v))
 		}
 		_ = w.Write(fields)
@@ -251,15 +251,6 @@ func correctionText(c pdq.CorrectionConfig) string {
 }
 
 func percent(fraction float64) string { return strconv.FormatFloat(100*fraction, 'f', 2, 64) }
-
-// shortNote is the backend without the path of its library, which is this machine's own.
-func (r *reproduction) shortNote() string {
-	note, _, found := strings.Cut(r.note, " at ")
-	if _, options, ok := strings.Cut(r.note, ", "); found && ok {
-		note += ", " + options
-	}
-	return note
-}
 
 // numbersTo lists 1 to n, with commas.
 func numbersTo(n int) string {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/charmbracelet/lipgloss/table"
+
+	"github.com/pdquant/pdquant/pdq/backend"
 )
 
 // columns are the table's, each with how a row's value is written.
@@ -76,7 +78,7 @@ func summary(rows []row) string {
 // record appends the row to the table at path, with date, machine and versions.
 func (r row) record(path string) error {
 	names, cells := []string{"date", "machine", "go", "gomlx", "pytorch", "note"}, []string{
-		time.Now().UTC().Format(time.DateOnly), machine(), runtime.Version(), version("github.com/gomlx/gomlx"), r.torch, r.note}
+		time.Now().UTC().Format(time.DateOnly), machine(), runtime.Version(), version("github.com/gomlx/gomlx"), r.torch, backend.WithoutPath(r.note)}
 	for _, c := range columns() {
 		names, cells = append(names, c.name), append(cells, c.value(r))
 	}

@@ -74,6 +74,15 @@ func skippedNote(skipped []*openError) string {
 	return " (" + strings.Join(causes, "; ") + ")"
 }
 
+// WithoutPath returns a note of Open's without the path of a library, for records that leave the machine.
+func WithoutPath(note string) string {
+	short, rest, found := strings.Cut(note, " at ")
+	if _, options, ok := strings.Cut(rest, ", "); found && ok {
+		short += ", " + options
+	}
+	return short
+}
+
 // Workers returns how many graphs are best computed side by side on b (pdq.MachineConfig): on the Go
 // backend as many as GOMAXPROCS says; on ONNX Runtime on the CPU, with a set number of threads for
 // each, as many as those have room for; on others 1.

@@ -136,6 +136,17 @@ func TestParseONNX(t *testing.T) {
 	}
 }
 
+func TestWithoutPath(t *testing.T) {
+	for note, want := range map[string]string{
+		"onnx: ONNX Runtime 1.30.0 at /home/a b/lib.so.1, cpu, intra_threads=1": "onnx: ONNX Runtime 1.30.0, cpu, intra_threads=1",
+		"go: GoMLX's Go backend, 2 threads, ops_sequential":                     "go: GoMLX's Go backend, 2 threads, ops_sequential",
+	} {
+		if got := WithoutPath(note); got != want {
+			t.Errorf("WithoutPath(%q) = %q, want %q", note, got, want)
+		}
+	}
+}
+
 func TestPluginOrder(t *testing.T) {
 	got := []string{"tpu", "cpu_v0.83.1", "cpu", "cuda_v13", "cpu_v0.83.4", "rocm"}
 	slices.SortFunc(got, comparePlugins)

@@ -1,0 +1,211 @@
+package datasets
+
+import (
+	"context"
+	"fmt"
+	"image"
+	"iter"
+	"math"
+	"math/rand/v2"
+	"runtime"
+)
+
+// ImageConfig says how the files of an ImageFolder become images of one size.
+type ImageConfig struct {
+	Size        int  // pixels of a side; ImageNet's networks take 224
+	Resize      int  // pixels of the shorter side before the centre is cut out, >= Size; reference 256
+	Orient      bool // turn images as EXIF says; false, as the reference: networks were trained without
+	SkipCorrupt bool // leave out and count files that can't be decoded; false: they are errors
+}
+
+// ImageNetConfig returns the reference's: the centre of 224 pixels, of images whose shorter side has 256.
+func ImageNetConfig() ImageConfig { return ImageConfig{Size: 224, Resize: 256} }
+
+func (c ImageConfig) validate() error {
+	if c.Size < 1 || c.Resize < c.Size {
+		return fmt.Errorf("datasets: images of %d pixels out of %d; give a size > 0 and not above what is resized to", c.Size, c.Resize)
+	}
+	return nil
+}
+
+// Crop is what of a file became an image.
+type Crop struct {
+	File string
+	Box  image.Rectangle // of the file's pixels, after turning; empty: the centre of the resized image
+	Flip bool            // mirrored, left to right
+}
+
+// Load decodes all of f: each image's shorter side resized to c.Resize, and its centre of c.Size pixels,
+// normalised by ImageNet's moments. skipped counts what c.SkipCorrupt left out.
+//
+// Reference: torchvision's Resize, with Pillow's antialiased bilinear filter, and CenterCrop.
+func (f ImageFolder) Load(ctx context.Context, c ImageConfig) (im Images, skipped int, err error) {
+	for part, err := range f.Batches(ctx, c, f.Len()) {
+		if err != nil {
+			return im, 0, err
+		}
+		im = part
+	}
+	return im, f.Len() - im.Len(), nil
+}
+
+// LoadRandom decodes all of f for calibration as the reference does: of each image a random part, of 8 to
+// 100 % of its area and 3/4 to 4/3 as wide as high, resized to c.Size, and mirrored half of the
+// time. What is drawn for an image depends on seed and its place in f alone; crops tells what it was.
+//
+// Reference: torchvision's RandomResizedCrop and RandomHorizontalFlip.
+func (f ImageFolder) LoadRandom(ctx context.Context, c ImageConfig, seed uint64) (im Images, crops []Crop, err error) {
+	if err := c.validate(); err != nil {
+		return im, nil, err
+	}
+	im = f.images(c)
+	for d := range f.decode(ctx, c, func(k int, full *rgb) (*rgb, Crop) {
+		rng := rand.New(rand.NewPCG(seed, uint64(k)))
+		crop := Crop{f.Files[k], randomCrop(rng, full.w, full.h), rng.Uint64()>>63 == 1}
+		part := resize(full.crop(crop.Box), c.Size, c.Size)
+		if crop.Flip {
+			part = part.flipped()
+		}
+		return part, crop
+	}) {
+		if d.err != nil && !c.SkipCorrupt {
+			return im, nil, d.err
+		}
+		if d.err == nil {
+			im.append(d.im, f.Labels[d.k])
+			crops = append(crops, d.crop)
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return im, nil, err
+	}
+	return im, crops, im.Validate()
+}
+
+// Batches decodes f as Load does, size images at a time, the last batch with what is left: as many files
+// at once as there are processors, a little ahead of what is asked for, so that any number of
+// images takes a bounded amount of memory. After an error there are no more.
+func (f ImageFolder) Batches(ctx context.Context, c ImageConfig, size int) iter.Seq2[Images, error] {
+	return func(yield func(Images, error) bool) {
+		if err := c.validate(); err != nil || size < 1 {
+			yield(Images{}, errorOr(err, "datasets: batches of %d images; give 1 or more", size))
+			return
+		}
+		batch := f.images(c)
+		for d := range f.decode(ctx, c, func(k int, full *rgb) (*rgb, Crop) {
+			w, h := full.shorterSide(c.Resize)
+			return resize(full, w, h).crop(centre(w, h, c.Size)), Crop{File: f.Files[k]}
+		}) {
+			if d.err != nil {
+				if !c.SkipCorrupt {
+					yield(Images{}, d.err)
+					return
+				}
+				continue
+			}
+			if batch.append(d.im, f.Labels[d.k]); batch.Len() == size {
+				if !yield(batch, nil) {
+					return
+				}
+				batch = f.images(c)
+			}
+		}
+		if err := ctx.Err(); err != nil {
+			yield(Images{}, err)
+		} else if batch.Len() > 0 {
+			yield(batch, batch.Validate())
+		}
+	}
+}
+
+func errorOr(err error, format string, args ...any) error {
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf(format, args...)
+}
+
+// images returns no images yet.
+func (f ImageFolder) images(c ImageConfig) Images {
+	mean, std := ImageNetMoments()
+	return Images{Name: f.Name, Channels: 3, Height: c.Size, Width: c.Size, Classes: f.Classes, Mean: mean, Std: std}
+}
+
+// append adds an image of the right size.
+func (im *Images) append(x *rgb, label int32) {
+	for c := range 3 {
+		for i := c; i < len(x.pix); i += 3 {
+			im.Pixels = append(im.Pixels, x.pix[i])
+		}
+	}
+	im.Labels = append(im.Labels, label)
+}
+
+// decoded is image k, or why it can't be decoded.
+type decoded struct {
+	k    int
+	im   *rgb
+	crop Crop
+	err  error
+}
+
+// decode decodes the files of f in their order and transforms them.
+func (f ImageFolder) decode(ctx context.Context, c ImageConfig, transform func(k int, full *rgb) (*rgb, Crop)) iter.Seq[decoded] {
+	return func(yield func(decoded) bool) {
+		ctx, stop := context.WithCancel(ctx)
+		defer stop()
+		ahead := 2 * runtime.GOMAXPROCS(0)
+		queue := make(chan chan decoded, ahead) // of results, in order
+		limit := make(chan struct{}, runtime.GOMAXPROCS(0))
+		go func() {
+			defer close(queue)
+			for k := range f.Files {
+				result := make(chan decoded, 1)
+				select {
+				case queue <- result:
+				case <-ctx.Done():
+					return
+				}
+				limit <- struct{}{}
+				go func() {
+					defer func() { <-limit }()
+					d := decoded{k: k}
+					full, err := decodeFile(f.Files[k], c.Orient)
+					if err != nil {
+						d.err = fmt.Errorf("datasets: %w; replace the file, or skip such files", err)
+					} else {
+						d.im, d.crop = transform(k, full)
+					}
+					result <- d
+				}()
+			}
+		}()
+		for result := range queue {
+			if ctx.Err() != nil || !yield(<-result) {
+				return
+			}
+		}
+	}
+}
+
+// randomCrop draws a part of w x h pixels.
+func randomCrop(rng *rand.Rand, w, h int) image.Rectangle {
+	const least, narrow, wide = 0.08, 3.0 / 4, 4.0 / 3
+	for range 10 {
+		area := float64(w*h) * (least + (1-least)*rng.Float64())
+		ratio := math.Exp(math.Log(narrow) + (math.Log(wide)-math.Log(narrow))*rng.Float64())
+		cw, ch := int(math.RoundToEven(math.Sqrt(area*ratio))), int(math.RoundToEven(math.Sqrt(area/ratio)))
+		if 0 < cw && cw <= w && 0 < ch && ch <= h {
+			x, y := rng.IntN(w-cw+1), rng.IntN(h-ch+1)
+			return image.Rect(x, y, x+cw, y+ch)
+		}
+	}
+	cw, ch := w, h // the middle, as near to those ratios as it gets
+	if ratio := float64(w) / float64(h); ratio < narrow {
+		ch = int(math.RoundToEven(float64(w) / narrow))
+	} else if ratio > wide {
+		cw = int(math.RoundToEven(float64(h) * wide))
+	}
+	x, y := (w-cw)/2, (h-ch)/2
+	return image.Rect(x, y, x+cw, y+ch)
+}

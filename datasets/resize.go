@@ -1,0 +1,126 @@
+package datasets
+
+import (
+	"image"
+	"math"
+)
+
+// resize returns im with w x h pixels, by the triangle filter, widened where the image shrinks: the
+// numbers of Pillow's Image.resize with BILINEAR, in its fixed-point arithmetic, to the bit. (BiLinear
+// of golang.org/x/image/draw is the same filter, but differs by 0.2 levels in the mean.)
+//
+// Source: Pillow, src/libImaging/Resample.c.
+func resize(im *rgb, w, h int) *rgb {
+	if w != im.w {
+		im = im.pass(newFilter(im.w, w))
+	}
+	if h != im.h {
+		im = im.transposed().pass(newFilter(im.h, h)).transposed()
+	}
+	return im
+}
+
+// rgb is an image of 8 bits a channel, [H,W,3].
+type rgb struct {
+	w, h int
+	pix  []uint8
+}
+
+func newRGB(w, h int) *rgb { return &rgb{w, h, make([]uint8, 3*w*h)} }
+
+const filterBits = 32 - 8 - 2 // of a weight's fraction
+
+// filter says which pixels of a row make each pixel of the resized one.
+type filter struct {
+	first   []int // the first of them
+	weights [][]int32
+}
+
+func newFilter(from, to int) filter {
+	var f filter
+	scale := float64(from) / float64(to)
+	support := max(scale, 1) // the triangle's half width
+	for x := range to {
+		centre := (float64(x) + 0.5) * scale
+		lo, hi := max(int(centre-support+0.5), 0), min(int(centre+support+0.5), from)
+		var sum float64
+		w := make([]float64, hi-lo)
+		for i := range w {
+			w[i] = max(0, 1-math.Abs((float64(lo+i)-centre+0.5)/support))
+			sum += w[i]
+		}
+		fixed := make([]int32, len(w))
+		for i := range w {
+			fixed[i] = int32(0.5 + w[i]/sum*(1<<filterBits))
+		}
+		f.first, f.weights = append(f.first, lo), append(f.weights, fixed)
+	}
+	return f
+}
+
+// pass resizes each row.
+func (im *rgb) pass(f filter) *rgb {
+	out := newRGB(len(f.first), im.h)
+	at := 0
+	for y := range im.h {
+		row := im.pix[3*y*im.w : 3*(y+1)*im.w]
+		for x, weights := range f.weights {
+			r, g, b := int32(1<<(filterBits-1)), int32(1<<(filterBits-1)), int32(1<<(filterBits-1))
+			part := row[3*f.first[x]:]
+			for i, w := range weights {
+				r += int32(part[3*i]) * w
+				g += int32(part[3*i+1]) * w
+				b += int32(part[3*i+2]) * w
+			}
+			out.pix[at], out.pix[at+1], out.pix[at+2] = clip8(r), clip8(g), clip8(b)
+			at += 3
+		}
+	}
+	return out
+}
+
+func clip8(v int32) uint8 { return uint8(min(max(v>>filterBits, 0), 255)) }
+
+func (im *rgb) transposed() *rgb {
+	out := newRGB(im.h, im.w)
+	for y := range im.h {
+		for x := range im.w {
+			copy(out.pix[3*(x*im.h+y):][:3], im.pix[3*(y*im.w+x):])
+		}
+	}
+	return out
+}
+
+// crop returns the pixels of r, which lies within im.
+func (im *rgb) crop(r image.Rectangle) *rgb {
+	out := newRGB(r.Dx(), r.Dy())
+	for y := range out.h {
+		copy(out.pix[3*y*out.w:], im.pix[3*((r.Min.Y+y)*im.w+r.Min.X):][:3*out.w])
+	}
+	return out
+}
+
+// flipped returns im mirrored, left to right.
+func (im *rgb) flipped() *rgb {
+	out := newRGB(im.w, im.h)
+	for y := range im.h {
+		for x := range im.w {
+			copy(out.pix[3*(y*im.w+im.w-1-x):][:3], im.pix[3*(y*im.w+x):])
+		}
+	}
+	return out
+}
+
+// shorterSide returns the size at which im's shorter side is n pixels, as torchvision's Resize(n).
+func (im *rgb) shorterSide(n int) (w, h int) {
+	if im.w <= im.h {
+		return n, n * im.h / im.w
+	}
+	return n * im.w / im.h, n
+}
+
+// centre returns the square of n pixels in the middle of w x h, as torchvision's CenterCrop(n).
+func centre(w, h, n int) image.Rectangle {
+	left, top := int(math.RoundToEven(float64(w-n)/2)), int(math.RoundToEven(float64(h-n)/2))
+	return image.Rect(left, top, left+n, top+n)
+}
