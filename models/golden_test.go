@@ -2,7 +2,6 @@ package models
 
 import (
 	"maps"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,6 +14,8 @@ import (
 	"github.com/gomlx/compute"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
+
+	"github.com/pdquant/pdquant/internal/formula"
 )
 
 // goldenNames are the files in testdata/golden/state_dicts by the networks' names.
@@ -55,44 +56,13 @@ func paramList(t testing.TB, path string) []Param {
 	return list
 }
 
-// hashed returns offset + scale·u(t,i) for the elements t of tensor i, by the formula of
-// testdata/golden/README.md.
-func hashed(i int, offset, scale float64, dims ...int) *tensors.Tensor {
-	size := 1
-	for _, d := range dims {
-		size *= d
-	}
-	v := make([]float32, size)
-	for t := range v {
-		x := uint32(t) + uint32(i)*0x9E3779B1
-		x = (x ^ x>>16) * 0x7feb352d
-		x = (x ^ x>>15) * 0x846ca68b
-		x ^= x >> 16
-		v[t] = float32(offset + scale*(float64(x)/(1<<31)-1))
-	}
-	return tensors.FromFlatDataAndDimensions(v, dims...)
-}
-
 // hashedWeights returns the tensors of list by the formula.
 func hashedWeights(list []Param) Weights {
 	w := Weights{}
 	for i, p := range list {
-		offset, scale := 0.0, 0.1
-		switch {
-		case p.Shape == nil:
-			continue
-		case len(p.Shape) > 1:
-			per := 1
-			for _, d := range p.Shape[1:] {
-				per *= d
-			}
-			scale = math.Sqrt(6 / float64(per))
-		case strings.HasSuffix(p.Name, ".running_var"):
-			offset, scale = 1, 0.5
-		case strings.HasSuffix(p.Name, ".weight"):
-			offset, scale = 1, 0.2
+		if p.Shape != nil {
+			w[p.Name] = formula.Tensor(i, p.Name, p.Shape...)
 		}
-		w[p.Name] = hashed(i, offset, scale, p.Shape...)
 	}
 	return w
 }
@@ -146,7 +116,7 @@ func compareLogits(t *testing.T, what string, b compute.Backend, n *Network, w W
 	start := time.Now()
 	y, err := CallOnce(b, func(x *Node) *Node {
 		return n.Forward(x, 0, len(n.Layers)-1, constants(t, x.Graph(), w))
-	}, hashed(1000, 0, 1.7, 2, 3, 224, 224))
+	}, formula.Hashed(1000, 0, 1.7, 2, 3, 224, 224))
 	if err != nil {
 		t.Errorf("%s: %v", what, err)
 		return

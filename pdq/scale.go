@@ -1,10 +1,12 @@
 package pdq
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -79,11 +81,10 @@ func candidates(x []float32, bits, n int, side sides) []candidate {
 // errorSum returns Σ|x-x_q|^p over x, or more than limit as soon as the sum is certain to
 // be.
 func (c candidate) errorSum(x []float32, bits int, p *power, limit float64) float64 {
-	const block = 2048
 	lo, hi := -c.zero, float32(int(1)<<bits-1)-c.zero
 	inverse := 1 / c.scale
 	var sum float64
-	for len(x) > 0 && sum <= limit {
+	for block := 32; len(x) > 0 && sum <= limit; block *= 2 { // most candidates are out after a few values
 		part := x[:min(block, len(x))]
 		x = x[len(part):]
 		for _, v := range part {
@@ -127,6 +128,9 @@ func abs(x float32) float32 { return math.Float32frombits(math.Float32bits(x) &^
 // and gives the same answer with any number of them.
 func search(ctx context.Context, x []float32, bits int, side sides, metric Metric, c ScaleConfig, p *power) (candidate, error) {
 	cs := candidates(x, bits, c.Candidates, side)
+	if side == twoSided && metric == LpNorm {
+		x = outermostFirst(x)
+	}
 	scores := make([]float64, len(cs))
 	var limit atomic.Uint64 // the best score so far, as bits
 	limit.Store(math.Float64bits(math.Inf(1)))
@@ -151,6 +155,14 @@ func search(ctx context.Context, x []float32, bits int, side sides, metric Metri
 		}
 	}
 	return cs[best], err
+}
+
+// outermostFirst returns x in the order of falling magnitude: most pairs of a range and a zero point
+// cut off the outermost values, and so are known to be bad after a few of them.
+func outermostFirst(x []float32) []float32 {
+	x = slices.Clone(x)
+	slices.SortFunc(x, func(a, b float32) int { return cmp.Compare(abs(b), abs(a)) })
+	return x
 }
 
 // parallel calls f(0) … f(n-1) on all processors, unless ctx ends before.

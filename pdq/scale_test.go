@@ -134,6 +134,23 @@ func TestSearchErrors(t *testing.T) {
 	}
 }
 
+func BenchmarkSearchWeight(b *testing.B) {
+	rng := rand.New(rand.NewPCG(1, 0))
+	w := make([]float32, 16*1280) // 16 channels of a classifier
+	for i := range w {
+		w[i] = float32(rng.NormFloat64())
+	}
+	for _, bits := range []int{2, 4, 8} {
+		b.Run(fmt.Sprint(bits), func(b *testing.B) {
+			for b.Loop() {
+				if _, err := searchWeight(b.Context(), w, 16, bits, ScaleConfig{Power: 2.4, Candidates: 100}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 func BenchmarkSearchActivation(b *testing.B) {
 	x := searchInput(1, 0)
 	for len(x) < 1<<20 {

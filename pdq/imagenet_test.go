@@ -1,0 +1,89 @@
+package pdq
+
+import (
+	"context"
+	"fmt"
+	"image"
+	"image/jpeg"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/pdquant/pdquant/datasets"
+	"github.com/pdquant/pdquant/internal/formula"
+	"github.com/pdquant/pdquant/internal/memory"
+	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/pdq/backend"
+)
+
+// photos writes n JPEG files of two classes to a folder, and returns it.
+func photos(t *testing.T, n int) string {
+	t.Helper()
+	dir, rng := t.TempDir(), rand.New(rand.NewPCG(1, 0))
+	for i := range n {
+		im := image.NewRGBA(image.Rect(0, 0, 300+20*i, 280))
+		for j := range im.Pix {
+			im.Pix[j] = uint8(j/(4+i) + rng.IntN(40))
+		}
+		class := filepath.Join(dir, fmt.Sprintf("n%02d", i%2))
+		if err := os.MkdirAll(class, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		f, err := os.Create(filepath.Join(class, fmt.Sprintf("%d.jpg", i)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := jpeg.Encode(f, im, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// TestImageNet takes two of the paper's networks at their full size, 224x224, through every step, on images
+// from a folder.
+func TestImageNet(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long; run without -short")
+	}
+	b, note, err := backend.Open("onnx")
+	if err != nil {
+		t.Skipf("on the Go backend it would take long: %v", err)
+	}
+	t.Log(note)
+	folder, err := datasets.OpenImageFolder(photos(t, 8))
+	if err != nil {
+		t.Fatal(err)
+	}
+	images, _, err := folder.Load(t.Context(), datasets.ImageNetConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"resnet18", "mobilenetv2-1.0"} {
+		n, err := models.Design(name, 3, 224, 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := models.Weights{}
+		for i, p := range n.Params() {
+			w[p.Name] = formula.Tensor(i, p.Name, p.Shape...)
+		}
+		c, err := Fast(name, 2, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Rounding.Steps, c.Rounding.BatchSize, c.Correction.Steps, c.Scales.Images, c.Machine.Workers = 2, 4, 2, 4, backend.Workers(b)
+		r, err := Run(context.Background(), b, Problem{n, w, images}, Method{"PD-Quant", c}, images, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%s: %.1f s, peak memory %d MiB of %d", name, r.Seconds, r.PeakMemory>>20, memory.Total()>>20)
+		if len(r.Student.Weights) == 0 || len(r.Test.Top1) != 8 {
+			t.Errorf("%s: %d quantised weights, %d images tested", name, len(r.Student.Weights), len(r.Test.Top1))
+		}
+	}
+}
