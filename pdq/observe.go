@@ -81,9 +81,31 @@ func (q *Quantizer) canObserve(s Student, u int, prev *UnitData) error {
 // Free releases d's tensors, but for the logits, which are the teacher's; those that Correct's
 // result shares with d among them. d, which may be nil, must not be used again. Without Free the
 // memory of some backends is never given back.
-func (d *UnitData) Free() {
+func (d *UnitData) Free() { d.FreeBut() }
+
+// FreeBut is Free, but leaves the tensors that d shares with any of the others, some of which
+// may be nil.
+func (d *UnitData) FreeBut(others ...*UnitData) {
 	if d == nil {
 		return
 	}
-	free(d.StudentIn, d.TeacherIn, d.TeacherOut, d.CorrectedIn, d.Target)
+	live := map[*tensors.Tensor]bool{}
+	for _, o := range others {
+		for _, t := range o.own() {
+			live[t] = true
+		}
+	}
+	for _, t := range d.own() {
+		if !live[t] {
+			free(t)
+		}
+	}
+}
+
+// own returns d's tensors, but for the logits; none of nil.
+func (d *UnitData) own() []*tensors.Tensor {
+	if d == nil {
+		return nil
+	}
+	return []*tensors.Tensor{d.StudentIn, d.TeacherIn, d.TeacherOut, d.CorrectedIn, d.Target}
 }
