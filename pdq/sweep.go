@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 
 	. "github.com/gomlx/gomlx/core/graph"
@@ -50,10 +51,11 @@ func (q *Quantizer) SweepOutput(ctx context.Context, s Student, name string, ima
 	if err != nil {
 		return nil, err
 	}
-	return sweep, q.sweepPD(ctx, sweep, images, func(k int) []*tensors.Tensor {
+	unit := q.folded.Units[q.unitOf(i)]
+	return sweep, q.sweepPD(ctx, sweep, images, s, i, func(k int) []*tensors.Tensor {
 		return []*tensors.Tensor{tensors.FromScalar(cs[k].scale), tensors.FromScalar(cs[k].zero)}
-	}, func(images *Node, args []*Node) *Node {
-		h := studentHooks(images.Graph(), w, s.before(q.folded, i))
+	}, func(in *Node, args []*Node) *Node {
+		h := studentHooks(in.Graph(), w, s.before(q.folded, i))
 		before := h.After
 		h.After = func(l models.Layer, y *Node) *Node {
 			if l.Name == name {
@@ -61,7 +63,7 @@ func (q *Quantizer) SweepOutput(ctx context.Context, s Student, name string, ima
 			}
 			return before(l, y)
 		}
-		return q.folded.Forward(images, 0, len(q.folded.Layers)-1, h)
+		return q.folded.Forward(in, unit.First, len(q.folded.Layers)-1, h)
 	})
 }
 
@@ -113,8 +115,9 @@ func (q *Quantizer) SweepWeight(ctx context.Context, s Student, name string, ima
 	if err != nil {
 		return nil, err
 	}
-	return sweep, q.sweepPD(ctx, sweep, images, func(k int) []*tensors.Tensor { return quantised[k : k+1] }, func(images *Node, args []*Node) *Node {
-		h := studentHooks(images.Graph(), w, s.before(q.folded, i))
+	unit := q.folded.Units[q.unitOf(i)]
+	return sweep, q.sweepPD(ctx, sweep, images, s, i, func(k int) []*tensors.Tensor { return quantised[k : k+1] }, func(in *Node, args []*Node) *Node {
+		h := studentHooks(in.Graph(), w, s.before(q.folded, i))
 		others := h.Param
 		h.Param = func(param string) *Node {
 			if param == name+".weight" {
@@ -122,22 +125,37 @@ func (q *Quantizer) SweepWeight(ctx context.Context, s Student, name string, ima
 			}
 			return others(param)
 		}
-		return q.folded.Forward(images, 0, len(q.folded.Layers)-1, h)
+		return q.folded.Forward(in, unit.First, len(q.folded.Layers)-1, h)
 	})
 }
 
-// sweepPD sets each point's PD on the first n images: of the logits that forward gives with the
-// point's arguments, which it frees.
-func (q *Quantizer) sweepPD(ctx context.Context, sweep []SweepPoint, n int, args func(k int) []*tensors.Tensor, forward func(images *Node, args []*Node) *Node) error {
+// unitOf returns the index of the unit that layer i is in.
+func (q *Quantizer) unitOf(i int) int {
+	return slices.IndexFunc(q.folded.Units, func(u models.Unit) bool { return i >= u.First && i <= u.Last })
+}
+
+// sweepPD sets each point's PD on the first n images: of the logits that forward gives of what the
+// unit of layer i reads, and of the point's arguments, which it frees. What s quantises before
+// that unit is quantised.
+func (q *Quantizer) sweepPD(ctx context.Context, sweep []SweepPoint, n int, s Student, i int, args func(k int) []*tensors.Tensor, forward func(in *Node, args []*Node) *Node) error {
+	first := q.folded.Units[q.unitOf(i)].First
+	w, err := q.studentWeights(s)
+	if err != nil {
+		return err
+	}
 	images := q.firstImages(n)
 	defer free(images)
-	logits, err := overImages(ctx, q.b, q.c.Machine.Workers, func(xs []*Node) []*Node {
-		return []*Node{q.folded.Forward(xs[0], 0, len(q.folded.Layers)-1, models.Hooks{Param: constants(xs[0].Graph(), q.weights)})}
+	read, err := overImages(ctx, q.b, q.c.Machine.Workers, func(xs []*Node) []*Node {
+		g := xs[0].Graph()
+		return []*Node{
+			Identity(q.folded.Forward(xs[0], 0, first-1, studentHooks(g, w, s))),
+			q.folded.Forward(xs[0], 0, len(q.folded.Layers)-1, models.Hooks{Param: constants(g, q.weights)}),
+		}
 	}, nil, images)
 	if err != nil {
 		return err
 	}
-	defer free(logits...)
+	defer free(read...)
 	exec, err := NewExec(q.b, func(xs []*Node) []*Node {
 		return []*Node{PredictionDifference(xs[1], forward(xs[0], xs[2:]), q.c.Loss.Temperature)}
 	})
@@ -153,7 +171,7 @@ func (q *Quantizer) sweepPD(ctx context.Context, sweep []SweepPoint, n int, args
 		}
 		in := args(k)
 		defer free(in...)
-		out, err := call(exec, []*tensors.Tensor{images, logits[0]}, in)
+		out, err := call(exec, read, in)
 		if err != nil {
 			return err
 		}
@@ -162,7 +180,7 @@ func (q *Quantizer) sweepPD(ctx context.Context, sweep []SweepPoint, n int, args
 		mu.Lock()
 		defer mu.Unlock()
 		done++
-		q.tell(StepActivationScales, -1, done, len(sweep), Loss{})
+		q.tell(StepInspect, -1, done, len(sweep), Loss{})
 		return nil
 	})
 }
