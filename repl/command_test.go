@@ -71,12 +71,15 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-// TestDemo runs the whole demo with few images and steps, twice.
+// TestDemo runs the whole demo with few images and steps, with the smallest teacher twice.
 func TestDemo(t *testing.T) {
 	for _, teacher := range models.TeacherNames() {
 		t.Run(teacher, func(t *testing.T) {
-			first, second := demoTable(t, teacher), demoTable(t, teacher)
-			if first != second {
+			first := demoTable(t, teacher)
+			if teacher != "resnet8" {
+				return
+			}
+			if second := demoTable(t, teacher); first != second {
 				t.Errorf("two runs give\n%s\nand\n%s", first, second)
 			}
 		})

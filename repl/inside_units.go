@@ -113,7 +113,7 @@ func trace(c *call) (session, error) {
 		return s, fmt.Errorf("repl: %s has taken no steps of this yet; take some: %s %s", s.unitName(u), c.values["step"], s.unitName(u))
 	}
 	var rows [][]string
-	for i := 0; i < len(losses); i += max((len(losses)+9)/10, 1) {
+	for i := 0; i < len(losses)-1; i += (len(losses) + 9) / 10 {
 		rows = append(rows, losses[i].row())
 	}
 	rows = append(rows, losses[len(losses)-1].row())
