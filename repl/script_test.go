@@ -47,7 +47,9 @@ func agrees(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func plainWords(text string) []string {
-	return strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" \n\t─│┌┐└┘├┤┬┴┼╭╮╰╯", r) })
+	return strings.FieldsFunc(text, func(r rune) bool {
+		return strings.ContainsRune(" \n\t─│┌┐└┘├┤┬┴┼╭╮╰╯", r)
+	})
 }
 
 // context5 are the words around the i-th.

@@ -225,19 +225,27 @@ func TestSaveAndResume(t *testing.T) {
 
 func TestAblate(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "table")
-	sh, out := testShell(t, "ablate loss=mse,pd dc=on,off seeds=2 n=10 out="+file)
-	for _, want := range []string{"loss=mse dc=on", "loss=pd dc=off", "10 test images"} {
+	sh, out := testShell(t, "ablate loss=mse,pd dc=off seeds=2 n=10 out="+file)
+	for _, want := range []string{"loss=mse dc=off", "loss=pd dc=off", "10 test images"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in %s", want, out)
 		}
 	}
-	if data, err := os.ReadFile(file); err != nil || strings.Count(string(data), "\n") != 9 {
+	if data, err := os.ReadFile(file); err != nil || strings.Count(string(data), "\n") != 5 {
 		t.Errorf("table %s, error %v", data, err)
 	}
 	for line, want := range map[string]string{"ablate loss=x": "give one or more of mse, pd", "ablate dc=on,on": "give one or more of on, off", "ablate seeds=0": "seeds=0",
-		"set loss.pd=0; ablate": "set Loss.PD=default"} {
+		"ablate n=x": "n=x"} {
 		if err := sh.line(t.Context(), line); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v", line, err)
+		}
+	}
+	for _, off := range []string{"Loss.PD", "Correction.Steps"} {
+		if err := sh.line(t.Context(), "set "+off+"=0; ablate"); err == nil || !strings.Contains(err.Error(), "set "+off+"=default") {
+			t.Errorf("without %s: error %v", off, err)
+		}
+		if err := sh.line(t.Context(), "undo"); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
