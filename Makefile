@@ -20,7 +20,7 @@ TESTFLAGS =
 TIMEOUT   = 30m
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint race bench onnxruntime teachers
+.PHONY: help demo repl test lint race bench onnxruntime teachers
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ ifneq ($(filter auto onnx,$(BACKEND)),)
 	@$(MAKE) --no-print-directory onnxruntime || echo "going on without ONNX Runtime: slower"
 endif
 	go run ./repl demo teacher=$(TEACHER) w=$(W) a=$(A) seed=$(SEED) backend=$(BACKEND) $(if $(OUT),out=$(OUT)) $(ARGS)
+
+repl: ## open the shell, or run one command: ARGS="eval n=1000"
+	@go run ./repl $(ARGS)
 
 # The root's test reads the whole tree, which the test cache does not see: -count=1.
 test: lint ## check the code and run all tests: TESTFLAGS=-v TIMEOUT=30m

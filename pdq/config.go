@@ -22,8 +22,9 @@ type Config struct {
 
 // Bits are the widths, 2 to 8, and which tensors get 8 regardless.
 type Bits struct {
-	W, A int
-	Rule Rule
+	W    int  // of weights
+	A    int  // of activations
+	Rule Rule // which tensors get 8 bits: all-low none; qdrop first and last weights, last input (the reference); brecq the first output too
 }
 
 // Rule names a convention for first and last layers.

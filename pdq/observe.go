@@ -77,9 +77,28 @@ func (q *Quantizer) canObserve(s Student, u int, prev *UnitData) error {
 
 // Free releases d's caches, but for the logits, which are the teacher's; those that Correct's
 // result shares with d among them. d, which may be nil, must not be used again.
-func (d *UnitData) Free() {
-	if d == nil {
-		return
+func (d *UnitData) Free() { d.FreeBut() }
+
+// FreeBut is Free, but leaves the caches that d shares with any of the others, some of which
+// may be nil.
+func (d *UnitData) FreeBut(others ...*UnitData) {
+	live := map[*Cache]bool{}
+	for _, o := range others {
+		for _, c := range o.own() {
+			live[c] = true
+		}
 	}
-	freeCaches(d.StudentIn, d.TeacherIn, d.TeacherOut, d.CorrectedIn, d.Target)
+	for _, c := range d.own() {
+		if !live[c] {
+			c.Free()
+		}
+	}
+}
+
+// own returns d's caches, but for the logits; none of nil.
+func (d *UnitData) own() []*Cache {
+	if d == nil {
+		return nil
+	}
+	return []*Cache{d.StudentIn, d.TeacherIn, d.TeacherOut, d.CorrectedIn, d.Target}
 }

@@ -14,11 +14,12 @@ const (
 	StepActivationScales
 	StepRound
 	StepEvaluate
+	StepInspect // a look inside, which changes nothing
 )
 
 // String names the step as messages do.
 func (s Step) String() string {
-	return enumName([]string{"teacher inference", "weight scales", "observation", "distribution correction", "activation scales", "rounding", "evaluation"}, int(s))
+	return enumName([]string{"teacher inference", "weight scales", "observation", "distribution correction", "activation scales", "rounding", "evaluation", "inspection"}, int(s))
 }
 
 // Event tells how far a step has come.

@@ -106,16 +106,22 @@ func (r *Rounder) start() error {
 	for _, name := range r.layout.acts {
 		add(tensors.FromScalar(r.s.Acts[name].Scale))
 	}
+	var err error
+	r.soft, err = r.softened(r.state)
+	return err
+}
+
+// softened returns the unit's weights as the rounding variables of state have them.
+func (r *Rounder) softened(state []*tensors.Tensor) ([]*tensors.Tensor, error) {
 	if len(r.layout.weights) == 0 {
-		return nil
+		return nil, nil
 	}
 	exec, err := NewExec(r.q.b, func(alphas []*Node) []*Node { return r.softWeights(alphas) })
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer exec.Finalize()
-	r.soft, err = call(exec, values(r.state)[:len(r.layout.weights)])
-	return err
+	return call(exec, values(state)[:len(r.layout.weights)])
 }
 
 func (r *Rounder) fail(err error) error { return r.q.fail(StepRound, r.d.Unit, err) }

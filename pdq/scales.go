@@ -114,8 +114,7 @@ func (q *Quantizer) searchByPD(ctx context.Context, s Student, w models.Weights,
 		others := h.After
 		h.After = func(l models.Layer, y *Node) *Node {
 			if l.Name == name {
-				level := ClipScalar(Add(Round(Div(y, scale)), zero), 0, float64(int(1)<<a.Bits-1))
-				return Mul(Sub(level, zero), scale)
+				return quantizeBy(y, scale, zero, a.Bits)
 			}
 			return others(l, y)
 		}

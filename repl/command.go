@@ -9,83 +9,185 @@ import (
 	"strings"
 )
 
-// command is a row of the table that makes parsing and help.
+// command is a row of the table that makes parsing, help, completion and the manual.
 type command struct {
+	name    string
+	group   string // heading in help and manual
+	help    string // one line
+	more    string // the manual's further sentences; may be empty
+	args    []argument
+	options []option
+	free    bool // takes key=value of any key
+	changes bool // what it changes of the session, undo takes back
+	run     func(c *call) (session, error)
+}
+
+// argument is a word of a command by its place; key=value sets it too.
+type argument struct {
 	name, help string
-	options    []option
-	run        func(ctx context.Context, o values, stdout, stderr io.Writer) error
+	need       bool // must be given
+	many       bool // takes all the words that follow
 }
 
 // option is a key=value argument of a command.
 type option struct{ name, value, help string } // value is the default
 
-// values are a command's options as given, or their defaults.
+// values are a command's arguments and options as given, or their defaults.
 type values map[string]string
 
-func commands() []command {
-	return []command{demoCommand(), downloadCommand(), reproduceCommand(), trainCommand()}
+// call is one command being run. It returns the session that follows; after an error the one
+// before stays, unless the command was interrupted.
+type call struct {
+	ctx    context.Context
+	sh     *shell
+	s      session  // before
+	words  []string // as typed, without the command's name
+	values values
+	out    io.Writer
 }
 
-// run finds the command that args start with and runs it with the rest of them.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	if len(args) == 0 || args[0] == "help" {
-		usage(stdout)
-		return nil
+// commands is the table. The groups' order is that of help.
+func commands() []command {
+	return slices.Concat(setupCommands(), stepCommands(), insideCommands(), runCommands(), shellCommands(),
+		[]command{demoCommand(), downloadCommand(), reproduceCommand(), trainCommand()})
+}
+
+// alone is a command that needs no session.
+func alone(f func(ctx context.Context, v values, stdout, stderr io.Writer) error) func(c *call) (session, error) {
+	return func(c *call) (session, error) { return c.s, f(c.ctx, c.values, c.out, c.sh.err) }
+}
+
+// aliases are what fingers type that know IPython, gdb or sqlite3.
+func aliases() map[string]string {
+	return map[string]string{"q": "quit", "exit": "quit", "read": "source", "h": "help", "?": "help", "hist": "history",
+		"s": "step", "info": "units", "evaluate": "eval", "u": "undo", "p": "show", "print": "show"}
+}
+
+// lookUp finds the command that words begin with, and returns it with the rest of them. A name
+// may be cut short where only one begins so, and stand behind a point or a per cent sign; "NAME?"
+// asks for help.
+func lookUp(words []string) (command, []string, error) {
+	name, rest := words[0], words[1:]
+	if strings.HasPrefix(name, ".") || strings.HasPrefix(name, "%") {
+		name = name[1:]
+	}
+	if asked := strings.Trim(name, "?"); asked != name || len(rest) == 1 && rest[0] == "?" {
+		name, rest = "help", slices.DeleteFunc([]string{asked}, func(s string) bool { return s == "" })
+	}
+	if full, ok := aliases()[name]; ok {
+		name = full
 	}
 	var names []string
+	var begun []command
 	for _, c := range commands() {
-		if c.name == args[0] {
-			v, err := c.parse(args[1:])
-			if err != nil {
-				return err
-			}
-			return c.run(ctx, v, stdout, stderr)
+		if c.name == name {
+			return c, rest, nil
+		}
+		if name != "" && strings.HasPrefix(c.name, name) {
+			begun = append(begun, c)
 		}
 		names = append(names, c.name)
 	}
-	return fmt.Errorf("repl: no command %q; choose one of %s, or help", args[0], strings.Join(names, ", "))
-}
-
-// usage lists the commands with their options.
-func usage(w io.Writer) {
-	for _, c := range commands() {
-		fmt.Fprintf(w, "%s: %s\n", c.name, c.help)
-		for _, o := range c.options {
-			fmt.Fprintf(w, "  %-18s %s\n", o.name+"="+o.value, o.help)
-		}
+	if len(begun) == 1 {
+		return begun[0], rest, nil
 	}
+	return command{}, nil, fmt.Errorf("repl: no command %q%s", words[0], suggestion(name, names, "help lists all"))
 }
 
-// parse reads key=value arguments. Unknown keys and repeated ones are errors.
-func (c command) parse(args []string) (values, error) {
-	v, given := values{}, map[string]bool{}
-	var known []string
+// parse reads a command's words. Unknown keys and repeated ones are errors.
+func (c command) parse(words []string) (values, error) {
+	v, given, at := values{}, map[string]bool{}, 0
 	for _, o := range c.options {
 		v[o.name] = o.value
-		known = append(known, o.name)
 	}
-	for _, a := range args {
-		key, value, ok := strings.Cut(a, "=")
-		if !ok || !slices.Contains(known, key) {
-			return nil, fmt.Errorf("repl: %s has no option %q; its options are %s, given as key=value", c.name, a, strings.Join(known, ", "))
-		}
-		if given[key] {
-			return nil, fmt.Errorf("repl: option %s is given twice", key)
+	for _, word := range words {
+		key, value, isPair := strings.Cut(word, "=")
+		switch {
+		case isPair && (c.takes(key) || c.free):
+			if given[key] {
+				return nil, fmt.Errorf("repl: option %s is given twice", key)
+			}
+		case isPair || at == len(c.args):
+			return nil, c.unknown(word)
+		default:
+			key, value = c.args[at].name, word
+			if c.args[at].many && given[key] {
+				value = v[key] + " " + word
+			} else if given[key] {
+				return nil, fmt.Errorf("repl: option %s is given twice", key)
+			}
+			if !c.args[at].many {
+				at++
+			}
 		}
 		given[key], v[key] = true, value
+	}
+	for _, a := range c.args {
+		if a.need && v[a.name] == "" {
+			return nil, fmt.Errorf("repl: %s needs %s: %s", c.name, strings.ToUpper(a.name), c.usage())
+		}
 	}
 	return v, nil
 }
 
+// takes says whether key=value is an option or argument of c.
+func (c command) takes(key string) bool { return slices.Contains(c.keys(), key) }
+
+// keys lists the names of c's arguments and options.
+func (c command) keys() []string {
+	var names []string
+	for _, a := range c.args {
+		names = append(names, a.name)
+	}
+	for _, o := range c.options {
+		names = append(names, o.name)
+	}
+	return names
+}
+
+// unknown is the error for a word that c doesn't take.
+func (c command) unknown(word string) error {
+	known := c.keys()
+	if len(known) == 0 {
+		return fmt.Errorf("repl: %s takes no arguments, but %q is given", c.name, word)
+	}
+	if key, _, isPair := strings.Cut(word, "="); isPair && len(closest(key, known)) > 0 {
+		return fmt.Errorf("repl: %s has no option %q%s", c.name, word, suggestion(key, known, ""))
+	}
+	if len(c.options) == 0 {
+		return fmt.Errorf("repl: %s doesn't take %q; its form is: %s", c.name, word, c.usage())
+	}
+	return fmt.Errorf("repl: %s has no option %q; its options are %s, given as key=value", c.name, word, strings.Join(known, ", "))
+}
+
+// usage is the command's form: name, arguments and options.
+func (c command) usage() string {
+	words := []string{c.name}
+	for _, a := range c.args {
+		word := strings.ToUpper(a.name)
+		if a.many {
+			word += ".."
+		}
+		if !a.need {
+			word = "[" + word + "]"
+		}
+		words = append(words, word)
+	}
+	for _, o := range c.options {
+		words = append(words, "["+o.name+"="+o.value+"]")
+	}
+	return strings.Join(words, " ")
+}
+
 // line is the command as typed, with every option that has a value, defaults among them.
 func (c command) line(v values) string {
-	words := []string{"go run ./repl", c.name}
+	words := []string{c.name}
 	for _, o := range c.options {
 		if v[o.name] != "" {
 			words = append(words, o.name+"="+v[o.name])
 		}
 	}
-	return strings.Join(words, " ")
+	return "go run ./repl " + join(words)
 }
 
 // number returns option key as an integer from lo to hi.

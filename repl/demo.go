@@ -20,7 +20,7 @@ import (
 
 func demoCommand() command {
 	return command{
-		name: "demo", help: "quantise a shipped teacher with PD-Quant and compare it with simpler methods",
+		name: "demo", group: groupPrograms, help: "quantise a shipped teacher with PD-Quant and compare it with simpler methods",
 		options: []option{
 			{"teacher", "resnet8", "trained network: " + strings.Join(models.TeacherNames(), ", ")},
 			{"w", "2", "bits of weights, 2 to 8"},
@@ -35,7 +35,7 @@ func demoCommand() command {
 			memoryOption(),
 			{"out", "", "run folder, whose earlier results are removed; empty: runs/demo-TEACHER-wWaA-sSEED"},
 		},
-		run: demo,
+		run: alone(demo),
 	}
 }
 

@@ -24,7 +24,7 @@ import (
 
 func reproduceCommand() command {
 	return command{
-		name: "reproduce", help: "compare with the accuracies of the published reference on CIFAR-10 ResNet-20, for an hour or more",
+		name: "reproduce", group: groupPrograms, help: "compare with the accuracies of the published reference on CIFAR-10 ResNet-20, for an hour or more",
 		options: []option{
 			{"data", "data/cifar10", "folder with train_lossless_8068.bin and test_first1017.bin, in CIFAR-10's binary form"},
 			{"checkpoint", "testdata/cifar10/resnet20-12fca82f.th", "the teacher's weights"},
@@ -40,7 +40,7 @@ func reproduceCommand() command {
 			memoryOption(),
 			{"out", "testdata/cifar10/reproduction.tsv", "table to append results to; rows and seeds that it has aren't run again"},
 		},
-		run: reproduce,
+		run: alone(reproduce),
 	}
 }
 

@@ -47,7 +47,7 @@ func TestReproduce(t *testing.T) {
 	dir := noiseFiles(t)
 	table := func(more ...string) string {
 		var out bytes.Buffer
-		if err := run(context.Background(), reproduceArgs(dir, more...), &out, io.Discard); err != nil {
+		if err := run(context.Background(), invocation{words: reproduceArgs(dir, more...)}, strings.NewReader(""), &out, io.Discard); err != nil {
 			t.Fatal(err)
 		}
 		return out.String()
@@ -121,7 +121,7 @@ func TestReproduceBadInput(t *testing.T) {
 				args = append(args, a)
 			}
 		}
-		err := run(context.Background(), args, io.Discard, io.Discard)
+		err := run(context.Background(), invocation{words: args}, strings.NewReader(""), io.Discard, io.Discard)
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %s", err, want)
 		}

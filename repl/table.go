@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/charmbracelet/lipgloss"
 	"github.com/charmbracelet/lipgloss/table"
@@ -76,4 +79,57 @@ func (j *job) chart(results []pdq.Result) error {
 	return plot.Bars(j.folder.Path("chart.png"), fmt.Sprintf("%s, W%dA%d, Fashion-MNIST", j.teacher.Network.Name, b.W, b.A),
 		fmt.Sprintf("%d test images, %d calibration images, seed %d, %s preset, %s", j.test.Len(), j.calibration.Len(), j.config.Seed, j.preset, j.backend),
 		"top-1 accuracy (%)", bars)
+}
+
+// grid lays out rows under their headers: text to the left, numbers to the right. Long texts wrap.
+func grid(headers []string, rows [][]string) string {
+	for i := range rows {
+		rows[i] = slices.Clone(rows[i])
+		for k, cell := range rows[i] {
+			rows[i][k] = wrapText(cell, 72)
+		}
+	}
+	t := table.New().Border(lipgloss.NormalBorder()).Headers(headers...).Rows(rows...)
+	return t.StyleFunc(func(row, col int) lipgloss.Style {
+		style := lipgloss.NewStyle().Padding(0, 1)
+		if row >= 0 && col > 0 && col < len(rows[row]) && isNumber(rows[row][col]) {
+			style = style.Align(lipgloss.Right)
+		}
+		return style
+	}).Render()
+}
+
+// isNumber says whether a cell holds a number, perhaps with an error or a unit.
+func isNumber(cell string) bool {
+	return cell == "-" || cell != "" && strings.ContainsAny(cell[:1], "0123456789+-") && !strings.Contains(cell, "x")
+}
+
+// wrapText breaks text between words into lines of at most width characters, where it can.
+func wrapText(text string, width int) string {
+	var b strings.Builder
+	at := 0
+	for i, word := range strings.Split(text, " ") {
+		n := len([]rune(word))
+		switch {
+		case i == 0:
+		case at+1+n > width:
+			b.WriteByte('\n')
+			at = 0
+		default:
+			b.WriteByte(' ')
+			at++
+		}
+		b.WriteString(word)
+		at += n
+	}
+	return b.String()
+}
+
+// thousands writes n with commas.
+func thousands(n int) string {
+	s := strconv.Itoa(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
 }

@@ -16,7 +16,7 @@ import (
 
 func trainCommand() command {
 	return command{
-		name: "train", help: "train a teacher on the whole of Fashion-MNIST and write it as safetensors",
+		name: "train", group: groupPrograms, help: "train a teacher on the whole of Fashion-MNIST and write it as safetensors",
 		options: []option{
 			{"teacher", "resnet8", "network: " + strings.Join(models.Designs(), ", ")},
 			{"epochs", "8", "passes over the 60,000 training images"},
@@ -25,7 +25,7 @@ func trainCommand() command {
 			{"backend", "auto", "auto, go, onnx, xla, ..."},
 			{"out", "models/teachers", "folder to write TEACHER.safetensors to"},
 		},
-		run: trainTeacher,
+		run: alone(trainTeacher),
 	}
 }
 

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"image/color"
 	"math"
-
-	"github.com/pdquant/pdquant/internal/atomicfile"
 )
 
 // Bar is one method's accuracy in a chart.
@@ -25,21 +23,13 @@ type Bar struct {
 // points for four. title, subtitle and axis may be empty. path appears when all of it is
 // written; a failure leaves an older file as it was.
 func Bars(path, title, subtitle, axis string, bars []Bar) error {
-	encode, err := encoderOf(path)
-	if err != nil {
+	if _, err := encoderOf(path); err != nil {
 		return err
 	}
 	if err := check(bars); err != nil {
 		return err
 	}
-	chart, err := encode(layout(title, subtitle, axis, bars))
-	if err != nil {
-		return fmt.Errorf("plot: drawing %s: %w", path, err)
-	}
-	if err := atomicfile.WriteBytes(path, chart); err != nil {
-		return fmt.Errorf("plot: writing the chart: %w", err)
-	}
-	return nil
+	return write(path, func() *sheet { return layout(title, subtitle, axis, bars) })
 }
 
 func check(bars []Bar) error {

@@ -8,7 +8,9 @@
 //		{Label: "PD-Quant", Value: 85.0, Error: 0.4},
 //	})
 //
+// [Lines] draws losses over steps or scales, [Columns] a histogram.
+//
 // Colours differ in lightness as well as in hue, so charts survive a grey printer and
-// colour-blind readers. The scale always starts at zero: differences of a point look
+// colour-blind readers. The scale of Bars always starts at zero: differences of a point look
 // as small as they are, and the numbers beside the bars tell them.
 package plot

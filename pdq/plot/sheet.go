@@ -29,13 +29,17 @@ type sheet struct {
 	title, strong, normal, small font.Face
 }
 
-// mark is a filled rectangle, or a line of text in it.
+// mark is a filled rectangle, a line of text in it, or a path.
 type mark struct {
 	x, y, w, h float64
 	color      color.Color
 	text       string // empty: a rectangle
 	face       font.Face
+	path       []point // not empty: a line through these, of width w
 }
+
+// point is a place on a sheet.
+type point struct{ x, y float64 }
 
 func newSheet(width float64) *sheet {
 	fonts := font.NewCache(liberation.Collection())
@@ -67,9 +71,16 @@ func (s *sheet) fill(x, y, w, h float64, c color.Color) {
 func (s *sheet) write(text string, f font.Face, x, y, align float64, c color.Color) float64 {
 	if text != "" {
 		w := width(f, text)
-		s.marks = append(s.marks, mark{x - align*w, y, w, lineHeight(f), c, text, f})
+		s.marks = append(s.marks, mark{x: x - align*w, y: y, w: w, h: lineHeight(f), color: c, text: text, face: f})
 	}
 	return lineHeight(f)
+}
+
+// stroke adds a line through points.
+func (s *sheet) stroke(points []point, width float64, c color.Color) {
+	if len(points) > 1 {
+		s.marks = append(s.marks, mark{w: width, color: c, path: points})
+	}
 }
 
 // wrap breaks text into lines of at most the given width, between words if they
@@ -112,6 +123,20 @@ func (s *sheet) draw(c vg.CanvasSizer) {
 	canvas.Fill(canvas.Rectangle.Path())
 	for _, m := range s.marks {
 		canvas.SetColor(m.color)
+		if len(m.path) > 0 {
+			var path vg.Path
+			for i, p := range m.path {
+				at := vg.Point{X: vg.Length(p.x), Y: vg.Length(s.height - p.y)}
+				if i == 0 {
+					path.Move(at)
+				} else {
+					path.Line(at)
+				}
+			}
+			canvas.SetLineWidth(vg.Length(m.w))
+			canvas.Stroke(path)
+			continue
+		}
 		if m.text != "" {
 			canvas.FillString(m.face, vg.Point{X: vg.Length(m.x), Y: vg.Length(s.height - m.y - ascent(m.face))}, m.text)
 			continue

@@ -1,0 +1,104 @@
+package pdq
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	. "github.com/gomlx/gomlx/core/graph"
+
+	"github.com/pdquant/pdquant/models"
+)
+
+// UnitDifference compares the student's output of a unit with the teacher's.
+type UnitDifference struct {
+	Unit     string
+	SNR      float64             // of the teacher's output to what the student's is off by, decibels
+	Channels []ChannelDifference // the worst first: those that the most noise is in
+}
+
+// ChannelDifference is one channel's part.
+type ChannelDifference struct {
+	Channel int
+	SNR     float64 // decibels
+	Share   float64 // of the unit's noise, in [0,1]
+}
+
+// Differences compares all units on the first of the calibration images, at most so many. What s
+// doesn't quantise is in full precision.
+func (q *Quantizer) Differences(ctx context.Context, s Student, images int) ([]UnitDifference, error) {
+	w, err := q.studentWeights(s)
+	if err != nil {
+		return nil, err
+	}
+	out, err := q.runner(StepInspect, -1).run(ctx, func(xs []*Node) []*Node {
+		g := xs[0].Graph()
+		student := unitOutputs(q.folded, xs[0], studentHooks(g, w, s))
+		var sums []*Node
+		for u, t := range unitOutputs(q.folded, xs[0], models.Hooks{Param: constants(g, q.weights)}) {
+			sums = append(sums, perChannelSum(Square(t)), perChannelSum(Square(Sub(student[u], t))))
+		}
+		return sums
+	}, q.firstImages(images))
+	if err != nil {
+		return nil, err
+	}
+	defer freeCaches(out...)
+	var all []UnitDifference
+	for u, unit := range q.folded.Units {
+		all = append(all, newDifference(unit.Name, columnSums(out[2*u]), columnSums(out[2*u+1])))
+	}
+	return all, nil
+}
+
+// newDifference is the difference with signal and noise by channel.
+func newDifference(unit string, signal, noise []float64) UnitDifference {
+	var sum, off float64
+	for c := range signal {
+		sum, off = sum+signal[c], off+noise[c]
+	}
+	d := UnitDifference{Unit: unit, SNR: Decibels(sum, off)}
+	for c := range signal {
+		share := 0.0
+		if off > 0 {
+			share = noise[c] / off
+		}
+		d.Channels = append(d.Channels, ChannelDifference{c, Decibels(signal[c], noise[c]), share})
+	}
+	slices.SortStableFunc(d.Channels, func(a, b ChannelDifference) int { return cmp.Compare(b.Share, a.Share) })
+	return d
+}
+
+// unitOutputs returns the outputs of all units of n for images x.
+func unitOutputs(n *models.Network, x *Node, h models.Hooks) []*Node {
+	outs := make([]*Node, len(n.Units))
+	after := h.After
+	h.After = func(l models.Layer, y *Node) *Node {
+		if after != nil {
+			y = after(l, y)
+		}
+		i := n.Index(l.Name)
+		for u, unit := range n.Units {
+			if unit.Last == i {
+				outs[u] = y
+			}
+		}
+		return y
+	}
+	n.Forward(x, 0, len(n.Layers)-1, h)
+	return outs
+}
+
+// perChannelSum sums x [N,C,...] to [N,C].
+func perChannelSum(x *Node) *Node {
+	return ReduceSum(Reshape(x, x.Shape().Dim(0), x.Shape().Dim(1), -1), 2)
+}
+
+// columnSums sums c [N,C] over N. It is in memory.
+func columnSums(c *Cache) []float64 {
+	sums := make([]float64, c.per())
+	for i, v := range c.flat {
+		sums[i%len(sums)] += float64(v)
+	}
+	return sums
+}

@@ -1,0 +1,133 @@
+package pdq
+
+import (
+	_ "embed" // the comments of config.go are what its fields mean
+	"encoding"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"reflect"
+	"strconv"
+	"strings"
+)
+
+//go:embed config.go
+var configSource string
+
+// Field is one number or choice of a Config.
+type Field struct {
+	Name    string // as Go has it: "Rounding.Steps"
+	Meaning string // the field's comment
+}
+
+// Fields lists all fields of Config in their order, with what their comments say.
+func Fields() ([]Field, error) {
+	comments, err := fieldComments(configSource)
+	if err != nil {
+		return nil, fmt.Errorf("pdq: the comments of Config: %w", err)
+	}
+	var fields []Field
+	config := reflect.TypeFor[Config]()
+	for i := range config.NumField() {
+		f := config.Field(i)
+		if f.Type.Kind() != reflect.Struct {
+			fields = append(fields, Field{f.Name, comments["Config."+f.Name]})
+			continue
+		}
+		for k := range f.Type.NumField() {
+			name := f.Type.Field(k).Name
+			fields = append(fields, Field{f.Name + "." + name, comments[f.Type.Name()+"."+name]})
+		}
+	}
+	return fields, nil
+}
+
+// fieldComments returns the comments of struct fields by type and field: those behind them, or
+// above.
+func fieldComments(source string) (map[string]string, error) {
+	file, err := parser.ParseFile(token.NewFileSet(), "config.go", source, parser.ParseComments)
+	if err != nil {
+		return nil, err
+	}
+	comments := map[string]string{}
+	ast.Inspect(file, func(n ast.Node) bool {
+		spec, ok := n.(*ast.TypeSpec)
+		if !ok {
+			return true
+		}
+		if s, ok := spec.Type.(*ast.StructType); ok {
+			for _, f := range s.Fields.List {
+				text := f.Comment.Text() + f.Doc.Text()
+				for _, name := range f.Names {
+					comments[spec.Name.Name+"."+name.Name] = strings.Join(strings.Fields(text), " ")
+				}
+			}
+		}
+		return true
+	})
+	return comments, nil
+}
+
+// Get returns the field called name, as of Fields, as text.
+func (c Config) Get(name string) (string, error) {
+	v, err := c.field(name)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprint(v.Interface()), nil
+}
+
+// Set returns c with the field called name set to what text says. The result is not validated.
+func (c Config) Set(name, text string) (Config, error) {
+	v, err := (&c).field(name)
+	if err != nil {
+		return c, err
+	}
+	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
+		if err := u.UnmarshalText([]byte(text)); err != nil {
+			return c, fmt.Errorf("%s: %w", name, err)
+		}
+		return c, nil
+	}
+	switch v.Kind() {
+	case reflect.Int, reflect.Int64:
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return c, fmt.Errorf("pdq: %s=%s; give a whole number", name, text)
+		}
+		v.SetInt(n)
+	case reflect.Uint64:
+		n, err := strconv.ParseUint(text, 10, 64)
+		if err != nil {
+			return c, fmt.Errorf("pdq: %s=%s; give a whole number that isn't negative", name, text)
+		}
+		v.SetUint(n)
+	case reflect.Float64:
+		x, err := strconv.ParseFloat(text, 64)
+		if err != nil || x-x != 0 {
+			return c, fmt.Errorf("pdq: %s=%s; give a number", name, text)
+		}
+		v.SetFloat(x)
+	case reflect.String:
+		v.SetString(text)
+	default:
+		return c, fmt.Errorf("pdq: %s is a %v, which has no text form", name, v.Kind())
+	}
+	return c, nil
+}
+
+// field returns the field called name of c.
+func (c *Config) field(name string) (reflect.Value, error) {
+	v := reflect.ValueOf(c).Elem()
+	for part := range strings.SplitSeq(name, ".") {
+		if v.Kind() != reflect.Struct || !v.FieldByName(part).IsValid() {
+			return v, fmt.Errorf("pdq: Config has no field %q", name)
+		}
+		v = v.FieldByName(part)
+	}
+	if v.Kind() == reflect.Struct {
+		return v, fmt.Errorf("pdq: %s is a group of fields; name one of them", name)
+	}
+	return v, nil
+}

@@ -1,0 +1,246 @@
+package pdq
+
+import (
+	"context"
+	"math"
+	"slices"
+	"testing"
+
+	"github.com/gomlx/compute"
+)
+
+func total(counts []int) (n int) {
+	for _, c := range counts {
+		n += c
+	}
+	return n
+}
+
+// TestInspect looks at a student with scales: counts are of all values, and agree with each other.
+func TestInspect(t *testing.T) {
+	eachBackend(t, func(t *testing.T, b compute.Backend) {
+		q, err := New(b, tinyProblem(t, 20), tinyConfig(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, _ := prepare(t, q, 1)
+		for layer := range s.Weights {
+			v, err := q.InspectWeight(s, layer)
+			if err != nil {
+				t.Fatal(err)
+			}
+			size := q.weights[layer+".weight"].Size()
+			if total(v.Values.Counts) != size || total(v.Levels) != size || len(v.Levels) != 1<<v.Quant.Bits || v.Flipped != 0 || len(v.Channel) != v.Shape[0] {
+				t.Errorf("%s: %+v", layer, v)
+			}
+			if v.SNR < slices.Min(v.Channel) || v.SNR > slices.Max(v.Channel) || v.Quant.Bits == 8 && v.SNR < 30 {
+				t.Errorf("%s: signal to noise %g, by channel %v", layer, v.SNR, v.Channel)
+			}
+			wq := s.Weights[layer]
+			wq.Up = make([]uint8, size) // all down: some of it not to nearest
+			other := s.clone()
+			other.Weights[layer] = wq
+			if v, err = q.InspectWeight(other, layer); err != nil || v.Flipped == 0 || v.Flipped == size {
+				t.Errorf("%s rounded down: %d of %d flipped, error %v", layer, v.Flipped, size, err)
+			}
+		}
+		for layer := range s.Acts {
+			v, err := q.InspectOutput(context.Background(), s, layer, 7)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if v.Images != 7 || total(v.Values.Counts) != total(v.Levels) || total(v.Levels)%7 != 0 || v.Clipped > total(v.Levels) || !(v.SNR > 0) {
+				t.Errorf("%s: %+v", layer, v)
+			}
+		}
+		if v, err := q.InspectWeight(Student{}, "fc"); err != nil || v.Levels != nil || total(v.Values.Counts) == 0 {
+			t.Errorf("not quantised: %+v, error %v", v, err)
+		}
+		if _, err := q.InspectWeight(s, "nothing"); err == nil {
+			t.Error("no error for an unknown layer")
+		}
+		if _, err := q.InspectOutput(context.Background(), s, "nothing", 7); err == nil {
+			t.Error("no error for an unknown layer")
+		}
+	})
+}
+
+// TestSweep: the least Lp of a sweep is where the search of scales ends, and its PD is no lower
+// than that where the search by PD does.
+func TestSweep(t *testing.T) {
+	eachBackend(t, func(t *testing.T, b compute.Backend) {
+		c := tinyConfig(t)
+		c.Scales.Candidates, c.Scales.Images = 10, 20
+		q, err := New(b, tinyProblem(t, 20), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, d := prepare(t, q, 1)
+		unit := q.folded.Units[1]
+		for _, l := range q.folded.Layers[unit.First : unit.Last+1] {
+			if a, ok := s.Acts[l.Name]; ok {
+				sweep, err := q.SweepOutput(context.Background(), s, l.Name, 20, 10)
+				if err != nil {
+					t.Fatal(err)
+				}
+				checkSweep(t, l.Name, sweep, float64(a.Scale))
+			}
+			if w, ok := s.Weights[l.Name]; ok {
+				sweep, err := q.SweepWeight(context.Background(), s, l.Name, 20, 10)
+				if err != nil {
+					t.Fatal(err)
+				}
+				checkSweep(t, l.Name, sweep, 0)
+				if last := sweep[9]; last.Scale < float64(w.Scale[0])*0.999 {
+					t.Errorf("%s: the full range's scale is %g, below the searched %g", l.Name, last.Scale, w.Scale[0])
+				}
+			}
+		}
+		_ = d
+		if _, err := q.SweepOutput(context.Background(), s, "conv1", 20, 10); err == nil {
+			t.Error("no error for an output that isn't quantised")
+		}
+		if _, err := q.SweepWeight(context.Background(), s, "relu", 20, 10); err == nil {
+			t.Error("no error for a layer without weight")
+		}
+	})
+}
+
+// checkSweep checks that numbers are in their ranges and, unless scale is 0, that it has the least Lp.
+func checkSweep(t *testing.T, layer string, sweep []SweepPoint, scale float64) {
+	t.Helper()
+	best := sweep[0]
+	for i, p := range sweep {
+		if p.Fraction != float64(i+1)/10 || !(p.Scale > 0 && p.MSE >= 0 && p.Lp >= 0 && p.Cosine > -1e-6 && p.PD > -1e-6) {
+			t.Errorf("%s: point %d is %+v", layer, i, p)
+		}
+		if p.Lp < best.Lp {
+			best = p
+		}
+	}
+	if scale != 0 && math.Abs(best.Scale-scale) > 1e-5*scale {
+		t.Errorf("%s: the least Lp is at scale %g, the search ended at %g", layer, best.Scale, scale)
+	}
+}
+
+// TestDifferences: full precision differs in nothing, and one quantiser in the units from its own on.
+func TestDifferences(t *testing.T) {
+	eachBackend(t, func(t *testing.T, b compute.Backend) {
+		q, err := New(b, tinyProblem(t, 20), tinyConfig(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, _ := prepare(t, q, 1)
+		none, err := q.Differences(context.Background(), Student{}, 8)
+		if err != nil {
+			t.Fatal(err)
+		}
+		one, err := q.Differences(context.Background(), Student{Weights: map[string]WeightQuant{"layer2.0.conv1": s.Weights["layer2.0.conv1"]}}, 8)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for u, d := range none {
+			if !math.IsInf(d.SNR, 1) {
+				t.Errorf("%s: signal to noise %g in full precision", d.Unit, d.SNR)
+			}
+			if exact := math.IsInf(one[u].SNR, 1); exact != (u < 2) {
+				t.Errorf("%s: signal to noise %g with layer2.0.conv1 quantised", d.Unit, one[u].SNR)
+			}
+		}
+		var shares float64
+		for i, c := range one[2].Channels {
+			shares += c.Share
+			if i > 0 && c.Share > one[2].Channels[i-1].Share {
+				t.Errorf("channels aren't in order: %+v", one[2].Channels)
+			}
+		}
+		if math.Abs(shares-1) > 1e-9 {
+			t.Errorf("the channels' shares sum to %g", shares)
+		}
+	})
+}
+
+// TestSensitivities: each is what a student with that quantiser alone gives.
+func TestSensitivities(t *testing.T) {
+	eachBackend(t, func(t *testing.T, b compute.Backend) {
+		q, err := New(b, tinyProblem(t, 20), tinyConfig(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, _ := prepare(t, q, 1)
+		all, err := q.Sensitivities(context.Background(), s, 20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(all) != len(s.Weights)+len(s.Acts) {
+			t.Errorf("%d sensitivities of %d weights and %d outputs", len(all), len(s.Weights), len(s.Acts))
+		}
+		full, err := q.Evaluate(context.Background(), Student{}, q.p.Calibration)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, x := range all {
+			if x.PD < -1e-6 || i > 0 && x.PD > all[i-1].PD {
+				t.Errorf("%+v after %+v", x, all[max(i-1, 0)])
+			}
+			one := Student{}.clone()
+			if x.Output {
+				one.Acts[x.Layer] = s.Acts[x.Layer]
+			} else {
+				one.Weights[x.Layer] = s.Weights[x.Layer]
+			}
+			score, err := q.Evaluate(context.Background(), one, q.p.Calibration)
+			if err != nil {
+				t.Fatal(err)
+			}
+			other := 0.0
+			for k := range full.Top1 {
+				if full.Top1[k] != score.Top1[k] {
+					other++
+				}
+			}
+			if other/20 > x.Changed+1e-9 { // an image wrong both times may be wrong in another way
+				t.Errorf("%+v: %g of 20 images changed between right and wrong", x, other)
+			}
+		}
+	})
+}
+
+// TestInspectNorms: the distances before correction are the loss that Correct starts at, and
+// correction lowers them.
+func TestInspectNorms(t *testing.T) {
+	eachBackend(t, func(t *testing.T, b compute.Backend) {
+		q, err := New(b, tinyProblem(t, 20), tinyConfig(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, d := prepare(t, q, 1)
+		var first float64
+		q.Progress = func(e Event) {
+			if e.Step == StepCorrect && e.Done == 1 {
+				first = e.Loss.Correction
+			}
+		}
+		corrected, err := q.Correct(context.Background(), d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		views, err := q.InspectNorms(context.Background(), corrected, 20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var before, after float64
+		for _, v := range views {
+			before, after = before+v.Before.Distance, after+v.After.Distance
+			if len(v.Mean) != 4 || len(v.Before.Mean) != 4 || len(v.After.Deviation) != 4 || slices.Min(v.Before.Deviation) < 0 {
+				t.Errorf("%+v", v)
+			}
+		}
+		if len(views) != 2 || math.Abs(before-first) > 1e-4*first || after >= before {
+			t.Errorf("%d normalisations, distance %g before and %g after; the loss began at %g", len(views), before, after, first)
+		}
+		if views, err = q.InspectNorms(context.Background(), d, 20); err != nil || views[0].Before.Distance != views[0].After.Distance {
+			t.Errorf("before correction %+v, error %v", views, err)
+		}
+	})
+}

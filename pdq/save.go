@@ -1,0 +1,253 @@
+package pdq
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/nlpodyssey/safetensors"
+)
+
+// studentFormat is the version of a student's file: another number, another meaning.
+const studentFormat = "pdquant student 1"
+
+// StudentRecord says what a student's file belongs to.
+type StudentRecord struct {
+	Network     string
+	TeacherHash string // hex SHA-256 of the teacher's weights
+	Config      Config // that the student was made with
+}
+
+// SaveStudent writes s to the file called name in f, whole or not at all: a safetensors file with
+// the scales, zero points and rounding bits of what s quantises, be it the whole network or one
+// unit, and a StudentRecord among its metadata.
+func (q *Quantizer) SaveStudent(f Folder, name string, s Student) error {
+	record, err := q.studentRecord()
+	if err != nil {
+		return err
+	}
+	var file bytes.Buffer
+	if err := s.write(&file, record); err != nil {
+		return fmt.Errorf("pdq: saving the student: %w", err)
+	}
+	return f.Write(name, file.Bytes())
+}
+
+// LoadStudent reads what SaveStudent wrote. It is an error if the file is damaged, of another
+// teacher, or quantises a layer otherwise than q's configuration.
+func (q *Quantizer) LoadStudent(f Folder, name string) (Student, error) {
+	s, record, err := readStudentFile(f.Path(name))
+	if err != nil {
+		return s, err
+	}
+	own, err := q.studentRecord()
+	if err != nil {
+		return s, err
+	}
+	if record.Network != own.Network || record.TeacherHash != own.TeacherHash {
+		return Student{}, fmt.Errorf("pdq: %s is a student of %s with weights %.12s, not of %s with weights %.12s; load that teacher first",
+			f.Path(name), record.Network, record.TeacherHash, own.Network, own.TeacherHash)
+	}
+	if err := q.fits(s); err != nil {
+		return Student{}, fmt.Errorf("pdq: %s: %w; its configuration was W%dA%d, rule %v", f.Path(name), err,
+			record.Config.Bits.W, record.Config.Bits.A, record.Config.Bits.Rule)
+	}
+	return s, nil
+}
+
+// ReadStudentRecord returns what the student's file called name in f belongs to.
+func ReadStudentRecord(f Folder, name string) (StudentRecord, error) {
+	_, record, err := readStudentFile(f.Path(name))
+	return record, err
+}
+
+func readStudentFile(path string) (Student, StudentRecord, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return Student{}, StudentRecord{}, fmt.Errorf("pdq: %w", err)
+	}
+	defer file.Close()
+	s, record, err := readStudent(file)
+	if err != nil {
+		err = fmt.Errorf("pdq: %s: %w", path, err)
+	}
+	return s, record, err
+}
+
+func (q *Quantizer) studentRecord() (StudentRecord, error) {
+	hash, err := q.p.Weights.Hash()
+	return StudentRecord{q.p.Network.Name, hash, q.c}, err
+}
+
+// fits reports a layer that s quantises, but q doesn't, or with other widths or sizes.
+func (q *Quantizer) fits(s Student) error {
+	for _, layer := range slices.Sorted(maps.Keys(s.Weights)) {
+		wq, want := s.Weights[layer], q.bits[layer].Weight
+		if wq.Bits != want {
+			return fmt.Errorf("the weight of %q has %d bits; it should have %d", layer, wq.Bits, want)
+		}
+		if _, err := wq.Dequantize(q.weights[layer+".weight"]); err != nil {
+			return fmt.Errorf("%s: %w", layer, err)
+		}
+	}
+	for _, layer := range slices.Sorted(maps.Keys(s.Acts)) {
+		if a, want := s.Acts[layer], q.bits[layer].Output; a.Bits != want {
+			return fmt.Errorf("the output of %q has %d bits; it should have %d", layer, a.Bits, want)
+		}
+	}
+	return nil
+}
+
+// blob is a tensor of a student's file.
+type blob struct {
+	kind safetensors.DType
+	size int // elements
+	data []byte
+}
+
+func (b blob) DType() safetensors.DType { return b.kind }
+func (b blob) Shape() []uint64          { return []uint64{uint64(b.size)} }
+func (b blob) Data() []byte             { return b.data }
+func (b blob) DataLen() uint64          { return uint64(len(b.data)) }
+
+func floatBlob(xs ...float32) blob {
+	b := blob{kind: safetensors.F32, size: len(xs)}
+	for _, x := range xs {
+		b.data = binary.LittleEndian.AppendUint32(b.data, math.Float32bits(x))
+	}
+	return b
+}
+
+// The tensors of a layer: the quantiser of its weight, a bit for each weight that rounds up, and
+// the quantiser of its output.
+const (
+	weightBits, weightScale, weightZero, weightUp = ".weight.bits", ".weight.scale", ".weight.zero", ".weight.up"
+	outputQuant                                   = ".output" // bits, scale, zero
+)
+
+// write writes s as a safetensors file. weight.bits holds the width and in how many bits of its
+// last byte the packed rounding bits end, 0 to 7.
+func (s Student) write(w io.Writer, record StudentRecord) error {
+	text, err := json.Marshal(record)
+	if err != nil {
+		return err
+	}
+	blobs := map[string]blob{}
+	for layer, q := range s.Weights {
+		blobs[layer+weightBits] = floatBlob(float32(q.Bits), float32(len(q.Up)%8))
+		blobs[layer+weightScale], blobs[layer+weightZero] = floatBlob(q.Scale...), floatBlob(q.Zero...)
+		if q.Up != nil {
+			packed := packBits(q.Up)
+			blobs[layer+weightUp] = blob{safetensors.U8, len(packed), packed}
+		}
+	}
+	for layer, a := range s.Acts {
+		blobs[layer+outputQuant] = floatBlob(float32(a.Bits), a.Scale, a.Zero)
+	}
+	return safetensors.SerializeToWriter(blobs, map[string]string{"format": studentFormat, "record": string(text)}, w)
+}
+
+// readStudent reads what write wrote.
+func readStudent(r io.Reader) (Student, StudentRecord, error) {
+	s, record := Student{}.clone(), StudentRecord{}
+	data, err := io.ReadAll(r)
+	if err != nil {
+		return s, record, err
+	}
+	file, err := safetensors.Deserialize(data)
+	if err != nil {
+		return s, record, fmt.Errorf("isn't a whole student's file: %w", err)
+	}
+	_, meta, err := safetensors.ReadMetadata(data)
+	if err != nil {
+		return s, record, err
+	}
+	if format := meta.Metadata()["format"]; format != studentFormat {
+		return s, record, fmt.Errorf("is of format %q; this version reads %q", format, studentFormat)
+	}
+	if err := json.Unmarshal([]byte(meta.Metadata()["record"]), &record); err != nil {
+		return s, record, fmt.Errorf("the record: %w", err)
+	}
+	blobs := map[string]blob{}
+	for _, t := range file.Tensors() {
+		blobs[t.Name] = blob{t.TensorView.DType(), 0, t.TensorView.Data()}
+	}
+	for name := range blobs {
+		if layer, ok := strings.CutSuffix(name, weightBits); ok {
+			s.Weights[layer], err = readWeightQuant(blobs, layer)
+		} else if layer, ok := strings.CutSuffix(name, outputQuant); ok {
+			s.Acts[layer], err = readActQuant(blobs, layer)
+		}
+		if err != nil {
+			return s, record, err
+		}
+	}
+	return s, record, nil
+}
+
+func readWeightQuant(blobs map[string]blob, layer string) (WeightQuant, error) {
+	head, err := blobs[layer+weightBits].floats()
+	scale, err2 := blobs[layer+weightScale].floats()
+	zero, err3 := blobs[layer+weightZero].floats()
+	if err := errors.Join(err, err2, err3); err != nil || len(head) != 2 || !isWidth(head[0]) || len(scale) == 0 || len(zero) != len(scale) {
+		return WeightQuant{}, fmt.Errorf("the quantiser of %s's weight is damaged", layer)
+	}
+	q := WeightQuant{Bits: int(head[0]), Scale: scale, Zero: zero}
+	if packed := blobs[layer+weightUp].data; len(packed) > 0 {
+		unused := (8 - int(head[1])) % 8
+		if unused < 0 || unused > 7 {
+			return q, fmt.Errorf("the rounding of %s is damaged", layer)
+		}
+		q.Up = unpackBits(packed, 8*len(packed)-unused)
+	}
+	return q, nil
+}
+
+func readActQuant(blobs map[string]blob, layer string) (ActQuant, error) {
+	head, err := blobs[layer+outputQuant].floats()
+	if err != nil || len(head) != 3 || !isWidth(head[0]) || !(head[1] > 0) {
+		return ActQuant{}, fmt.Errorf("the quantiser of %s's output is damaged", layer)
+	}
+	return ActQuant{Bits: int(head[0]), Scale: head[1], Zero: head[2]}, nil
+}
+
+func isWidth(bits float32) bool { return bits >= 2 && bits <= 8 && bits == float32(int(bits)) }
+
+func (b blob) floats() ([]float32, error) {
+	if b.kind != safetensors.F32 {
+		return nil, errors.New("no float32 tensor")
+	}
+	xs := make([]float32, len(b.data)/4)
+	for i := range xs {
+		xs[i] = math.Float32frombits(binary.LittleEndian.Uint32(b.data[4*i:]))
+		if xs[i]-xs[i] != 0 {
+			return nil, errors.New("not a number")
+		}
+	}
+	return xs, nil
+}
+
+// packBits packs zeros and ones, the first in the lowest bit.
+func packBits(ones []uint8) []byte {
+	packed := make([]byte, (len(ones)+7)/8)
+	for i, one := range ones {
+		packed[i/8] |= one << (i % 8)
+	}
+	return packed
+}
+
+func unpackBits(packed []byte, n int) []uint8 {
+	ones := make([]uint8, n)
+	for i := range ones {
+		ones[i] = packed[i/8] >> (i % 8) & 1
+	}
+	return ones
+}

@@ -1,0 +1,158 @@
+package pdq
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/gomlx/compute"
+
+	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/pdq/backend"
+)
+
+func goBackend(t testing.TB) compute.Backend {
+	b, _, err := backend.Open("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestSaveStudent(t *testing.T) {
+	b, f := goBackend(t), Folder(t.TempDir())
+	p, c := tinyProblem(t, 8), tinyConfig(t)
+	q, err := New(b, p, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := q.Quantize(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := q.SaveStudent(f, "student.safetensors", s); err != nil {
+		t.Fatal(err)
+	}
+	got, err := q.LoadStudent(f, "student.safetensors")
+	if err != nil || !reflect.DeepEqual(got, s) {
+		t.Errorf("what was loaded isn't what was saved: %v", err)
+	}
+	if r, err := ReadStudentRecord(f, "student.safetensors"); err != nil || r.Config != c || r.Network != p.Network.Name || len(r.TeacherHash) != 64 {
+		t.Errorf("record %+v, error %v", r, err)
+	}
+
+	refused := func(what string, p Problem, c Config, want string) {
+		q, err := New(b, p, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := q.LoadStudent(f, "student.safetensors"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want %q", what, err, want)
+		}
+	}
+	other := p
+	other.Weights = models.Init(p.Network, 2)
+	refused("other weights", other, c, "load that teacher first")
+	c.Bits.W = 3
+	refused("other bits", p, c, "has 2 bits; it should have 3; its configuration was W2A2, rule qdrop")
+}
+
+// TestDamagedStudent: no file that was cut or changed makes a panic, and none that was cut is read.
+func TestDamagedStudent(t *testing.T) {
+	q, err := New(goBackend(t), tinyProblem(t, 8), tinyConfig(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := q.WeightScales(context.Background(), Student{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file bytes.Buffer
+	if err := s.write(&file, StudentRecord{Network: "x"}); err != nil {
+		t.Fatal(err)
+	}
+	for n := range file.Len() {
+		if _, _, err := readStudent(bytes.NewReader(file.Bytes()[:n])); err == nil {
+			t.Fatalf("the first %d of %d bytes were read", n, file.Len())
+		}
+	}
+	for i := range file.Len() {
+		data := bytes.Clone(file.Bytes())
+		data[i] ^= 0x55
+		if s, _, err := readStudent(bytes.NewReader(data)); err == nil {
+			_ = q.fits(s)
+		}
+	}
+	f := Folder(t.TempDir())
+	if err := os.WriteFile(f.Path("s"), file.Bytes()[:9], 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := q.LoadStudent(f, "s"); err == nil || !strings.Contains(err.Error(), f.Path("s")) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestRestore: steps after a return to an earlier state are those that followed it.
+func TestRestore(t *testing.T) {
+	eachBackend(t, func(t *testing.T, b compute.Backend) {
+		q, err := New(b, tinyProblem(t, 20), tinyConfig(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, d := prepare(t, q, 1)
+		r, err := q.NewRounder(s, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		steps := func(r *Rounder, n int) (Loss, RounderState) {
+			l, err := r.Steps(context.Background(), n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := r.State()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return l, s
+		}
+		_, two := steps(r, 2)
+		loss, five := steps(r, 3)
+		if err := r.Restore(two); err != nil {
+			t.Fatal(err)
+		}
+		if l, again := steps(r, 3); l != loss || !reflect.DeepEqual(again, five) {
+			t.Errorf("loss %+v after going back, %+v before", l, loss)
+		}
+		other, err := q.NewRounder(s, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer other.Close()
+		if err := other.Restore(two); err != nil {
+			t.Fatal(err)
+		}
+		if l, again := steps(other, 3); l != loss || !reflect.DeepEqual(again, five) {
+			t.Errorf("loss %+v in another rounder, want %+v", l, loss)
+		}
+		ds, err := r.Decided()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range ds {
+			sum := 0
+			for _, n := range d.Histogram {
+				sum += n
+			}
+			if sum != d.Size || d.Undecided > d.Size || d.Flipped > d.Size {
+				t.Errorf("%+v", d)
+			}
+		}
+		if err := r.Restore(RounderState{Values: two.Values[1:]}); err == nil || !strings.Contains(err.Error(), "variables") {
+			t.Errorf("error %v", err)
+		}
+	})
+}

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+
+	"github.com/chzyer/readline"
+)
+
+// interact is the shell at a prompt, on the terminal. With rc, ~/.pdqrc runs first.
+func interact(rc bool) (err error) {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return fmt.Errorf("repl: no home folder for history and ~/.pdqrc: %w", err)
+	}
+	sh, err := newShell(os.Stdout, os.Stderr)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, sh.close()) }()
+	rl, err := readline.NewEx(&readline.Config{
+		Prompt: sh.state.prompt(), HistoryFile: filepath.Join(home, ".pdq_history"), HistoryLimit: 10000, HistorySearchFold: true,
+		AutoComplete: completer{sh}, InterruptPrompt: "^C", EOFPrompt: "quit",
+	})
+	if err != nil {
+		return fmt.Errorf("repl: %w", err)
+	}
+	defer func() { err = errors.Join(err, rl.Close()) }()
+	fmt.Fprintln(sh.out, "pdquant: PD-Quant step by step. help lists the commands, Tab completes, Ctrl-D leaves.")
+	if rc {
+		if err := sh.rc(filepath.Join(home, ".pdqrc")); errors.Is(err, errQuit) {
+			return nil
+		} else if err != nil {
+			fmt.Fprintln(sh.err, err)
+		}
+	}
+	return sh.prompt(rl)
+}
+
+// prompt reads and runs lines until the end.
+func (sh *shell) prompt(rl *readline.Instance) error {
+	last := ""
+	for {
+		rl.SetPrompt(sh.state.prompt())
+		line, err := rl.Readline()
+		switch {
+		case errors.Is(err, readline.ErrInterrupt):
+			continue // the line is dropped
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return fmt.Errorf("repl: %w", err)
+		}
+		if strings.TrimSpace(line) == "" {
+			line = last
+		}
+		err = sh.interruptible(line)
+		if errors.Is(err, errQuit) {
+			return nil
+		}
+		if errors.Is(err, context.Canceled) {
+			fmt.Fprintln(sh.err, "interrupted; what was finished is kept, undo takes it back")
+		} else if err != nil {
+			fmt.Fprintln(sh.err, err)
+		}
+		if last = ""; err == nil && isStep(line) {
+			last = line
+		}
+	}
+}
+
+// isStep says whether the line is a step, which an empty line repeats, as in gdb.
+func isStep(line string) bool {
+	statements, err := split(line)
+	if err != nil || len(statements) != 1 {
+		return false
+	}
+	c, _, err := lookUp(statements[0])
+	return err == nil && c.name == "step"
+}
+
+// interruptible runs a line that Ctrl-C ends.
+func (sh *shell) interruptible(line string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	return sh.line(ctx, line)
+}
+
+// rc runs the commands in the file at path, if it is there.
+func (sh *shell) rc(path string) error {
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return fmt.Errorf("repl: %w", err)
+	}
+	defer f.Close()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	return sh.script(ctx, path, f)
+}

@@ -1,0 +1,426 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pdquant/pdquant/pdq"
+)
+
+// Files of a run folder, beside run.json.
+const (
+	studentFile    = "student.safetensors"
+	sessionFile    = "session.json"
+	evaluationFile = "evaluation.json"
+	metricsFile    = "metrics.jsonl"
+	resultsFile    = "results.tsv"
+)
+
+func runCommands() []command {
+	return []command{
+		{name: "save", group: groupRuns, help: "write the session to a run folder", run: save,
+			more: "The folder has run.json (settings, seeds, images, versions, hashes and what was typed), the student, the losses, and what eval found. A rounding that is under way is saved as it would be rounded now.",
+			args: []argument{{name: "dir", help: "default runs/TEACHER-wWaA-sSEED"}}},
+		{name: "resume", group: groupRuns, changes: true, help: "take up a saved session", run: resume,
+			more: "Teacher and images are loaded as they were, and checked. A rounding that was under way begins anew from its scales.",
+			args: []argument{{name: "dir", help: "a run folder that save wrote", need: true}}},
+		{name: "runs", group: groupRuns, help: "list the run folders", run: listRuns,
+			args: []argument{{name: "dir", help: "where they lie; default runs"}}},
+		{name: "compare", group: groupRuns, help: "compare two runs: settings and accuracies, paired if they were tested on the same images", run: compareRuns,
+			args: []argument{{name: "run", help: "a run folder", need: true}, {name: "other", help: "another", need: true}}},
+		{name: "ablate", group: groupRuns, help: "quantise with each combination of settings and several seeds, and compare", run: ablate,
+			more:    "The other settings are those in force. The session stays as it is. Ctrl-C ends it after printing what is finished.",
+			options: []option{{"loss", "mse,pd", "mse, pd or both"}, {"dc", "on,off", "on, off or both"}, {"seeds", "3", "how many: 1, 2, ..."}, {"n", "1000", "test images, the first of the set"}, {"out", "", "file to write a table to (tab-separated)"}}},
+	}
+}
+
+// saved is what session.json holds, beside what run.json says.
+type saved struct {
+	Teacher    string // as of the command teacher
+	Checkpoint string
+	Data       string // file of the pool of images
+	Preset     string
+	Config     pdq.Config
+	Units      []savedUnit
+}
+
+type savedUnit struct {
+	Unit      string
+	Corrected bool
+	Rounded   int // steps
+	Finished  bool
+	Norms     []pdq.NormView
+}
+
+// metric is a line of metrics.jsonl.
+type metric struct {
+	Unit string
+	Step string
+	At   int
+	Loss pdq.Loss
+}
+
+func save(c *call) (session, error) {
+	s, dir := c.s, c.values["dir"]
+	q, err := c.sh.quantizer(s, s.config)
+	if err != nil {
+		return s, err
+	}
+	if len(s.student.Weights) == 0 {
+		return s, errors.New("repl: nothing is quantised yet, so there is nothing to save; begin: scales weights")
+	}
+	if dir == "" {
+		dir = fmt.Sprintf("runs/%s-w%da%d-s%d", s.teacher.name, s.config.Bits.W, s.config.Bits.A, s.config.Seed)
+	}
+	sc := s.score
+	if sc == nil {
+		sc = &score{}
+	}
+	record, err := pdq.NewRecord(s.teacher.Network, s.teacher.Weights, s.images.calibration, sc.images, []pdq.Method{{Name: "session", Config: s.config}})
+	if err != nil {
+		return s, err
+	}
+	record.Backend, record.Command = s.note, strings.Join(c.sh.typed, "; ")
+	folder, err := pdq.CreateFolder(dir)
+	if err != nil {
+		return s, err
+	}
+	for _, name := range []string{evaluationFile, resultsFile} { // an older session's
+		if err := os.Remove(folder.Path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return s, fmt.Errorf("repl: %w", err)
+		}
+	}
+	err = errors.Join(q.SaveStudent(folder, studentFile, s.student), folder.Write(metricsFile, s.metrics()), folder.WriteJSON(sessionFile, s.saved()), s.saveScore(folder))
+	if err == nil {
+		err = folder.WriteJSON("run.json", record) // last: a folder with it is whole
+	}
+	if err != nil {
+		return s, firstLine(err)
+	}
+	fmt.Fprintf(c.out, "saved in %s: %d of %d units\n", folder, s.finished(), len(s.units))
+	return s, nil
+}
+
+func (s session) saved() saved {
+	out := saved{Teacher: s.teacher.name, Checkpoint: s.teacher.checkpoint, Data: s.images.data, Preset: s.preset, Config: s.config}
+	for u, st := range s.units {
+		out.Units = append(out.Units, savedUnit{s.unitName(u), st.corrected, st.rounded, st.finished, st.norms})
+	}
+	return out
+}
+
+// metrics are the losses of all steps, a JSON object a line.
+func (s session) metrics() []byte {
+	var lines []byte
+	for u, st := range s.units {
+		for _, l := range st.trace {
+			line, err := json.Marshal(metric{s.unitName(u), l.step.String(), l.at, l.Loss})
+			if err != nil { // a loss that isn't finite, which steps don't return
+				continue
+			}
+			lines = append(append(lines, line...), '\n')
+		}
+	}
+	return lines
+}
+
+// evaluation is what evaluation.json holds: for each image 1 if it was right, else 0.
+type evaluation struct {
+	Data, Hash       string
+	Student, Teacher string
+}
+
+func (s session) saveScore(f pdq.Folder) error {
+	if s.score == nil {
+		return nil
+	}
+	var table strings.Builder
+	writeTSV(&table, []pdq.Result{{Method: fullPrecision, Test: s.score.teacher}, {Method: "session", Test: s.score.student}})
+	e := evaluation{s.score.data, s.score.images.Hash(), ones(s.score.student.Top1), ones(s.score.teacher.Top1)}
+	return errors.Join(f.WriteJSON(evaluationFile, e), f.Write(resultsFile, []byte(table.String())))
+}
+
+func ones(right []bool) string {
+	b := make([]byte, len(right))
+	for i, ok := range right {
+		if b[i] = '0'; ok {
+			b[i] = '1'
+		}
+	}
+	return string(b)
+}
+
+func fromOnes(text string) pdq.Score {
+	s := pdq.Score{Top1: make([]bool, len(text))}
+	for i := range s.Top1 {
+		s.Top1[i] = text[i] == '1'
+	}
+	return s
+}
+
+// readJSON reads the file called name of a run folder.
+func readJSON(f pdq.Folder, name string, to any) error {
+	data, err := os.ReadFile(f.Path(name))
+	if err != nil {
+		return fmt.Errorf("repl: %w", err)
+	}
+	if err := json.Unmarshal(data, to); err != nil {
+		return fmt.Errorf("repl: %s: %w", f.Path(name), err)
+	}
+	return nil
+}
+
+func resume(c *call) (session, error) {
+	s, f := c.s, pdq.Folder(c.values["dir"])
+	var old saved
+	var record pdq.Record
+	if err := errors.Join(readJSON(f, sessionFile, &old), readJSON(f, "run.json", &record)); err != nil {
+		return s, fmt.Errorf("%w; resume takes a folder that save wrote", firstLine(err))
+	}
+	t, err := newTeacher(old.Teacher, old.Checkpoint)
+	if err != nil {
+		return s, err
+	}
+	if s, err = c.sh.opened(s, ""); err != nil {
+		return c.s, err
+	}
+	workers := s.base.Machine.Workers
+	if s.base, err = preset(old.Preset, t.Network.Name, pdq.Bits{W: 2, A: 2, Rule: pdq.QDrop}); err != nil {
+		return c.s, err
+	}
+	s.base.Machine.Workers = workers
+	s.teacher, s.preset, s.config, s.logits = t, old.Preset, old.Config, nil
+	s.config.Machine.Workers = workers
+	if s.images, err = drawAgain(old.Data, record.Calibration); err != nil {
+		return c.s, err
+	}
+	s = s.restart()
+	q, err := c.sh.quantizer(s, s.config)
+	if err != nil {
+		return c.s, err
+	}
+	if s.student, err = q.LoadStudent(f, studentFile); err != nil {
+		return c.s, err
+	}
+	if err := s.takeUnits(f, old.Units); err != nil {
+		return c.s, err
+	}
+	if s.score, err = readScore(f); err != nil {
+		return c.s, err
+	}
+	c.s = s
+	if s, err = logits(c); err != nil {
+		return c.s, err
+	}
+	fmt.Fprintf(c.out, "%s W%dA%d, saved %s: %d of %d units\n", s.teacher.name, s.config.Bits.W, s.config.Bits.A, record.Started.Format(time.DateTime), s.finished(), len(s.units))
+	return s, nil
+}
+
+// drawAgain draws the calibration images that a run was fitted to.
+func drawAgain(data string, r pdq.CalibrationRecord) (*images, error) {
+	pool, err := loadPool(data)
+	if err != nil {
+		return nil, err
+	}
+	im := &images{data: data}
+	im.calibration.Seed, im.calibration.Indices = r.Seed, r.Indices
+	if im.calibration.Images, err = pool.Select(r.Indices); err != nil {
+		return nil, err
+	}
+	if hash := im.calibration.Hash(); hash != r.Hash {
+		return nil, fmt.Errorf("repl: the calibration images are others than those of the run: their hash is %.12s, not %.12s", hash, r.Hash)
+	}
+	return im, nil
+}
+
+// takeUnits takes the units' states and the losses of a saved session.
+func (s *session) takeUnits(f pdq.Folder, units []savedUnit) error {
+	if len(units) != len(s.units) {
+		return fmt.Errorf("repl: %s has %d units, %s has %d", f.Path(sessionFile), len(units), s.teacher.name, len(s.units))
+	}
+	at := map[string]int{}
+	for u, x := range units {
+		s.units[u] = unitState{corrected: false, rounded: x.Rounded, finished: x.Finished, norms: x.Norms}
+		if !x.Finished {
+			s.units[u].rounded = 0
+		}
+		at[s.unitName(u)] = u
+	}
+	file, err := os.Open(f.Path(metricsFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return fmt.Errorf("repl: %w", err)
+	}
+	defer file.Close()
+	for lines := bufio.NewScanner(file); lines.Scan(); {
+		var m metric
+		if err := json.Unmarshal(lines.Bytes(), &m); err != nil {
+			return fmt.Errorf("repl: %s: %w", f.Path(metricsFile), err)
+		}
+		step := pdq.StepRound
+		if m.Step == pdq.StepCorrect.String() {
+			step = pdq.StepCorrect
+		}
+		if u, ok := at[m.Unit]; ok {
+			s.units[u].trace = append(s.units[u].trace, loss{step, m.At, m.Loss})
+		}
+	}
+	return nil
+}
+
+// readScore reads what eval found, if it did.
+func readScore(f pdq.Folder) (*score, error) {
+	var e evaluation
+	if err := readJSON(f, evaluationFile, &e); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	test, err := testImages(e.Data)
+	if err != nil {
+		return nil, err
+	}
+	if len(e.Student) > test.Len() || len(e.Student) != len(e.Teacher) {
+		return nil, fmt.Errorf("repl: %s is of %d images, the test set has %d", f.Path(evaluationFile), len(e.Student), test.Len())
+	}
+	return &score{data: e.Data, images: test.Slice(0, len(e.Student)), student: fromOnes(e.Student), teacher: fromOnes(e.Teacher)}, nil
+}
+
+func listRuns(c *call) (session, error) {
+	dir := c.values["dir"]
+	if dir == "" {
+		dir = "runs"
+	}
+	found, err := filepath.Glob(filepath.Join(dir, "*", "run.json"))
+	if err != nil {
+		return c.s, fmt.Errorf("repl: %w", err)
+	}
+	if len(found) == 0 {
+		return c.s, fmt.Errorf("repl: no runs in %s; save makes one", dir)
+	}
+	var rows [][]string
+	for _, path := range found {
+		f := pdq.Folder(filepath.Dir(path))
+		var r pdq.Record
+		if err := readJSON(f, "run.json", &r); err != nil {
+			return c.s, err
+		}
+		row := []string{string(f), r.Started.Format(time.DateTime), r.Teacher, fmt.Sprint(len(r.Calibration.Indices)), "", "", ""}
+		if len(r.Methods) > 0 {
+			last := r.Methods[len(r.Methods)-1]
+			row[4], row[5] = fmt.Sprintf("W%dA%d", last.Config.Bits.W, last.Config.Bits.A), last.Name
+		}
+		if top1, ok := lastResult(f); ok {
+			row[6] = top1
+		}
+		rows = append(rows, row)
+	}
+	fmt.Fprintln(c.out, grid([]string{"run", "started", "teacher", "images", "bits", "method", "top-1 %"}, rows))
+	return c.s, nil
+}
+
+// lastResult is the accuracy of the last method in a run's table.
+func lastResult(f pdq.Folder) (string, bool) {
+	data, err := os.ReadFile(f.Path(resultsFile))
+	if err != nil {
+		return "", false
+	}
+	lines := strings.Split(strings.TrimSpace(string(data)), "\n")
+	fields := strings.Split(lines[len(lines)-1], "\t")
+	var acc, se float64
+	if len(fields) < 3 {
+		return "", false
+	}
+	if _, err := fmt.Sscan(fields[1]+" "+fields[2], &acc, &se); err != nil {
+		return "", false
+	}
+	return fmt.Sprintf("%.2f ± %.2f", 100*acc, 100*se), true
+}
+
+func compareRuns(c *call) (session, error) {
+	folders := []pdq.Folder{pdq.Folder(c.values["run"]), pdq.Folder(c.values["other"])}
+	var records [2]pdq.Record
+	var configs [2]pdq.Config
+	rows := [][]string{{"top-1 %", "-", "-"}}
+	for i, f := range folders {
+		if err := readJSON(f, "run.json", &records[i]); err != nil {
+			return c.s, fmt.Errorf("%w; runs lists what there is", err)
+		}
+		if n := len(records[i].Methods); n > 0 {
+			configs[i] = records[i].Methods[n-1].Config
+		}
+		if top1, ok := lastResult(f); ok {
+			rows[0][i+1] = top1
+		}
+	}
+	for _, x := range []struct {
+		name string
+		of   func(pdq.Record) string
+	}{{"teacher", func(r pdq.Record) string { return r.Teacher }}, {"weights", func(r pdq.Record) string { return r.TeacherHash[:min(12, len(r.TeacherHash))] }},
+		{"calibration images", func(r pdq.Record) string {
+			return fmt.Sprintf("%d, seed %d", len(r.Calibration.Indices), r.Calibration.Seed)
+		}},
+		{"backend", func(r pdq.Record) string { return r.Backend }}} {
+		if a, b := x.of(records[0]), x.of(records[1]); a != b {
+			rows = append(rows, []string{x.name, a, b})
+		}
+	}
+	fields, err := pdq.Fields()
+	if err != nil {
+		return c.s, err
+	}
+	for _, f := range fields {
+		a, _ := configs[0].Get(f.Name) // Fields lists them
+		b, _ := configs[1].Get(f.Name)
+		if a != b {
+			rows = append(rows, []string{f.Name, a, b})
+		}
+	}
+	fmt.Fprintln(c.out, grid([]string{"what differs", string(folders[0]), string(folders[1])}, rows))
+	return c.s, c.paired(folders)
+}
+
+// paired prints the difference of two runs that were evaluated on the same images.
+func (c *call) paired(folders []pdq.Folder) error {
+	var es [2]evaluation
+	for i, f := range folders {
+		if err := readJSON(f, evaluationFile, &es[i]); errors.Is(err, fs.ErrNotExist) {
+			fmt.Fprintf(c.out, "%s has no evaluation image by image: no paired difference\n", f)
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+	if es[0].Hash != es[1].Hash {
+		fmt.Fprintln(c.out, "They were evaluated on different images: no paired difference")
+		return nil
+	}
+	d, se := fromOnes(es[1].Student).Minus(fromOnes(es[0].Student))
+	word := "beyond two standard errors"
+	if math.Abs(d) <= 2*se {
+		word = "no difference beyond two standard errors"
+	}
+	fmt.Fprintf(c.out, "%s against %s, paired on %d images: %+.2f ± %.2f points: %s\n", folders[1], folders[0], len(es[0].Student), 100*d, 100*se, word)
+	return nil
+}
+
+// choicesOf returns the parts of option key, each one of known.
+func (v values) choicesOf(key string, known ...string) ([]string, error) {
+	parts := strings.Split(v[key], ",")
+	for i, p := range parts {
+		if !slices.Contains(known, p) || slices.Contains(parts[:i], p) {
+			return nil, fmt.Errorf("repl: %s=%s; give one or more of %s, with commas", key, v[key], strings.Join(known, ", "))
+		}
+	}
+	return parts, nil
+}

@@ -1,0 +1,301 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/pdquant/pdquant/pdq"
+)
+
+// testShell is a shell on the Go backend with a small teacher, few images and few steps, after lines.
+func testShell(t *testing.T, lines ...string) (*shell, *bytes.Buffer) {
+	t.Helper()
+	var out bytes.Buffer
+	sh, err := newShell(&out, &out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := sh.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	for _, line := range append([]string{"teacher resnet8 backend=go; calib 8", "set rounding.steps=4 correction.steps=2 scales.images=8"}, lines...) {
+		if err := sh.line(t.Context(), line); err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+	}
+	return sh, &out
+}
+
+// TestCommandsAreSteps: run, and the steps one by one, give the student that Quantize does.
+func TestCommandsAreSteps(t *testing.T) {
+	sh, _ := testShell(t, "run")
+	q, err := sh.quantizer(sh.state, sh.state.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.Progress = nil
+	want, err := q.Quantize(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(sh.state.student, want) {
+		t.Error("run gives another student than Quantize")
+	}
+	single, _ := testShell(t, "logits; scales weights", "dc conv1; scales acts conv1; round conv1",
+		"dc 1; scales acts 1; step 1 n=1; step n=2; undo; undo; step n=1; inspect layer1.0.conv1; round 1", "run layer2.0; step layer2.0 n=1; undo; dc 3; scales acts 3; step n=4", "run")
+	if !reflect.DeepEqual(single.state.student, want) {
+		t.Error("the steps one by one, with undo, give another student than Quantize")
+	}
+}
+
+// TestFailure: after a command that fails, the session is what it was.
+func TestFailure(t *testing.T) {
+	sh, _ := testShell(t, "logits; scales weights; scales acts conv1; step n=2")
+	before, depth := sh.state, len(sh.before)
+	for _, line := range []string{"round layer2.0", "run conv1 layer1.0 nothing", "set seed=2 loss.pd=x", "teacher resnet9", "bits w=3 rule=x", "scales acts conv1 metric=x",
+		"resume nowhere", "save /dev/null/x", "sweep fc of=output", "step n=0", "undo 99", "calib 9999", "backend tpu", "dc", "run layer2.0", "set rounding.learningrate=1e30; nonsense"} {
+		if strings.Contains(line, ";") {
+			before, depth = session{}, -1 // what ran before the failing one counts
+		}
+		if err := sh.line(t.Context(), line); err == nil || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: error %v, want one line", line, err)
+		}
+		if depth >= 0 && (!reflect.DeepEqual(sh.state, before) || len(sh.before) != depth) {
+			t.Fatalf("%s changed the session", line)
+		}
+	}
+	before = sh.state
+	if err := sh.line(t.Context(), "set loss.pd=1e39; step n=4"); err == nil || !strings.Contains(err.Error(), "lower Rounding.") {
+		t.Errorf("a step whose loss isn't finite: error %v", err)
+	}
+	if sh.state.rounding.state.Done != before.rounding.state.Done {
+		t.Error("a step that failed counts")
+	}
+	if err := sh.line(t.Context(), "undo; undo; step n=1"); err != nil {
+		t.Errorf("after it, %v", err)
+	}
+}
+
+// TestCancel: what was finished before Ctrl-C is kept, and undo takes it back.
+func TestCancel(t *testing.T) {
+	sh, _ := testShell(t, "logits; scales weights", "set rounding.steps=1000")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	n := 0
+	q, err := sh.quantizer(sh.state, sh.state.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.Progress = func(e pdq.Event) {
+		if n++; e.Step == pdq.StepRound && e.Unit == "conv1" && e.Done == 3 {
+			cancel()
+		}
+		sh.event(e)
+	}
+	if err := sh.line(ctx, "run"); err == nil || !strings.Contains(err.Error(), "canceled") {
+		t.Fatalf("error %v", err)
+	}
+	st := sh.state.units[0]
+	if !st.corrected || st.rounded != 3 || st.finished || !sh.state.scaled(0) || sh.state.scaled(1) || !strings.Contains(sh.state.prompt(), "conv1 3/1000> ") {
+		t.Errorf("state %+v, prompt %s", st, sh.state.prompt())
+	}
+	if err := sh.line(t.Context(), "step n=1; trace conv1"); err != nil || len(sh.state.units[0].trace) < 4 || sh.state.units[0].rounded != 4 {
+		t.Errorf("going on: error %v, %+v", err, sh.state.units[0])
+	}
+	if err := sh.line(t.Context(), "undo; undo"); err != nil || sh.state.units[0].corrected || sh.state.scaled(0) {
+		t.Errorf("undone: error %v, %+v", err, sh.state.units[0])
+	}
+}
+
+// TestUndoKeepsData: data lives as long as undo can return to it, and no longer.
+func TestUndoKeepsData(t *testing.T) {
+	sh, _ := testShell(t, "logits; scales weights; dc conv1; scales acts conv1; round conv1; dc 1")
+	for range 3 {
+		if err := sh.line(t.Context(), "scales acts 1; step 1 n=1; undo 3; round conv1 steps=2; undo 2; scales acts conv1; round conv1; dc 1; dc 1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range undoDepth + 5 { // pushes everything else out
+		if err := sh.line(t.Context(), "set seed="+string(rune('1'+i%9))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(sh.datas) > 2 { // the unit's, as observed and as corrected
+		t.Errorf("%d data are kept", len(sh.datas))
+	}
+	if err := sh.line(t.Context(), "calib 4"); err != nil {
+		t.Fatal(err)
+	}
+	for range undoDepth {
+		if err := sh.line(t.Context(), "set seed=3"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(sh.datas) > 0 || len(sh.all) > 0 || sh.live != nil {
+		t.Errorf("%d data, %d logits and a rounder %v are kept of images that are gone", len(sh.datas), len(sh.all), sh.live)
+	}
+}
+
+// TestInside: every look inside prints something and changes nothing, before and after the steps.
+func TestInside(t *testing.T) {
+	sh, out := testShell(t)
+	dir := t.TempDir()
+	look := func(lines ...string) {
+		for _, line := range lines {
+			before := sh.state
+			out.Reset()
+			if err := sh.line(t.Context(), line); err != nil || out.Len() == 0 {
+				t.Errorf("%s: printed %d bytes, error %v", line, out.Len(), err)
+			}
+			if !reflect.DeepEqual(sh.state, before) {
+				t.Errorf("%s changed the session", line)
+			}
+		}
+	}
+	look("units", "layers", "layers fc", "inspect conv1", "inspect relu", "sweep layer1.0.conv1 points=4", "sweep layer1.0.relu1 points=4 metric=pd", "show", "show pd", "history", "help", "help plot", "bits")
+	if err := sh.line(t.Context(), "run conv1; dc 1; scales acts 1; step 1 n=3"); err != nil {
+		t.Fatal(err)
+	}
+	look("units", "inspect layer1.0.conv1", "inspect fc", "inspect layer1.0.relu1", "sweep layer1.0.relu1 points=4", "bn conv1", "bn 1", "bn 2", "trace conv1", "trace 1", "trace 1 step=dc", "diff", "diff 1", "worst")
+	for _, what := range []string{"inspect relu", "sweep relu points=4", "bn 1", "trace 1", "diff", "worst"} {
+		path := filepath.Join(dir, strings.Fields(what)[0]+".svg")
+		look("plot " + what + " file=" + path)
+		if data, err := os.ReadFile(path); err != nil || !bytes.Contains(data, []byte("<svg")) {
+			t.Errorf("%s: error %v", path, err)
+		}
+	}
+	if err := sh.line(t.Context(), "inspect layer1.0.conv1"); err != nil || !strings.Contains(out.String(), "rounding variables at step 3") {
+		t.Errorf("error %v, printed %s", err, out)
+	}
+}
+
+// TestSaveAndResume: a resumed session goes on to the same student.
+func TestSaveAndResume(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "run")
+	sh, _ := testShell(t, "set loss.temperature=3", "run conv1 layer1.0; eval n=20; save "+dir, "run")
+	other, out := testShell(t, "resume "+dir)
+	if len(other.state.units) != 5 || other.state.finished() != 2 || other.state.config != sh.state.config || len(other.state.score.student.Top1) != 20 {
+		t.Errorf("resumed %+v", other.state)
+	}
+	for _, line := range []string{"trace conv1", "bn layer1.0", "run", "eval n=20", "save " + dir + "2", "runs " + filepath.Dir(dir), "compare " + dir + " " + dir + "2"} {
+		if err := other.line(t.Context(), line); err != nil {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+	if !reflect.DeepEqual(other.state.student, sh.state.student) {
+		t.Error("the resumed session ends at another student")
+	}
+	if !strings.Contains(out.String(), "paired on 20 images") || !strings.Contains(out.String(), dir+"2") {
+		t.Errorf("printed %s", out)
+	}
+	if err := os.Remove(filepath.Join(dir, metricsFile)); err != nil {
+		t.Fatal(err)
+	}
+	if err := other.line(t.Context(), "resume "+dir); err != nil {
+		t.Errorf("without losses: %v", err)
+	}
+	for _, name := range []string{studentFile, sessionFile, "run.json", evaluationFile} {
+		path := filepath.Join(dir, name)
+		whole, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, damaged := range [][]byte{nil, whole[:len(whole)/2]} {
+			if err := os.WriteFile(path, damaged, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			before := other.state
+			if err := other.line(t.Context(), "resume "+dir); err == nil || strings.Contains(err.Error(), "\n") || !reflect.DeepEqual(other.state, before) {
+				t.Errorf("%s of %d bytes: error %v", name, len(damaged), err)
+			}
+		}
+		if err := os.WriteFile(path, whole, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestAblate(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "table")
+	sh, out := testShell(t, "ablate loss=mse,pd dc=off seeds=2 n=10 out="+file)
+	for _, want := range []string{"loss=mse dc=off", "loss=pd dc=off", "10 test images"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in %s", want, out)
+		}
+	}
+	if data, err := os.ReadFile(file); err != nil || strings.Count(string(data), "\n") != 5 {
+		t.Errorf("table %s, error %v", data, err)
+	}
+	for line, want := range map[string]string{"ablate loss=x": "give one or more of mse, pd", "ablate dc=on,on": "give one or more of on, off", "ablate seeds=0": "seeds=0",
+		"ablate n=x": "n=x"} {
+		if err := sh.line(t.Context(), line); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v", line, err)
+		}
+	}
+	for _, off := range []string{"Loss.PD", "Correction.Steps"} {
+		if err := sh.line(t.Context(), "set "+off+"=0; ablate"); err == nil || !strings.Contains(err.Error(), "set "+off+"=default") {
+			t.Errorf("without %s: error %v", off, err)
+		}
+		if err := sh.line(t.Context(), "undo"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestComplete: a word's beginning, and what it may become.
+func TestComplete(t *testing.T) {
+	sh, _ := testShell(t)
+	for text, want := range map[string][]string{
+		"rou": {"round"}, "eval; sc": {"scales"}, "scales w": {"weights"}, "scales acts layer1": {"layer1.0"}, "round layer1.0 st": {"steps="},
+		"teacher mob": {"mobilenetv2"}, "inspect layer1.0.c": {"layer1.0.conv1", "layer1.0.conv2"}, "scales acts fc metric=c": {"cosine"}, "set Rounding.W": {"Rounding.Weight=", "Rounding.Warmup="},
+		"show Seed": {"Seed"}, "plot sw": {"sweep"}, "plot sweep fc fi": {"file="}, "run conv1 layer3": {"layer3.0"}, "help und": {"undo"}, "nonsense x": nil, "source shell_t": {"shell_test.go"}, "preset p": {"paper"}, "runs test": {"testdata/"},
+	} {
+		if _, got := sh.state.complete(text); !slices.Equal(got, want) {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
+
+// TestTable: names are used once, arguments and options have meanings, and prefixes find commands.
+func TestTable(t *testing.T) {
+	seen := map[string]bool{}
+	for _, c := range commands() {
+		if seen[c.name] || c.help == "" || c.group == "" || c.run == nil || strings.HasSuffix(c.help, ".") {
+			t.Errorf("command %+v", c)
+		}
+		seen[c.name] = true
+		keys := c.keys()
+		slices.Sort(keys)
+		if len(slices.Compact(keys)) != len(c.keys()) {
+			t.Errorf("%s has two arguments or options of a name: %v", c.name, c.keys())
+		}
+		for _, a := range c.args {
+			if a.help == "" {
+				t.Errorf("%s: argument %s has no help", c.name, a.name)
+			}
+		}
+		for _, o := range c.options {
+			if o.help == "" {
+				t.Errorf("%s: option %s has no help", c.name, o.name)
+			}
+		}
+	}
+	for short, full := range aliases() {
+		if !seen[full] || seen[short] {
+			t.Errorf("alias %s of %s", short, full)
+		}
+	}
+	for words, want := range map[string]string{"insp x": "inspect", ".quit": "quit", "%his": "history", "? step": "help", "step?": "help", "?step": "help", "?": "help", "ev": "eval"} {
+		if c, _, err := lookUp(strings.Fields(words)); err != nil || c.name != want {
+			t.Errorf("%s: %s, error %v", words, c.name, err)
+		}
+	}
+}
