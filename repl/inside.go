@@ -26,7 +26,7 @@ func insideCommands() []command {
 			args: []argument{layer}, options: []option{of, images("64"), file}},
 		{name: "sweep", group: groupInside, help: "squared error, cosine and PD of a layer over candidate scales, side by side", run: sweep,
 			more: "Scales are fractions of the range that the values fill. What comes before the layer is quantised as it is now, what follows is in full precision. Curves are relative to their least value, marked *.",
-			args: []argument{layer}, options: []option{of, {"metric", "", "mse, lp, cosine or pd to plot alone; empty: mse, cosine and pd"}, subset, {"points", "32", "scales, 2 to 1000"}, file}},
+			args: []argument{layer}, options: []option{of, {"metric", "", "mse, lp, cosine or pd to plot alone; empty: mse, cosine and pd"}, subset, {"points", "", "scales, 2 to 1000; empty: 16 on the Go backend, 32 on others"}, file}},
 		{name: "bn", group: groupInside, help: "statistics of a unit's batch normalisations before and after correction", run: norms,
 			args: []argument{unit}, options: []option{{"channels", "4", "the worst ones to list of each"}, file}},
 		{name: "trace", group: groupInside, help: "the parts of the loss over the steps a unit has taken", run: trace,
@@ -276,8 +276,11 @@ func sweep(c *call) (session, error) {
 	if err != nil {
 		return c.s, err
 	}
-	points, err := c.values.number("points", 2, 1000)
-	if err != nil {
+	points := 32
+	if c.onGo() {
+		points = 16
+	}
+	if err := c.values.override("points", 2, 1000, &points); err != nil {
 		return c.s, err
 	}
 	curves, err := curvesOf(c.values["metric"])
@@ -310,11 +313,14 @@ func (c *call) subset() (int, error) {
 	if c.values["images"] != "" {
 		return c.values.number("images", 1, 1<<20)
 	}
-	if b := c.s.backend; b != nil && b.Name() != "go" {
-		return 32, nil
+	if c.onGo() {
+		return 8, nil
 	}
-	return 8, nil
+	return 32, nil
 }
+
+// onGo says whether the Go backend computes, an eighth as fast as the others.
+func (c *call) onGo() bool { return c.s.backend != nil && c.s.backend.Name() == "go" }
 
 // curve is a metric of a sweep.
 type curve struct {
