@@ -207,6 +207,19 @@ func (s session) scaled(u int) bool {
 	return true
 }
 
+// unrounded is the student with the weights of unit u to nearest, as before its rounding.
+func (s session) unrounded(u int) pdq.Student {
+	student := pdq.Student{Weights: maps.Clone(s.student.Weights), Acts: s.student.Acts}
+	unit := s.teacher.folded.Units[u]
+	for _, l := range s.teacher.folded.Layers[unit.First : unit.Last+1] {
+		if w, ok := student.Weights[l.Name]; ok {
+			w.Up = nil
+			student.Weights[l.Name] = w
+		}
+	}
+	return student
+}
+
 // finished counts the units whose rounding is final.
 func (s session) finished() int {
 	n := 0

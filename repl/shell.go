@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"slices"
 
 	"github.com/pdquant/pdquant/pdq"
@@ -106,7 +107,7 @@ func (sh *shell) run(ctx context.Context, words []string) error {
 	sh.progress.done()
 	interrupted := errors.Is(err, context.Canceled)
 	if err == nil || interrupted {
-		if c.changes {
+		if c.changes && !reflect.DeepEqual(sh.state, next) { // bits without arguments only prints
 			sh.before = append(sh.before, sh.state)
 			sh.before = sh.before[max(0, len(sh.before)-undoDepth):]
 		}
@@ -137,11 +138,11 @@ func (sh *shell) record(words []string, c command, err error) error {
 	if sh.log == nil || c.name == "log" {
 		return nil
 	}
-	if err != nil {
-		text = "# failed: " + text
-	}
-	if errors.Is(err, context.Canceled) {
+	switch {
+	case errors.Is(err, context.Canceled):
 		text = "# interrupted: " + text
+	case err != nil:
+		text = "# failed: " + text
 	}
 	if _, err := fmt.Fprintln(sh.log, text); err != nil {
 		return fmt.Errorf("repl: log: %w", err)

@@ -299,3 +299,27 @@ func TestTable(t *testing.T) {
 		}
 	}
 }
+
+// TestRoundAgain: a finished unit that is rounded again begins where it did at first, also after others.
+func TestRoundAgain(t *testing.T) {
+	sh, _ := testShell(t, "run conv1 layer1.0")
+	want := sh.state.student
+	for _, again := range []string{"round layer1.0", "run layer1.0", "run layer2.0; dc layer1.0; round layer1.0"} {
+		if err := sh.line(t.Context(), again); err != nil {
+			t.Fatal(err)
+		}
+		for _, layer := range []string{"layer1.0.conv1", "layer1.0.conv2"} {
+			if !reflect.DeepEqual(sh.state.student.Weights[layer], want.Weights[layer]) {
+				t.Errorf("%s: %s is rounded differently", again, layer)
+			}
+		}
+	}
+}
+
+// TestUndoSkipsLooks: commands that only print leave nothing to undo.
+func TestUndoSkipsLooks(t *testing.T) {
+	sh, _ := testShell(t, "set seed 5", "bits; show seed; backend", "undo")
+	if sh.state.config.Seed == 5 {
+		t.Error("undo took back a command that changed nothing")
+	}
+}

@@ -120,7 +120,7 @@ func (c *call) actScales(s session, u int, config pdq.Config) (session, error) {
 	if err != nil {
 		return s, err
 	}
-	student, err := q.ActivationScales(c.ctx, s.student, s.data)
+	student, err := q.ActivationScales(c.ctx, s.unrounded(u), s.data)
 	if err != nil {
 		return s, err
 	}
@@ -236,8 +236,15 @@ func (c *call) round(s session, u int, config pdq.Config) (session, error) {
 		fmt.Fprintf(c.out, "%s: rounded to nearest\n", s.unitName(u))
 		return s, nil
 	}
-	if s.units[u].finished {
-		s.rounding = nil
+	switch {
+	case !s.units[u].finished:
+	case s.rounding != nil:
+		s.student, s.rounding = s.rounding.start.student, nil
+	default: // the scales it began with are gone
+		var err error
+		if s, err = c.actScales(s, u, config); err != nil {
+			return s, err
+		}
 	}
 	done := 0
 	if s.rounding != nil {
