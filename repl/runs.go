@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -28,7 +29,7 @@ const (
 func runCommands() []command {
 	return []command{
 		{name: "save", group: groupRuns, help: "write the session to a run folder", run: save,
-			more: "The folder has run.json (settings, seeds, images, versions, hashes and what was typed), the student, the losses, and what eval found. A rounding that is under way is saved as it would be rounded now.",
+			more: "An earlier session in the folder is replaced; a run of another command is not. The folder has run.json (settings, seeds, images, versions, hashes and what was typed), the student, the losses, and what eval found. A rounding that is under way is saved as it would be rounded now.",
 			args: []argument{{name: "dir", help: "default runs/TEACHER-wWaA-sSEED"}}},
 		{name: "resume", group: groupRuns, changes: true, help: "take up a saved session", run: resume,
 			more: "Teacher and images are loaded as they were, and checked. A rounding that was under way begins anew from its scales.",
@@ -51,6 +52,7 @@ type saved struct {
 	Preset     string
 	Config     pdq.Config
 	Units      []savedUnit
+	Student    string // SHA-256 of the student's file, in hex
 }
 
 type savedUnit struct {
@@ -94,12 +96,19 @@ func save(c *call) (session, error) {
 	if err != nil {
 		return s, err
 	}
-	for _, name := range []string{evaluationFile, resultsFile} { // an older session's
+	if exists(folder.Path("run.json")) && !exists(folder.Path(sessionFile)) {
+		return s, fmt.Errorf("repl: %s holds a run that save didn't write; choose another folder: save DIR", folder)
+	}
+	for _, name := range []string{"run.json", evaluationFile, resultsFile} { // an older session's
 		if err := os.Remove(folder.Path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return s, fmt.Errorf("repl: %w", err)
 		}
 	}
-	err = errors.Join(q.SaveStudent(folder, studentFile, s.student), folder.Write(metricsFile, s.metrics()), folder.WriteJSON(sessionFile, s.saved()), s.saveScore(folder))
+	what := s.saved()
+	if err = q.SaveStudent(folder, studentFile, s.student); err == nil {
+		what.Student, err = fileHash(folder.Path(studentFile))
+	}
+	err = errors.Join(err, folder.Write(metricsFile, s.metrics()), folder.WriteJSON(sessionFile, what), s.saveScore(folder))
 	if err == nil {
 		err = folder.WriteJSON("run.json", record) // last: a folder with it is whole
 	}
@@ -108,6 +117,17 @@ func save(c *call) (session, error) {
 	}
 	fmt.Fprintf(c.out, "saved in %s: %d of %d units\n", folder, s.finished(), len(s.units))
 	return s, nil
+}
+
+// fileHash returns the SHA-256 of a file, in hex.
+func fileHash(path string) (string, error) {
+	data, err := os.ReadFile(path)
+	return fmt.Sprintf("%x", sha256.Sum256(data)), err
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 func (s session) saved() saved {
@@ -207,6 +227,9 @@ func resume(c *call) (session, error) {
 	q, err := c.sh.quantizer(s, s.config)
 	if err != nil {
 		return c.s, err
+	}
+	if hash, err := fileHash(f.Path(studentFile)); err == nil && hash != old.Student {
+		return c.s, fmt.Errorf("repl: %s isn't what was saved; restore it, or quantise again", f.Path(studentFile))
 	}
 	if s.student, err = q.LoadStudent(f, studentFile); err != nil {
 		return c.s, err

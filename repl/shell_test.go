@@ -208,7 +208,12 @@ func TestSaveAndResume(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, damaged := range [][]byte{nil, whole[:len(whole)/2]} {
+		flipped := slices.Clone(whole)
+		flipped[len(flipped)-5] ^= 1
+		for _, damaged := range [][]byte{nil, whole[:len(whole)/2], flipped} {
+			if name != studentFile && len(damaged) == len(whole) {
+				continue // text, in which a letter may be changed
+			}
 			if err := os.WriteFile(path, damaged, 0o644); err != nil {
 				t.Fatal(err)
 			}
@@ -220,6 +225,12 @@ func TestSaveAndResume(t *testing.T) {
 		if err := os.WriteFile(path, whole, 0o644); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if err := os.Remove(filepath.Join(dir, sessionFile)); err != nil {
+		t.Fatal(err)
+	}
+	if err := other.line(t.Context(), "save "+dir); err == nil || !strings.Contains(err.Error(), "choose another folder") {
+		t.Errorf("save over the run of another command: error %v", err)
 	}
 }
 
