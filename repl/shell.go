@@ -9,6 +9,7 @@ import (
 	"os"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/backend"
@@ -105,7 +106,7 @@ func (sh *shell) run(ctx context.Context, words []string) error {
 	}
 	next, err := sh.evaluate(ctx, c, rest, sh.state)
 	sh.progress.done()
-	interrupted := errors.Is(err, context.Canceled)
+	interrupted, was := errors.Is(err, context.Canceled), sh.state
 	if err == nil || interrupted {
 		if c.changes && !reflect.DeepEqual(sh.state, next) { // bits without arguments only prints
 			sh.before = append(sh.before, sh.state)
@@ -114,7 +115,7 @@ func (sh *shell) run(ctx context.Context, words []string) error {
 		sh.state = next
 	}
 	sh.collect()
-	return errors.Join(err, sh.record(words, c, err))
+	return errors.Join(err, sh.record(words, c, was, err))
 }
 
 // evaluate runs c with words on s, and returns what follows, without making it sh's state.
@@ -126,8 +127,9 @@ func (sh *shell) evaluate(ctx context.Context, c command, words []string, s sess
 	return c.run(&call{ctx: ctx, sh: sh, s: s, words: words, values: v, out: sh.out})
 }
 
-// record adds a statement to the history and the log. A failed one is a comment there.
-func (sh *shell) record(words []string, c command, err error) error {
+// record adds a statement to the history and the log. A failed one is a comment there; after an
+// interrupted one follow those that give what was kept. was is the session before it.
+func (sh *shell) record(words []string, c command, was session, err error) error {
 	if sh.depth > 0 || errors.Is(err, errQuit) {
 		return nil
 	}
@@ -140,7 +142,7 @@ func (sh *shell) record(words []string, c command, err error) error {
 	}
 	switch {
 	case errors.Is(err, context.Canceled):
-		text = "# interrupted: " + text
+		text = strings.Join(append([]string{"# interrupted: " + text}, kept(was, sh.state)...), "\n")
 	case err != nil:
 		text = "# failed: " + text
 	}
@@ -148,6 +150,37 @@ func (sh *shell) record(words []string, c command, err error) error {
 		return fmt.Errorf("repl: log: %w", err)
 	}
 	return nil
+}
+
+// kept returns the commands that lead from one session to another, in which an interrupted command
+// left off.
+func kept(from, to session) []string {
+	var lines []string
+	add := func(done bool, line string) {
+		if done {
+			lines = append(lines, line)
+		}
+	}
+	add(from.logits == nil && to.logits != nil, "logits")
+	add(len(from.student.Weights) == 0 && len(to.student.Weights) > 0, "scales weights")
+	for u, st := range to.units {
+		name, was := to.unitName(u), from.units[u]
+		if st.finished {
+			add(!was.finished, "run "+name)
+			continue
+		}
+		add(st.corrected && !was.corrected, "dc "+name)
+		add(to.scaled(u) && !from.scaled(u), "scales acts "+name)
+		if to.rounding == nil || to.rounding.start.data.Unit != u {
+			continue
+		}
+		steps := to.rounding.state.Done
+		if from.rounding != nil && from.rounding.start.data == to.rounding.start.data {
+			steps -= from.rounding.state.Done
+		}
+		add(steps > 0, fmt.Sprintf("step %s n=%d", name, steps))
+	}
+	return lines
 }
 
 // keep remembers data to free once no session has it.

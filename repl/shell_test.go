@@ -86,7 +86,8 @@ func TestFailure(t *testing.T) {
 
 // TestCancel: what was finished before Ctrl-C is kept, and undo takes it back.
 func TestCancel(t *testing.T) {
-	sh, _ := testShell(t, "logits; scales weights", "set rounding.steps=1000")
+	script := filepath.Join(t.TempDir(), "log.pdq")
+	sh, _ := testShell(t, "set rounding.steps=1000", "log "+script)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	n := 0
@@ -106,6 +107,11 @@ func TestCancel(t *testing.T) {
 	st := sh.state.units[0]
 	if !st.corrected || st.rounded != 3 || st.finished || !sh.state.scaled(0) || sh.state.scaled(1) || !strings.Contains(sh.state.prompt(), "conv1 3/1000> ") {
 		t.Errorf("state %+v, prompt %s", st, sh.state.prompt())
+	}
+	replayed, _ := testShell(t, "set rounding.steps=1000", "source "+script)
+	if !reflect.DeepEqual(replayed.state.student, sh.state.student) {
+		text, _ := os.ReadFile(script)
+		t.Errorf("the log does not lead to what was kept:\n%s", text)
 	}
 	if err := sh.line(t.Context(), "step n=1; trace conv1"); err != nil || len(sh.state.units[0].trace) < 4 || sh.state.units[0].rounded != 4 {
 		t.Errorf("going on: error %v, %+v", err, sh.state.units[0])
@@ -134,8 +140,8 @@ func TestUndoKeepsData(t *testing.T) {
 	if err := sh.line(t.Context(), "calib 4"); err != nil {
 		t.Fatal(err)
 	}
-	for range undoDepth {
-		if err := sh.line(t.Context(), "set seed=3"); err != nil {
+	for i := range undoDepth + 5 { // some change nothing, and aren't kept
+		if err := sh.line(t.Context(), "set seed="+string(rune('1'+i%9))); err != nil {
 			t.Fatal(err)
 		}
 	}
