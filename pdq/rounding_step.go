@@ -82,6 +82,10 @@ func (r *Rounder) advance() ([]*tensors.Tensor, error) {
 		}
 		return call(r.steps.whole, r.state, r.soft, []*tensors.Tensor{schedule}, part)
 	}
+	trained := append(slices.Clone(r.soft), values(r.state)[len(r.layout.weights):]...)
+	if err := toDevice(r.q.b, trained); err != nil {
+		return nil, err
+	}
 	grads := make([][]*tensors.Tensor, r.steps.parts)
 	defer func() { free(slices.Concat(grads...)...) }()
 	err := sideBySide(len(grads), len(grads), func(k int) error {
@@ -91,7 +95,7 @@ func (r *Rounder) advance() ([]*tensors.Tensor, error) {
 		if err != nil {
 			return err
 		}
-		grads[k], err = call(r.steps.gradients, r.soft, values(r.state)[len(r.layout.weights):], part)
+		grads[k], err = call(r.steps.gradients, trained, part)
 		return err
 	})
 	if err != nil {

@@ -162,6 +162,9 @@ func (q *Quantizer) sweepPD(ctx context.Context, sweep []SweepPoint, n int, s St
 			return err
 		}
 	}
+	if err := toDevice(q.b, read); err != nil {
+		return err
+	}
 	exec, err := NewExec(q.b, func(xs []*Node) []*Node {
 		return []*Node{PredictionDifference(xs[1], forward(xs[0], xs[2:]), q.c.Loss.Temperature)}
 	})

@@ -75,8 +75,11 @@ func TestHelp(t *testing.T) {
 func TestDemo(t *testing.T) {
 	for _, teacher := range models.TeacherNames() {
 		t.Run(teacher, func(t *testing.T) {
+			if teacher != "resnet8" && testing.Short() {
+				t.Skip("slow under -short: resnet8's demo takes the same way")
+			}
 			first := demoTable(t, teacher)
-			if teacher != "resnet8" {
+			if teacher != "resnet8" || testing.Short() {
 				return
 			}
 			if second := demoTable(t, teacher); first != second {
