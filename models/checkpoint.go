@@ -45,8 +45,8 @@ func LoadCheckpoint(path string, n *Network) (Weights, error) {
 
 // ReadCheckpoint reads the size bytes of r: what torch.save wrote of a state dict, in its
 // format of today or in that before PyTorch 1.6, or a safetensors file; content tells
-// which. The state dict may be in a dict, as "state_dict", "model_state_dict", "model" or
-// "net", and its names may begin with DataParallel's "module.". Tensors of float16, bfloat16
+// which. The state dict may be in a dict, as "state_dict", "model_state_dict",
+// "model_state", "model" or "net", and its names may begin with DataParallel's "module.". Tensors of float16, bfloat16
 // and float64 become float32.
 //
 // The weights are those of n, and an error says what is missing, of another shape, or

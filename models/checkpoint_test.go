@@ -17,6 +17,8 @@ import (
 	"testing"
 
 	"github.com/gomlx/gomlx/core/tensors"
+
+	"github.com/pdquant/pdquant/internal/pickle"
 )
 
 // resnet20 is akamaster's network for CIFAR-10, of PyTorch 0.4 or so.
@@ -419,7 +421,7 @@ func TestReadCheckpointLies(t *testing.T) {
 	}
 	count := dict(good)
 	count[len(count)-16] = 9
-	long := pickleText(strings.Repeat("m", pickleString))
+	long := pickleText(strings.Repeat("m", pickle.MaxText))
 	pairs := strings.Repeat("]("+pickleText("a")+"Ne", 1000)
 	for _, c := range []struct {
 		name string
@@ -495,7 +497,7 @@ func TestReadCheckpointErrors(t *testing.T) {
 		{"ordered dict", "\x80\x02ccollections\nOrderedDict\nK\x01\x85R.", "an OrderedDict of what is no list"},
 		{"ordered dict of numbers", "\x80\x02ccollections\nOrderedDict\n]K\x01a\x85R.", "an OrderedDict of what are no pairs"},
 		{"class of numbers", "\x80\x02NN\x93.", "byte 4: a class whose name is not a string"},
-		{"many opcodes", "\x80\x02" + strings.Repeat("N0", pickleOps/2+1), "a pickle of more than 2097152 opcodes"},
+		{"many opcodes", "\x80\x02" + strings.Repeat("N0", pickle.MaxOps/2+1), "a pickle of more than 2097152 opcodes"},
 		{"many marks", "\x80\x02" + strings.Repeat("(", 1000), "the file ends within a pickle"},
 		{"module", string(checkpointFile(t, "module.pth")), `the file holds an object of "torch.nn.modules.activation.ReLU", not a state dict; load it in Python`},
 		{"no tensors", string(legacyFile("}(" + pickleText("epoch") + "K\x03" + pickleText("args") + "cargparse\nNamespace\n)\x81u")),

@@ -1,11 +1,5 @@
 package models
 
-import (
-	"fmt"
-	"slices"
-	"strings"
-)
-
 // Design builds an untrained network by its name, for square images of that many channels and
 // pixels. The error lists the names.
 //
@@ -72,29 +66,4 @@ func design(name string, channels, size, classes int) (*Network, error) {
 func Designs() []string {
 	return []string{"mnasnet-2.0", "mobilenetv2", "mobilenetv2-1.0", "regnetx", "regnetx-3.2gf", "regnetx-600mf",
 		"resnet8", "resnet18", "resnet20", "resnet32", "resnet44", "resnet50", "resnet56", "resnet110"}
-}
-
-// ImageNetDesigns lists the names that LoadImageNet knows: the networks of the PD-Quant paper.
-func ImageNetDesigns() []string {
-	return []string{"mnasnet-2.0", "mobilenetv2-1.0", "regnetx-3.2gf", "regnetx-600mf", "resnet18", "resnet50"}
-}
-
-// LoadImageNet returns the network of the PD-Quant paper called name, for images of 3x224x224 and
-// ImageNet's 1000 classes, and its weights from a checkpoint: BRECQ's (which are the paper's), or
-// torchvision's of the same network. The errors are LoadCheckpoint's, and one that lists the names.
-func LoadImageNet(name, path string) (*Network, Weights, error) {
-	if !slices.Contains(ImageNetDesigns(), name) {
-		return nil, nil, unknownName(name, ImageNetDesigns())
-	}
-	n, err := Design(name, 3, 224, 1000)
-	if err != nil {
-		return nil, nil, err
-	}
-	w, err := LoadCheckpoint(path, n)
-	return n, w, err
-}
-
-// unknownName is the error for a network's name that isn't one of those.
-func unknownName(name string, names []string) error {
-	return fmt.Errorf("models: no network is called %q; choose one of %s", name, strings.Join(names, ", "))
 }

@@ -1,7 +1,6 @@
 package models
 
 import (
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -88,26 +87,4 @@ func TestDialectClash(t *testing.T) {
 	}
 	w["features.2.conv.4.weight"] = w["features.2.conv.1.1.weight"]
 	checkLoad(t, "clash", written(t, w, nil), n, `no tensor "features.1.conv.`)
-}
-
-// TestLoadImageNet reads a network's checkpoint by name.
-func TestLoadImageNet(t *testing.T) {
-	want := hashedWeights(goldenList(t, "regnetx-600mf"))
-	path := filepath.Join(t.TempDir(), "file.safetensors")
-	if err := os.WriteFile(path, written(t, want, nil), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	n, got, err := LoadImageNet("regnetx-600mf", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := sameWeights(got, want); err != nil || n.Name != "regnetx-600mf" || n.Size != 224 || n.Classes != 1000 {
-		t.Errorf("%s of %d pixels and %d classes: %v", n.Name, n.Size, n.Classes, err)
-	}
-	if _, _, err := LoadImageNet("resnet50", path); err == nil || !strings.Contains(err.Error(), `weights for resnet50 have no tensor "conv1.weight"`) {
-		t.Errorf("another network's file: %v", err)
-	}
-	if _, _, err := LoadImageNet("resnet20", path); err == nil || !strings.Contains(err.Error(), `"resnet20"; choose one of mnasnet-2.0, mobilenetv2-1.0,`) {
-		t.Errorf("a network that isn't of ImageNet: %v", err)
-	}
 }

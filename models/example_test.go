@@ -92,9 +92,12 @@ func ExampleReadWeights() {
 }
 
 // The networks of the PD-Quant paper, for ImageNet.
-func ExampleDesign() {
-	for _, name := range models.ImageNetDesigns() {
-		n, err := models.Design(name, 3, 224, 1000)
+func ExampleRegistry() {
+	for _, t := range models.Registry() {
+		if t.Data != "imagenet" {
+			continue
+		}
+		n, err := models.Design(t.Design, 3, 224, 1000)
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -106,13 +109,13 @@ func ExampleDesign() {
 			}
 			weights += size
 		}
-		fmt.Printf("%s: %d units from %s to %s, %.1f million weights\n", name, len(n.Units), n.Units[0].Name, n.Units[len(n.Units)-1].Name, float64(weights)/1e6)
+		fmt.Printf("%s: %d units from %s to %s, %.1f million weights, %.2f %%\n", t.Name, len(n.Units), n.Units[0].Name, n.Units[len(n.Units)-1].Name, float64(weights)/1e6, t.Top1)
 	}
 	// Output:
-	// mnasnet-2.0: 21 units from layers.0 to classifier.1, 12.5 million weights
-	// mobilenetv2-1.0: 20 units from features.0 to classifier.1, 3.5 million weights
-	// regnetx-3.2gf: 27 units from stem to head.fc, 15.4 million weights
-	// regnetx-600mf: 18 units from stem to head.fc, 6.2 million weights
-	// resnet18: 10 units from conv1 to fc, 11.7 million weights
-	// resnet50: 18 units from conv1 to fc, 25.6 million weights
+	// resnet18: 10 units from conv1 to fc, 11.7 million weights, 71.01 %
+	// resnet50: 18 units from conv1 to fc, 25.6 million weights, 76.63 %
+	// mobilenetv2-1.0: 20 units from features.0 to classifier.1, 3.5 million weights, 72.62 %
+	// regnetx-600mf: 18 units from stem to head.fc, 6.2 million weights, 73.52 %
+	// regnetx-3.2gf: 27 units from stem to head.fc, 15.4 million weights, 78.46 %
+	// mnasnet-2.0: 21 units from layers.0 to classifier.1, 12.5 million weights, 76.52 %
 }

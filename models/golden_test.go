@@ -82,11 +82,22 @@ func goldenLogits(t testing.TB, name string) []float64 {
 	return float64s(tensors.FromValue(v))
 }
 
+// imageNetDesigns lists the networks of the PD-Quant paper.
+func imageNetDesigns() []string {
+	var names []string
+	for _, t := range Registry() {
+		if t.Data == "imagenet" {
+			names = append(names, t.Design)
+		}
+	}
+	return names
+}
+
 // TestGoldenNetworks builds the paper's networks and compares the names and shapes of their tensors
 // with those of the published checkpoints, and their logits, on weights by a formula, with PyTorch's.
 func TestGoldenNetworks(t *testing.T) {
 	bs := backends(t)
-	for _, name := range ImageNetDesigns() {
+	for _, name := range imageNetDesigns() {
 		n, err := Design(name, 3, 224, 1000)
 		if err != nil {
 			t.Fatal(err)

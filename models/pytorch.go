@@ -11,14 +11,16 @@ import (
 	"strings"
 
 	"github.com/gomlx/gomlx/core/tensors"
+
+	"github.com/pdquant/pdquant/internal/pickle"
 )
 
 const (
-	torchMagic   = long("\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19") // torch/serialization.py: MAGIC_NUMBER
-	torchVersion = 1001                                             // torch/serialization.py: PROTOCOL_VERSION
-	torchRank    = 8                                                // most dimensions of a tensor
-	torchGrowth  = 8                                                // tensors take at most so many times the bytes of the file
-	torchName    = 1 << 10                                          // longest name of a tensor or storage
+	torchMagic   = pickle.Long("\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19") // torch/serialization.py: MAGIC_NUMBER
+	torchVersion = 1001                                                    // torch/serialization.py: PROTOCOL_VERSION
+	torchRank    = 8                                                       // most dimensions of a tensor
+	torchGrowth  = 8                                                       // tensors take at most so many times the bytes of the file
+	torchName    = 1 << 10                                                 // longest name of a tensor or storage
 
 	torchSave = "in Python, torch.save(model.state_dict(), file)" // the remedy
 )
@@ -26,7 +28,7 @@ const (
 // storage is a run of numbers in a file, of which tensors are views.
 type storage struct {
 	key     string
-	kind    class
+	kind    pickle.Class
 	numbers numbers
 	count   int64                         // at most as many as the file has room for
 	open    func() (io.ReadCloser, error) // their bytes; nil until they are found
@@ -64,9 +66,9 @@ type torchFile struct {
 // Source: torch/serialization.py, _legacy_save.
 func readLegacy(r io.ReaderAt, size int64) (checkpoint, error) {
 	f := &torchFile{size, binary.LittleEndian, map[string]*storage{}}
-	u := &unpickler{r: bufio.NewReader(io.NewSectionReader(r, 0, size)), call: construct}
+	u := &pickle.Decoder{R: bufio.NewReader(io.NewSectionReader(r, 0, size)), Call: construct}
 	for i, want := range []any{torchMagic, int64(torchVersion), nil} {
-		v, err := u.value()
+		v, err := unpickle(u)
 		if err != nil {
 			return checkpoint{}, err
 		}
@@ -74,13 +76,13 @@ func readLegacy(r io.ReaderAt, size int64) (checkpoint, error) {
 			return checkpoint{}, fmt.Errorf("pickle %d is %s, not what torch.save writes there; write the file again: %s", i+1, describe(v), torchSave)
 		}
 	}
-	u.load = f.load
-	root, err := u.value()
+	u.Load = f.load
+	root, err := unpickle(u)
 	if err != nil {
 		return checkpoint{}, err
 	}
-	u.load = nil
-	keys, err := u.value()
+	u.Load = nil
+	keys, err := unpickle(u)
 	if err != nil {
 		return checkpoint{}, err
 	}
@@ -88,19 +90,28 @@ func readLegacy(r io.ReaderAt, size int64) (checkpoint, error) {
 	if err != nil {
 		return checkpoint{}, err
 	}
-	if err := f.locate(r, u.at, keys, entries); err != nil {
+	if err := f.locate(r, u.At, keys, entries); err != nil {
 		return checkpoint{}, err
 	}
 	return f.read(entries)
 }
 
+// unpickle reads one pickle. Errors give the byte and the remedy.
+func unpickle(u *pickle.Decoder) (any, error) {
+	v, err := u.Value()
+	if err != nil {
+		return nil, fmt.Errorf("%w; fetch the file again, or write it again: %s", err, torchSave)
+	}
+	return v, nil
+}
+
 // locate finds the storages of a legacy file, which start at byte at.
 func (f *torchFile) locate(r io.ReaderAt, at int64, keys any, entries []entry) error {
-	list, ok := keys.(*tuple)
+	list, ok := keys.(*pickle.Tuple)
 	if !ok {
 		return fmt.Errorf("byte %d: no list of storages before it; fetch the file again", at)
 	}
-	for _, key := range list.items {
+	for _, key := range list.Items {
 		name, _ := key.(string)
 		s := f.storages[name]
 		if s == nil {
@@ -150,10 +161,10 @@ func readZip(r io.ReaderAt, size int64) (checkpoint, error) {
 		return checkpoint{}, err
 	}
 	defer data.Close() // only read from
-	u := &unpickler{r: bufio.NewReader(data), call: construct, load: f.load}
-	root, err := u.value()
+	u := &pickle.Decoder{R: bufio.NewReader(data), Call: construct, Load: f.load}
+	root, err := unpickle(u)
 	if err == nil {
-		_, err = io.Copy(io.Discard, u.r) // to the end, where zip compares the checksum
+		_, err = io.Copy(io.Discard, u.R) // to the end, where zip compares the checksum
 	}
 	if err != nil {
 		return checkpoint{}, fmt.Errorf("data.pkl: %w", err)
@@ -237,7 +248,7 @@ func (f *torchFile) load(id []any) (any, error) {
 	if len(id) < 5 || id[0] != "storage" {
 		return nil, errors.New("a persistent id that is not a storage's")
 	}
-	kind, isClass := id[1].(class)
+	kind, isClass := id[1].(pickle.Class)
 	key, isText := id[2].(string)
 	count, isInt := id[4].(int64)
 	if !isClass || !isText || !isInt || len(key) > torchName {
@@ -245,9 +256,9 @@ func (f *torchFile) load(id []any) (any, error) {
 	}
 	var from int64
 	if len(id) > 5 && id[5] != nil {
-		view, ok := id[5].(*tuple)
-		if ok && len(view.items) == 3 {
-			from, ok = view.items[1].(int64)
+		view, ok := id[5].(*pickle.Tuple)
+		if ok && len(view.Items) == 3 {
+			from, ok = view.Items[1].(int64)
 		}
 		if !ok || from < 0 || from > count {
 			return nil, fmt.Errorf("a view of storage %q that does not lie within it", key)
@@ -271,7 +282,7 @@ func (f *torchFile) load(id []any) (any, error) {
 }
 
 // torchNumbers returns what a storage of that class holds.
-func torchNumbers(kind class, order binary.ByteOrder) (numbers, bool) {
+func torchNumbers(kind pickle.Class, order binary.ByteOrder) (numbers, bool) {
 	switch kind {
 	case "torch.FloatStorage":
 		return floats("float32", order), true
@@ -308,7 +319,7 @@ func torchNumbers(kind class, order binary.ByteOrder) (numbers, bool) {
 // construct returns what Python's function or class f makes of args: tensors by the few
 // functions that make them, inert objects by all others.
 // Source: torch/_utils.py.
-func construct(f class, args []any) (any, error) {
+func construct(f pickle.Class, args []any) (any, error) {
 	switch f {
 	case "torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2":
 		return rebuild(args)
@@ -317,7 +328,7 @@ func construct(f class, args []any) (any, error) {
 			return args[0], nil
 		}
 	}
-	return &object{f}, nil
+	return &pickle.Object{Class: f}, nil
 }
 
 // rebuild makes a tensor of storage, offset, shape, strides and what it ignores.
@@ -332,11 +343,11 @@ func rebuild(args []any) (any, error) {
 	}
 	t := &strided{part: part{of.of, of.from + offset}}
 	for i, to := range []*[]int64{&t.shape, &t.strides} {
-		sizes, ok := args[2+i].(*tuple)
-		if !ok || len(sizes.items) > torchRank {
+		sizes, ok := args[2+i].(*pickle.Tuple)
+		if !ok || len(sizes.Items) > torchRank {
 			return nil, fmt.Errorf("a tensor whose shape or strides are not up to %d numbers", torchRank)
 		}
-		for _, v := range sizes.items {
+		for _, v := range sizes.Items {
 			size, ok := v.(int64)
 			if !ok || size < 0 || size > math.MaxInt32 {
 				return nil, fmt.Errorf("a tensor with a size or stride that is not 0 to %d", math.MaxInt32)
@@ -353,41 +364,41 @@ func rebuild(args []any) (any, error) {
 // stateDict returns the tensors of the state dict that root is, or holds under one of the
 // names in use, in their order.
 func stateDict(root any) ([]entry, error) {
-	d, ok := root.(*dict)
+	d, ok := root.(*pickle.Dict)
 	for range 4 { // a dict may hold itself
 		if !ok {
 			break
 		}
 		inner, deeper := d, false
-		for _, key := range []string{"state_dict", "model_state_dict", "model", "net"} {
-			if inner, deeper = d.get(key).(*dict); deeper {
+		for _, key := range []string{"state_dict", "model_state_dict", "model_state", "model", "net"} {
+			if inner, deeper = d.Get(key).(*pickle.Dict); deeper {
 				break
 			}
 		}
 		if !deeper {
-			return d.entries()
+			return entriesOf(d)
 		}
 		d = inner
 	}
 	return nil, fmt.Errorf("the file holds %s, not a state dict; load it in Python and write it again: %s", describe(root), torchSave)
 }
 
-// entries returns the tensors of d. An object among them is an error, since it may have been
+// entriesOf returns the tensors of d. An object among them is an error, since it may have been
 // meant as one; numbers and the like are left out.
-func (d *dict) entries() ([]entry, error) {
+func entriesOf(d *pickle.Dict) ([]entry, error) {
 	var entries []entry
 	var others, objects []string // the first few that are no tensors
 	seen := map[string]int{}
-	for i, key := range d.keys {
+	for i, key := range d.Keys {
 		name, ok := key.(string)
 		if !ok || len(name) > torchName {
 			continue
 		}
-		t, ok := d.values[i].(*strided)
+		t, ok := d.Values[i].(*strided)
 		if !ok {
-			what := fmt.Sprintf("%.100q, which is %s", name, describe(d.values[i]))
-			switch d.values[i].(type) {
-			case *object, class:
+			what := fmt.Sprintf("%.100q, which is %s", name, describe(d.Values[i]))
+			switch d.Values[i].(type) {
+			case *pickle.Object, pickle.Class:
 				objects = append(objects[:min(len(objects), 1)], what)
 			}
 			others = append(others[:min(len(others), 4)], what)
@@ -401,7 +412,7 @@ func (d *dict) entries() ([]entry, error) {
 	}
 	if len(entries) == 0 {
 		return nil, fmt.Errorf("no tensors in the dict of %d that the file holds (%s; nothing was run); write it again: %s",
-			len(d.keys), strings.Join(others, ", "), torchSave)
+			len(d.Keys), strings.Join(others, ", "), torchSave)
 	}
 	if len(objects) > 0 {
 		return nil, fmt.Errorf("among the tensors is %s (it was not run); write the file again: %s", objects[0], torchSave)
@@ -412,16 +423,16 @@ func (d *dict) entries() ([]entry, error) {
 // describe says what a value is.
 func describe(v any) string {
 	switch v := v.(type) {
-	case *object:
-		return fmt.Sprintf("an object of %.100q", v.class)
-	case class:
+	case *pickle.Object:
+		return fmt.Sprintf("an object of %.100q", v.Class)
+	case pickle.Class:
 		return fmt.Sprintf("the class %.100q", v)
 	case *strided:
 		return "a tensor"
-	case *tuple:
-		return fmt.Sprintf("a list of %d", len(v.items))
-	case *dict:
-		return fmt.Sprintf("a dict of %d", len(v.keys))
+	case *pickle.Tuple:
+		return fmt.Sprintf("a list of %d", len(v.Items))
+	case *pickle.Dict:
+		return fmt.Sprintf("a dict of %d", len(v.Keys))
 	case string:
 		return fmt.Sprintf("the string %.100q", v)
 	case bool, int64, float64:
@@ -499,7 +510,7 @@ func (t *strided) check(rest *int64) error {
 	n, last := int64(1), t.from
 	for i, d := range t.shape {
 		if d > 0 && n > *rest/d {
-			return fmt.Errorf("the tensors up to it take over %d times the bytes of the file; save copies of them: {k: v.clone() for k, v in model.state_dict().items()}", torchGrowth)
+			return fmt.Errorf("the tensors up to it take over %d times the bytes of the file; save copies of them: {k: v.clone() for k, v in model.state_dict().Items()}", torchGrowth)
 		}
 		n *= d
 		if last < t.of.count { // else it can't be made up for, and the sum might overflow

@@ -1,4 +1,5 @@
-package models
+// Package pickle reads what Python's pickle module writes, without running any of it.
+package pickle
 
 import (
 	"bufio"
@@ -12,33 +13,41 @@ import (
 )
 
 const (
-	pickleOps    = 1 << 21 // most opcodes of one pickle: a value takes about 100 bytes, so 200 MB
-	pickleString = 1 << 16 // longest string that is kept; a tensor's name is far shorter
-	pickleClass  = 1 << 10 // longest name of a class
+	MaxOps   = 1 << 21 // most opcodes of one pickle: a value takes about 100 bytes, so 200 MB
+	MaxText  = 1 << 16 // longest string that a Decoder keeps unless told otherwise; a tensor's name is far shorter
+	maxClass = 1 << 10 // longest name of a class
 )
 
 // What a pickle holds becomes nil, bool, int64, float64, string (of text and of bytes), or
 // one of these types.
 type (
-	class  string                       // a class or function, "module.name"
-	object struct{ class class }        // what an unknown class or function would have made: inert
-	tuple  struct{ items []any }        // a tuple, list or set
-	dict   struct{ keys, values []any } // a dict or OrderedDict: a later key replaces an earlier one
-	long   string                       // an integer of more than 8 bytes, little-endian
+	// Class is a class or function, "module.name".
+	Class string
+	// Tuple is a tuple, list or set.
+	Tuple struct{ Items []any }
+	// Dict is a dict or OrderedDict: a later key replaces an earlier one.
+	Dict struct{ Keys, Values []any }
+	// Long is an integer of more than 8 bytes, little-endian.
+	Long string
+	// Object is what an unknown class or function would have made: inert.
+	Object struct {
+		Class Class
+		State any // what it was to be filled with; nil: nothing
+	}
 )
 
-// get returns the value of key, nil if there is none.
-func (d *dict) get(key string) any {
-	for i := len(d.keys) - 1; i >= 0; i-- {
-		if d.keys[i] == key {
-			return d.values[i]
+// Get returns the value of key, nil if there is none.
+func (d *Dict) Get(key string) any {
+	for i := len(d.Keys) - 1; i >= 0; i-- {
+		if d.Keys[i] == key {
+			return d.Values[i]
 		}
 	}
 	return nil
 }
 
-// unpickler reads pickles as Python's pickle module does, but knows no class and runs
-// nothing: call decides what a function's result is. It has no jumps and no opcode that
+// Decoder reads pickles as Python's pickle module does, but knows no class and runs
+// nothing: Call decides what a function's result is. It has no jumps and no opcode that
 // repeats work, so time and memory are bounded by the length of what it reads. Errors
 // give the byte.
 //
@@ -51,11 +60,13 @@ func (d *dict) get(key string) any {
 // v1.3.0 has neither BUILD nor items of an OrderedDict, so no state dict at all.
 //
 // Source: Python's Lib/pickletools.py, which describes every opcode.
-type unpickler struct {
-	r     *bufio.Reader
-	call  func(f class, args []any) (any, error) // what f of args is; an object is always right
-	load  func(id []any) (any, error)            // what a persistent id stands for; nil: there are none
-	at    int64                                  // bytes read so far
+type Decoder struct {
+	R    *bufio.Reader
+	Call func(f Class, args []any) (any, error) // what f of args is; an *Object is always right
+	Load func(id []any) (any, error)            // what a persistent id stands for; nil: there are none
+	At   int64                                  // bytes read so far
+	Text int64                                  // longest string that is kept; 0: MaxText. Of longer ones an Object remains
+
 	stack []any
 	marks []int // positions in stack
 	memo  map[int64]any
@@ -63,11 +74,11 @@ type unpickler struct {
 	buf   [8]byte // of number
 }
 
-// value reads one pickle.
-func (u *unpickler) value() (any, error) {
+// Value reads one pickle.
+func (u *Decoder) Value() (any, error) {
 	u.stack, u.marks, u.memo, u.ops = nil, nil, map[int64]any{}, 0
 	for {
-		start := u.at
+		start := u.At
 		op, err := u.number(1)
 		if err == nil && op == '.' {
 			v, err := u.pop()
@@ -76,8 +87,8 @@ func (u *unpickler) value() (any, error) {
 		if err == nil {
 			err = u.step(byte(op))
 		}
-		if u.ops++; err == nil && u.ops > pickleOps {
-			err = fmt.Errorf("a pickle of more than %d opcodes", pickleOps)
+		if u.ops++; err == nil && u.ops > MaxOps {
+			err = fmt.Errorf("a pickle of more than %d opcodes", MaxOps)
 		}
 		if err != nil {
 			return nil, located(start, err)
@@ -85,16 +96,16 @@ func (u *unpickler) value() (any, error) {
 	}
 }
 
-// located adds the byte and the remedy to err; nil stays nil.
+// located adds the byte to err; nil stays nil.
 func located(at int64, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("byte %d: %w; fetch the file again, or write it again: %s", at, err, torchSave)
+	return fmt.Errorf("byte %d: %w", at, err)
 }
 
 // step does one opcode.
-func (u *unpickler) step(op byte) error {
+func (u *Decoder) step(op byte) error {
 	v, ok, err := u.literal(op)
 	if !ok {
 		v, ok, err = u.compose(op)
@@ -126,18 +137,22 @@ func (u *unpickler) step(op byte) error {
 		return u.put(op)
 	case 'a', 'e', 's', 'u', 0x90: // APPEND, APPENDS, SETITEM, SETITEMS, ADDITEMS
 		return u.extend(op)
-	case 'b': // BUILD: a state, such as an OrderedDict's attributes, is not needed
-		if _, err := u.pop(); err != nil {
+	case 'b': // BUILD: only of an Object is the state needed, not an OrderedDict's attributes
+		state, err := u.pop()
+		if err != nil {
 			return err
 		}
-		_, err := u.top()
+		to, err := u.top()
+		if o, ok := to.(*Object); ok {
+			o.State = state
+		}
 		return err
 	}
 	return fmt.Errorf("opcode 0x%02x is not one that torch.save writes", op)
 }
 
 // literal reads the argument of an opcode that pushes it. ok says whether op is one.
-func (u *unpickler) literal(op byte) (v any, ok bool, err error) {
+func (u *Decoder) literal(op byte) (v any, ok bool, err error) {
 	switch op {
 	case 'N':
 		return nil, true, nil
@@ -180,19 +195,19 @@ func (u *unpickler) literal(op byte) (v any, ok bool, err error) {
 }
 
 // compose makes one value of the topmost ones. ok says whether op does that.
-func (u *unpickler) compose(op byte) (v any, ok bool, err error) {
+func (u *Decoder) compose(op byte) (v any, ok bool, err error) {
 	var items []any
 	switch op {
 	case ')', ']', 0x8f: // EMPTY_TUPLE, EMPTY_LIST, EMPTY_SET
-		return &tuple{}, true, nil
+		return &Tuple{}, true, nil
 	case '}': // EMPTY_DICT
-		return &dict{}, true, nil
+		return &Dict{}, true, nil
 	case 0x85, 0x86, 0x87: // TUPLE1, TUPLE2, TUPLE3
 		items, err = u.popN(int(op) - 0x84)
-		return &tuple{items}, true, err
+		return &Tuple{items}, true, err
 	case 't', 0x91: // TUPLE, FROZENSET
 		items, err = u.popMark()
-		return &tuple{items}, true, err
+		return &Tuple{items}, true, err
 	case 'R', 0x81: // REDUCE, NEWOBJ
 		if items, err = u.popN(2); err == nil {
 			v, err = u.reduce(items[0], items[1])
@@ -219,34 +234,34 @@ func (u *unpickler) compose(op byte) (v any, ok bool, err error) {
 func named(module, name any) (any, error) {
 	m, isText := module.(string)
 	n, areTexts := name.(string)
-	if !isText || !areTexts || len(m)+len(n) > pickleClass {
-		return nil, fmt.Errorf("a class whose name is not a string of up to %d bytes", pickleClass)
+	if !isText || !areTexts || len(m)+len(n) > maxClass {
+		return nil, fmt.Errorf("a class whose name is not a string of up to %d bytes", maxClass)
 	}
-	return class(m + "." + n), nil
+	return Class(m + "." + n), nil
 }
 
 // persistent returns what id stands for.
-func (u *unpickler) persistent(id any) (any, error) {
-	t, ok := id.(*tuple)
-	if !ok || u.load == nil {
+func (u *Decoder) persistent(id any) (any, error) {
+	t, ok := id.(*Tuple)
+	if !ok || u.Load == nil {
 		return nil, errors.New("a persistent id that is none of torch.save's")
 	}
-	return u.load(t.items)
+	return u.Load(t.Items)
 }
 
 // reduce returns what f returns, without calling it.
-func (u *unpickler) reduce(f, args any) (any, error) {
-	a, ok := args.(*tuple)
+func (u *Decoder) reduce(f, args any) (any, error) {
+	a, ok := args.(*Tuple)
 	if !ok {
 		return nil, errors.New("arguments that are no tuple")
 	}
 	switch f := f.(type) {
-	case class:
+	case Class:
 		if f == "collections.OrderedDict" {
-			return u.orderedDict(a.items)
+			return u.orderedDict(a.Items)
 		}
-		return u.call(f, a.items)
-	case *object: // what an unknown function returned
+		return u.Call(f, a.Items)
+	case *Object: // what an unknown function returned
 		return f, nil
 	}
 	return nil, errors.New("a call of what is no function")
@@ -254,31 +269,31 @@ func (u *unpickler) reduce(f, args any) (any, error) {
 
 // orderedDict makes an OrderedDict: Python 3 fills it later, Python 2 gives it a list of
 // pairs here.
-func (u *unpickler) orderedDict(args []any) (any, error) {
-	d := &dict{}
+func (u *Decoder) orderedDict(args []any) (any, error) {
+	d := &Dict{}
 	if len(args) == 0 {
 		return d, nil
 	}
-	pairs, ok := args[0].(*tuple)
+	pairs, ok := args[0].(*Tuple)
 	if !ok {
 		return nil, errors.New("an OrderedDict of what is no list")
 	}
-	u.ops += len(pairs.items) // the list may be used again and again
-	for _, p := range pairs.items {
-		pair, ok := p.(*tuple)
-		if !ok || len(pair.items) != 2 {
+	u.ops += len(pairs.Items) // the list may be used again and again
+	for _, p := range pairs.Items {
+		pair, ok := p.(*Tuple)
+		if !ok || len(pair.Items) != 2 {
 			return nil, errors.New("an OrderedDict of what are no pairs")
 		}
-		if u.ops > pickleOps {
-			break // value says so
+		if u.ops > MaxOps {
+			break // Value says so
 		}
-		d.keys, d.values = append(d.keys, pair.items[0]), append(d.values, pair.items[1])
+		d.Keys, d.Values = append(d.Keys, pair.Items[0]), append(d.Values, pair.Items[1])
 	}
 	return d, nil
 }
 
 // extend adds the topmost values to the list, set or dict below them.
-func (u *unpickler) extend(op byte) error {
+func (u *Decoder) extend(op byte) error {
 	var items []any
 	var err error
 	switch op {
@@ -298,26 +313,26 @@ func (u *unpickler) extend(op byte) error {
 	}
 	pairs := op == 's' || op == 'u'
 	switch to := to.(type) {
-	case *tuple:
+	case *Tuple:
 		if !pairs {
-			to.items = append(to.items, items...)
+			to.Items = append(to.Items, items...)
 			return nil
 		}
-	case *dict:
+	case *Dict:
 		if pairs && len(items)%2 == 0 {
 			for i := 0; i < len(items); i += 2 {
-				to.keys, to.values = append(to.keys, items[i]), append(to.values, items[i+1])
+				to.Keys, to.Values = append(to.Keys, items[i]), append(to.Values, items[i+1])
 			}
 			return nil
 		}
-	case *object: // a list or dict of an unknown class
+	case *Object: // a list or dict of an unknown class
 		return nil
 	}
 	return errors.New("items for what cannot hold them")
 }
 
 // put keeps the topmost value in the memo.
-func (u *unpickler) put(op byte) error {
+func (u *Decoder) put(op byte) error {
 	key, err := int64(len(u.memo)), error(nil)
 	switch op {
 	case 'q':
@@ -333,7 +348,7 @@ func (u *unpickler) put(op byte) error {
 }
 
 // get returns the value in the memo whose key has size bytes.
-func (u *unpickler) get(size int) (any, error) {
+func (u *Decoder) get(size int) (any, error) {
 	key, err := u.number(size)
 	if err != nil {
 		return nil, err
@@ -346,21 +361,21 @@ func (u *unpickler) get(size int) (any, error) {
 }
 
 // floor is the position in the stack of the topmost mark, which pop and top don't pass.
-func (u *unpickler) floor() int {
+func (u *Decoder) floor() int {
 	if len(u.marks) == 0 {
 		return 0
 	}
 	return u.marks[len(u.marks)-1]
 }
 
-func (u *unpickler) top() (any, error) {
+func (u *Decoder) top() (any, error) {
 	if len(u.stack) <= u.floor() {
 		return nil, errors.New("nothing on the stack")
 	}
 	return u.stack[len(u.stack)-1], nil
 }
 
-func (u *unpickler) pop() (any, error) {
+func (u *Decoder) pop() (any, error) {
 	v, err := u.top()
 	if err == nil {
 		u.stack = u.stack[:len(u.stack)-1]
@@ -369,7 +384,7 @@ func (u *unpickler) pop() (any, error) {
 }
 
 // popN removes and returns the n topmost values, the lowest first.
-func (u *unpickler) popN(n int) ([]any, error) {
+func (u *Decoder) popN(n int) ([]any, error) {
 	from := len(u.stack) - n
 	if from < u.floor() {
 		return nil, fmt.Errorf("%d values on the stack, not %d", len(u.stack)-u.floor(), n)
@@ -380,7 +395,7 @@ func (u *unpickler) popN(n int) ([]any, error) {
 }
 
 // popMark removes and returns the values above the topmost mark, and the mark.
-func (u *unpickler) popMark() ([]any, error) {
+func (u *Decoder) popMark() ([]any, error) {
 	if len(u.marks) == 0 {
 		return nil, errors.New("no mark on the stack")
 	}
@@ -390,29 +405,29 @@ func (u *unpickler) popMark() ([]any, error) {
 }
 
 // fill reads the whole of b.
-func (u *unpickler) fill(b []byte) error {
-	n, err := io.ReadFull(u.r, b)
-	u.at += int64(n)
+func (u *Decoder) fill(b []byte) error {
+	n, err := io.ReadFull(u.R, b)
+	u.At += int64(n)
 	return u.ended(err)
 }
 
 // ended makes a message of the end of the file, and leaves other errors alone.
-func (u *unpickler) ended(err error) error {
+func (u *Decoder) ended(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("the file ends within a pickle, after %d bytes", u.at)
+		return fmt.Errorf("the file ends within a pickle, after %d bytes", u.At)
 	}
 	return err
 }
 
 // number reads size bytes, 0 to 8, as an unsigned integer; one of 1<<63 or more is negative.
-func (u *unpickler) number(size int) (int64, error) {
+func (u *Decoder) number(size int) (int64, error) {
 	u.buf = [8]byte{}
 	err := u.fill(u.buf[:size])
 	return int64(binary.LittleEndian.Uint64(u.buf[:])), err
 }
 
 // long reads a signed integer whose length is in its first byte.
-func (u *unpickler) long() (any, error) {
+func (u *Decoder) long() (any, error) {
 	size, err := u.number(1)
 	if err != nil {
 		return nil, err
@@ -420,37 +435,38 @@ func (u *unpickler) long() (any, error) {
 	if size > 8 {
 		b := make([]byte, size)
 		err := u.fill(b)
-		return long(b), err
+		return Long(b), err
 	}
 	v, err := u.number(int(size))
 	unused := 64 - 8*size
 	return v << unused >> unused, err // extends the sign
 }
 
-// text reads a string whose length is in its first size bytes. One longer than pickleString
-// is passed over; an object stands for it.
-func (u *unpickler) text(size int) (any, error) {
+// text reads a string whose length is in its first size bytes. One longer than
+// is kept is passed over; an Object stands for it.
+func (u *Decoder) text(size int) (any, error) {
 	n, err := u.number(size)
 	if err != nil {
 		return nil, err
 	}
-	if n >= 0 && n <= pickleString {
-		b := make([]byte, n)
-		err := u.fill(b)
-		return string(b), err
+	if n >= 0 && n <= max(u.Text, MaxText) {
+		var b strings.Builder // grows with what is there, whatever is claimed
+		passed, err := io.CopyN(&b, u.R, n)
+		u.At += passed
+		return b.String(), u.ended(err)
 	}
-	passed, err := io.CopyN(io.Discard, u.r, max(n, 0))
-	u.at += passed
+	passed, err := io.CopyN(io.Discard, u.R, max(n, 0))
+	u.At += passed
 	if n < 0 {
 		err = io.EOF // no file is that long
 	}
-	return &object{"a long string"}, u.ended(err)
+	return &Object{Class: "a long string"}, u.ended(err)
 }
 
 // line reads up to a newline, which it removes.
-func (u *unpickler) line() (string, error) {
-	b, err := u.r.ReadSlice('\n')
-	u.at += int64(len(b))
+func (u *Decoder) line() (string, error) {
+	b, err := u.R.ReadSlice('\n')
+	u.At += int64(len(b))
 	if errors.Is(err, bufio.ErrBufferFull) {
 		err = errors.New("a class whose name does not end")
 	}
