@@ -15,6 +15,7 @@ type Calibration struct {
 	Images         // the images drawn, in the order of Indices
 	Seed    uint64 // of the draw
 	Indices []int  // [N], of the images within the pool they were drawn from
+	Crops   []Crop // [N], which parts of files the images are; nil: whole ones, or their centres
 }
 
 // Calibrate draws n different images of pool. Calibrate of the same pool, n and seed is

@@ -2,11 +2,13 @@ package datasets
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -16,11 +18,12 @@ const (
 )
 
 // cifar10Remedy says which files are read.
-const cifar10Remedy = "give the .bin files of cifar-10-binary.tar.gz, unpacked"
+const cifar10Remedy = "give the .bin files of cifar-10-binary.tar.gz, unpacked, or the batches of cifar-10-python.tar.gz"
 
 // CIFAR10 returns the images of CIFAR-10, 3x32x32 in ten classes, that are in files of its
 // binary form, one after the other: data_batch_1.bin to data_batch_5.bin, test_batch.bin, or
-// any other whole number of records. Errors give file, byte and record.
+// any other whole number of records; or in files of its Python form, which are pickles: data_batch_1
+// to data_batch_5, test_batch. Nothing in those is run. Errors give file, byte and record.
 //
 // Mean and Std are those of the 50,000 training images. A network trained with others, such
 // as [ImageNetMoments], needs these: set them.
@@ -32,29 +35,14 @@ func CIFAR10(paths ...string) (Images, error) {
 		return Images{}, errors.New("datasets: no files of CIFAR-10; " + cifar10Remedy)
 	}
 	var names []string
-	var files []*os.File
-	var total int64
+	im := cifar10(nil, nil)
 	for _, path := range paths {
-		f, size, err := openCIFAR10(path)
-		if err != nil {
+		if err := im.appendFile(path); err != nil {
 			return Images{}, fmt.Errorf("datasets: %w; %s", err, cifar10Remedy)
 		}
-		defer f.Close() // only read from
-		files = append(files, f)
 		names = append(names, strings.TrimSuffix(filepath.Base(path), ".bin"))
-		total += size
 	}
-	if total > idxLimit {
-		return Images{}, fmt.Errorf("datasets: %d bytes of CIFAR-10, not up to %d; give fewer files", total, idxLimit)
-	}
-	n := int(total / cifar10Record)
-	im := cifar10(make([]uint8, 0, n*cifar10Pixels), make([]int32, 0, n))
 	im.Name = "cifar10/" + strings.Join(names, "+")
-	for i, f := range files {
-		if err := im.appendCIFAR10(f); err != nil {
-			return Images{}, fmt.Errorf("datasets: %s: %w; %s", paths[i], err, cifar10Remedy)
-		}
-	}
 	return im, im.Validate()
 }
 
@@ -76,24 +64,43 @@ func ImageNetMoments() (mean, std []float32) {
 	return []float32{0.485, 0.456, 0.406}, []float32{0.229, 0.224, 0.225}
 }
 
-// openCIFAR10 opens a file whose size is that of one or more records.
-func openCIFAR10(path string) (*os.File, int64, error) {
+// appendFile adds the images of a file. Errors name it.
+func (im *Images) appendFile(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, 0, err
+		return err
 	}
+	defer f.Close() // only read from
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
 		err = errors.New("not a file")
 	}
+	if err == nil && int64(len(im.Pixels))+info.Size() > idxLimit {
+		err = fmt.Errorf("more than %d bytes of CIFAR-10", idxLimit)
+	}
 	if err == nil {
-		err = cifar10Size(info.Size())
+		err = im.appendCIFAR10(f, info.Size())
 	}
 	if err != nil {
-		f.Close() // only read from
-		return nil, 0, fmt.Errorf("%s: %w", path, err)
+		return fmt.Errorf("%s: %w", path, err)
 	}
-	return f, info.Size(), nil
+	return nil
+}
+
+// appendCIFAR10 adds the images of a file, in either form.
+func (im *Images) appendCIFAR10(f *os.File, size int64) error {
+	if isPickle(f) {
+		records, err := readCIFAR10Python(f, size)
+		if err != nil {
+			return err
+		}
+		return im.appendRecords(bytes.NewReader(records))
+	}
+	if err := cifar10Size(size); err != nil {
+		return err
+	}
+	im.Pixels = slices.Grow(im.Pixels, int(size))
+	return im.appendRecords(f)
 }
 
 // cifar10Size says whether a file of so many bytes is of whole records.
@@ -107,8 +114,8 @@ func cifar10Size(size int64) error {
 	return nil
 }
 
-// appendCIFAR10 adds the records that r holds. It allocates only for what it has read.
-func (im *Images) appendCIFAR10(r io.Reader) error {
+// appendRecords adds the records that r holds. It allocates only for what it has read.
+func (im *Images) appendRecords(r io.Reader) error {
 	buffered := bufio.NewReader(r)
 	var b [cifar10Record]byte
 	for at := int64(0); ; at += cifar10Record {

@@ -4,8 +4,9 @@
 // [Images] is the one type every data set is read into. [FashionMNISTTest] and
 // [FashionMNISTCalibration] need no files; [FashionMNIST] reads the whole set from a
 // folder that [DownloadFashionMNIST] or the Debian package dataset-fashion-mnist
-// fills. [ReadIDXFile] and [JoinIDX] read other sets of the MNIST family. [Calibrate]
-// draws a calibration set and records what was drawn:
+// fills. [ReadIDXFile] and [JoinIDX] read other sets of the MNIST family, [CIFAR10] and [OpenCIFAR10]
+// CIFAR-10, [OpenImageNet] lists folders of files that [Files] decodes. [Sets] has one name for each
+// of these. [Calibrate] draws a calibration set and records what was drawn:
 //
 //	pool, err := datasets.FashionMNISTCalibration()
 //	cal, err := datasets.Calibrate(pool, 1024, 7)

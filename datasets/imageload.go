@@ -59,7 +59,7 @@ func (f ImageFolder) LoadRandom(ctx context.Context, c ImageConfig, seed uint64)
 		return im, nil, err
 	}
 	im = f.images(c)
-	for d := range f.decode(ctx, c, func(k int, full *rgb) (*rgb, Crop) {
+	for d := range f.decode(ctx, c, 1, func(k int, full *rgb) (*rgb, Crop) {
 		rng := rand.New(rand.NewPCG(seed, uint64(k)))
 		crop := Crop{f.Files[k], randomCrop(rng, full.w, full.h), rng.Uint64()>>63 == 1}
 		part := resize(full.crop(crop.Box), c.Size, c.Size)
@@ -83,16 +83,20 @@ func (f ImageFolder) LoadRandom(ctx context.Context, c ImageConfig, seed uint64)
 }
 
 // Batches decodes f as Load does, size images at a time, the last batch with what is left: as many files
-// at once as there are processors, a little ahead of what is asked for, so that any number of
+// at once as there are processors, about a batch ahead of what is asked for, so that any number of
 // images takes a bounded amount of memory. After an error there are no more.
 func (f ImageFolder) Batches(ctx context.Context, c ImageConfig, size int) iter.Seq2[Images, error] {
 	return func(yield func(Images, error) bool) {
-		if err := c.validate(); err != nil || size < 1 {
-			yield(Images{}, errorOr(err, "datasets: batches of %d images; give 1 or more", size))
+		err := c.validate()
+		if err == nil && size < 1 {
+			err = badBatch(size)
+		}
+		if err != nil {
+			yield(Images{}, err)
 			return
 		}
 		batch := f.images(c)
-		for d := range f.decode(ctx, c, func(k int, full *rgb) (*rgb, Crop) {
+		for d := range f.decode(ctx, c, size, func(k int, full *rgb) (*rgb, Crop) {
 			w, h := full.shorterSide(c.Resize)
 			return resize(full, w, h).crop(centre(w, h, c.Size)), Crop{File: f.Files[k]}
 		}) {
@@ -118,11 +122,8 @@ func (f ImageFolder) Batches(ctx context.Context, c ImageConfig, size int) iter.
 	}
 }
 
-func errorOr(err error, format string, args ...any) error {
-	if err != nil {
-		return err
-	}
-	return fmt.Errorf(format, args...)
+func badBatch(size int) error {
+	return fmt.Errorf("datasets: batches of %d images; give 1 or more", size)
 }
 
 // images returns no images yet.
@@ -149,12 +150,13 @@ type decoded struct {
 	err  error
 }
 
-// decode decodes the files of f in their order and transforms them.
-func (f ImageFolder) decode(ctx context.Context, c ImageConfig, transform func(k int, full *rgb) (*rgb, Crop)) iter.Seq[decoded] {
+// decode decodes the files of f in their order and transforms them, at least ahead of them before they
+// are asked for.
+func (f ImageFolder) decode(ctx context.Context, c ImageConfig, ahead int, transform func(k int, full *rgb) (*rgb, Crop)) iter.Seq[decoded] {
 	return func(yield func(decoded) bool) {
 		ctx, stop := context.WithCancel(ctx)
 		defer stop()
-		ahead := 2 * runtime.GOMAXPROCS(0)
+		ahead = min(max(ahead, 2*runtime.GOMAXPROCS(0)), f.Len())
 		queue := make(chan chan decoded, ahead) // of results, in order
 		limit := make(chan struct{}, runtime.GOMAXPROCS(0))
 		go func() {

@@ -1,10 +1,12 @@
 package datasets
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"iter"
 	"math"
 	"slices"
 )
@@ -57,6 +59,45 @@ func (im Images) Slice(lo, hi int) Images {
 	im.Labels = im.Labels[lo:hi:hi]
 	return im
 }
+
+// Batches yields the images in their order, size at a time, the last batch with what is left.
+func (im Images) Batches(ctx context.Context, size int) iter.Seq2[Images, error] {
+	return func(yield func(Images, error) bool) {
+		if size < 1 {
+			yield(Images{}, badBatch(size))
+			return
+		}
+		for lo := 0; lo < im.Len(); lo += size {
+			if err := ctx.Err(); err != nil {
+				yield(Images{}, err)
+				return
+			}
+			if !yield(im.Slice(lo, min(lo+size, im.Len())), nil) {
+				return
+			}
+		}
+	}
+}
+
+// Evenly returns n images in equal distances, all if n is 0 or no less than there are.
+func (im Images) Evenly(n int) (Stream, error) {
+	if n == 0 || n >= im.Len() {
+		return im, nil
+	}
+	return im.Select(spaced(n, im.Len()))
+}
+
+// spaced returns n of the indices 0 to from-1, in equal distances.
+func spaced(n, from int) []int {
+	indices := make([]int, max(n, 0))
+	for i := range indices {
+		indices[i] = i * from / n
+	}
+	return indices
+}
+
+// Describe returns Name and Hash.
+func (im Images) Describe() (name, hash string) { return im.Name, im.Hash() }
 
 // Select returns a copy of the images at indices, in that order and as often as they
 // are named; Name stays im's. An index outside 0 to Len-1 is an error.
