@@ -56,14 +56,19 @@ func chunkOf(n *models.Network) int {
 // run computes f in chunks of the images of ins, which have the same number, up to workers of them
 // at once, and joins the results. Images must not interact in f. The last chunk overlaps the one
 // before it, so that one compiled graph serves all. The results are the caller's to free.
-func (r runner) run(ctx context.Context, f func(xs []*Node) []*Node, ins ...imageSource) (outs []*Cache, err error) {
-	n := ins[0].Len()
-	size := min(n, r.chunk)
+func (r runner) run(ctx context.Context, f func(xs []*Node) []*Node, ins ...imageSource) ([]*Cache, error) {
 	exec, err := NewExec(r.b, f)
 	if err != nil {
 		return nil, err
 	}
 	defer exec.Finalize()
+	return r.compute(ctx, exec, ins...)
+}
+
+// compute is run of a graph that is compiled already, or will be at its first use.
+func (r runner) compute(ctx context.Context, exec *Exec, ins ...imageSource) (outs []*Cache, err error) {
+	n := ins[0].Len()
+	size := min(n, r.chunk)
 	var mu sync.Mutex // guards outs, done and between
 	done := 0
 	err = sideBySide((n+size-1)/size, r.workers, func(k int) error {

@@ -2,12 +2,14 @@ package pdq
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
 
 	"github.com/gomlx/compute"
 	. "github.com/gomlx/gomlx/core/graph"
+	"gonum.org/v1/gonum/stat/distuv"
 
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models"
@@ -54,38 +56,98 @@ func (s Score) Minus(o Score) (diff, stderr float64) {
 	return diff, math.Sqrt((squares/n - diff*diff) / n)
 }
 
-// EvaluateTeacher returns the score of the full-precision network n on im, computed by so many
+// AtChance says whether s is no better than guessing one of so many classes would be: as many right or
+// more would come about by it with a probability above 1e-3. Fewer than ten images are too few to
+// say: then it is false.
+func (s Score) AtChance(classes int) bool {
+	right := 0
+	for _, ok := range s.Top1 {
+		if ok {
+			right++
+		}
+	}
+	guess := distuv.Binomial{N: float64(len(s.Top1)), P: 1 / float64(classes)}
+	return len(s.Top1) >= 10 && (right == 0 || guess.Survival(float64(right-1)) > 1e-3)
+}
+
+// EvaluateTeacher returns the score of the full-precision network n on test, computed by so many
 // workers as of MachineConfig. between is called between batches; nil: not.
-func EvaluateTeacher(ctx context.Context, b compute.Backend, workers int, n *models.Network, w models.Weights, im datasets.Images, between func(done, total int)) (Score, error) {
-	f := func(x *Node) []*Node {
-		return []*Node{n.Forward(x, 0, len(n.Layers)-1, models.Hooks{Param: constants(x.Graph(), w)})}
+func EvaluateTeacher(ctx context.Context, b compute.Backend, workers int, n *models.Network, w models.Weights, test datasets.Stream, between func(done, total int)) (Score, error) {
+	f := func(xs []*Node) []*Node {
+		return []*Node{n.Forward(xs[0], 0, len(n.Layers)-1, models.Hooks{Param: constants(xs[0].Graph(), w)})}
 	}
 	run := newRunner(b, workers, n)
 	run.between = between
-	score, err := evaluate(ctx, run, f, im)
+	score, err := evaluate(ctx, run, f, test)
 	if err != nil {
 		return score, &UnitError{StepEvaluate, "", err}
 	}
 	return score, nil
 }
 
-// evaluate returns the score on im of the network whose logits [N,classes] forward gives
+// evaluate returns the score on test of the network whose logits [N,classes] forward gives
 // for images [N,C,H,W].
-func evaluate(ctx context.Context, r runner, forward func(x *Node) []*Node, im datasets.Images) (Score, error) {
-	if err := im.Validate(); err != nil {
-		return Score{}, err
-	}
-	out, err := r.run(ctx, func(xs []*Node) []*Node { return forward(xs[0]) }, normalised{im})
+func evaluate(ctx context.Context, r runner, forward func(xs []*Node) []*Node, test datasets.Stream) (s Score, err error) {
+	exec, err := NewExec(r.b, forward)
 	if err != nil {
-		return Score{}, err
+		return s, err
 	}
-	logits := out[0].flat
-	s := Score{Top1: make([]bool, im.Len())}
-	classes := len(logits) / im.Len()
-	for i, label := range im.Labels {
+	defer exec.Finalize()
+	between := r.between
+	for batch, err := range test.Batches(ctx, r.chunk*max(r.workers, 1)) {
+		if err == nil {
+			err = batch.Validate()
+		}
+		if err != nil {
+			return Score{}, err
+		}
+		r.between = func(done, _ int) {
+			if between != nil {
+				between(min(len(s.Top1)+done, test.Len()), test.Len())
+			}
+		}
+		right, err := r.score(ctx, exec, batch, len(s.Top1))
+		if err != nil {
+			return Score{}, err
+		}
+		s.Top1 = append(s.Top1, right...)
+	}
+	if len(s.Top1) == 0 {
+		return s, errors.New("no images to evaluate on; give at least one")
+	}
+	return s, nil
+}
+
+// score says which images of a batch are right, before which first others came.
+func (r runner) score(ctx context.Context, exec *Exec, batch datasets.Images, first int) ([]bool, error) {
+	filled := batch
+	if first > 0 && batch.Len() < r.chunk { // so that the graph of a whole chunk serves it
+		indices := make([]int, r.chunk)
+		for i := range indices {
+			indices[i] = i % batch.Len()
+		}
+		var err error
+		if filled, err = batch.Select(indices); err != nil {
+			return nil, err
+		}
+	}
+	out, err := r.compute(ctx, exec, normalised{filled})
+	if err != nil {
+		return nil, err
+	}
+	defer freeCaches(out...)
+	return correct(out[0].flat[:batch.Len()*len(out[0].flat)/filled.Len()], batch.Labels, first)
+}
+
+// correct says of each image whether the largest of its logits [N,classes] is its label's. first is how
+// many images came before, for messages.
+func correct(logits []float32, labels []int32, first int) ([]bool, error) {
+	classes := len(logits) / len(labels)
+	right := make([]bool, len(labels))
+	for i, label := range labels {
 		row := logits[i*classes : (i+1)*classes]
 		if k := nonFinite(row); k >= 0 {
-			return Score{}, fmt.Errorf("logit %d of image %d is %g", k, i, row[k])
+			return nil, fmt.Errorf("logit %d of image %d is %g", k, first+i, row[k])
 		}
 		best := 0
 		for c, v := range row {
@@ -93,9 +155,9 @@ func evaluate(ctx context.Context, r runner, forward func(x *Node) []*Node, im d
 				best = c
 			}
 		}
-		s.Top1[i] = best == int(label)
+		right[i] = best == int(label)
 	}
-	return s, nil
+	return right, nil
 }
 
 // nonFinite returns the index of the first of x that is NaN or infinite, or -1.

@@ -82,16 +82,16 @@ func (q *Quantizer) Quantize(ctx context.Context) (Student, error) {
 	return s, nil
 }
 
-// Evaluate returns the score on im of the student s: of the network with what s quantises
+// Evaluate returns the score on test of the student s: of the network with what s quantises
 // quantised, and the rest in full precision.
-func (q *Quantizer) Evaluate(ctx context.Context, s Student, im datasets.Images) (Score, error) {
+func (q *Quantizer) Evaluate(ctx context.Context, s Student, test datasets.Stream) (Score, error) {
 	w, err := q.studentWeights(s)
 	if err != nil {
 		return Score{}, q.fail(StepEvaluate, -1, err)
 	}
-	score, err := evaluate(ctx, q.runner(StepEvaluate, -1), func(x *Node) []*Node {
-		return []*Node{q.folded.Forward(x, 0, len(q.folded.Layers)-1, studentHooks(x.Graph(), w, s))}
-	}, im)
+	score, err := evaluate(ctx, q.runner(StepEvaluate, -1), func(xs []*Node) []*Node {
+		return []*Node{q.folded.Forward(xs[0], 0, len(q.folded.Layers)-1, studentHooks(xs[0].Graph(), w, s))}
+	}, test)
 	return score, q.fail(StepEvaluate, -1, err)
 }
 

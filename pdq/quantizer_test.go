@@ -369,7 +369,7 @@ func TestBadData(t *testing.T) {
 				_, err := q.Observe(ctx, s, teacher, 3, nil)
 				return err
 			},
-			"pdq: evaluation: datasets: images fashion-mnist/calibration: there are none; give one label per image": func() error {
+			"pdq: evaluation: no images to evaluate on; give at least one": func() error {
 				_, err := q.Evaluate(ctx, s, p.Calibration.Slice(0, 0))
 				return err
 			},

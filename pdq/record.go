@@ -37,15 +37,17 @@ type CalibrationRecord struct {
 	Pool, Hash string
 	Seed       uint64
 	Indices    []int
+	Crops      []datasets.Crop `json:",omitempty"`
 }
 
 // NewRecord records a comparison of methods on n; the caller adds Command and Backend.
-func NewRecord(n *models.Network, w models.Weights, cal datasets.Calibration, test datasets.Images, methods []Method) (Record, error) {
+func NewRecord(n *models.Network, w models.Weights, cal datasets.Calibration, test datasets.Stream, methods []Method) (Record, error) {
 	hash, err := w.Hash()
+	testName, testHash := test.Describe()
 	return Record{
 		Started: time.Now().UTC().Truncate(time.Second), Teacher: n.Name, TeacherHash: hash,
-		Calibration: CalibrationRecord{cal.Name, cal.Hash(), cal.Seed, cal.Indices},
-		Test:        test.Name, TestHash: test.Hash(),
+		Calibration: CalibrationRecord{cal.Name, cal.Hash(), cal.Seed, cal.Indices, cal.Crops},
+		Test:        testName, TestHash: testHash,
 		Threads: runtime.GOMAXPROCS(0), Machine: runtime.GOOS + "/" + runtime.GOARCH, Versions: versions(), Methods: methods,
 	}, err
 }

@@ -35,7 +35,7 @@ type Result struct {
 
 // Run quantises p's network as m says, and evaluates it on test and on the calibration
 // images. progress sees every step; nil: silent.
-func Run(ctx context.Context, b compute.Backend, p Problem, m Method, test datasets.Images, progress func(Event)) (Result, error) {
+func Run(ctx context.Context, b compute.Backend, p Problem, m Method, test datasets.Stream, progress func(Event)) (Result, error) {
 	r := Result{Method: m.Name, Seed: m.Config.Seed}
 	q, err := New(b, p, m.Config)
 	if err != nil {
@@ -58,7 +58,7 @@ func Run(ctx context.Context, b compute.Backend, p Problem, m Method, test datas
 // RunTeacher evaluates p's network in full precision, by so many workers as of MachineConfig, as a
 // Result to compare others with.
 // Its seconds and memory are those of the teacher's inference on the calibration images.
-func RunTeacher(ctx context.Context, b compute.Backend, workers int, p Problem, test datasets.Images, progress func(Event)) (Result, error) {
+func RunTeacher(ctx context.Context, b compute.Backend, workers int, p Problem, test datasets.Stream, progress func(Event)) (Result, error) {
 	r := Result{Method: "full precision"}
 	between := func(done, total int) {
 		if progress != nil {

@@ -16,7 +16,7 @@ import (
 // weight scales and distribution correction. The results are those of Run with
 // m.Config.Seed set to a seed. It keeps the data of a unit for each seed in memory; the peak
 // in each result is that of all seeds together.
-func RunSeeds(ctx context.Context, b compute.Backend, p Problem, m Method, seeds []uint64, test datasets.Images, progress func(Event)) ([]Result, error) {
+func RunSeeds(ctx context.Context, b compute.Backend, p Problem, m Method, seeds []uint64, test datasets.Stream, progress func(Event)) ([]Result, error) {
 	if len(seeds) == 0 {
 		return nil, fmt.Errorf("pdq: no seeds; give at least one")
 	}

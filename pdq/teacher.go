@@ -17,6 +17,16 @@ type Teacher struct {
 // Free releases the logits. t, and data observed with it, must not be used again.
 func (t *Teacher) Free() { t.Logits.Free() }
 
+// Score compares the logits with the images' labels. It is of the images that the teacher was made from;
+// nothing else of pdq looks at their labels.
+func (t *Teacher) Score(labels []int32) (Score, error) {
+	if len(labels) != t.Logits.Len() {
+		return Score{}, fmt.Errorf("pdq: %d labels for logits of %d images", len(labels), t.Logits.Len())
+	}
+	right, err := correct(t.Logits.flat, labels, 0)
+	return Score{right}, err
+}
+
 // Teacher computes the logits of the full-precision network, batch normalisation with
 // running statistics, for the calibration images.
 func (q *Quantizer) Teacher(ctx context.Context) (*Teacher, error) {
