@@ -49,7 +49,7 @@ type call struct {
 // commands is the table. The groups' order is that of help.
 func commands() []command {
 	return slices.Concat(setupCommands(), stepCommands(), insideCommands(), runCommands(), shellCommands(),
-		[]command{demoCommand(), downloadCommand(), reproduceCommand(), trainCommand()})
+		[]command{demoCommand(), quantiseCommand(), modelsCommand(), downloadCommand(), reproduceCommand(), trainCommand()})
 }
 
 // alone is a command that needs no session.
@@ -60,7 +60,7 @@ func alone(f func(ctx context.Context, v values, stdout, stderr io.Writer) error
 // aliases are what fingers type that know IPython, gdb or sqlite3.
 func aliases() map[string]string {
 	return map[string]string{"q": "quit", "exit": "quit", "read": "source", "h": "help", "?": "help", "hist": "history",
-		"s": "step", "info": "units", "evaluate": "eval", "u": "undo", "p": "show", "print": "show"}
+		"s": "step", "info": "units", "evaluate": "eval", "u": "undo", "p": "show", "print": "show", "quantize": "quantise"}
 }
 
 // lookUp finds the command that words begin with, and returns it with the rest of them. A name
@@ -182,6 +182,9 @@ func (c command) usage() string {
 // line is the command as typed, with every option that has a value, defaults among them.
 func (c command) line(v values) string {
 	words := []string{c.name}
+	for _, a := range c.args {
+		words = append(words, v[a.name])
+	}
 	for _, o := range c.options {
 		if v[o.name] != "" {
 			words = append(words, o.name+"="+v[o.name])
@@ -209,6 +212,14 @@ func (v values) override(key string, lo, hi int, to *int) error {
 		*to = n
 	}
 	return err
+}
+
+// oneOf is an error unless option key is one of those.
+func (v values) oneOf(key string, those ...string) error {
+	if slices.Contains(those, v[key]) {
+		return nil
+	}
+	return fmt.Errorf("repl: %s=%s; choose %s", key, v[key], strings.Join(those, " or "))
 }
 
 // list returns option key as integers from lo to hi, which commas separate.

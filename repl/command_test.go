@@ -39,7 +39,7 @@ func TestBadInput(t *testing.T) {
 		"demo images=0":             "repl: images=0; give a whole number from 1 to 2048",
 		"demo images=2049":          "repl: images=2049; give a whole number from 1 to 2048",
 		"demo steps=-1":             "repl: steps=-1; give a whole number from 0 to 1000000",
-		"demo preset=fast":          "repl: preset=fast; choose quick or paper",
+		"demo preset=slow":          "repl: preset=slow; choose quick, fast or paper",
 		"demo backend=tpu":          `"tpu"`,
 		"demo backend=onnx:/no.so":  "/no.so",
 		"demo out=" + file + "/run": "run folder",
@@ -142,7 +142,7 @@ func checkFolder(t *testing.T, dir, command string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(entries) != 3 {
+	if len(entries) != 3+3 { // a student for each method
 		t.Errorf("the folder holds %v", entries)
 	}
 }
@@ -150,7 +150,7 @@ func checkFolder(t *testing.T, dir, command string) {
 // TestCancelledDemo runs in a folder that holds another run: its results go.
 func TestCancelledDemo(t *testing.T) {
 	dir := t.TempDir()
-	for _, name := range []string{"run.json", "results.tsv", "chart.png"} {
+	for _, name := range []string{"run.json", "results.tsv", "chart.png", "pd-quant.safetensors"} {
 		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -177,13 +177,12 @@ func TestFailedDemo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	j, err := newJob(v)
+	j, err := newDemo(v)
 	if err != nil {
 		t.Fatal(err)
 	}
-	methods := pdq.Methods(j.config)
-	methods[1].Config.Bits.W = 99
-	if _, err := j.compare(t.Context(), methods, io.Discard); err == nil || !strings.Contains(err.Error(), "MSE only: pdq: weights of 99 bits") {
+	j.methods[1].Config.Bits.W = 99
+	if _, err := j.compare(t.Context(), io.Discard); err == nil || !strings.Contains(err.Error(), "MSE only: pdq: weights of 99 bits") {
 		t.Errorf("error %v", err)
 	}
 	table, err := os.ReadFile(filepath.Join(dir, "results.tsv"))

@@ -52,7 +52,15 @@ func logits(c *call) (session, error) {
 	}
 	c.sh.all = append(c.sh.all, s.logits)
 	s.data, s.rounding = nil, nil
-	fmt.Fprintf(c.out, "logits of %d images, %d classes\n", s.images.calibration.Len(), s.teacher.Network.Classes)
+	score, err := s.logits.Score(s.images.calibration.Labels)
+	if err != nil {
+		return c.s, err
+	}
+	acc, _ := score.Accuracy()
+	fmt.Fprintf(c.out, "logits of %d images, %d classes; right on %.1f %%\n", s.images.calibration.Len(), s.teacher.Network.Classes, 100*acc)
+	if score.AtChance(s.teacher.Network.Classes) {
+		fmt.Fprintln(c.sh.err, "warning:", chanceWarning(s.teacher.Network, score))
+	}
 	return s, nil
 }
 

@@ -76,7 +76,8 @@ func (j *job) chart(results []pdq.Result) error {
 		bars = append(bars, plot.Bar{Label: r.Method, Value: 100 * acc, Error: 100 * se})
 	}
 	b := j.config.Bits
-	return plot.Bars(j.folder.Path("chart.png"), fmt.Sprintf("%s, W%dA%d, Fashion-MNIST", j.teacher.Network.Name, b.W, b.A),
+	name, _ := j.test.Describe()
+	return plot.Bars(j.folder.Path("chart.png"), fmt.Sprintf("%s, W%dA%d, %s", j.network.Name, b.W, b.A, name),
 		fmt.Sprintf("%d test images, %d calibration images, seed %d, %s preset, %s", j.test.Len(), j.calibration.Len(), j.config.Seed, j.preset, j.backend),
 		"top-1 accuracy (%)", bars)
 }

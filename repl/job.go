@@ -1,0 +1,225 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/gomlx/compute"
+
+	"github.com/pdquant/pdquant/datasets"
+	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/pdq"
+	"github.com/pdquant/pdquant/pdq/backend"
+)
+
+// job is the input of a whole program that quantises, checked.
+type job struct {
+	network     *models.Network
+	weights     models.Weights
+	trained     string // how the network was
+	calibration datasets.Calibration
+	test        datasets.Stream
+	methods     []pdq.Method
+	published   string // figures to compare with; "": none
+	anyway      bool   // go on with a network at chance level
+	config      pdq.Config
+	preset      string
+	backend     compute.Backend
+	note        string // on the backend
+	folder      pdq.Folder
+}
+
+// do runs the methods and reports on them. command is what was typed.
+func (j *job) do(ctx context.Context, command string, stdout, stderr io.Writer) error {
+	j.describe(stderr)
+	record, err := pdq.NewRecord(j.network, j.weights, j.calibration, j.test, j.methods)
+	if err != nil {
+		return err
+	}
+	record.Backend, record.Command = j.note, command
+	if err := j.begin(record); err != nil {
+		return err
+	}
+	results, err := j.compare(ctx, stderr)
+	if err != nil {
+		return err
+	}
+	return j.report(stdout, results)
+}
+
+// begin writes run.json, after removing an earlier run's results: they may be of other settings.
+func (j *job) begin(record pdq.Record) error {
+	earlier := []string{"results.tsv", "chart.png"}
+	for _, m := range j.methods {
+		earlier = append(earlier, studentName(m.Name))
+	}
+	for _, name := range earlier {
+		if err := os.Remove(j.folder.Path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("repl: an earlier run's results: %w; choose another folder with out=", err)
+		}
+	}
+	return j.folder.WriteJSON("run.json", record)
+}
+
+// studentName is the file of a method's student.
+func studentName(method string) string {
+	return strings.ToLower(strings.ReplaceAll(method, " ", "-")) + ".safetensors"
+}
+
+// compare runs full precision and the methods. results.tsv has what is finished, also after
+// an error, and so have the students' files.
+func (j *job) compare(ctx context.Context, stderr io.Writer) ([]pdq.Result, error) {
+	p := j.problem()
+	if err := j.checkTeacher(ctx, stderr); err != nil {
+		return nil, err
+	}
+	progress := newProgress(stderr)
+	defer progress.done()
+	teacher, err := pdq.RunTeacher(ctx, j.backend, j.config.Machine.Workers, p, j.test, progress.event)
+	if err != nil {
+		return nil, err
+	}
+	results := []pdq.Result{teacher}
+	for _, m := range j.methods {
+		progress.start(m.Name)
+		r, err := pdq.Run(ctx, j.backend, p, m, j.test, progress.event)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", m.Name, err)
+		}
+		results = append(results, r)
+		if err := errors.Join(j.writeResults(results), j.saveStudent(m, r.Student)); err != nil {
+			return nil, err
+		}
+	}
+	return results, nil
+}
+
+// checkTeacher is an error if the network guesses: on some calibration images, before hours go by.
+func (j *job) checkTeacher(ctx context.Context, stderr io.Writer) error {
+	some := j.calibration.Slice(0, min(j.calibration.Len(), 256))
+	score, err := pdq.EvaluateTeacher(ctx, j.backend, j.config.Machine.Workers, j.network, j.weights, some, nil)
+	if err != nil || !score.AtChance(j.network.Classes) {
+		return err
+	}
+	warning := chanceWarning(j.network, score)
+	if j.anyway {
+		_, err := fmt.Fprintln(stderr, "warning  ", warning)
+		return err
+	}
+	return fmt.Errorf("repl: %s; anyway=true goes on", warning)
+}
+
+// chanceWarning says what it means that n's score is at chance level.
+func chanceWarning(n *models.Network, score pdq.Score) string {
+	acc, _ := score.Accuracy()
+	return fmt.Sprintf("%s is right on %.1f %% of %d calibration images, no better than guessing among %d classes: its weights, the order of the images' classes or their normalisation are another network's",
+		n.Name, 100*acc, len(score.Top1), n.Classes)
+}
+
+// saveStudent writes what a method made to the run folder.
+func (j *job) saveStudent(m pdq.Method, s pdq.Student) error {
+	q, err := pdq.New(j.backend, j.problem(), m.Config)
+	if err != nil {
+		return err
+	}
+	return q.SaveStudent(j.folder, studentName(m.Name), s)
+}
+
+func (j *job) problem() pdq.Problem {
+	return pdq.Problem{Network: j.network, Weights: j.weights, Calibration: j.calibration.Images}
+}
+
+func (j *job) writeResults(results []pdq.Result) error {
+	var table bytes.Buffer
+	writeTSV(&table, results)
+	return j.folder.Write("results.tsv", table.Bytes())
+}
+
+// configure takes the preset's settings for the network, and the options that are given.
+func (j *job) configure(v values, w, a, seed int) error {
+	presets := map[string]func(string, int, int) (pdq.Config, error){"quick": pdq.Quick, "fast": pdq.Fast, "paper": pdq.Paper}
+	preset, ok := presets[j.preset]
+	if !ok {
+		return fmt.Errorf("repl: preset=%s; choose quick, fast or paper", j.preset)
+	}
+	var err error
+	if j.config, err = preset(j.network.Name, w, a); err != nil {
+		return err
+	}
+	j.config.Seed = uint64(seed)
+	if j.config.Machine.CacheLimit, err = v.cacheLimit(); err != nil {
+		return err
+	}
+	return errors.Join(v.override("steps", 0, 1000000, &j.config.Rounding.Steps), v.override("dc", 0, 100000, &j.config.Correction.Steps))
+}
+
+// open opens the backend and the run folder, which is option out, or else folder.
+func (j *job) open(v values, folder string) error {
+	var err error
+	if j.backend, j.note, err = backend.Open(v["backend"]); err != nil {
+		return err
+	}
+	j.config.Machine.Workers = backend.Workers(j.backend)
+	for i := range j.methods {
+		j.methods[i].Config.Machine.Workers = j.config.Machine.Workers
+	}
+	if v["out"] != "" {
+		folder = v["out"]
+	}
+	j.folder, err = pdq.CreateFolder(folder)
+	return err
+}
+
+// describe prints what will run, the bits of every tensor among it.
+func (j *job) describe(w io.Writer) {
+	c := j.config
+	fmt.Fprintf(w, "folder    %s\n", j.folder)
+	fmt.Fprintf(w, "backend   %s\n", j.note)
+	fmt.Fprintf(w, "teacher   %s, %s\n", j.network.Name, j.trained)
+	tests, _ := j.test.Describe()
+	fmt.Fprintf(w, "images    %d of %s for calibration (seed %d), %d of %s for testing\n", j.calibration.Len(), j.calibration.Name, j.calibration.Seed, j.test.Len(), tests)
+	fmt.Fprintf(w, "preset    %s: %d rounding and %d correction steps per unit, batch %d, rounding weight %g, λr %g, λc %g, T %g\n", j.preset,
+		c.Rounding.Steps, c.Correction.Steps, c.Rounding.BatchSize, c.Rounding.Weight, 1/c.Loss.PD, 1/c.Correction.Weight, c.Loss.Temperature)
+	fmt.Fprintf(w, "bits      W%dA%d, rule %v\n", c.Bits.W, c.Bits.A, c.Bits.Rule)
+	q, err := pdq.New(j.backend, j.problem(), c)
+	if err != nil {
+		return // Run reports it
+	}
+	folded, _ := q.Folded()
+	fmt.Fprintf(w, "memory    %s\n", planText(q.MemoryPlan(), c.Machine.CacheLimit))
+	for _, lb := range c.Bits.Map(folded) {
+		fmt.Fprintf(w, "          %-24s %s\n", lb.Layer, bitsText(lb))
+	}
+}
+
+func bitsText(lb pdq.LayerBits) string {
+	var parts []string
+	if lb.Weight > 0 {
+		parts = append(parts, fmt.Sprintf("weight %d", lb.Weight))
+	}
+	if lb.Output > 0 {
+		parts = append(parts, fmt.Sprintf("output %d", lb.Output))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// report prints the table and writes the chart to the run folder.
+func (j *job) report(w io.Writer, results []pdq.Result) error {
+	if err := j.chart(results); err != nil {
+		return err
+	}
+	fmt.Fprintln(w, resultTable(results))
+	fmt.Fprintln(w, verdict(results))
+	fmt.Fprintf(w, "One calibration draw and one seed; ± is one standard error over %d test images, not over seeds.\n", len(results[0].Test.Top1))
+	if j.published != "" {
+		fmt.Fprintln(w, j.published)
+	}
+	fmt.Fprintf(w, "Run folder: %s (run.json, results.tsv, chart.png, students)\n", j.folder)
+	return nil
+}
