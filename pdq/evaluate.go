@@ -78,16 +78,16 @@ func EvaluateTeacher(ctx context.Context, b compute.Backend, workers int, n *mod
 	}
 	run := newRunner(b, workers, n)
 	run.between = between
-	score, err := evaluate(ctx, run, f, test)
+	score, err := evaluate(ctx, run, n, f, test)
 	if err != nil {
 		return score, &UnitError{StepEvaluate, "", err}
 	}
 	return score, nil
 }
 
-// evaluate returns the score on test of the network whose logits [N,classes] forward gives
-// for images [N,C,H,W].
-func evaluate(ctx context.Context, r runner, forward func(xs []*Node) []*Node, test datasets.Stream) (s Score, err error) {
+// evaluate returns the score on test of n, or a student of it, whose logits [N,classes] forward
+// gives for images [N,C,H,W].
+func evaluate(ctx context.Context, r runner, n *models.Network, forward func(xs []*Node) []*Node, test datasets.Stream) (s Score, err error) {
 	exec, err := NewExec(r.b, forward)
 	if err != nil {
 		return s, err
@@ -97,6 +97,11 @@ func evaluate(ctx context.Context, r runner, forward func(xs []*Node) []*Node, t
 	for batch, err := range test.Batches(ctx, r.chunk*max(r.workers, 1)) {
 		if err == nil {
 			err = batch.Validate()
+		}
+		if err == nil {
+			if err = takes(n, batch); err != nil {
+				err = fmt.Errorf("images %w", err)
+			}
 		}
 		if err != nil {
 			return Score{}, err

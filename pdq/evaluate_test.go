@@ -45,7 +45,7 @@ func TestEvaluateStream(t *testing.T) {
 		for _, chunk := range []int{21, 4, 5, 20} {
 			var seen []int
 			got, err := evaluate(t.Context(), runner{b: b, workers: 2, chunk: chunk, keep: newRunner(b, 1, p.Network).keep,
-				between: func(done, total int) { seen = append(seen, done); _ = total }}, forward, p.Calibration)
+				between: func(done, total int) { seen = append(seen, done); _ = total }}, p.Network, forward, p.Calibration)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -73,6 +73,11 @@ func TestEvaluateBrokenStream(t *testing.T) {
 		p := tinyProblem(t, 3)
 		if _, err := EvaluateTeacher(t.Context(), b, 1, p.Network, p.Weights, broken{p.Calibration}, nil); err == nil || !strings.Contains(err.Error(), "a corrupt file") {
 			t.Errorf("error %v", err)
+		}
+		small := p.Calibration
+		small.Height, small.Pixels = 14, small.Pixels[:len(small.Pixels)/2]
+		if _, err := EvaluateTeacher(t.Context(), b, 1, p.Network, p.Weights, small, nil); err == nil || err.Error() != "pdq: evaluation: images are 1x14x28, but resnet8 takes 1x28x28" {
+			t.Errorf("images of another size: error %v", err)
 		}
 	})
 }

@@ -26,12 +26,19 @@ func (p Problem) Validate() error {
 	if err := p.Weights.Check(p.Network); err != nil {
 		return err
 	}
-	im, n := p.Calibration, p.Network
-	if im.Len() == 0 {
+	if p.Calibration.Len() == 0 {
 		return errors.New("pdq: no calibration images; give at least one, the paper takes 1024")
 	}
-	if im.Channels != n.Channels || im.Height != n.Size || im.Width != n.Size {
-		return fmt.Errorf("pdq: calibration images are %dx%dx%d, but %s takes %dx%dx%d", im.Channels, im.Height, im.Width, n.Name, n.Channels, n.Size, n.Size)
+	if err := takes(p.Network, p.Calibration); err != nil {
+		return fmt.Errorf("pdq: calibration images %w", err)
 	}
-	return im.Validate()
+	return p.Calibration.Validate()
+}
+
+// takes is an error, which begins with "are", unless im's images have the size that n takes.
+func takes(n *models.Network, im datasets.Images) error {
+	if im.Channels != n.Channels || im.Height != n.Size || im.Width != n.Size {
+		return fmt.Errorf("are %dx%dx%d, but %s takes %dx%dx%d", im.Channels, im.Height, im.Width, n.Name, n.Channels, n.Size, n.Size)
+	}
+	return nil
 }

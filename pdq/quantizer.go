@@ -89,7 +89,7 @@ func (q *Quantizer) Evaluate(ctx context.Context, s Student, test datasets.Strea
 	if err != nil {
 		return Score{}, q.fail(StepEvaluate, -1, err)
 	}
-	score, err := evaluate(ctx, q.runner(StepEvaluate, -1), func(xs []*Node) []*Node {
+	score, err := evaluate(ctx, q.runner(StepEvaluate, -1), q.folded, func(xs []*Node) []*Node {
 		return []*Node{q.folded.Forward(xs[0], 0, len(q.folded.Layers)-1, studentHooks(xs[0].Graph(), w, s))}
 	}, test)
 	return score, q.fail(StepEvaluate, -1, err)

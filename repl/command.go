@@ -64,14 +64,15 @@ func aliases() map[string]string {
 }
 
 // lookUp finds the command that words begin with, and returns it with the rest of them. A name
-// may be cut short where only one begins so, and stand behind a point or a per cent sign; "NAME?"
-// asks for help.
+// may be cut short where only one begins so, stand behind a point or a per cent sign, and before
+// parentheses; "NAME?" and "NAME --help" ask for help.
 func lookUp(words []string) (command, []string, error) {
 	name, rest := words[0], words[1:]
 	if strings.HasPrefix(name, ".") || strings.HasPrefix(name, "%") {
 		name = name[1:]
 	}
-	if asked := strings.Trim(name, "?"); asked != name || len(rest) == 1 && rest[0] == "?" {
+	name = strings.TrimSuffix(name, "()")
+	if asked := strings.Trim(name, "?"); asked != name || len(rest) == 1 && slices.Contains([]string{"?", "--help", "-help", "-h"}, rest[0]) {
 		name, rest = "help", slices.DeleteFunc([]string{asked}, func(s string) bool { return s == "" })
 	}
 	if full, ok := aliases()[name]; ok {

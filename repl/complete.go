@@ -18,23 +18,40 @@ type completer struct{ sh *shell }
 func (c completer) Do(line []rune, pos int) (tails [][]rune, length int) {
 	word, candidates := c.sh.state.complete(string(line[:pos]))
 	for _, name := range candidates {
-		if rest, ok := strings.CutPrefix(name, word); ok {
-			if !strings.HasSuffix(name, "=") && !strings.HasSuffix(name, "/") {
-				rest += " "
-			}
-			tails = append(tails, []rune(rest))
+		rest := quoteSpecial(name[len(word):])
+		if !strings.HasSuffix(name, "=") && !strings.HasSuffix(name, "/") {
+			rest += " "
+		}
+		tails = append(tails, []rune(rest))
+	}
+	return tails, min(len([]rune(word)), pos)
+}
+
+// quoteSpecial puts each character in quotes that would otherwise end a word.
+func quoteSpecial(text string) string {
+	return strings.NewReplacer(" ", `" "`, ";", `";"`, "'", `"'"`, `"`, `'"'`).Replace(text)
+}
+
+// wordsBefore splits what is typed up to the cursor into whole words and the one that is being typed.
+func wordsBefore(text string) (words []string, word string) {
+	const cursor = "x" // makes the last word one, also after a blank
+	statements, err := split(text + cursor)
+	for _, quote := range []string{`"`, "'"} {
+		if err != nil { // within a quote
+			statements, err = split(text + cursor + quote)
 		}
 	}
-	return tails, len([]rune(word))
+	if err != nil || len(statements) == 0 {
+		return nil, ""
+	}
+	words = statements[len(statements)-1]
+	word = strings.TrimSuffix(words[len(words)-1], cursor)
+	return words[:len(words)-1], word
 }
 
 // complete returns the beginning of a word that text ends with, and what words may begin so.
 func (s session) complete(text string) (word string, candidates []string) {
-	text = text[strings.LastIndexByte(text, ';')+1:]
-	words := strings.Fields(text)
-	if len(words) > 0 && !strings.HasSuffix(text, " ") {
-		word, words = words[len(words)-1], words[:len(words)-1]
-	}
+	words, word := wordsBefore(text)
 	if len(words) == 0 {
 		return word, begunBy(word, commandNames())
 	}
@@ -76,8 +93,15 @@ func commandNames() []string {
 }
 
 func begunBy(word string, names []string) []string {
-	return slices.DeleteFunc(slices.Clone(names), func(n string) bool { return !strings.HasPrefix(n, word) })
+	return slices.DeleteFunc(slices.Clone(names), func(n string) bool {
+		same := strings.HasPrefix(n, word) || isField(n) && len(n) >= len(word) && strings.EqualFold(n[:len(word)], word)
+		return !same
+	})
 }
+
+// isField says whether name is that of a configuration field, in which case doesn't matter: only theirs
+// begin with a capital and have a point.
+func isField(name string) bool { return name >= "A" && name < "[" && strings.Contains(name, ".") }
 
 // choices lists the values that an argument or option may have, if there is a list: by its name,
 // which means the same in all commands.

@@ -52,12 +52,13 @@ func mainStatus(args []string) int {
 // invocation is how the program was started.
 type invocation struct {
 	line, script string   // of -e and -f
+	given        bool     // -e, be it empty
 	words        []string // of one command
 	rc           bool     // read ~/.pdqrc
 }
 
 // interactive says whether nothing was given to run.
-func (o invocation) interactive() bool { return o.line == "" && o.script == "" && len(o.words) == 0 }
+func (o invocation) interactive() bool { return !o.given && o.script == "" && len(o.words) == 0 }
 
 func readFlags(args []string, stderr io.Writer) (invocation, error) {
 	var o invocation
@@ -72,8 +73,9 @@ func readFlags(args []string, stderr io.Writer) (invocation, error) {
 	}
 	err := f.Parse(args)
 	o.words, o.rc = f.Args(), !*bare
+	f.Visit(func(x *flag.Flag) { o.given = o.given || x.Name == "e" })
 	given := 0
-	for _, one := range []bool{o.line != "", o.script != "", len(o.words) > 0} {
+	for _, one := range []bool{o.given, o.script != "", len(o.words) > 0} {
 		if one {
 			given++
 		}
@@ -95,7 +97,7 @@ func run(ctx context.Context, o invocation, stdin io.Reader, stdout, stderr io.W
 	switch {
 	case len(o.words) > 0:
 		err = sh.run(ctx, o.words)
-	case o.line != "":
+	case o.given:
 		err = sh.script(ctx, "-e", strings.NewReader(o.line))
 	case o.script == "" || o.script == "-":
 		err = sh.script(ctx, "stdin", stdin)

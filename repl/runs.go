@@ -116,6 +116,9 @@ func save(c *call) (session, error) {
 		return s, firstLine(err)
 	}
 	fmt.Fprintf(c.out, "saved in %s: %d of %d units\n", folder, s.finished(), len(s.units))
+	if unit, steps := s.underWay(); steps > 0 {
+		fmt.Fprintf(c.out, "not saved: the rounding of %s, at step %d; finish it first: run %s\n", unit, steps, unit)
+	}
 	return s, nil
 }
 

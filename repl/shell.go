@@ -70,8 +70,11 @@ func (sh *shell) script(ctx context.Context, name string, r io.Reader) error {
 	lines.Buffer(nil, 1<<20)
 	n := 0
 	for lines.Scan() {
-		n++
-		if err := sh.line(ctx, lines.Text()); errors.Is(err, errQuit) {
+		text := lines.Text()
+		if n++; n == 1 {
+			text = strings.TrimPrefix(text, "\ufeff") // some editors begin files so
+		}
+		if err := sh.line(ctx, text); errors.Is(err, errQuit) {
 			return err
 		} else if err != nil {
 			return fmt.Errorf("%s:%d: %w", name, n, err)
@@ -113,9 +116,24 @@ func (sh *shell) run(ctx context.Context, words []string) error {
 			sh.before = sh.before[max(0, len(sh.before)-undoDepth):]
 		}
 		sh.state = next
+		if c.changes {
+			sh.tellGivenUp(was)
+		}
 	}
 	sh.collect()
 	return errors.Join(err, sh.record(words, c, was, err))
+}
+
+// tellGivenUp says so if the session before was in the middle of rounding a unit, and this one isn't.
+func (sh *shell) tellGivenUp(was session) {
+	unit, steps := was.underWay()
+	if steps == 0 || sh.state.rounding != nil && sh.state.rounding.start.data == was.rounding.start.data {
+		return
+	}
+	if u := was.rounding.start.data.Unit; u < len(sh.state.units) && sh.state.units[u].finished {
+		return
+	}
+	fmt.Fprintf(sh.err, "the rounding of %s, at step %d, is given up; undo takes this back\n", unit, steps)
 }
 
 // evaluate runs c with words on s, and returns what follows, without making it sh's state.

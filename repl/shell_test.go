@@ -166,6 +166,9 @@ func TestInside(t *testing.T) {
 			}
 		}
 	}
+	if err := sh.line(t.Context(), "sweep fc"); err != nil || !strings.Contains(out.String(), "16 scales, PD on 8 images") {
+		t.Errorf("sweep's defaults on the Go backend: error %v, printed %s", err, out)
+	}
 	look("units", "layers", "layers fc", "inspect conv1", "inspect relu", "sweep layer1.0.conv1 points=4", "sweep layer1.0.relu1 points=4 metric=pd", "show", "show pd", "history", "help", "help plot", "bits")
 	if err := sh.line(t.Context(), "run conv1; dc 1; scales acts 1; step 1 n=3"); err != nil {
 		t.Fatal(err)
@@ -274,9 +277,97 @@ func TestComplete(t *testing.T) {
 		"rou": {"round"}, "eval; sc": {"scales"}, "scales w": {"weights"}, "scales acts layer1": {"layer1.0"}, "round layer1.0 st": {"steps="},
 		"teacher mob": {"mobilenetv2"}, "inspect layer1.0.c": {"layer1.0.conv1", "layer1.0.conv2"}, "scales acts fc metric=c": {"cosine"}, "set Rounding.W": {"Rounding.Weight=", "Rounding.Warmup="},
 		"show Seed": {"Seed"}, "plot sw": {"sweep"}, "plot sweep fc fi": {"file="}, "run conv1 layer3": {"layer3.0"}, "help und": {"undo"}, "nonsense x": nil, "source shell_t": {"shell_test.go"}, "preset p": {"paper"}, "runs test": {"testdata/"},
+		"set rounding.w": {"Rounding.Weight=", "Rounding.Warmup="}, "quantise resnet18 crop": {"crop="},
 	} {
 		if _, got := sh.state.complete(text); !slices.Equal(got, want) {
 			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
+
+// TestCompleteLines: what is typed and completed is a line that means the name.
+func TestCompleteLines(t *testing.T) {
+	sh, _ := testShell(t)
+	t.Chdir(t.TempDir())
+	write(t, "it's a file;1.pdq", "")
+	for typed, want := range map[string]string{
+		"source it":                  "it's a file;1.pdq",
+		`source "it's a f`:           "it's a file;1.pdq",
+		`source it"'"s" "a" "f`:      "it's a file;1.pdq",
+		"set ROUNDING.WARM":          "ROUNDING.WARMup=",
+		"help; inspect layer2.0.re":  "",
+		"units; inspect layer1.0.co": "",
+	} {
+		tails, _ := completer{sh}.Do([]rune(typed), len([]rune(typed)))
+		if want == "" {
+			continue // several, or none: only not to fail
+		}
+		if len(tails) != 1 {
+			t.Errorf("%s: %d completions", typed, len(tails))
+			continue
+		}
+		line := typed + string(tails[0])
+		if strings.HasPrefix(typed, `source "`) {
+			continue // the quote that is open stays for who typed it to close
+		}
+		statements, err := split(line)
+		if err != nil || len(statements) != 1 || len(statements[0]) != 2 || statements[0][1] != want {
+			t.Errorf("%s: %s is %q, want %s; error %v", typed, line, statements, want, err)
+		}
+	}
+}
+
+// TestGivenUp: a rounding under way isn't given up silently, nor saved as if it were whole.
+func TestGivenUp(t *testing.T) {
+	sh, out := testShell(t, "run conv1; logits; scales acts layer1.0; step layer1.0 n=2")
+	dir := filepath.Join(t.TempDir(), "run")
+	if err := sh.line(t.Context(), "save "+dir); err != nil || !strings.Contains(out.String(), "not saved: the rounding of layer1.0, at step 2; finish it first: run layer1.0") {
+		t.Errorf("save: error %v, printed %s", err, out)
+	}
+	const given = "the rounding of layer1.0, at step 2, is given up; undo takes this back"
+	for line, want := range map[string]bool{"dc conv1": true, "dc layer1.0": true, "teacher resnet8": true, "scales weights": true, "step n=1": false, "run layer1.0": false, "units": false, "eval n=10": false, "set seed=1": false} {
+		out.Reset()
+		if err := sh.line(t.Context(), line); err != nil || strings.Contains(out.String(), given) != want {
+			t.Errorf("%s: error %v, printed %s", line, err, out)
+		}
+		out.Reset()
+		if line == "units" || line == "set seed=1" {
+			continue // change nothing
+		}
+		if err := sh.line(t.Context(), "undo"); err != nil || strings.Contains(out.String(), "given up") || sh.state.rounding.state.Done != 2 {
+			t.Errorf("undo of %s: error %v, printed %s", line, err, out)
+		}
+	}
+}
+
+// TestCheckpointTeacher: a teacher and images from files take every step, and resume.
+func TestCheckpointTeacher(t *testing.T) {
+	files := noiseFiles(t)
+	pool, dir := filepath.Join(files, "train_lossless_8068.bin"), filepath.Join(t.TempDir(), "run")
+	sh, out := testShell(t)
+	lines := []string{
+		"teacher resnet20 checkpoint=../testdata/cifar10/resnet20-12fca82f.th", "calib 8 data=" + pool,
+		"set rounding.steps=2 correction.steps=1 scales.images=8", "run conv1", "eval n=20 data=" + filepath.Join(files, "test_first1017.bin"), "save " + dir,
+	}
+	for _, line := range lines {
+		if err := sh.line(t.Context(), line); err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+	}
+	if !strings.Contains(out.String(), "20 images: student") {
+		t.Errorf("printed %s", out)
+	}
+	other, _ := testShell(t, "resume "+dir)
+	if other.state.finished() != 1 || other.state.teacher.checkpoint == "" || !reflect.DeepEqual(other.state.student, sh.state.student) {
+		t.Errorf("resumed %+v", other.state)
+	}
+	for line, want := range map[string]string{
+		"calib 8":               "but resnet20 takes 3x32x32",
+		"calib 20 data=" + pool: "cannot draw 20 of 12 images",
+		"eval n=5":              "3x32x32",
+	} {
+		if err := other.line(t.Context(), line); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want %q", line, err, want)
 		}
 	}
 }

@@ -374,6 +374,14 @@ func step(c *call) (session, error) {
 	return s.with(u, func(st *unitState) { st.finished = over }), nil
 }
 
+// underWay names the unit whose rounding has begun and isn't finished, and its steps so far; 0: there is none.
+func (s session) underWay() (unit string, steps int) {
+	if s.rounding == nil || s.units[s.rounding.start.data.Unit].finished {
+		return "", 0
+	}
+	return s.unitName(s.rounding.start.data.Unit), s.rounding.state.Done
+}
+
 // current names the unit being rounded, or the first that isn't finished.
 func (s session) current() (string, error) {
 	if s.teacher == nil {
