@@ -1,0 +1,107 @@
+package pdq_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"os"
+
+	"github.com/pdquant/pdquant/datasets"
+	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/pdq"
+	"github.com/pdquant/pdquant/pdq/backend"
+)
+
+// shipped quantises the smallest shipped teacher to nearest, on a few images.
+func shipped() (*pdq.Quantizer, pdq.Student) {
+	b, _, err := backend.Open("go")
+	if err != nil {
+		log.Fatal(err)
+	}
+	teacher, err := models.LoadTeacher("resnet8")
+	if err != nil {
+		log.Fatal(err)
+	}
+	pool, err := datasets.FashionMNISTCalibration()
+	if err != nil {
+		log.Fatal(err)
+	}
+	c, err := pdq.Quick("resnet8", 4, 4)
+	if err != nil {
+		log.Fatal(err)
+	}
+	q, err := pdq.New(b, pdq.Problem{Network: teacher.Network, Weights: teacher.Weights, Calibration: pool.Slice(0, 16)}, c.Nearest())
+	if err != nil {
+		log.Fatal(err)
+	}
+	s, err := q.Quantize(context.Background())
+	if err != nil {
+		log.Fatal(err)
+	}
+	return q, s
+}
+
+// What a layer's weights became.
+func ExampleQuantizer_InspectWeight() {
+	q, s := shipped()
+	v, err := q.InspectWeight(s, "layer1.0.conv1")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(v.Quant.Bits, "bits,", len(v.Levels), "levels,", len(v.Channel), "channels")
+	// Output:
+	// 4 bits, 16 levels, 16 channels
+}
+
+// What an activation's range costs, by the error and by the prediction difference.
+func ExampleQuantizer_SweepOutput() {
+	q, s := shipped()
+	points, err := q.SweepOutput(context.Background(), s, "layer1.0.relu1", 8, 10)
+	if err != nil {
+		log.Fatal(err)
+	}
+	narrow, wide := points[0], points[9]
+	fmt.Printf("%.0f %% of the range costs more than %.0f %%: error %v, PD %v\n", 100*narrow.Fraction, 100*wide.Fraction, narrow.Lp > wide.Lp, narrow.PD > wide.PD)
+	// Output:
+	// 10 % of the range costs more than 100 %: error true, PD true
+}
+
+// Which quantiser changes the predictions most, each alone.
+func ExampleQuantizer_Sensitivities() {
+	q, s := shipped()
+	all, err := q.Sensitivities(context.Background(), s, 8)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(len(all), "quantisers, the worst first:", all[0].PD >= all[len(all)-1].PD)
+	// Output:
+	// 17 quantisers, the worst first: true
+}
+
+// A student is kept in a file, which knows its teacher and settings.
+func ExampleQuantizer_SaveStudent() {
+	q, s := shipped()
+	dir, err := os.MkdirTemp("", "run")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	folder, err := pdq.CreateFolder(dir)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := q.SaveStudent(folder, "student.safetensors", s); err != nil {
+		log.Fatal(err)
+	}
+	again, err := q.LoadStudent(folder, "student.safetensors")
+	if err != nil {
+		log.Fatal(err)
+	}
+	record, err := pdq.ReadStudentRecord(folder, "student.safetensors")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%s W%dA%d, %d weights\n", record.Network, record.Config.Bits.W, record.Config.Bits.A, len(again.Weights))
+	// Output:
+	// resnet8 W4A4, 10 weights
+}
