@@ -109,6 +109,12 @@ func (s session) choices(c command, key, begun string) []string {
 	switch key {
 	case "teacher":
 		return models.TeacherNames()
+	case "network":
+		return registryNames()
+	case "set":
+		return []string{"fashion-mnist", "cifar10"}
+	case "crop":
+		return []string{"random", "centre"}
 	case "unit", "units":
 		return s.unitNames()
 	case "layer":
@@ -144,6 +150,14 @@ func (s session) choices(c command, key, begun string) []string {
 		return files(begun, false)
 	}
 	return nil
+}
+
+func registryNames() []string {
+	var names []string
+	for _, t := range models.Registry() {
+		names = append(names, t.Name)
+	}
+	return names
 }
 
 func (s session) unitNames() []string {

@@ -174,7 +174,7 @@ func modelsCommand() command {
 	return command{
 		name: "models", group: groupPrograms, help: "list the networks and data sets known by name: what is here, what is missing, how to get it",
 		run: alone(func(_ context.Context, _ values, stdout, _ io.Writer) error {
-			_, err := fmt.Fprintf(stdout, "%s\nMissing weights go to %s:\n%s%s\nMissing data go to data/ and the name:\n%s", networkTable(), checkpointDir, weightSources(), setTable(), setSources())
+			_, err := fmt.Fprintf(stdout, "%s\nMissing weights go to %s:\n%s%s\nMissing data go to a folder of that name in data:\n%s", networkTable(), checkpointDir, weightSources(), setTable(), setSources())
 			return err
 		}),
 	}

@@ -50,16 +50,19 @@ func findField(name string) (pdq.Field, error) {
 	return found[0], nil
 }
 
-// assignments returns what set's words say, in their order: "a=1 b=2", "a 1", "a = 1", "a= 1".
+// assignments returns what set's words say, in their order: "a=1 b=2", "a 1 b 2", "a = 1", "a= 1".
 func assignments(words []string) ([][2]string, error) {
 	text := strings.Join(words, " ")
-	if !strings.Contains(text, "=") && len(words) == 2 {
-		return [][2]string{{words[0], words[1]}}, nil
+	var pairs [][2]string
+	if !strings.Contains(text, "=") && len(words)%2 == 0 {
+		for pair := range slices.Chunk(words, 2) {
+			pairs = append(pairs, [2]string(pair))
+		}
+		text = ""
 	}
 	for _, blank := range []string{" =", "= "} {
 		text = strings.ReplaceAll(text, blank, "=")
 	}
-	var pairs [][2]string
 	for word := range strings.FieldsSeq(text) {
 		key, value, ok := strings.Cut(word, "=")
 		if !ok || key == "" || value == "" {

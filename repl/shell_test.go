@@ -277,7 +277,7 @@ func TestComplete(t *testing.T) {
 		"rou": {"round"}, "eval; sc": {"scales"}, "scales w": {"weights"}, "scales acts layer1": {"layer1.0"}, "round layer1.0 st": {"steps="},
 		"teacher mob": {"mobilenetv2"}, "inspect layer1.0.c": {"layer1.0.conv1", "layer1.0.conv2"}, "scales acts fc metric=c": {"cosine"}, "set Rounding.W": {"Rounding.Weight=", "Rounding.Warmup="},
 		"show Seed": {"Seed"}, "plot sw": {"sweep"}, "plot sweep fc fi": {"file="}, "run conv1 layer3": {"layer3.0"}, "help und": {"undo"}, "nonsense x": nil, "source shell_t": {"shell_test.go"}, "preset p": {"paper"}, "runs test": {"testdata/"},
-		"set rounding.w": {"Rounding.Weight=", "Rounding.Warmup="}, "quantise resnet18 crop": {"crop="},
+		"set rounding.w": {"Rounding.Weight=", "Rounding.Warmup="}, "quantise resnet18 crop": {"crop="}, "quantise resnet18 crop=c": {"centre"}, "quantise mn": {"mnasnet-2.0"}, "download ci": {"cifar10"},
 	} {
 		if _, got := sh.state.complete(text); !slices.Equal(got, want) {
 			t.Errorf("%q: %q, want %q", text, got, want)
