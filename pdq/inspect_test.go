@@ -242,5 +242,17 @@ func TestInspectNorms(t *testing.T) {
 		if views, err = q.InspectNorms(context.Background(), d, 20); err != nil || views[0].Before.Distance != views[0].After.Distance {
 			t.Errorf("before correction %+v, error %v", views, err)
 		}
+		alone, err := q.TeacherNorms(context.Background(), d.Unit, 20)
+		if err != nil || len(alone) != len(views) {
+			t.Fatalf("without data %+v, error %v", alone, err)
+		}
+		for i, v := range views {
+			if got, want := alone[i].Before.Distance, v.Before.Distance; alone[i].Layer != v.Layer || math.Abs(got-want) > 1e-5*want {
+				t.Errorf("%s: distance %g without data, want %g", v.Layer, got, want)
+			}
+		}
+		if _, err := q.TeacherNorms(context.Background(), 99, 20); err == nil {
+			t.Error("unit 99 has normalisations")
+		}
 	})
 }

@@ -2,6 +2,7 @@ package pdq
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"slices"
 
@@ -28,6 +29,49 @@ type NormStats struct {
 // many. Until d is corrected, After is Before.
 func (q *Quantizer) InspectNorms(ctx context.Context, d *UnitData, images int) ([]NormView, error) {
 	unit := q.p.Network.Units[d.Unit]
+	views, err := q.normViews(unit)
+	if err != nil || views == nil {
+		return nil, err
+	}
+	before, err := q.normStats(ctx, firstImages{d.TeacherIn, min(images, d.TeacherIn.Len())}, unit.First, unit)
+	if err != nil {
+		return nil, q.fail(StepCorrect, d.Unit, err)
+	}
+	after := before
+	if d.CorrectedIn != d.TeacherIn {
+		if after, err = q.normStats(ctx, firstImages{d.CorrectedIn, min(images, d.CorrectedIn.Len())}, unit.First, unit); err != nil {
+			return nil, q.fail(StepCorrect, d.Unit, err)
+		}
+	}
+	for i := range views {
+		views[i].Before, views[i].After = before[i], after[i]
+	}
+	return views, nil
+}
+
+// TeacherNorms is InspectNorms of unit u without its data: on the first of the calibration images,
+// at most so many. After is Before.
+func (q *Quantizer) TeacherNorms(ctx context.Context, u, images int) ([]NormView, error) {
+	if u < 0 || u >= len(q.p.Network.Units) {
+		return nil, fmt.Errorf("pdq: there is no unit %d; %s has units 0 to %d", u, q.p.Network.Name, len(q.p.Network.Units)-1)
+	}
+	unit := q.p.Network.Units[u]
+	views, err := q.normViews(unit)
+	if err != nil || views == nil {
+		return nil, err
+	}
+	stats, err := q.normStats(ctx, q.firstImages(images), 0, unit)
+	if err != nil {
+		return nil, q.fail(StepCorrect, u, err)
+	}
+	for i := range views {
+		views[i].Before, views[i].After = stats[i], stats[i]
+	}
+	return views, nil
+}
+
+// normViews are the unit's normalisations, with their running statistics.
+func (q *Quantizer) normViews(unit models.Unit) ([]NormView, error) {
 	var views []NormView
 	for _, l := range q.p.Network.Layers[unit.First : unit.Last+1] {
 		if l.Kind != models.KindBatchNorm {
@@ -48,39 +92,24 @@ func (q *Quantizer) InspectNorms(ctx context.Context, d *UnitData, images int) (
 		}
 		views = append(views, v)
 	}
-	if views == nil {
-		return nil, nil
-	}
-	before, err := q.normStats(ctx, d.TeacherIn, unit, images)
-	if err != nil {
-		return nil, q.fail(StepCorrect, d.Unit, err)
-	}
-	after := before
-	if d.CorrectedIn != d.TeacherIn {
-		if after, err = q.normStats(ctx, d.CorrectedIn, unit, images); err != nil {
-			return nil, q.fail(StepCorrect, d.Unit, err)
-		}
-	}
-	for i := range views {
-		views[i].Before, views[i].After = before[i], after[i]
-	}
 	return views, nil
 }
 
-// normStats returns the statistics of the unit's normalisations for the first n of its inputs in.
-func (q *Quantizer) normStats(ctx context.Context, in *Cache, unit models.Unit, n int) ([]NormStats, error) {
-	x := firstImages{in, min(n, in.Len())}
+// normStats returns the statistics of the unit's normalisations for the inputs x of layer first.
+func (q *Quantizer) normStats(ctx context.Context, x imageSource, first int, unit models.Unit) ([]NormStats, error) {
 	out, err := newRunner(q.b, q.c.Machine.Workers, q.folded).run(ctx, func(xs []*Node) []*Node {
 		var stats []*Node
 		param := constants(xs[0].Graph(), q.p.Weights)
 		h := models.Hooks{Param: param}
 		h.Norm = func(l models.Layer, y *Node) *Node {
 			mean, variance := Reshape(param(l.Name+".running_mean"), 1, l.Out), Reshape(param(l.Name+".running_var"), 1, l.Out)
-			m, d := imageStatistics(y)
-			stats = append(stats, m, d, Reshape(statisticsDistance(y, mean, variance), -1, 1))
+			if i := q.p.Network.Index(l.Name); i >= unit.First {
+				m, d := imageStatistics(y)
+				stats = append(stats, m, d, Reshape(statisticsDistance(y, mean, variance), -1, 1))
+			}
 			return models.Normalize(y, Reshape(mean, l.Out), Reshape(variance, l.Out), l, h)
 		}
-		q.p.Network.Forward(xs[0], unit.First, unit.Last, h)
+		q.p.Network.Forward(xs[0], first, unit.Last, h)
 		return stats
 	}, x)
 	if err != nil {

@@ -23,15 +23,12 @@ func norms(c *call) (session, error) {
 	}
 	views := s.units[u].norms // the corrected data itself may be gone
 	if views == nil {
-		if s, err = c.observe(s, u); err != nil {
-			return c.s, err
-		}
 		q, err := c.sh.quantizer(s, s.config)
 		if err != nil {
-			return c.s, err
+			return s, err
 		}
-		if views, err = q.InspectNorms(c.ctx, s.data, normImages); err != nil {
-			return c.s, err
+		if views, err = q.TeacherNorms(c.ctx, u, normImages); err != nil {
+			return s, err
 		}
 	}
 	if views == nil {

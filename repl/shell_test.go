@@ -169,7 +169,7 @@ func TestInside(t *testing.T) {
 	if err := sh.line(t.Context(), "sweep fc"); err != nil || !strings.Contains(out.String(), "16 scales, PD on 8 images") {
 		t.Errorf("sweep's defaults on the Go backend: error %v, printed %s", err, out)
 	}
-	look("units", "layers", "layers fc", "inspect conv1", "inspect relu", "sweep layer1.0.conv1 points=4", "sweep layer1.0.relu1 points=4 metric=pd", "show", "show pd", "history", "help", "help plot", "bits")
+	look("units", "layers", "layers fc", "inspect conv1", "inspect relu", "sweep layer1.0.conv1 points=4", "sweep layer1.0.relu1 points=4 metric=pd", "bn layer3.0", "bn fc", "show", "show pd", "history", "help", "help plot", "bits")
 	if err := sh.line(t.Context(), "run conv1; dc 1; scales acts 1; step 1 n=3"); err != nil {
 		t.Fatal(err)
 	}
