@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -60,7 +61,7 @@ func alone(f func(ctx context.Context, v values, stdout, stderr io.Writer) error
 // aliases are what fingers type that know IPython, gdb or sqlite3.
 func aliases() map[string]string {
 	return map[string]string{"q": "quit", "exit": "quit", "read": "source", "h": "help", "?": "help", "hist": "history",
-		"s": "step", "info": "units", "evaluate": "eval", "u": "undo", "p": "show", "print": "show", "quantize": "quantise"}
+		"s": "step", "n": "step", "next": "step", "c": "run", "continue": "run", "r": "run", "info": "units", "shell": "system", "evaluate": "eval", "u": "undo", "p": "show", "print": "show", "quantize": "quantise"}
 }
 
 // lookUp finds the command that words begin with, and returns it with the rest of them. A name
@@ -74,6 +75,9 @@ func lookUp(words []string) (command, []string, error) {
 	name = strings.TrimSuffix(name, "()")
 	if asked := strings.Trim(name, "?"); asked != name || len(rest) == 1 && slices.Contains([]string{"?", "--help", "-help", "-h"}, rest[0]) {
 		name, rest = "help", slices.DeleteFunc([]string{asked}, func(s string) bool { return s == "" })
+	}
+	if name == "info" && len(rest) > 0 { // gdb's info of something
+		return lookUp(rest)
 	}
 	if full, ok := aliases()[name]; ok {
 		name = full
@@ -123,12 +127,32 @@ func (c command) parse(words []string) (values, error) {
 		}
 		given[key], v[key] = true, value
 	}
+	for _, key := range slices.Concat(pathKeys(), folderKeys()) {
+		if v[key] != "" {
+			v[key] = atHome(v[key])
+		}
+	}
 	for _, a := range c.args {
 		if a.need && v[a.name] == "" {
-			return nil, fmt.Errorf("repl: %s needs %s: %s", c.name, strings.ToUpper(a.name), c.usage())
+			return nil, fmt.Errorf("repl: %s needs %s, %s; its form is: %s", c.name, strings.ToUpper(a.name), a.help, c.usage())
 		}
 	}
 	return v, nil
+}
+
+// pathKeys and folderKeys are the arguments and options that name a file, or a folder.
+func pathKeys() []string { return []string{"file", "data", "checkpoint", "out", "indices", "baseline"} }
+
+func folderKeys() []string { return []string{"dir", "run", "other"} }
+
+// atHome is path with the home folder in place of ~.
+func atHome(path string) string {
+	rest, ok := strings.CutPrefix(path, "~")
+	home, err := os.UserHomeDir()
+	if !ok || err != nil || rest != "" && rest[0] != '/' {
+		return path
+	}
+	return home + rest
 }
 
 // takes says whether key=value is an option or argument of c.

@@ -144,9 +144,11 @@ func (s session) choices(c command, key, begun string) []string {
 			}
 		}
 		return names
-	case "run", "other", "dir":
+	}
+	if slices.Contains(folderKeys(), key) {
 		return files(begun, true)
-	case "file", "data", "checkpoint", "out", "indices", "baseline":
+	}
+	if slices.Contains(pathKeys(), key) {
 		return files(begun, false)
 	}
 	return nil
@@ -183,18 +185,23 @@ func (s session) layerNames() []string {
 	return names
 }
 
-// files lists those whose path begins so, folders with a slash behind.
+// files lists what lies in the folder of a path that is begun, folders with a slash behind. Hidden
+// ones must be begun.
 func files(begun string, foldersOnly bool) []string {
-	found, _ := filepath.Glob(strings.NewReplacer(`[`, `\[`, `*`, `\*`, `?`, `\?`).Replace(begun) + "*") // only a bad pattern fails
+	folder, name := filepath.Split(begun)
+	entries, _ := os.ReadDir(filepath.Clean(atHome(folder))) // what can't be read has nothing to complete
 	var names []string
-	for _, name := range found {
-		info, err := os.Stat(name)
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".") && !strings.HasPrefix(name, ".") {
+			continue
+		}
+		info, err := os.Stat(filepath.Join(atHome(folder), e.Name()))
 		switch {
 		case err != nil:
 		case info.IsDir():
-			names = append(names, name+"/")
+			names = append(names, folder+e.Name()+"/")
 		case !foldersOnly:
-			names = append(names, name)
+			names = append(names, folder+e.Name())
 		}
 	}
 	return names

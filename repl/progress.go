@@ -90,6 +90,19 @@ func (p *progress) done() {
 	p.step = ""
 }
 
+// besideBar writes to w, on a line without p's bar, which the next event shows again.
+type besideBar struct {
+	p *progress
+	w io.Writer
+}
+
+func (b besideBar) Write(text []byte) (int, error) {
+	if b.p.bar != nil {
+		_ = b.p.bar.Clear() // what fails there fails here
+	}
+	return b.w.Write(text)
+}
+
 func lossText(e pdq.Event) string {
 	switch e.Step {
 	case pdq.StepCorrect:

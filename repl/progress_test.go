@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -30,6 +31,29 @@ func TestProgress(t *testing.T) {
 			t.Errorf("printed %q, want %q", got, want)
 		}
 	})
+}
+
+// TestBesideBar: what is printed while a bar is shown has lines of its own.
+func TestBesideBar(t *testing.T) {
+	var screen bytes.Buffer
+	p := newProgress(&screen)
+	p.terminal = true
+	out := besideBar{p, &screen}
+	for n := 1; n < 4; n++ {
+		p.event(pdq.Event{Step: pdq.StepRound, Unit: "conv1", Done: n, Total: 8})
+		if _, err := fmt.Fprintf(out, "row %d\n", n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lines := strings.Split(screen.String(), "\n")
+	for i, line := range lines[:3] {
+		if at := strings.LastIndexByte(line, '\r'); line[at+1:] != fmt.Sprintf("row %d", i+1) {
+			t.Errorf("line %d is %q", i+1, line)
+		}
+	}
+	if !strings.Contains(screen.String(), "rounding of conv1") {
+		t.Errorf("no bar in %q", screen.String())
+	}
 }
 
 func TestProgressOfTraining(t *testing.T) {

@@ -256,7 +256,7 @@ func (s session) stateText(u int) string {
 	case st.rounded > 0:
 		return fmt.Sprintf("at step %d", st.rounded)
 	case len(s.student.Weights) == 0:
-		return "-"
+		return "full precision"
 	case s.scaled(u):
 		return "scales"
 	case st.corrected:

@@ -25,7 +25,7 @@ var errQuit = errors.New("quit")
 type shell struct {
 	out, err io.Writer
 	state    session
-	before   []session // states to undo to, the last one on top
+	before   []past    // states to undo to, the last one on top
 	pinned   []session // states to return to should a script fail
 	typed    []string  // commands that ran, for history
 	log      *os.File  // record of commands; nil: none
@@ -40,6 +40,12 @@ type shell struct {
 	at    int
 	datas []*pdq.UnitData // not freed yet
 	all   []*pdq.Teacher
+}
+
+// past is a session and the command that changed it.
+type past struct {
+	session
+	line string
 }
 
 // quantizerKey says what a Quantizer is made for.
@@ -89,6 +95,9 @@ func (sh *shell) script(ctx context.Context, name string, r io.Reader) error {
 // line runs the statements of a line.
 func (sh *shell) line(ctx context.Context, line string) error {
 	statements, err := split(line)
+	if text, ok := strings.CutPrefix(strings.TrimSpace(line), "!"); ok {
+		statements, err = [][]string{{"system", text}}, nil
+	}
 	if err != nil {
 		return err
 	}
@@ -112,7 +121,7 @@ func (sh *shell) run(ctx context.Context, words []string) error {
 	interrupted, was := errors.Is(err, context.Canceled), sh.state
 	if err == nil || interrupted {
 		if c.changes && !reflect.DeepEqual(sh.state, next) { // bits without arguments only prints
-			sh.before = append(sh.before, sh.state)
+			sh.before = append(sh.before, past{sh.state, join(words)})
 			sh.before = sh.before[max(0, len(sh.before)-undoDepth):]
 		}
 		sh.state = next
@@ -142,7 +151,7 @@ func (sh *shell) evaluate(ctx context.Context, c command, words []string, s sess
 	if err != nil {
 		return s, err
 	}
-	return c.run(&call{ctx: ctx, sh: sh, s: s, words: words, values: v, out: sh.out})
+	return c.run(&call{ctx: ctx, sh: sh, s: s, words: words, values: v, out: besideBar{sh.progress, sh.out}})
 }
 
 // record adds a statement to the history and the log. A failed one is a comment there; after an
@@ -209,11 +218,19 @@ func (sh *shell) keep(d *pdq.UnitData) *pdq.UnitData {
 	return d
 }
 
+func sessions(before []past) []session {
+	list := make([]session, len(before))
+	for i, p := range before {
+		list[i] = p.session
+	}
+	return list
+}
+
 // collect frees the data and logits that no session has, and the rounder if its data goes.
 func (sh *shell) collect() {
 	var live []*pdq.UnitData
 	var logits []*pdq.Teacher
-	for _, s := range slices.Concat(sh.before, sh.pinned, []session{sh.state}) {
+	for _, s := range slices.Concat(sessions(sh.before), sh.pinned, []session{sh.state}) {
 		live = append(live, s.data)
 		logits = append(logits, s.logits)
 		if s.rounding != nil {

@@ -60,7 +60,7 @@ func TestCommandsAreSteps(t *testing.T) {
 func TestFailure(t *testing.T) {
 	sh, _ := testShell(t, "logits; scales weights; scales acts conv1; step n=2")
 	before, depth := sh.state, len(sh.before)
-	for _, line := range []string{"round layer2.0", "run conv1 layer1.0 nothing", "set seed=2 loss.pd=x", "teacher resnet9", "bits w=3 rule=x", "scales acts conv1 metric=x",
+	for _, line := range []string{"round layer2.0", "run conv1 layer1.0 nothing", "set seed=2 loss.pd=x", "eval n=0", "eval x", "teacher resnet9", "bits w=3 rule=x", "scales acts conv1 metric=x",
 		"resume nowhere", "save /dev/null/x", "sweep fc of=output", "step n=0", "undo 99", "calib 9999", "backend tpu", "dc", "run layer2.0", "set rounding.learningrate=1e30; nonsense"} {
 		if strings.Contains(line, ";") {
 			before, depth = session{}, -1 // what ran before the failing one counts

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 )
@@ -18,6 +19,8 @@ func shellCommands() []command {
 		{name: "log", group: groupShell, help: "record what is typed as a script that replays; log off ends it", run: logTo,
 			more: "What failed or was interrupted becomes a comment.",
 			args: []argument{{name: "file", help: "to append to, or off; none: print which"}}},
+		{name: "system", group: groupShell, free: true, help: "run a command of the system: !ls -l", run: system,
+			args: []argument{{name: "command", help: "all of the line behind !", many: true}}},
 		{name: "history", group: groupShell, help: "print the commands that ran", run: history},
 		{name: "quit", group: groupShell, help: "leave the shell or the script", run: func(c *call) (session, error) { return c.s, errQuit }},
 	}
@@ -35,7 +38,7 @@ func source(c *call) (session, error) {
 	defer f.Close()
 	sh, undo := c.sh, slices.Clone(c.sh.before)
 	sh.pinned = append(sh.pinned, c.s)
-	sh.pinned = append(sh.pinned, undo...)
+	sh.pinned = append(sh.pinned, sessions(undo)...)
 	sh.depth++
 	err = sh.script(c.ctx, c.values["file"], f)
 	sh.depth--
@@ -72,6 +75,23 @@ func logTo(c *call) (session, error) {
 		}
 	}
 	sh.log = f
+	return c.s, nil
+}
+
+func system(c *call) (session, error) {
+	text := strings.Join(c.words, " ")
+	if strings.TrimSpace(text) == "" {
+		return c.s, errors.New("repl: run which command? !ls")
+	}
+	cmd := exec.CommandContext(c.ctx, "sh", "-c", text)
+	cmd.Stdout, cmd.Stderr = c.out, c.sh.err
+	err := cmd.Run()
+	if c.ctx.Err() != nil {
+		return c.s, c.ctx.Err()
+	}
+	if err != nil {
+		return c.s, fmt.Errorf("repl: %s: %w", text, err)
+	}
 	return c.s, nil
 }
 

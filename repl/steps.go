@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/pdquant/pdquant/datasets"
@@ -35,7 +36,8 @@ func stepCommands() []command {
 			args: []argument{{name: "units", help: "names of units, in order", many: true}}},
 		{name: "eval", group: groupSteps, changes: true, help: "test the student and the teacher on images they never saw", run: evaluate,
 			more:    "What isn't quantised yet is in full precision. Differences are paired, image by image; ± is one standard error.",
-			options: []option{{"n", "1000", "images, the first of the set"}, {"data", "", "file in CIFAR-10's binary form; empty: Fashion-MNIST's built-in test set"}}},
+			args:    []argument{{name: "n", help: "images, the first of the set; default 1000"}},
+			options: []option{{"data", "", "file in CIFAR-10's binary form; empty: Fashion-MNIST's built-in test set"}}},
 		{name: "undo", group: groupSteps, help: "return to before the last changing command, or the n last", run: undo,
 			args: []argument{{name: "n", help: fmt.Sprintf("how many, up to the %d that are kept", undoDepth)}}},
 	}
@@ -351,6 +353,9 @@ func step(c *call) (session, error) {
 		}
 	}
 	s, u, err := c.observed(s, name)
+	if _, numeric := strconv.Atoi(name); err != nil && numeric == nil {
+		return c.s, fmt.Errorf("%w; to take %s steps: step n=%s", err, name, name)
+	}
 	if err != nil {
 		return c.s, err
 	}
@@ -473,8 +478,8 @@ func (c *call) runUnit(s session, u int) (session, error) {
 
 func evaluate(c *call) (session, error) {
 	s := c.s
-	n, err := c.values.number("n", 1, 1<<30)
-	if err != nil {
+	n := 1000
+	if err := c.values.override("n", 1, 1<<30, &n); err != nil {
 		return s, err
 	}
 	q, err := c.sh.quantizer(s, s.config)
@@ -486,7 +491,12 @@ func evaluate(c *call) (session, error) {
 		return s, err
 	}
 	result := &score{data: c.values["data"], images: test.Slice(0, min(n, test.Len()))}
-	if result.teacher, err = pdq.EvaluateTeacher(c.ctx, s.backend, backend.Workers(s.backend), s.teacher.Network, s.teacher.Weights, result.images, nil); err != nil {
+	c.sh.progress.start("full precision")
+	result.teacher, err = pdq.EvaluateTeacher(c.ctx, s.backend, backend.Workers(s.backend), s.teacher.Network, s.teacher.Weights, result.images, func(done, total int) {
+		c.sh.event(pdq.Event{Step: pdq.StepEvaluate, Done: done, Total: total})
+	})
+	c.sh.progress.start("")
+	if err != nil {
 		return s, err
 	}
 	if result.student, err = q.Evaluate(c.ctx, s.student, result.images); err != nil {
@@ -521,7 +531,10 @@ func undo(c *call) (session, error) {
 		return c.s, fmt.Errorf("repl: there are %d commands to undo, not %d", len(sh.before), n)
 	}
 	at := len(sh.before) - n
-	s := sh.before[at]
+	s := sh.before[at].session
+	for _, p := range slices.Backward(sh.before[at:]) {
+		fmt.Fprintf(c.out, "undone: %s\n", p.line)
+	}
 	sh.before = sh.before[:at]
 	return s, nil
 }

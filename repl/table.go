@@ -102,7 +102,7 @@ func grid(headers []string, rows [][]string) string {
 
 // isNumber says whether a cell holds a number, perhaps with an error or a unit.
 func isNumber(cell string) bool {
-	return cell == "-" || cell != "" && strings.ContainsAny(cell[:1], "0123456789+-") && !strings.Contains(cell, "x")
+	return cell == "-" || cell != "" && strings.ContainsAny(cell[:1], "0123456789+-") && !strings.Contains(cell, "x") && !strings.Contains(cell, ": ")
 }
 
 // wrapText breaks text between words into lines of at most width characters, where it can.
