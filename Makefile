@@ -20,7 +20,7 @@ TESTFLAGS =
 TIMEOUT   = 30m
 
 .DEFAULT_GOAL := help
-.PHONY: help demo repl test lint race bench onnxruntime teachers
+.PHONY: help demo repl notebooks jupyter test lint race bench onnxruntime teachers
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,17 @@ endif
 
 repl: ## open the shell, or run one command: ARGS="eval n=1000"
 	@go run ./repl $(ARGS)
+
+SUDO = $(shell test "$$(id -u)" = 0 || echo sudo)
+
+notebooks: ## execute the notebooks and write them and HTML to runs/notebooks: ARGS="-setting=desk -minutes=60 paper_tables"
+	@command -v jupyter-nbconvert >/dev/null || $(SUDO) apt-get install -qq -y --no-install-recommends jupyter-nbconvert jupyter-client
+	@$(MAKE) --no-print-directory onnxruntime || echo "going on without ONNX Runtime: slower"
+	go run ./internal/notebooks $(ARGS)
+
+jupyter: ## open the notebooks in Jupyter
+	@command -v jupyter-notebook >/dev/null || $(SUDO) apt-get install -qq -y --no-install-recommends jupyter-notebook jupyter-nbconvert jupyter-client
+	go run ./internal/notebooks -open
 
 # The root's test reads the whole tree, which the test cache does not see: -count=1.
 test: lint ## check the code and run all tests: TESTFLAGS=-v TIMEOUT=30m

@@ -21,10 +21,11 @@ const module = "github.com/pdquant/pdquant/"
 
 // mayImport is a statement of policy: change the code, not this table.
 var mayImport = map[string][]string{
-	"datasets": {},
-	"models":   {"datasets"},
-	"pdq":      {"models", "datasets"},
-	"repl":     {"pdq", "models", "datasets"},
+	"datasets":  {},
+	"models":    {"datasets"},
+	"pdq":       {"models", "datasets"},
+	"repl":      {"pdq", "models", "datasets"},
+	"notebooks": {"pdq", "models", "datasets"},
 }
 
 type pkg struct {

@@ -1,0 +1,164 @@
+package lab
+
+import (
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pdquant/pdquant/pdq"
+)
+
+// withRight is a result with so many of 100 test images right, the first ones.
+func withRight(n int) Result {
+	var r Result
+	for i := range 100 {
+		r.Test.Top1 = append(r.Test.Top1, i < n)
+	}
+	r.Calibration.Top1 = []bool{true, true, true, false}
+	return r
+}
+
+func withEach(right ...int) (all []Result) {
+	for _, n := range right {
+		all = append(all, withRight(n))
+	}
+	return all
+}
+
+func TestAgainst(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		rs, other []Result
+		want      string // the verdict's beginning
+		text      string // of the difference
+	}{
+		{"clear", withEach(80, 82, 81), withEach(70, 72, 71), "seen here: ", "+10.00 ± 0.00"},
+		{"clear, the other way", withEach(70, 71, 73), withEach(80, 82, 83), "the opposite is seen here: ", "-10.33 ± 0.33"},
+		// Differences 1, 3, 5: 3 ± 1.155, t = 2.6 where three seeds need 4.3.
+		{"three seeds that vary", withEach(71, 73, 75), withEach(70, 70, 70), "not decided here: ", "+3.00 ± 1.15"},
+		{"one seed, over images", withEach(80), withEach(70), "seen here: ", "+10.00 ± 3.00"},
+		{"as many as both have", withEach(80, 82), withEach(70, 72, 99), "seen here: ", "+10.00 ± 0.00"},
+		{"none", nil, withEach(70), "not run", "not run"},
+	} {
+		d := Against(c.rs, c.other)
+		if !strings.HasPrefix(d.Verdict(), c.want) || d.String() != c.text {
+			t.Errorf("%s: %v, %s; want %s, %s", c.name, d, d.Verdict(), c.text, c.want)
+		}
+	}
+}
+
+func TestSpread(t *testing.T) {
+	rs := withEach(70, 72, 74)
+	if got := Top1(rs); got.String() != "72.00 ± 2.00" || math.Abs(got.StandardError()-2/math.Sqrt(3)) > 1e-9 {
+		t.Errorf("%v, standard error %g", got, got.StandardError())
+	}
+	if got := Gap(rs).String(); got != "3.00 ± 2.00" {
+		t.Errorf("gap %s", got)
+	}
+	if got := Top1(rs[:1]); got.String() != "70.00" || got.StandardError() != 0 {
+		t.Errorf("of one seed %v ± %g", got, got.StandardError())
+	}
+	if got := Top1(nil).String(); got != "not run" {
+		t.Errorf("of no seed %s", got)
+	}
+	for _, row := range [][]string{Row("a", rs, rs), Row("b", rs, withEach(70, 71, 72)), Row("c", nil, rs)} {
+		if len(row) != len(Headers("method")) {
+			t.Errorf("%d cells under %d headers: %q", len(row), len(Headers("method")), row)
+		}
+	}
+}
+
+// testLab is a lab in an empty folder of results, with so few images and steps that it takes seconds.
+func testLab(t *testing.T) *Lab {
+	t.Setenv("PDQUANT_ROOT", t.TempDir())
+	t.Setenv("PDQUANT_NOTEBOOKS", "")
+	t.Setenv("PDQUANT_MINUTES", "")
+	l, err := Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Setting = Setting{"test", 8, 40, 2, 2, 1}
+	return l
+}
+
+// TestResults: what was computed is kept, found again by all that it depends on, and nothing is begun once the time is up.
+func TestResults(t *testing.T) {
+	l := testLab(t)
+	s, err := l.Subject("resnet8")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := l.Config(s, 2, 2)
+	if err != nil || c.Rounding.Steps != 2 || c.Correction.Steps != 1 {
+		t.Fatalf("settings %+v, error %v", c, err)
+	}
+	computed := 0
+	l.Progress = func(pdq.Event) { computed++ }
+	first, err := l.Results(t.Context(), s, pdq.Method{Name: "a", Config: c.Nearest()}, l.Images)
+	if err != nil || len(first) != 2 || len(first[1].Test.Top1) != 40 || first[1].Seed != 2 || computed == 0 {
+		t.Fatalf("%d results after %d events, error %v", len(first), computed, err)
+	}
+	computed = 0
+	again, err := l.Results(t.Context(), s, pdq.Method{Name: "another name", Config: c.Nearest()}, l.Images)
+	if err != nil || computed != 0 || !reflect.DeepEqual(again[0].Test, first[0].Test) {
+		t.Errorf("%d events, error %v", computed, err)
+	}
+	l.until = time.Now().Add(-time.Second)
+	if rs, err := l.Results(t.Context(), s, pdq.Method{Config: c.MSEOnly()}, l.Images); err != nil || rs != nil {
+		t.Errorf("after the time %v, error %v", rs, err)
+	}
+	if rs, err := l.Results(t.Context(), s, pdq.Method{Config: c.Nearest()}, l.Images); err != nil || len(rs) != 2 {
+		t.Errorf("after the time %d of what is kept, error %v", len(rs), err)
+	}
+	files, err := filepath.Glob(l.folder.Path("*.json"))
+	if err != nil || len(files) != 2 {
+		t.Fatalf("files %q, error %v", files, err)
+	}
+	for _, f := range files {
+		if err := os.WriteFile(f, []byte("{"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := l.Results(t.Context(), s, pdq.Method{Config: c.Nearest()}, l.Images); err == nil || !strings.Contains(err.Error(), filepath.Base(files[0])) && !strings.Contains(err.Error(), filepath.Base(files[1])) {
+		t.Errorf("a broken file: %v", err)
+	}
+}
+
+// TestMissing: a network that can't be computed here says what is missing and where to get it.
+func TestMissing(t *testing.T) {
+	l := testLab(t)
+	for name, want := range map[string]string{"resnet18": "image-net.org", "resnet20-cifar10": "download cifar10"} {
+		if _, err := l.Subject(name); !errors.Is(err, ErrMissing) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := l.Subject("resnet9"); err == nil || errors.Is(err, ErrMissing) {
+		t.Errorf("a network that isn't known: %v", err)
+	}
+}
+
+func TestSettings(t *testing.T) {
+	for name, want := range map[string]string{"": "quick", "full": "full"} {
+		if s, err := settingOf(name); err != nil || s.Name != want {
+			t.Errorf("%q: %v, error %v", name, s, err)
+		}
+	}
+	t.Setenv("PDQUANT_NOTEBOOKS", "fast")
+	if _, err := Open(); err == nil || !strings.Contains(err.Error(), "quick, desk, full") {
+		t.Errorf("an unknown setting: %v", err)
+	}
+	t.Setenv("PDQUANT_NOTEBOOKS", "quick")
+	t.Setenv("PDQUANT_MINUTES", "soon")
+	if _, err := Open(); err == nil {
+		t.Error("soon is a number of minutes")
+	}
+	quick, desk := Settings()[0], Settings()[1]
+	if len(Few(quick, 1, 2, 3)) != 1 || len(Few(desk, 1, 2, 3)) != 3 {
+		t.Error("quick takes more than one, or desk fewer")
+	}
+}
