@@ -47,39 +47,9 @@ func New(b compute.Backend, p Problem, c Config) (*Quantizer, error) {
 // weights.
 func (q *Quantizer) Folded() (*models.Network, models.Weights) { return q.folded, q.weights }
 
-// Quantize takes all the steps. It is the paper's algorithm on one screen.
+// Quantize takes all the steps.
 func (q *Quantizer) Quantize(ctx context.Context) (Student, error) {
-	teacher, err := q.Teacher(ctx)
-	if err != nil {
-		return Student{}, err
-	}
-	defer teacher.Free()
-	s, err := q.WeightScales(ctx, Student{})
-	if err != nil {
-		return s, err
-	}
-	var d *UnitData
-	defer func() { d.Free() }()
-	for u := range q.p.Network.Units {
-		before := d
-		d, err = q.Observe(ctx, s, teacher, u, before)
-		before.Free()
-		if err != nil {
-			return s, err
-		}
-		corrected, err := q.Correct(ctx, d)
-		if err != nil {
-			return s, err
-		}
-		d = corrected
-		if s, err = q.ActivationScales(ctx, s, d); err != nil {
-			return s, err
-		}
-		if s, err = q.Round(ctx, s, d); err != nil {
-			return s, err
-		}
-	}
-	return s, nil
+	return q.QuantizeFrom(ctx, State{}, Keeper{})
 }
 
 // Evaluate returns the score on test of the student s: of the network with what s quantises

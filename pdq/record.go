@@ -1,18 +1,13 @@
 package pdq
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"strings"
 	"time"
 
 	"github.com/pdquant/pdquant/datasets"
-	"github.com/pdquant/pdquant/internal/atomicfile"
 	"github.com/pdquant/pdquant/models"
 )
 
@@ -52,6 +47,55 @@ func NewRecord(n *models.Network, w models.Weights, cal datasets.Calibration, te
 	}, err
 }
 
+// Differs says in what the runs of r and another record differ so much that one can't go on with the other's
+// results; "": in nothing. Started, Command and how the machine is used don't matter.
+func (r Record) Differs(other Record) string {
+	for _, x := range []struct{ what, was, is string }{
+		{"teacher", r.Teacher, other.Teacher}, {"teacher's weights", r.TeacherHash, other.TeacherHash},
+		{"calibration images", r.Calibration.Hash, other.Calibration.Hash}, {"test images", r.TestHash, other.TestHash},
+		{"backend", r.Backend, other.Backend}, {"machine", r.Machine, other.Machine},
+		{"versions", strings.Join(r.Versions, ", "), strings.Join(other.Versions, ", ")},
+		{"methods", names(r.Methods), names(other.Methods)},
+	} {
+		if x.was != x.is {
+			return fmt.Sprintf("the %s: %s, now %s", x.what, x.was, x.is)
+		}
+	}
+	for i, m := range r.Methods {
+		if d := m.Config.differs(other.Methods[i].Config); d != "" {
+			return fmt.Sprintf("the configuration of %s: %s", m.Name, d)
+		}
+	}
+	return ""
+}
+
+func names(methods []Method) string {
+	var list []string
+	for _, m := range methods {
+		list = append(list, m.Name)
+	}
+	return strings.Join(list, ", ")
+}
+
+// differs says in which field c and another configuration differ first; "": in none. Machine decides nothing.
+func (c Config) differs(other Config) string {
+	c.Machine, other.Machine = MachineConfig{}, MachineConfig{}
+	if c == other {
+		return ""
+	}
+	fields, err := Fields()
+	if err != nil {
+		return err.Error()
+	}
+	for _, f := range fields {
+		was, _ := c.Get(f.Name) // Fields lists them
+		if is, _ := other.Get(f.Name); was != is {
+			return fmt.Sprintf("%s=%s, now %s", f.Name, was, is)
+		}
+	}
+	return "the first and last layer's bits"
+}
+
 // versions lists Go's and those of the modules that decide the numbers.
 func versions() []string {
 	v := []string{runtime.Version()}
@@ -65,39 +109,4 @@ func versions() []string {
 		}
 	}
 	return v
-}
-
-// Folder is a run's directory.
-type Folder string
-
-// CreateFolder makes the directory, if it isn't there, and checks that it can be written to.
-func CreateFolder(path string) (Folder, error) {
-	if err := os.MkdirAll(path, 0o755); err != nil {
-		return "", fmt.Errorf("pdq: run folder: %w; choose another", err)
-	}
-	f, err := os.CreateTemp(path, ".write-*")
-	if err != nil {
-		return "", fmt.Errorf("pdq: run folder %s can't be written to: %w; choose another", path, err)
-	}
-	return Folder(path), errors.Join(f.Close(), os.Remove(f.Name()))
-}
-
-// Path returns the path of the file called name.
-func (f Folder) Path(name string) string { return filepath.Join(string(f), name) }
-
-// Write writes the file called name, whole or not at all.
-func (f Folder) Write(name string, data []byte) error {
-	if err := atomicfile.WriteBytes(f.Path(name), data); err != nil {
-		return fmt.Errorf("pdq: run folder: %w", err)
-	}
-	return nil
-}
-
-// WriteJSON writes v as the file called name.
-func (f Folder) WriteJSON(name string, v any) error {
-	data, err := json.MarshalIndent(v, "", "\t")
-	if err != nil {
-		return fmt.Errorf("pdq: run folder: %s: %w", name, err)
-	}
-	return f.Write(name, append(data, '\n'))
 }

@@ -12,7 +12,7 @@ import (
 // Round returns s with the rounding and the activation scales of d's unit optimised, and
 // rounded hard. With Rounding.Steps 0, or both learning rates, it returns s.
 func (q *Quantizer) Round(ctx context.Context, s Student, d *UnitData) (Student, error) {
-	if c := q.c.Rounding; c.Steps == 0 || (c.LearningRate == 0 && c.ScaleLearningRate == 0) {
+	if q.c.Rounding.trivial() {
 		return s, nil
 	}
 	r, err := q.NewRounder(s, d)
@@ -24,6 +24,11 @@ func (q *Quantizer) Round(ctx context.Context, s Student, d *UnitData) (Student,
 		return s, err
 	}
 	return r.Student()
+}
+
+// trivial says whether no step changes anything.
+func (c RoundingConfig) trivial() bool {
+	return c.Steps == 0 || c.LearningRate == 0 && c.ScaleLearningRate == 0
 }
 
 // Rounder optimises one unit, jointly over its rounding variables and activation scales.

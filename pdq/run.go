@@ -36,22 +36,28 @@ type Result struct {
 // Run quantises p's network as m says, and evaluates it on test and on the calibration
 // images. progress sees every step; nil: silent.
 func Run(ctx context.Context, b compute.Backend, p Problem, m Method, test datasets.Stream, progress func(Event)) (Result, error) {
-	r := Result{Method: m.Name, Seed: m.Config.Seed}
 	q, err := New(b, p, m.Config)
 	if err != nil {
-		return r, err
+		return Result{Method: m.Name, Seed: m.Config.Seed}, err
 	}
 	q.Progress = progress
+	return q.RunFrom(ctx, m.Name, test, State{}, Keeper{})
+}
+
+// RunFrom is Run of q's configuration under that name, from a State on. Seconds are those of all its parts; the memory
+// is that of this process.
+func (q *Quantizer) RunFrom(ctx context.Context, name string, test datasets.Stream, from State, k Keeper) (r Result, err error) {
+	r.Method, r.Seed = name, q.c.Seed
 	start := time.Now()
 	memory.ResetPeak()
-	if r.Student, err = q.Quantize(ctx); err != nil {
+	if r.Student, err = q.QuantizeFrom(ctx, from, k); err != nil {
 		return r, err
 	}
-	r.Seconds, r.PeakMemory = time.Since(start).Seconds(), memory.Peak()
+	r.Seconds, r.PeakMemory = (from.Elapsed + time.Since(start)).Seconds(), memory.Peak()
 	if r.Test, err = q.Evaluate(ctx, r.Student, test); err != nil {
 		return r, err
 	}
-	r.Calibration, err = q.Evaluate(ctx, r.Student, p.Calibration)
+	r.Calibration, err = q.Evaluate(ctx, r.Student, q.p.Calibration)
 	return r, err
 }
 

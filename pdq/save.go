@@ -3,10 +3,8 @@ package pdq
 import (
 	"bytes"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"math"
 	"os"
@@ -17,7 +15,7 @@ import (
 )
 
 // studentFormat is the version of a student's file: another number, another meaning.
-const studentFormat = "pdquant student 1"
+const studentFormat = "pdquant student 2"
 
 // StudentRecord says what a student's file belongs to.
 type StudentRecord struct {
@@ -28,14 +26,14 @@ type StudentRecord struct {
 
 // SaveStudent writes s to the file called name in f, whole or not at all: a safetensors file with
 // the scales, zero points and rounding bits of what s quantises, be it the whole network or one
-// unit, and a StudentRecord among its metadata.
+// unit, and among its metadata a StudentRecord and a checksum.
 func (q *Quantizer) SaveStudent(f Folder, name string, s Student) error {
 	record, err := q.studentRecord()
 	if err != nil {
 		return err
 	}
 	var file bytes.Buffer
-	if err := s.write(&file, record); err != nil {
+	if err := writeRecord(&file, s.blobs(), studentFormat, record); err != nil {
 		return fmt.Errorf("pdq: saving the student: %w", err)
 	}
 	return f.Write(name, file.Bytes())
@@ -70,15 +68,24 @@ func ReadStudentRecord(f Folder, name string) (StudentRecord, error) {
 }
 
 func readStudentFile(path string) (Student, StudentRecord, error) {
-	file, err := os.Open(path)
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return Student{}, StudentRecord{}, fmt.Errorf("pdq: %w", err)
 	}
-	defer file.Close()
-	s, record, err := readStudent(file)
+	s, record, err := readStudent(data)
 	if err != nil {
 		err = fmt.Errorf("pdq: %s: %w", path, err)
 	}
+	return s, record, err
+}
+
+// readStudent reads the content of a student's file.
+func readStudent(data []byte) (s Student, record StudentRecord, err error) {
+	blobs, err := readRecord(data, studentFormat, &record)
+	if err != nil {
+		return s, record, err
+	}
+	s, err = studentOf(blobs)
 	return s, record, err
 }
 
@@ -133,13 +140,9 @@ const (
 	outputQuant                                   = ".output" // bits, scale, zero
 )
 
-// write writes s as a safetensors file. weight.bits holds the width and in how many bits of its
-// last byte the packed rounding bits end, 0 to 7.
-func (s Student) write(w io.Writer, record StudentRecord) error {
-	text, err := json.Marshal(record)
-	if err != nil {
-		return err
-	}
+// blobs are the tensors of s. weight.bits holds the width and in how many bits of its last byte the packed
+// rounding bits end, 0 to 7.
+func (s Student) blobs() map[string]blob {
 	blobs := map[string]blob{}
 	for layer, q := range s.Weights {
 		blobs[layer+weightBits] = floatBlob(float32(q.Bits), float32(len(q.Up)%8))
@@ -152,34 +155,12 @@ func (s Student) write(w io.Writer, record StudentRecord) error {
 	for layer, a := range s.Acts {
 		blobs[layer+outputQuant] = floatBlob(float32(a.Bits), a.Scale, a.Zero)
 	}
-	return safetensors.SerializeToWriter(blobs, map[string]string{"format": studentFormat, "record": string(text)}, w)
+	return blobs
 }
 
-// readStudent reads what write wrote.
-func readStudent(r io.Reader) (Student, StudentRecord, error) {
-	s, record := Student{}.clone(), StudentRecord{}
-	data, err := io.ReadAll(r)
-	if err != nil {
-		return s, record, err
-	}
-	file, err := safetensors.Deserialize(data)
-	if err != nil {
-		return s, record, fmt.Errorf("isn't a whole student's file: %w", err)
-	}
-	_, meta, err := safetensors.ReadMetadata(data)
-	if err != nil {
-		return s, record, err
-	}
-	if format := meta.Metadata()["format"]; format != studentFormat {
-		return s, record, fmt.Errorf("is of format %q; this version reads %q", format, studentFormat)
-	}
-	if err := json.Unmarshal([]byte(meta.Metadata()["record"]), &record); err != nil {
-		return s, record, fmt.Errorf("the record: %w", err)
-	}
-	blobs := map[string]blob{}
-	for _, t := range file.Tensors() {
-		blobs[t.Name] = blob{t.TensorView.DType(), 0, t.TensorView.Data()}
-	}
+// studentOf is the student whose tensors blobs are.
+func studentOf(blobs map[string]blob) (s Student, err error) {
+	s = s.clone()
 	for name := range blobs {
 		if layer, ok := strings.CutSuffix(name, weightBits); ok {
 			s.Weights[layer], err = readWeightQuant(blobs, layer)
@@ -187,10 +168,10 @@ func readStudent(r io.Reader) (Student, StudentRecord, error) {
 			s.Acts[layer], err = readActQuant(blobs, layer)
 		}
 		if err != nil {
-			return s, record, err
+			return s, err
 		}
 	}
-	return s, record, nil
+	return s, nil
 }
 
 func readWeightQuant(blobs map[string]blob, layer string) (WeightQuant, error) {

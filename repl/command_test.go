@@ -105,7 +105,7 @@ func demoTable(t *testing.T, teacher string) string {
 	if !strings.Contains(log.String(), "rule qdrop") {
 		t.Errorf("the bits aren't printed:\n%s", &log)
 	}
-	checkFolder(t, dir, "go run ./repl demo teacher="+teacher+" w=2 a=2 images=8 seed=1 preset=quick steps=2 dc=2 test=40 backend=go out="+dir)
+	checkFolder(t, dir, "go run ./repl demo teacher="+teacher+" w=2 a=2 images=8 seed=1 preset=quick steps=2 dc=2 test=40 backend=go keep=500 anew=false out="+dir)
 	table, err := os.ReadFile(filepath.Join(dir, "results.tsv"))
 	if err != nil {
 		t.Fatal(err)
@@ -142,7 +142,7 @@ func checkFolder(t *testing.T, dir, command string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(entries) != 3+3 { // a student for each method
+	if len(entries) != 3+2+3 { // the lock, the scores, and a student for each method
 		t.Errorf("the folder holds %v", entries)
 	}
 }
@@ -165,7 +165,7 @@ func TestCancelledDemo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(entries) != 1 || entries[0].Name() != "run.json" {
+	if len(entries) != 2 || entries[0].Name() != ".lock" || entries[1].Name() != "run.json" {
 		t.Errorf("the folder holds %v", entries)
 	}
 }
@@ -182,7 +182,7 @@ func TestFailedDemo(t *testing.T) {
 		t.Fatal(err)
 	}
 	j.methods[1].Config.Bits.W = 99
-	if _, err := j.compare(t.Context(), io.Discard); err == nil || !strings.Contains(err.Error(), "MSE only: pdq: weights of 99 bits") {
+	if _, err := j.compare(t.Context(), nil, io.Discard); err == nil || !strings.Contains(err.Error(), "MSE only: pdq: weights of 99 bits") {
 		t.Errorf("error %v", err)
 	}
 	table, err := os.ReadFile(filepath.Join(dir, "results.tsv"))

@@ -26,7 +26,9 @@ func demoCommand() command {
 			{"test", "10000", "test images, 1 to 10000"},
 			{"backend", "auto", "auto, go, onnx, xla, ..."},
 			memoryOption(),
-			{"out", "", "run folder, whose earlier results are removed; empty: runs/demo-TEACHER-wWaA-sSEED"},
+			keepOption(),
+			anewOption(),
+			{"out", "", "run folder: an unfinished run of the same settings goes on, a finished one is replaced; empty: runs/demo-TEACHER-wWaA-sSEED"},
 		},
 		run: alone(demo),
 	}

@@ -1,13 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"strings"
 
 	"github.com/gomlx/compute"
@@ -28,6 +25,8 @@ type job struct {
 	methods     []pdq.Method
 	published   string // figures to compare with; "": none
 	anyway      bool   // go on with a network at chance level
+	anew        bool   // don't go on with an unfinished run
+	keep        int    // rounding steps between states to go on from
 	config      pdq.Config
 	preset      string
 	backend     compute.Backend
@@ -36,66 +35,58 @@ type job struct {
 }
 
 // do runs the methods and reports on them. command is what was typed.
-func (j *job) do(ctx context.Context, command string, stdout, stderr io.Writer) error {
+func (j *job) do(ctx context.Context, command string, stdout, stderr io.Writer) (err error) {
+	unlock, err := j.folder.Lock()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
 	j.describe(stderr)
 	record, err := pdq.NewRecord(j.network, j.weights, j.calibration, j.test, j.methods)
 	if err != nil {
 		return err
 	}
 	record.Backend, record.Command = j.note, command
-	if err := j.begin(record); err != nil {
+	results, err := j.begin(record, stderr)
+	if err != nil {
 		return err
 	}
-	results, err := j.compare(ctx, stderr)
+	results, err = j.compare(ctx, results, stderr)
+	if errors.Is(err, context.Canceled) {
+		fmt.Fprintf(stderr, "what was computed is kept in %s; the same command goes on from there\n", j.folder)
+	}
 	if err != nil {
 		return err
 	}
 	return j.report(stdout, results)
 }
 
-// begin writes run.json, after removing an earlier run's results: they may be of other settings.
-func (j *job) begin(record pdq.Record) error {
-	earlier := []string{"results.tsv", "chart.png"}
-	for _, m := range j.methods {
-		earlier = append(earlier, studentName(m.Name))
-	}
-	for _, name := range earlier {
-		if err := os.Remove(j.folder.Path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("repl: an earlier run's results: %w; choose another folder with out=", err)
-		}
-	}
-	return j.folder.WriteJSON("run.json", record)
-}
-
-// studentName is the file of a method's student.
-func studentName(method string) string {
-	return strings.ToLower(strings.ReplaceAll(method, " ", "-")) + ".safetensors"
-}
-
-// compare runs full precision and the methods. results.tsv has what is finished, also after
-// an error, and so have the students' files.
-func (j *job) compare(ctx context.Context, stderr io.Writer) ([]pdq.Result, error) {
-	p := j.problem()
-	if err := j.checkTeacher(ctx, stderr); err != nil {
-		return nil, err
-	}
+// compare runs full precision and the methods, but for those that have results. The folder has what is finished, also after
+// an error.
+func (j *job) compare(ctx context.Context, results []pdq.Result, stderr io.Writer) ([]pdq.Result, error) {
 	progress := newProgress(stderr)
 	defer progress.done()
-	teacher, err := pdq.RunTeacher(ctx, j.backend, j.config.Machine.Workers, p, j.test, progress.event)
-	if err != nil {
-		return nil, err
+	if len(results) == 0 {
+		if err := j.checkTeacher(ctx, stderr); err != nil {
+			return nil, err
+		}
+		teacher, err := pdq.RunTeacher(ctx, j.backend, j.config.Machine.Workers, j.problem(), j.test, progress.event)
+		if err != nil {
+			return nil, err
+		}
+		results = append(results, teacher)
 	}
-	results := []pdq.Result{teacher}
-	for _, m := range j.methods {
+	for _, m := range j.methods[len(results)-1:] {
 		progress.start(m.Name)
-		r, err := pdq.Run(ctx, j.backend, p, m, j.test, progress.event)
+		r, err := j.quantise(ctx, m, progress, stderr)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", m.Name, err)
 		}
 		results = append(results, r)
-		if err := errors.Join(j.writeResults(results), j.saveStudent(m, r.Student)); err != nil {
+		if err := j.write(results); err != nil {
 			return nil, err
 		}
+		j.forget(m)
 	}
 	return results, nil
 }
@@ -122,23 +113,8 @@ func chanceWarning(n *models.Network, score pdq.Score) string {
 		n.Name, 100*acc, len(score.Top1), n.Classes)
 }
 
-// saveStudent writes what a method made to the run folder.
-func (j *job) saveStudent(m pdq.Method, s pdq.Student) error {
-	q, err := pdq.New(j.backend, j.problem(), m.Config)
-	if err != nil {
-		return err
-	}
-	return q.SaveStudent(j.folder, studentName(m.Name), s)
-}
-
 func (j *job) problem() pdq.Problem {
 	return pdq.Problem{Network: j.network, Weights: j.weights, Calibration: j.calibration.Images}
-}
-
-func (j *job) writeResults(results []pdq.Result) error {
-	var table bytes.Buffer
-	writeTSV(&table, results)
-	return j.folder.Write("results.tsv", table.Bytes())
 }
 
 // configure takes the preset's settings for the network, and the options that are given.
@@ -156,6 +132,13 @@ func (j *job) configure(v values, w, a, seed int) error {
 	if j.config.Machine.CacheLimit, err = v.cacheLimit(); err != nil {
 		return err
 	}
+	if j.keep, err = v.number("keep", 1, 1000000); err != nil {
+		return err
+	}
+	if err := v.oneOf("anew", "true", "false"); err != nil {
+		return err
+	}
+	j.anew = v["anew"] == "true"
 	return errors.Join(v.override("steps", 0, 1000000, &j.config.Rounding.Steps), v.override("dc", 0, 100000, &j.config.Correction.Steps))
 }
 

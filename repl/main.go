@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"syscall"
 
 	"golang.org/x/term"
 )
@@ -34,19 +35,52 @@ func mainStatus(args []string) int {
 	if o.interactive() && term.IsTerminal(int(os.Stdin.Fd())) {
 		err = interact(o.rc)
 	} else {
-		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+		ctx, stop := untilSignal()
 		defer stop()
 		err = run(ctx, o, os.Stdin, os.Stdout, os.Stderr)
+		if s := (signalled{}); errors.As(context.Cause(ctx), &s) && errors.Is(err, context.Canceled) {
+			fmt.Fprintf(os.Stderr, "%v: %v\n", s, err)
+			return s.status()
+		}
 	}
 	switch {
-	case errors.Is(err, context.Canceled):
-		fmt.Fprintln(os.Stderr, "interrupted:", err)
-		return 130 // as shells expect after Ctrl-C
 	case err != nil:
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return 0
+}
+
+// signalled is why a context ended.
+type signalled struct{ os.Signal }
+
+func (s signalled) Error() string { return s.String() }
+
+// status is what shells expect of a program that a signal ended.
+func (s signalled) status() int {
+	if n, ok := s.Signal.(syscall.Signal); ok {
+		return 128 + int(n)
+	}
+	return 1
+}
+
+// untilSignal returns a context that Ctrl-C or a request to terminate ends. A second one ends the process.
+func untilSignal() (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		select {
+		case s := <-signals:
+			signal.Stop(signals)
+			cancel(signalled{s})
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		cancel(nil)
+	}
 }
 
 // invocation is how the program was started.

@@ -38,7 +38,9 @@ func quantiseCommand() command {
 			{"anyway", "false", "true: go on with a network that is at chance level on the data"},
 			{"backend", "auto", "auto, go, onnx, xla, ..."},
 			memoryOption(),
-			{"out", "", "run folder, whose earlier results are removed; empty: runs/NETWORK-wWaA-sSEED"},
+			keepOption(),
+			anewOption(),
+			{"out", "", "run folder: an unfinished run of the same settings goes on, a finished one is replaced; empty: runs/NETWORK-wWaA-sSEED"},
 		},
 		run: alone(quantise),
 	}

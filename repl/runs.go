@@ -22,6 +22,7 @@ const (
 	studentFile    = "student.safetensors"
 	sessionFile    = "session.json"
 	evaluationFile = "evaluation.json"
+	roundingFile   = "rounding.state"
 	metricsFile    = "metrics.jsonl"
 	resultsFile    = "results.tsv"
 )
@@ -29,10 +30,10 @@ const (
 func runCommands() []command {
 	return []command{
 		{name: "save", group: groupRuns, help: "write the session to a run folder", run: save,
-			more: "An earlier session in the folder is replaced; a run of another command is not. The folder has run.json (settings, seeds, images, versions, hashes and what was typed), the student, the losses, and what eval found. A rounding that is under way is saved as it would be rounded now.",
+			more: "An earlier session in the folder is replaced; a run of another command is not. The folder has run.json (settings, seeds, images, versions, hashes and what was typed), the student, the losses, and what eval found. A rounding that is under way is saved too, at its step.",
 			args: []argument{{name: "dir", help: "default runs/TEACHER-wWaA-sSEED"}}},
 		{name: "resume", group: groupRuns, changes: true, help: "take up a saved session", run: resume,
-			more: "Teacher and images are loaded as they were, and checked. A rounding that was under way begins anew from its scales.",
+			more: "Teacher and images are loaded as they were, and checked. A rounding that was under way goes on at its step; what its unit sees is observed, and corrected, again.",
 			args: []argument{{name: "dir", help: "a run folder that save wrote", need: true}}},
 		{name: "runs", group: groupRuns, help: "list the run folders", run: listRuns,
 			args: []argument{{name: "dir", help: "where they lie; default runs"}}},
@@ -53,6 +54,7 @@ type saved struct {
 	Config     pdq.Config
 	Units      []savedUnit
 	Student    string // SHA-256 of the student's file, in hex
+	UnderWay   bool   // a rounding is: roundingFile has it
 }
 
 type savedUnit struct {
@@ -96,10 +98,15 @@ func save(c *call) (session, error) {
 	if err != nil {
 		return s, err
 	}
-	if exists(folder.Path("run.json")) && !exists(folder.Path(sessionFile)) {
+	if exists(folder.Path(recordFile)) && !exists(folder.Path(sessionFile)) {
 		return s, fmt.Errorf("repl: %s holds a run that save didn't write; choose another folder: save DIR", folder)
 	}
-	for _, name := range []string{"run.json", evaluationFile, resultsFile} { // an older session's
+	unlock, err := folder.Lock()
+	if err != nil {
+		return s, err
+	}
+	defer func() { _ = unlock() }() // the process's end does it too
+	for _, name := range []string{recordFile, evaluationFile, resultsFile, roundingFile} { // an older session's
 		if err := os.Remove(folder.Path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return s, fmt.Errorf("repl: %w", err)
 		}
@@ -108,16 +115,21 @@ func save(c *call) (session, error) {
 	if err = q.SaveStudent(folder, studentFile, s.student); err == nil {
 		what.Student, err = fileHash(folder.Path(studentFile))
 	}
+	unit, steps := s.underWay()
+	if what.UnderWay = steps > 0; what.UnderWay && err == nil {
+		start := s.rounding.start
+		err = q.SaveState(folder, roundingFile, pdq.State{Unit: start.data.Unit, Student: start.student, Rounding: s.rounding.state})
+	}
 	err = errors.Join(err, folder.Write(metricsFile, s.metrics()), folder.WriteJSON(sessionFile, what), s.saveScore(folder))
 	if err == nil {
-		err = folder.WriteJSON("run.json", record) // last: a folder with it is whole
+		err = folder.WriteJSON(recordFile, record) // last: a folder with it is whole
 	}
 	if err != nil {
 		return s, firstLine(err)
 	}
 	fmt.Fprintf(c.out, "saved in %s: %d of %d units\n", folder, s.finished(), len(s.units))
-	if unit, steps := s.underWay(); steps > 0 {
-		fmt.Fprintf(c.out, "not saved: the rounding of %s, at step %d; finish it first: run %s\n", unit, steps, unit)
+	if steps > 0 {
+		fmt.Fprintf(c.out, "and the rounding of %s at step %d\n", unit, steps)
 	}
 	return s, nil
 }
@@ -206,8 +218,11 @@ func resume(c *call) (session, error) {
 	s, f := c.s, pdq.Folder(c.values["dir"])
 	var old saved
 	var record pdq.Record
-	if err := errors.Join(readJSON(f, sessionFile, &old), readJSON(f, "run.json", &record)); err != nil {
-		return s, fmt.Errorf("%w; resume takes a folder that save wrote", firstLine(err))
+	if err := errors.Join(readJSON(f, sessionFile, &old), readJSON(f, recordFile, &record)); err != nil {
+		if err = firstLine(err); record.Command != "" && !exists(f.Path(sessionFile)) {
+			err = fmt.Errorf("repl: %s is a run of another command; to go on with it: %s", f, record.Command)
+		}
+		return s, fmt.Errorf("%w; resume takes a folder that save wrote", err)
 	}
 	t, err := newTeacher(old.Teacher, old.Checkpoint)
 	if err != nil {
@@ -243,12 +258,51 @@ func resume(c *call) (session, error) {
 	if s.score, err = readScore(f); err != nil {
 		return c.s, err
 	}
+	before := c.s
 	c.s = s
 	if s, err = logits(c); err != nil {
-		return c.s, err
+		return before, err
+	}
+	if old.UnderWay {
+		if s, err = c.goOn(s, q, f, old.Units); err != nil {
+			return before, err
+		}
 	}
 	fmt.Fprintf(c.out, "%s W%dA%d, saved %s: %d of %d units\n", s.teacher.name, s.config.Bits.W, s.config.Bits.A, record.Started.Format(time.DateTime), s.finished(), len(s.units))
 	return s, nil
+}
+
+// goOn takes up the rounding that was under way when s was saved.
+func (c *call) goOn(s session, q *pdq.Quantizer, f pdq.Folder, units []savedUnit) (session, error) {
+	state, err := q.LoadState(f, roundingFile)
+	if err != nil {
+		return s, err
+	}
+	if state.Unit >= len(units) {
+		return s, fmt.Errorf("repl: %s is of no unit; quantise again", f.Path(roundingFile))
+	}
+	corrected := units[state.Unit].Corrected
+	var data *pdq.UnitData
+	for u := range state.Unit + 1 { // one after the other, as they were: the same bits
+		before := data
+		data, err = q.Observe(c.ctx, state.Student, s.logits, u, before)
+		before.Free()
+		if err != nil {
+			return s, err
+		}
+	}
+	c.sh.keep(data) // frees it, should what follows fail
+	if corrected {
+		if data, err = q.Correct(c.ctx, data); err != nil {
+			return s, err
+		}
+		c.sh.keep(data)
+	}
+	c.sh.takeLosses() // the correction's, which s has
+	s.data = data
+	s.rounding = &rounding{&roundingStart{state.Student, data, s.config}, state.Rounding}
+	fmt.Fprintf(c.out, "%s goes on at step %d\n", s.unitName(state.Unit), state.Rounding.Done)
+	return s.with(state.Unit, func(st *unitState) { st.corrected, st.rounded = corrected, state.Rounding.Done }), nil
 }
 
 // drawAgain draws the calibration images that a run was fitted to.
@@ -275,7 +329,7 @@ func (s *session) takeUnits(f pdq.Folder, units []savedUnit) error {
 	}
 	at := map[string]int{}
 	for u, x := range units {
-		s.units[u] = unitState{corrected: false, rounded: x.Rounded, finished: x.Finished, norms: x.Norms}
+		s.units[u] = unitState{rounded: x.Rounded, finished: x.Finished, norms: x.Norms}
 		if !x.Finished {
 			s.units[u].rounded = 0
 		}
@@ -338,7 +392,7 @@ func listRuns(c *call) (session, error) {
 	for _, path := range found {
 		f := pdq.Folder(filepath.Dir(path))
 		var r pdq.Record
-		if err := readJSON(f, "run.json", &r); err != nil {
+		if err := readJSON(f, recordFile, &r); err != nil {
 			return c.s, err
 		}
 		row := []string{string(f), r.Started.Format(time.DateTime), r.Teacher, fmt.Sprint(len(r.Calibration.Indices)), "", "", ""}
@@ -379,7 +433,7 @@ func compareRuns(c *call) (session, error) {
 	var configs [2]pdq.Config
 	rows := [][]string{{"top-1 %", "-", "-"}}
 	for i, f := range folders {
-		if err := readJSON(f, "run.json", &records[i]); err != nil {
+		if err := readJSON(f, recordFile, &records[i]); err != nil {
 			return c.s, fmt.Errorf("%w; runs lists what there is", err)
 		}
 		if n := len(records[i].Methods); n > 0 {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"io"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -317,11 +318,11 @@ func TestCompleteLines(t *testing.T) {
 	}
 }
 
-// TestGivenUp: a rounding under way isn't given up silently, nor saved as if it were whole.
+// TestGivenUp: a rounding under way isn't given up silently.
 func TestGivenUp(t *testing.T) {
 	sh, out := testShell(t, "run conv1; logits; scales acts layer1.0; step layer1.0 n=2")
 	dir := filepath.Join(t.TempDir(), "run")
-	if err := sh.line(t.Context(), "save "+dir); err != nil || !strings.Contains(out.String(), "not saved: the rounding of layer1.0, at step 2; finish it first: run layer1.0") {
+	if err := sh.line(t.Context(), "save "+dir); err != nil || !strings.Contains(out.String(), "and the rounding of layer1.0 at step 2") {
 		t.Errorf("save: error %v, printed %s", err, out)
 	}
 	const given = "the rounding of layer1.0, at step 2, is given up; undo takes this back"
@@ -337,6 +338,29 @@ func TestGivenUp(t *testing.T) {
 		if err := sh.line(t.Context(), "undo"); err != nil || strings.Contains(out.String(), "given up") || sh.state.rounding.state.Done != 2 {
 			t.Errorf("undo of %s: error %v, printed %s", line, err, out)
 		}
+	}
+}
+
+// TestResumeRounding: a rounding that was under way goes on where it was saved, to the same bits.
+func TestResumeRounding(t *testing.T) {
+	for _, dc := range []string{"dc layer1.0; ", ""} {
+		dir := filepath.Join(t.TempDir(), "run")
+		sh, _ := testShell(t, "run conv1; "+dc+"scales acts layer1.0; step layer1.0 n=2; save "+dir+"; step n=2")
+		other, out := testShell(t, "resume "+dir+"; step n=2")
+		if !strings.Contains(out.String(), "layer1.0 goes on at step 2") || other.state.units[1].corrected != (dc != "") {
+			t.Errorf("printed %s", out)
+		}
+		if !reflect.DeepEqual(other.state.student, sh.state.student) || !reflect.DeepEqual(other.state.rounding.state, sh.state.rounding.state) {
+			t.Errorf("%sthe resumed session has another student", dc)
+		}
+	}
+	dir := t.TempDir()
+	if err := runLine(t.Context(), "demo images=8 test=40 steps=0 dc=0 backend=go out="+dir, io.Discard, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	sh, _ := testShell(t, "show seed")
+	if err := sh.line(t.Context(), "resume "+dir); err == nil || !strings.Contains(err.Error(), "to go on with it: go run ./repl demo ") {
+		t.Errorf("resume of a demo: %v", err)
 	}
 }
 

@@ -3,6 +3,7 @@ package atomicfile
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -11,7 +12,7 @@ import (
 // synced and renamed to path if fill succeeds, and removed if not: path then keeps what it
 // held.
 func Write(path string, fill func(f *os.File) error) (err error) {
-	part, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.part")
+	part, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*"+partEnd)
 	if err != nil {
 		return err
 	}
@@ -23,7 +24,51 @@ func Write(path string, fill func(f *os.File) error) (err error) {
 	if err := errors.Join(fill(part), part.Chmod(0o644), part.Sync(), part.Close()); err != nil {
 		return err
 	}
-	return os.Rename(part.Name(), path)
+	if err := os.Rename(part.Name(), path); err != nil {
+		return err
+	}
+	syncFolder(filepath.Dir(path))
+	return nil
+}
+
+// syncFolder takes a rename to the disk, where a folder can be synced: elsewhere the file may after a loss of
+// power be the one before, which is whole too.
+func syncFolder(dir string) {
+	if f, err := os.Open(dir); err == nil {
+		_ = f.Sync()
+		_ = f.Close()
+	}
+}
+
+// Keep gives the file at path, if there is one, a second name, which may be that of another file.
+func Keep(path, second string) error {
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err := os.Remove(second); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if os.Link(path, second) == nil {
+		return nil
+	}
+	data, err := os.ReadFile(path) // a file system without links
+	if err != nil {
+		return err
+	}
+	return WriteBytes(second, data)
+}
+
+// partEnd ends the names of temporary files.
+const partEnd = ".part"
+
+// RemoveParts removes the temporary files in a folder that processes left there that were killed. No other may be
+// writing.
+func RemoveParts(dir string) error {
+	parts, err := filepath.Glob(filepath.Join(dir, "*"+partEnd))
+	for _, part := range parts {
+		err = errors.Join(err, os.Remove(part))
+	}
+	return err
 }
 
 // WriteBytes gives path the content data.

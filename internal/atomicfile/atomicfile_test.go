@@ -33,3 +33,30 @@ func TestWrite(t *testing.T) {
 		t.Error("writing to a folder that doesn't exist succeeds")
 	}
 }
+
+// TestKeep: the second name keeps what a file held when it is replaced.
+func TestKeep(t *testing.T) {
+	dir := t.TempDir()
+	path, second := filepath.Join(dir, "file"), filepath.Join(dir, "file.previous")
+	for i, content := range []string{"first", "second", "third"} {
+		if err := Keep(path, second); err != nil {
+			t.Fatal(err)
+		}
+		if err := WriteBytes(path, []byte(content)); err != nil {
+			t.Fatal(err)
+		}
+		want := []string{"", "first", "second"}[i]
+		if got, err := os.ReadFile(second); string(got) != want || (err != nil) != (i == 0) {
+			t.Errorf("after %s the second name has %q, error %v", content, got, err)
+		}
+	}
+	if err := os.WriteFile(path+".123.part", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := RemoveParts(dir); err != nil {
+		t.Fatal(err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 {
+		t.Errorf("the folder holds %v (error %v)", entries, err)
+	}
+}

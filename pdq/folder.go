@@ -1,0 +1,85 @@
+package pdq
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/gofrs/flock"
+
+	"github.com/pdquant/pdquant/internal/atomicfile"
+)
+
+// Folder is a run's directory.
+type Folder string
+
+// CreateFolder makes the directory, if it isn't there, and checks that it can be written to.
+func CreateFolder(path string) (Folder, error) {
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		return "", fmt.Errorf("pdq: run folder: %w; choose another", err)
+	}
+	f, err := os.CreateTemp(path, ".write-*")
+	if err != nil {
+		return "", fmt.Errorf("pdq: run folder %s can't be written to: %w; choose another", path, err)
+	}
+	return Folder(path), errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+// Lock makes f this process's alone to write to, until unlock is called or the process ends, however it does, and removes what processes that were killed left half written. The
+// error names the process that has it.
+func (f Folder) Lock() (unlock func() error, err error) {
+	lock := flock.New(f.Path(lockFile))
+	ok, err := lock.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("pdq: run folder %s can't be locked: %w; choose another", f, err)
+	}
+	if !ok {
+		by, _ := os.ReadFile(f.Path(lockFile)) // who it is helps, but isn't needed
+		return nil, fmt.Errorf("pdq: run folder %s is being written to by another process%s; wait for it, or choose another folder", f, strings.TrimRight(" "+string(by), " \n"))
+	}
+	err = os.WriteFile(f.Path(lockFile), fmt.Appendf(nil, "(%d)\n", os.Getpid()), 0o644)
+	if err := errors.Join(err, atomicfile.RemoveParts(string(f))); err != nil {
+		return nil, errors.Join(fmt.Errorf("pdq: run folder: %w", err), lock.Unlock())
+	}
+	return lock.Unlock, nil
+}
+
+// lockFile stays when the folder isn't locked: to remove it could remove another process's.
+const lockFile = ".lock"
+
+// Path returns the path of the file called name.
+func (f Folder) Path(name string) string { return filepath.Join(string(f), name) }
+
+// Write writes the file called name, whole or not at all.
+func (f Folder) Write(name string, data []byte) error {
+	if err := atomicfile.WriteBytes(f.Path(name), data); err != nil {
+		return fmt.Errorf("pdq: run folder: %w", err)
+	}
+	return nil
+}
+
+// replace writes the file called name by fill, whole or not at all, and keeps the one that was there as
+// Previous(name).
+func (f Folder) replace(name string, fill func(w io.Writer) error) error {
+	path := f.Path(name)
+	if err := atomicfile.Keep(path, f.Path(Previous(name))); err != nil {
+		return fmt.Errorf("pdq: run folder: %w", err)
+	}
+	if err := atomicfile.Write(path, func(file *os.File) error { return fill(file) }); err != nil {
+		return fmt.Errorf("pdq: run folder: %w", err)
+	}
+	return nil
+}
+
+// WriteJSON writes v as the file called name.
+func (f Folder) WriteJSON(name string, v any) error {
+	data, err := json.MarshalIndent(v, "", "\t")
+	if err != nil {
+		return fmt.Errorf("pdq: run folder: %s: %w", name, err)
+	}
+	return f.Write(name, append(data, '\n'))
+}

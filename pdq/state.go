@@ -1,0 +1,299 @@
+package pdq
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+)
+
+// stateFormat is the version of a state's file: another number, another meaning.
+const stateFormat = "pdquant state 1"
+
+// State is how far Quantize has come: all that is needed to go on from there to the same bits. The
+// zero State is the beginning.
+type State struct {
+	Unit     int           // to take next; those before it are finished
+	Student  Student       // so far; if Rounding has begun, what it began from, with the unit's activation scales
+	Rounding RounderState  // of Unit; no steps: not begun
+	Elapsed  time.Duration // that it took to come here
+}
+
+// Keeper is told of states to go on from, to write them down: after each unit, after each Every
+// rounding steps of a unit, and where the steps of one end early, be it by an error or because the context ended. An error of Keep ends
+// the run. No more than Every rounding steps are then ever lost, and the distribution correction of the
+// unit, which is computed again.
+type Keeper struct {
+	Every int // 0: only between units
+	Keep  func(State) error
+}
+
+// QuantizeFrom is Quantize from a State on: that of a run with the same Problem and Config, on the same
+// backend with as many workers, for the same bits as if it had never stopped. What the units before
+// saw is observed again, one after the other.
+func (q *Quantizer) QuantizeFrom(ctx context.Context, from State, k Keeper) (Student, error) {
+	if err := q.canGoOn(from); err != nil {
+		return Student{}, err
+	}
+	if from.Unit == len(q.p.Network.Units) {
+		return from.Student, nil
+	}
+	now := &passage{Quantizer: q, State: from, keeper: k, began: time.Now().Add(-from.Elapsed)}
+	teacher, err := q.Teacher(ctx)
+	if err != nil {
+		return from.Student, err
+	}
+	defer teacher.Free()
+	if len(now.Student.Weights) == 0 {
+		if now.Student, err = q.WeightScales(ctx, Student{}); err != nil {
+			return now.Student, err
+		}
+	}
+	var d *UnitData
+	defer func() { d.Free() }()
+	for u := range q.p.Network.Units {
+		before := d
+		d, err = q.Observe(ctx, now.Student, teacher, u, before)
+		before.Free()
+		if err != nil {
+			return now.Student, err
+		}
+		if u < from.Unit {
+			continue
+		}
+		corrected, err := q.Correct(ctx, d)
+		if err != nil {
+			return now.Student, err
+		}
+		d = corrected
+		if err := now.take(ctx, d); err != nil {
+			return now.Student, err
+		}
+	}
+	return now.Student, nil
+}
+
+// canGoOn reports a state that isn't one of q's.
+func (q *Quantizer) canGoOn(s State) error {
+	if units := len(q.folded.Units); s.Unit < 0 || s.Unit > units {
+		return fmt.Errorf("pdq: the state is of unit %d; %s has %d", s.Unit, q.folded.Name, units)
+	}
+	if err := q.fits(s.Student); err != nil {
+		return fmt.Errorf("pdq: the state's student: %w", err)
+	}
+	if s.Unit == 0 && s.Rounding.Done == 0 {
+		return nil
+	}
+	if len(s.Student.Weights) == 0 {
+		return errors.New("pdq: the state has finished units, but no student")
+	}
+	return q.canObserve(s.Student, min(s.Unit, len(q.folded.Units)-1), nil)
+}
+
+// passage is a way through the units.
+type passage struct {
+	*Quantizer
+	State
+	keeper Keeper
+	began  time.Time
+}
+
+// take takes the last steps of the unit that d is of.
+func (p *passage) take(ctx context.Context, d *UnitData) (err error) {
+	if p.Rounding.Done == 0 {
+		if p.Student, err = p.ActivationScales(ctx, p.Student, d); err != nil {
+			return err
+		}
+	}
+	finished, err := p.round(ctx, d)
+	if err != nil {
+		return err
+	}
+	p.State = State{Unit: d.Unit + 1, Student: finished}
+	return p.keep()
+}
+
+// round is Round from the state's steps on, with pauses to keep it.
+func (p *passage) round(ctx context.Context, d *UnitData) (Student, error) {
+	c := p.c.Rounding
+	if c.trivial() {
+		return p.Student, nil
+	}
+	r, err := p.NewRounder(p.Student, d)
+	if err != nil {
+		return p.Student, err
+	}
+	defer r.Close()
+	if p.Rounding.Done > 0 {
+		if err := r.Restore(p.Rounding); err != nil {
+			return p.Student, err
+		}
+	}
+	for left := c.Steps - r.done; left > 0; left = c.Steps - r.done {
+		if p.keeper.Every > 0 {
+			left = min(left, p.keeper.Every)
+		}
+		_, err := r.Steps(ctx, left)
+		if r.done == c.Steps && err == nil {
+			break
+		}
+		if err := errors.Join(err, p.keepRounding(r)); err != nil { // after a failed step r is where it was before
+			return p.Student, err
+		}
+	}
+	return r.Student()
+}
+
+func (p *passage) keepRounding(r *Rounder) error {
+	if p.keeper.Keep == nil || r.done == 0 {
+		return nil
+	}
+	var err error
+	if p.Rounding, err = r.State(); err != nil {
+		return err
+	}
+	return p.keep()
+}
+
+func (p *passage) keep() error {
+	if p.keeper.Keep == nil {
+		return nil
+	}
+	p.Elapsed = time.Since(p.began)
+	return p.keeper.Keep(p.State)
+}
+
+// StateRecord says what a state's file belongs to.
+type StateRecord struct {
+	StudentRecord
+	Calibration string // hash of the images, of datasets.Images
+	Unit        int
+	Steps       int // of rounding
+	Elapsed     time.Duration
+}
+
+// String says how far the state has come.
+func (r StateRecord) String() string {
+	return fmt.Sprintf("%d units and %d steps", r.Unit, r.Steps)
+}
+
+// SaveState writes s to the file called name in f, whole or not at all: a safetensors file with a checksum. The
+// state that was there before is kept beside it (Previous).
+func (q *Quantizer) SaveState(f Folder, name string, s State) error {
+	own, err := q.studentRecord()
+	if err != nil {
+		return err
+	}
+	record := StateRecord{own, q.p.Calibration.Hash(), s.Unit, s.Rounding.Done, s.Elapsed}
+	return f.replace(name, func(w io.Writer) error {
+		blobs := s.Student.blobs()
+		for i, v := range s.Rounding.Values {
+			blobs[rounderBlob(i)] = floatBlob(v...)
+		}
+		return writeRecord(w, blobs, stateFormat, record)
+	})
+}
+
+// rounderBlob is the name of a rounder's tensor.
+func rounderBlob(i int) string { return fmt.Sprintf("rounder.%d", i) }
+
+// Previous is the name of the state that was written before the one called name.
+func Previous(name string) string { return name + ".previous" }
+
+// ErrDamaged is of a state's file that isn't whole.
+var ErrDamaged = errors.New("the state")
+
+// LoadState reads what SaveState wrote. It is an error, which names what differs, if the file is of another
+// teacher, calibration set or configuration; if there is none, fs.ErrNotExist; and if it isn't what was written,
+// ErrDamaged, which says whether the one before it is whole.
+func (q *Quantizer) LoadState(f Folder, name string) (State, error) {
+	s, record, err := readState(f.Path(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return s, fmt.Errorf("pdq: %w", err)
+	}
+	if err != nil {
+		err = fmt.Errorf("%w %w", ErrDamaged, err)
+		if _, earlier, e := readState(f.Path(Previous(name))); e == nil {
+			err = fmt.Errorf("%w; the one before it, %s, is whole, of %v", err, Previous(name), earlier)
+		}
+		return s, fmt.Errorf("pdq: %s: %w", f.Path(name), err)
+	}
+	if err := q.sameRun(record); err != nil {
+		return State{}, fmt.Errorf("pdq: %s: %w", f.Path(name), err)
+	}
+	return s, q.canGoOn(s)
+}
+
+func readState(path string) (State, StateRecord, error) {
+	var s State
+	var record StateRecord
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return s, record, err
+	}
+	blobs, err := readRecord(data, stateFormat, &record)
+	if err != nil {
+		return s, record, err
+	}
+	if s.Student, err = studentOf(blobs); err != nil {
+		return s, record, err
+	}
+	s.Unit, s.Elapsed, s.Rounding.Done = record.Unit, record.Elapsed, record.Steps
+	for i := 0; ; i++ {
+		b, ok := blobs[rounderBlob(i)]
+		if !ok {
+			return s, record, nil
+		}
+		v, err := b.floats()
+		if err != nil {
+			return s, record, fmt.Errorf("variable %d: %w", i, err)
+		}
+		s.Rounding.Values = append(s.Rounding.Values, v)
+	}
+}
+
+// sameRun reports how a state's run differs from q.
+func (q *Quantizer) sameRun(r StateRecord) error {
+	own, err := q.studentRecord()
+	if err != nil {
+		return err
+	}
+	for _, x := range []struct{ what, theirs, own string }{
+		{"network", r.Network, own.Network},
+		{"teacher's weights", r.TeacherHash, own.TeacherHash},
+		{"calibration images", r.Calibration, q.p.Calibration.Hash()},
+	} {
+		if x.theirs != x.own {
+			return fmt.Errorf("the %s are others: the run had %.12s, now it is %.12s", x.what, x.theirs, x.own)
+		}
+	}
+	if d := r.Config.differs(own.Config); d != "" {
+		return fmt.Errorf("the configuration is another: the run had %s", d)
+	}
+	return nil
+}
+
+// writeRecord writes blobs as a sealed file with a record among its metadata.
+func writeRecord(w io.Writer, blobs map[string]blob, format string, record any) error {
+	text, err := json.Marshal(record)
+	if err != nil {
+		return err
+	}
+	return writeSealed(w, blobs, map[string]string{"format": format, "record": string(text)})
+}
+
+// readRecord reads what writeRecord wrote.
+func readRecord(data []byte, format string, record any) (map[string]blob, error) {
+	blobs, metadata, err := readSealed(data, format)
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal([]byte(metadata["record"]), record); err != nil {
+		return nil, fmt.Errorf("the record: %w", err)
+	}
+	return blobs, nil
+}

@@ -1,0 +1,193 @@
+package pdq
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/gomlx/compute"
+
+	"github.com/pdquant/pdquant/models"
+)
+
+// states quantises with a state kept after each step, and returns them and the student.
+func states(t *testing.T, q *Quantizer) ([]State, Student) {
+	var all []State
+	s, err := q.QuantizeFrom(t.Context(), State{}, Keeper{1, func(s State) error {
+		all = append(all, s)
+		return nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all, s
+}
+
+// TestQuantizeFrom: from each state, after each unit and each rounding step, a new Quantizer goes on to the same bits.
+func TestQuantizeFrom(t *testing.T) {
+	eachBackend(t, func(t *testing.T, b compute.Backend) {
+		p, c := tinyProblem(t, 20), tinyConfig(t)
+		c.Rounding.Steps, c.Machine.Workers = 3, 2
+		q, err := New(b, p, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, want := states(t, q)
+		if units := len(p.Network.Units); len(all) != units*3 {
+			t.Fatalf("%d states of %d units with 3 steps each: after the first, the second, and the unit", len(all), units)
+		}
+		if whole, err := q.Quantize(t.Context()); err != nil || !reflect.DeepEqual(whole, want) {
+			t.Errorf("keeping states changes the student, error %v", err)
+		}
+		f := Folder(t.TempDir())
+		for i, s := range all {
+			if err := q.SaveState(f, "state", s); err != nil {
+				t.Fatal(err)
+			}
+			other, err := New(b, p, c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			read, err := other.LoadState(f, "state")
+			if err != nil || !reflect.DeepEqual(read, s) {
+				t.Fatalf("state %d: read %+v, error %v", i, read.Unit, err)
+			}
+			if got, err := other.QuantizeFrom(t.Context(), read, Keeper{}); err != nil || !reflect.DeepEqual(got, want) {
+				t.Errorf("from unit %d, step %d: another student, error %v", s.Unit, s.Rounding.Done, err)
+			}
+		}
+	})
+}
+
+// TestKeptWhenInterrupted: a context that ends within a unit's rounding loses no step.
+func TestKeptWhenInterrupted(t *testing.T) {
+	q, err := New(goBackend(t), tinyProblem(t, 8), tinyConfig(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := q.Quantize(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	q.Progress = func(e Event) {
+		if e.Step == StepRound && e.Unit == "layer1.0" && e.Done == 4 {
+			cancel()
+		}
+	}
+	var last State
+	_, err = q.QuantizeFrom(ctx, State{}, Keeper{500, func(s State) error { last = s; return nil }})
+	if !errors.Is(err, context.Canceled) || last.Unit != 1 || last.Rounding.Done != 4 || last.Elapsed <= 0 {
+		t.Fatalf("kept unit %d, step %d after %v, error %v", last.Unit, last.Rounding.Done, last.Elapsed, err)
+	}
+	q.Progress = nil
+	if got, err := q.QuantizeFrom(t.Context(), last, Keeper{}); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("another student, error %v", err)
+	}
+	full := errors.New("disk full")
+	if _, err := q.QuantizeFrom(t.Context(), State{}, Keeper{0, func(State) error { return full }}); !errors.Is(err, full) {
+		t.Errorf("what isn't kept ends the run with %v", err)
+	}
+}
+
+// TestLoadState: a state of another run says what differs; a damaged one, that the one before it is whole.
+func TestLoadState(t *testing.T) {
+	b, f := goBackend(t), Folder(t.TempDir())
+	p, c := tinyProblem(t, 8), tinyConfig(t)
+	q, err := New(b, p, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := q.LoadState(f, "state"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no file: %v", err)
+	}
+	all, _ := states(t, q)
+	for _, s := range all[:8] { // of layer1.0's rounding at last
+		if err := q.SaveState(f, "state", s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refused := func(what string, p Problem, change func(*Config), want string) {
+		c := c
+		change(&c)
+		q, err := New(b, p, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := q.LoadState(f, "state"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want %q", what, err, want)
+		}
+	}
+	same := func(*Config) {}
+	other := p
+	other.Weights = models.Init(p.Network, 2)
+	refused("other weights", other, same, "the teacher's weights are others: the run had ")
+	refused("other images", tinyProblem(t, 9), same, "the calibration images are others")
+	refused("other settings", p, func(c *Config) { c.Loss.PD = 3 }, "the run had Loss.PD=10, now 3")
+	refused("another seed", p, func(c *Config) { c.Seed = 9 }, "Seed=")
+	c.Machine.Workers, c.Machine.CacheLimit = 7, 1 // decide nothing
+	if q, err = New(b, p, c); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := q.LoadState(f, "state"); err != nil {
+		t.Errorf("more workers: %v", err)
+	}
+	checkDamaged(t, q, f)
+}
+
+// checkDamaged flips bytes of the state's file and cuts it, everywhere in its header and here and there in its data.
+func checkDamaged(t *testing.T, q *Quantizer, f Folder) {
+	whole, err := os.ReadFile(f.Path("state"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	damaged := func(what string, at int, data []byte) {
+		if err := os.WriteFile(f.Path("state"), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := q.LoadState(f, "state")
+		if err == nil || !strings.Contains(err.Error(), "state.previous, is whole, of 1 units and 1 steps") {
+			t.Errorf("%s at %d of %d: error %v", what, at, len(whole), err)
+		}
+	}
+	for at := 0; at < len(whole); at += 1 + at/64 {
+		data := bytes.Clone(whole)
+		data[at] ^= 0x10
+		damaged("changed", at, data)
+		damaged("cut", at, whole[:at])
+	}
+	if _, err := q.LoadState(f, Previous("state")); err != nil {
+		t.Errorf("the one before: %v", err)
+	}
+	if parts, err := filepath.Glob(f.Path("*.part")); err != nil || len(parts) > 0 {
+		t.Errorf("left behind: %q, error %v", parts, err)
+	}
+}
+
+// TestStrangeState: a state that doesn't fit is refused before anything is computed.
+func TestStrangeState(t *testing.T) {
+	q, err := New(goBackend(t), tinyProblem(t, 8), tinyConfig(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, student := states(t, q)
+	bad := all[7]
+	bad.Rounding.Values = bad.Rounding.Values[1:]
+	for what, s := range map[string]State{
+		"no such unit":               {Unit: 99, Student: student},
+		"before the first":           {Unit: -1},
+		"units, but no student":      {Unit: 2},
+		"units that aren't finished": {Unit: 4, Student: all[0].Student},
+		"variables of another unit":  bad,
+	} {
+		if _, err := q.QuantizeFrom(t.Context(), s, Keeper{}); err == nil {
+			t.Errorf("%s: no error", what)
+		}
+	}
+}

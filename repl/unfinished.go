@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/pdquant/pdquant/pdq"
+)
+
+// Files of a job's folder, beside the students: what it was given, the methods that are finished, and for the
+// one under way where to go on.
+const (
+	recordFile   = "run.json"
+	finishedFile = "finished.json"
+	chartFile    = "chart.png"
+)
+
+func keepOption() option {
+	return option{"keep", "500", "rounding steps of a unit after which it is written down where to go on, should the run end"}
+}
+
+func anewOption() option {
+	return option{"anew", "false", "true: begin anew, also where an unfinished run could go on"}
+}
+
+// finished is a method's result as finished.json has it.
+type finished struct {
+	Method            string
+	Seed              uint64
+	Test, Calibration string // for each image 1 if it was right, else 0
+	Seconds           float64
+	PeakMemory        int64
+}
+
+// studentName is the file of a method's student, stateName that of where to go on.
+func studentName(method string) string { return fileName(method) + ".safetensors" }
+func stateName(method string) string   { return fileName(method) + ".state" }
+
+func fileName(method string) string { return strings.ToLower(strings.ReplaceAll(method, " ", "-")) }
+
+// begin takes up the run that the folder holds, or begins one: it writes run.json, after removing an earlier
+// run's results, which may be of other settings. It returns the results of methods that are finished.
+func (j *job) begin(record pdq.Record, stderr io.Writer) ([]pdq.Result, error) {
+	old, results, err := j.unfinished()
+	if err != nil {
+		return nil, err
+	}
+	if old == nil {
+		if err := j.clear(); err != nil {
+			return nil, err
+		}
+		return nil, j.folder.WriteJSON(recordFile, record)
+	}
+	if d := old.Differs(record); d != "" {
+		return nil, fmt.Errorf("repl: %s holds an unfinished run of other settings, in %s; finish it with: %s; or choose another folder with out=, or remove it with anew=true", j.folder, d, old.Command)
+	}
+	fmt.Fprintf(stderr, "going on  with the run begun %s, of which %d of %d methods are finished\n", old.Started.Format("2006-01-02 15:04"), max(len(results)-1, 0), len(j.methods))
+	return results, nil
+}
+
+// unfinished returns the record of the folder's run and its finished methods, the first of them full precision; nil if
+// there is none to go on with, or if it isn't wanted.
+func (j *job) unfinished() (*pdq.Record, []pdq.Result, error) {
+	var old pdq.Record
+	begun, err := filepath.Glob(j.folder.Path(stateName("*")))
+	if err != nil {
+		return nil, nil, fmt.Errorf("repl: %w", err)
+	}
+	if j.anew || len(begun) == 0 && !exists(j.folder.Path(finishedFile)) {
+		return nil, nil, nil
+	}
+	if err := readJSON(j.folder, recordFile, &old); err != nil {
+		return nil, nil, fmt.Errorf("%w; choose another folder with out=, or remove what is in it with anew=true", err)
+	}
+	var list []finished
+	if err := readJSON(j.folder, finishedFile, &list); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, fmt.Errorf("%w; choose another folder with out=, or remove what is in it with anew=true", err)
+	}
+	if len(list) > len(old.Methods) {
+		return nil, nil, nil // finished
+	}
+	var results []pdq.Result
+	for _, f := range list {
+		results = append(results, pdq.Result{Method: f.Method, Seed: f.Seed, Test: fromOnes(f.Test), Calibration: fromOnes(f.Calibration), Seconds: f.Seconds, PeakMemory: f.PeakMemory})
+	}
+	return &old, results, nil
+}
+
+// clear removes what earlier runs left.
+func (j *job) clear() error {
+	earlier := []string{finishedFile, resultsFile, chartFile}
+	for _, m := range j.methods {
+		earlier = append(earlier, studentName(m.Name), stateName(m.Name), pdq.Previous(stateName(m.Name)))
+	}
+	for _, name := range earlier {
+		if err := os.Remove(j.folder.Path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("repl: an earlier run's results: %w; choose another folder with out=", err)
+		}
+	}
+	return nil
+}
+
+// write writes the results so far, from which the run could go on.
+func (j *job) write(results []pdq.Result) error {
+	var list []finished
+	for _, r := range results {
+		list = append(list, finished{r.Method, r.Seed, ones(r.Test.Top1), ones(r.Calibration.Top1), r.Seconds, r.PeakMemory})
+	}
+	data, err := json.Marshal(list)
+	if err != nil {
+		return fmt.Errorf("repl: %w", err)
+	}
+	var table strings.Builder
+	writeTSV(&table, results)
+	return errors.Join(j.folder.Write(finishedFile, data), j.folder.Write(resultsFile, []byte(table.String())))
+}
+
+// state returns where to go on with a method; the zero State if it hasn't begun.
+func (j *job) state(q *pdq.Quantizer, method string, stderr io.Writer) (pdq.State, error) {
+	name := stateName(method)
+	s, err := q.LoadState(j.folder, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return pdq.State{}, nil
+	}
+	if errors.Is(err, pdq.ErrDamaged) {
+		fmt.Fprintln(stderr, "warning  ", err)
+		s, err = q.LoadState(j.folder, pdq.Previous(name))
+	}
+	if err != nil {
+		return s, fmt.Errorf("%w; choose another folder with out=, or begin anew with anew=true", err)
+	}
+	fmt.Fprintf(stderr, "%s goes on after %d units and %d rounding steps, which took %.0f s\n", method, s.Unit, s.Rounding.Done, s.Elapsed.Seconds())
+	return s, nil
+}
+
+// quantise takes a method from where it is to its end. Where to go on is in the folder all the while.
+func (j *job) quantise(ctx context.Context, m pdq.Method, progress *progress, stderr io.Writer) (pdq.Result, error) {
+	q, err := pdq.New(j.backend, j.problem(), m.Config)
+	if err != nil {
+		return pdq.Result{}, err
+	}
+	from, err := j.state(q, m.Name, stderr)
+	if err != nil {
+		return pdq.Result{}, err
+	}
+	q.Progress = progress.event
+	name := stateName(m.Name)
+	r, err := q.RunFrom(ctx, m.Name, j.test, from, pdq.Keeper{Every: j.keep, Keep: func(s pdq.State) error { return q.SaveState(j.folder, name, s) }})
+	if err != nil {
+		return r, err
+	}
+	return r, q.SaveStudent(j.folder, studentName(m.Name), r.Student)
+}
+
+// forget removes where a finished method would have gone on.
+func (j *job) forget(m pdq.Method) {
+	for _, name := range []string{stateName(m.Name), pdq.Previous(stateName(m.Name))} {
+		_ = os.Remove(j.folder.Path(name)) // that it is finished is written down
+	}
+}
