@@ -36,6 +36,7 @@ type runner struct {
 	workers int                              // chunks at once
 	chunk   int                              // images in each
 	keep    func(dims []int) (*Cache, error) // makes the caches for results
+	finite  []string                         // what the results are, to report one that isn't finite; none: not checked
 	between func(done, total int)            // called after each chunk, never twice at once; nil: not
 }
 
@@ -89,6 +90,11 @@ func (r runner) compute(ctx context.Context, exec *Exec, ins ...imageSource) (ou
 			}
 		}
 		for i, t := range res {
+			if i < len(r.finite) {
+				if err := finiteRows(t, r.finite[i], lo); err != nil {
+					return err
+				}
+			}
 			if err := put(outs[i], t, lo); err != nil {
 				return err
 			}

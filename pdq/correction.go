@@ -72,6 +72,7 @@ func (q *Quantizer) Correct(ctx context.Context, d *UnitData) (*UnitData, error)
 	out.CorrectedIn = corrected
 	run := newRunner(q.b, q.c.Machine.Workers, q.folded)
 	run.keep = q.keep(d.Unit)
+	run.finite = []string{"the teacher's output for the corrected input"}
 	target, err := run.run(ctx, func(xs []*Node) []*Node {
 		return []*Node{q.p.Network.Forward(xs[0], unit.First, unit.Last, models.Hooks{Param: constants(xs[0].Graph(), q.p.Weights)})}
 	}, corrected)

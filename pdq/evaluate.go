@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 
 	"github.com/gomlx/compute"
 	. "github.com/gomlx/gomlx/core/graph"
@@ -163,9 +162,4 @@ func correct(logits []float32, labels []int32, first int) ([]bool, error) {
 		right[i] = best == int(label)
 	}
 	return right, nil
-}
-
-// nonFinite returns the index of the first of x that is NaN or infinite, or -1.
-func nonFinite(x []float32) int {
-	return slices.IndexFunc(x, func(v float32) bool { return v-v != 0 })
 }

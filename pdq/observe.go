@@ -39,6 +39,7 @@ func (q *Quantizer) Observe(ctx context.Context, s Student, t *Teacher, u int, p
 	}
 	run := q.runner(StepObserve, u)
 	run.keep = q.keep(u)
+	run.finite = []string{"the student's input to it", "the teacher's input to it", "the teacher's output of it"}
 	out, err := run.run(ctx, func(xs []*Node) []*Node {
 		g := xs[0].Graph()
 		h := models.Hooks{Param: constants(g, q.p.Weights)}

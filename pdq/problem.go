@@ -26,6 +26,9 @@ func (p Problem) Validate() error {
 	if err := p.Weights.Check(p.Network); err != nil {
 		return err
 	}
+	if err := finiteWeights(p.Weights); err != nil {
+		return fmt.Errorf("pdq: the teacher's weights: %w; the checkpoint is damaged, or its training diverged", err)
+	}
 	if p.Calibration.Len() == 0 {
 		return errors.New("pdq: no calibration images; give at least one, the paper takes 1024")
 	}

@@ -36,6 +36,9 @@ func New(b compute.Backend, p Problem, c Config) (*Quantizer, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := finiteWeights(weights); err != nil {
+		return nil, fmt.Errorf("pdq: with batch normalisation folded: %w; a running variance is too small", err)
+	}
 	q := &Quantizer{b: b, p: p, c: c, folded: folded, weights: weights, bits: map[string]LayerBits{}}
 	for _, lb := range c.Bits.Map(folded) {
 		q.bits[lb.Layer] = lb

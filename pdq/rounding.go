@@ -163,14 +163,28 @@ func (r *Rounder) step() (Loss, error) {
 		return Loss{}, err
 	}
 	l := Loss{Reconstruction: float64(parts[0]), PD: float64(parts[1]), Round: float64(parts[2])}
-	if nonFinite(parts) >= 0 {
+	if k := nonFinite(parts); k >= 0 {
 		free(vars...)
-		return l, fmt.Errorf("the loss is %g (reconstruction %g, PD %g, rounding %g); lower Rounding.LearningRate", l.Total(), parts[0], parts[1], parts[2])
+		return l, r.diverged(l, parts[3:], k < 3)
 	}
 	free(r.state...)
 	free(r.soft...)
 	r.state, r.soft = vars[:len(r.state)], vars[len(r.state):]
 	return l, nil
+}
+
+// diverged is the error of a step whose loss or gradients, of which sizes are the sums, aren't finite.
+func (r *Rounder) diverged(l Loss, sizes []float32, loss bool) error {
+	what := r.culprit()
+	switch {
+	case what != "":
+		what += " isn't finite"
+	case loss:
+		what = fmt.Sprintf("the loss is %g (reconstruction %g, PD %g, rounding %g)", l.Total(), l.Reconstruction, l.PD, l.Round)
+	default:
+		what = fmt.Sprintf("the gradient for the %s isn't finite", r.variable(nonFinite(sizes)))
+	}
+	return fmt.Errorf("%s; lower Rounding.LearningRate, or look for extreme weights", what)
 }
 
 // Student returns the student with the unit rounded hard (up where h ≥ 0.5) and its trained

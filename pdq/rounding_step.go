@@ -69,7 +69,7 @@ func (s stepGraphs) finalize() {
 	}
 }
 
-// advance computes the next step, and returns the new state, soft weights and losses [3].
+// advance computes the next step, and returns the new state, soft weights and what apply reports.
 func (r *Rounder) advance() ([]*tensors.Tensor, error) {
 	schedule := tensors.FromValue(r.schedule(r.done))
 	defer free(schedule)
@@ -154,8 +154,8 @@ func (r *Rounder) gradients(args []*Node) []*Node {
 }
 
 // apply is the graph that ends a step: of state, soft weights, schedule, and what gradients returned
-// for each part of the batch. It takes one step of Adam, and returns state, soft weights and the
-// batch's losses [3]: reconstruction, PD and rounding.
+// for each part of the batch. It takes one step of Adam, and returns state, soft weights and a vector: the
+// batch's losses, which are reconstruction, PD and rounding, and for each variable the sum of its gradient's sizes.
 func (r *Rounder) apply(args []*Node) []*Node {
 	state, soft, schedule := args[:len(r.state)], args[len(r.state):len(r.state)+len(r.soft)], args[len(r.state)+len(r.soft)]
 	grads := sumParts(args[len(r.state)+len(r.soft)+1:], len(r.layout.weights)+len(r.layout.acts)+1)
@@ -177,7 +177,11 @@ func (r *Rounder) apply(args []*Node) []*Node {
 	if r.q.c.Rounding.LearningRate > 0 {
 		soft = r.softWeights(values(next)[:len(soft)])
 	}
-	return slices.Concat(next, soft, []*Node{Concatenate([]*Node{losses, Reshape(round, 1)}, 0)})
+	report := []*Node{losses, Reshape(round, 1)}
+	for _, g := range grads[:len(grads)-1] {
+		report = append(report, Reshape(sumOfSizes(g), 1))
+	}
+	return slices.Concat(next, soft, []*Node{Concatenate(report, 0)})
 }
 
 // sumParts adds up lists of n nodes each, which follow one another.

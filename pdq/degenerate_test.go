@@ -1,0 +1,80 @@
+package pdq
+
+import (
+	"testing"
+
+	"github.com/gomlx/compute"
+
+	"github.com/pdquant/pdquant/datasets"
+	"github.com/pdquant/pdquant/models"
+)
+
+// TestDegenerate: what has no spread, or hardly anything to look at, is quantised all the same.
+func TestDegenerate(t *testing.T) {
+	zero := func(float32) float32 { return 0 }
+	changed := func(p Problem, name string, change func(float32) float32) Problem {
+		p.Weights = filled(t, p.Weights, name, change)
+		return p
+	}
+	black := tinyProblem(t, 8)
+	black.Calibration = black.Calibration.Slice(0, 8)
+	black.Calibration.Pixels = make([]uint8, len(black.Calibration.Pixels))
+	for name, p := range map[string]Problem{
+		"one image":          tinyProblem(t, 1),
+		"black images":       black,
+		"a layer of zeros":   changed(tinyProblem(t, 8), "layer2.0.conv1.weight", zero),
+		"constant channels":  changed(tinyProblem(t, 8), "layer1.0.bn1.weight", zero),
+		"no variance":        changed(tinyProblem(t, 8), "layer1.0.bn1.running_var", zero),
+		"equal weights":      changed(tinyProblem(t, 8), "layer1.0.conv1.weight", func(float32) float32 { return -0.25 }),
+		"logits of zero":     changed(tinyProblem(t, 8), "fc.weight", zero),
+		"maps of 1x1 pixels": smallProblem(t),
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachBackend(t, func(t *testing.T, b compute.Backend) { checkFinite(t, b, p) })
+		})
+	}
+}
+
+// smallProblem has images of 4x4 pixels, and maps of 1x1 in its last block.
+func smallProblem(t *testing.T) Problem {
+	n, err := models.ResNet(models.ResNetConfig{Blocks: 1, Width: 4, Channels: 1, Size: 4, Classes: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	im := datasets.Images{Name: "small", Channels: 1, Height: 4, Width: 4, Classes: tinyProblem(t, 1).Calibration.Classes,
+		Labels: make([]int32, 8), Pixels: make([]uint8, 8*16), Mean: []float32{0.5}, Std: []float32{0.25}}
+	for i := range im.Pixels {
+		im.Pixels[i] = uint8(37 * i)
+	}
+	return Problem{n, models.Init(n, 1), im}
+}
+
+// checkFinite takes all steps and checks that what results is numbers.
+func checkFinite(t *testing.T, b compute.Backend, p Problem) {
+	for _, metric := range []Metric{LpNorm, Cosine, PD} {
+		c := tinyConfig(t)
+		c.Scales.Metric, c.Rounding.Steps, c.Correction.Steps = metric, 3, 2
+		q, err := New(b, p, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := q.Quantize(t.Context())
+		if err != nil {
+			t.Errorf("%v: %v", metric, err)
+			continue
+		}
+		for layer, a := range s.Acts {
+			if !(a.Scale > 0) || nonFinite([]float32{a.Scale, a.Zero}) >= 0 {
+				t.Errorf("%v: the output of %s has scale %g, zero point %g", metric, layer, a.Scale, a.Zero)
+			}
+		}
+		for layer, w := range s.Weights {
+			if nonFinite(w.Scale) >= 0 || nonFinite(w.Zero) >= 0 {
+				t.Errorf("%v: the weight of %s has scales %g, zero points %g", metric, layer, w.Scale, w.Zero)
+			}
+		}
+		if _, err := q.Evaluate(t.Context(), s, p.Calibration); err != nil {
+			t.Errorf("%v: %v", metric, err)
+		}
+	}
+}

@@ -1,0 +1,104 @@
+package pdq
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"testing"
+
+	"github.com/gomlx/compute"
+)
+
+// resident is the memory of this process in MiB, that of native libraries among it, after what Go doesn't need
+// was given back.
+func resident(t *testing.T) float64 {
+	runtime.GC() // twice: finalizers free what lies beyond Go
+	debug.FreeOSMemory()
+	data, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		t.Skipf("no memory statistics on %s: %v", runtime.GOOS, err)
+	}
+	var size, pages int64
+	if _, err := fmt.Sscan(string(data), &size, &pages); err != nil {
+		t.Fatal(err)
+	}
+	return float64(pages*int64(os.Getpagesize())) / (1 << 20)
+}
+
+// TestLeaks repeats what long runs repeat, and bounds what is left of it: memory, also the backend's own, and
+// goroutines.
+func TestLeaks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow under -short: nothing else depends on it")
+	}
+	eachBackend(t, func(t *testing.T, b compute.Backend) {
+		c := tinyConfig(t)
+		c.Rounding.Steps, c.Machine.Workers = 1<<20, 2
+		q, err := New(b, tinyProblem(t, 32), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, d := prepare(t, q, 1)
+		r, err := q.NewRounder(s, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		bounded(t, "steps", 2010, func() error { _, err := r.Steps(t.Context(), 1); return err })
+		bounded(t, "units", 45, func() error { return wholeUnit(t, q, s) })
+	})
+}
+
+// wholeUnit observes, corrects and rounds unit 1, and gives back what that takes.
+func wholeUnit(t *testing.T, q *Quantizer, s Student) error {
+	teacher, err := q.Teacher(t.Context())
+	if err != nil {
+		return err
+	}
+	defer teacher.Free()
+	d, err := q.Observe(t.Context(), s, teacher, 1, nil)
+	if err != nil {
+		return err
+	}
+	if d, err = q.Correct(t.Context(), d); err != nil {
+		return err
+	}
+	defer d.Free()
+	r, err := q.NewRounder(s, d)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	_, err = r.Steps(t.Context(), 2)
+	return err
+}
+
+// bounded repeats f, and compares memory and goroutines in the second third of the times with those in the last.
+func bounded(t *testing.T, what string, times int, f func() error) {
+	const looks = 5 // in each third: allocators keep now more, now less of what was given back
+	third := func() (least float64, goroutines int) {
+		least = math.Inf(1)
+		for range looks {
+			for range times / 3 / looks {
+				if err := f(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			least = min(least, resident(t))
+		}
+		return least, runtime.NumGoroutine()
+	}
+	third() // what is made once
+	before, goroutines := third()
+	after, more := third()
+	t.Logf("%d %s: %.1f MiB in the second third of them, %.1f in the last; %d and %d goroutines", times, what, before, after, goroutines, more)
+	// A step's tensors take 0.3 MiB, a unit's data 3: a leak of either would be more.
+	if after > before+24 {
+		t.Errorf("%d %s left %.1f MiB", times, what, after-before)
+	}
+	if more > goroutines+4 {
+		t.Errorf("%d %s left %d goroutines", times, what, more-goroutines)
+	}
+}

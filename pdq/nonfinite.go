@@ -1,0 +1,119 @@
+package pdq
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"github.com/pdquant/pdquant/models"
+)
+
+// Numbers that are NaN or infinite are looked for where they could come in: in weights, in what units see, and in
+// the loss and gradients of each step.
+
+// nonFinite returns the index of the first of x that is NaN or infinite, or -1.
+func nonFinite(x []float32) int {
+	return slices.IndexFunc(x, func(v float32) bool { return v-v != 0 })
+}
+
+// finiteWeights reports a weight that isn't a number.
+func finiteWeights(w models.Weights) error {
+	for _, name := range slices.Sorted(maps.Keys(w)) {
+		var found error
+		err := tensors.ConstFlatData(w[name], func(flat []float32) {
+			if k := nonFinite(flat); k >= 0 {
+				found = fmt.Errorf("value %d of %s is %g", k, name, flat[k])
+			}
+		})
+		if err := errors.Join(err, found); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// finiteRows reports an image's part of t [N,...] that isn't finite. what it is of, and how many images came
+// before, are for messages.
+func finiteRows(t *tensors.Tensor, what string, first int) error {
+	var found error
+	err := tensors.ConstFlatData(t, func(flat []float32) {
+		if k := nonFinite(flat); k >= 0 {
+			found = fmt.Errorf("%s is %g at image %d", what, flat[k], first+k/(len(flat)/t.Shape().Dim(0)))
+		}
+	})
+	return errors.Join(err, found)
+}
+
+// sumOfSizes is a scalar that is finite just if all of x is.
+func sumOfSizes(x *Node) *Node { return ReduceAllSum(Abs(x)) }
+
+// variable describes the i-th of the unit's variables.
+func (r *Rounder) variable(i int) string {
+	if i < len(r.layout.weights) {
+		return "rounding variables of " + r.layout.weights[i]
+	}
+	return "scale of " + r.layout.acts[i-len(r.layout.weights)] + "'s output"
+}
+
+// culprit names the first tensor that isn't finite in the next step's forward pass: the unit's inputs, or a layer's
+// output; "": none is found.
+func (r *Rounder) culprit() string {
+	batch := r.draw()
+	part, err := r.part(batch, 0, len(batch))
+	defer free(part...)
+	if err != nil {
+		return ""
+	}
+	for i, what := range []string{"the unit's input", "the target", "the teacher's logits"} {
+		if err := finiteRows(part[i], what, 0); err != nil {
+			return what
+		}
+	}
+	var names []string
+	exec, err := NewExec(r.q.b, func(args []*Node) []*Node { return r.sumsOfOutputs(args, &names) })
+	if err != nil {
+		return ""
+	}
+	defer exec.Finalize()
+	trained := append(slices.Clone(r.soft), values(r.state)[len(r.layout.weights):]...)
+	sums, err := call(exec, trained, part)
+	defer free(sums...)
+	if err != nil {
+		return ""
+	}
+	for i, s := range sums {
+		if x := tensors.ToScalar[float32](s); x-x != 0 {
+			return "the output of " + names[i]
+		}
+	}
+	return ""
+}
+
+// sumsOfOutputs is the graph of a forward pass that returns sumOfSizes of each layer's output, from the unit on,
+// and their names; its arguments are those of gradients.
+func (r *Rounder) sumsOfOutputs(args []*Node, names *[]string) (sums []*Node) {
+	n := len(r.layout.weights) + len(r.layout.acts)
+	trained, in, masks := args[:n], args[n], args[n+3:]
+	unit, last := r.q.folded.Units[r.d.Unit], len(r.q.folded.Layers)-1
+	*names = nil
+	look := func(h models.Hooks) models.Hooks {
+		after := h.After
+		h.After = func(l models.Layer, y *Node) *Node {
+			if after != nil {
+				y = after(l, y)
+			}
+			*names, sums = append(*names, l.Name), append(sums, sumOfSizes(y))
+			return y
+		}
+		return h
+	}
+	y := r.q.folded.Forward(in, unit.First, unit.Last, look(r.trainingHooks(in.Graph(), trained, masks)))
+	if r.layout.pd && unit.Last < last {
+		r.q.folded.Forward(y, unit.Last+1, last, look(models.Hooks{Param: constants(in.Graph(), r.q.weights)}))
+	}
+	return sums
+}
