@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"github.com/pdquant/pdquant/internal/fuzzed"
 )
 
 // twoImages is an IDX file of two 1x3 images, twoLabels one of their labels.
@@ -209,7 +211,9 @@ func FuzzIDX(f *testing.F) {
 				content = nil
 			}
 		}
-		x, err := ReadIDX(bytes.NewReader(file), "fuzz")
+		var x IDX
+		var err error
+		fuzzed.Bounded(t, func() { x, err = ReadIDX(bytes.NewReader(file), "fuzz") })
 		if want := plainIDX(content); (err == nil) != want {
 			t.Fatalf("error %v, but the plain form says valid = %t", err, want)
 		}

@@ -229,12 +229,15 @@ func (q *Quantizer) LoadState(f Folder, name string) (State, error) {
 }
 
 func readState(path string) (State, StateRecord, error) {
-	var s State
-	var record StateRecord
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return s, record, err
+		return State{}, StateRecord{}, err
 	}
+	return stateOf(data)
+}
+
+// stateOf reads the content of a state's file.
+func stateOf(data []byte) (s State, record StateRecord, err error) {
 	blobs, err := readRecord(data, stateFormat, &record)
 	if err != nil {
 		return s, record, err

@@ -3,6 +3,8 @@ package pdq
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"io/fs"
 	"os"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/gomlx/compute"
 
+	"github.com/pdquant/pdquant/internal/fuzzed"
 	"github.com/pdquant/pdquant/models"
 )
 
@@ -190,4 +193,42 @@ func TestStrangeState(t *testing.T) {
 			t.Errorf("%s: no error", what)
 		}
 	}
+}
+
+// FuzzState: no file with a right checksum makes a panic, or a state that isn't refused and doesn't fit.
+func FuzzState(f *testing.F) {
+	q, err := New(goBackend(f), tinyProblem(f, 8), tinyConfig(f))
+	if err != nil {
+		f.Fatal(err)
+	}
+	s := Student{map[string]WeightQuant{"conv1": {2, []float32{1, 2, 3, 4}, []float32{0, 1, 2, 3}, make([]uint8, 36)}}, map[string]ActQuant{"relu": {2, 0.5, 1}}}
+	dir := Folder(f.TempDir())
+	for _, x := range []State{{}, {Student: s}, {Student: s, Rounding: RounderState{Done: 1, Values: [][]float32{{1, 2}, {3}}}}} {
+		if err := q.SaveState(dir, "state", x); err != nil {
+			f.Fatal(err)
+		}
+		data, err := os.ReadFile(dir.Path("state"))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		data = bytes.Clone(data)
+		if at := bytes.Index(data, []byte(`"sha256":"`)); at >= 0 && len(data) >= at+74 {
+			copy(data[at+10:], unsealed())
+			sum := sha256.Sum256(data)
+			copy(data[at+10:], hex.EncodeToString(sum[:]))
+		}
+		fuzzed.Bounded(t, func() {
+			if s, _, err := stateOf(data); err == nil && q.canGoOn(s) == nil {
+				if _, err := q.studentWeights(s.Student); err != nil {
+					t.Error(err)
+				}
+			}
+			if s, _, err := readStudent(data); err == nil {
+				_ = q.fits(s)
+			}
+		})
+	})
 }

@@ -105,7 +105,7 @@ func save(c *call) (session, error) {
 	if err != nil {
 		return s, err
 	}
-	defer func() { _ = unlock() }() // the process's end does it too
+	defer func() { _ = unlock() }()                                                        // the process's end does it too
 	for _, name := range []string{recordFile, evaluationFile, resultsFile, roundingFile} { // an older session's
 		if err := os.Remove(folder.Path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return s, fmt.Errorf("repl: %w", err)
@@ -342,7 +342,8 @@ func (s *session) takeUnits(f pdq.Folder, units []savedUnit) error {
 		return fmt.Errorf("repl: %w", err)
 	}
 	defer file.Close()
-	for lines := bufio.NewScanner(file); lines.Scan(); {
+	lines := bufio.NewScanner(file)
+	for lines.Scan() {
 		var m metric
 		if err := json.Unmarshal(lines.Bytes(), &m); err != nil {
 			return fmt.Errorf("repl: %s: %w", f.Path(metricsFile), err)
@@ -354,6 +355,9 @@ func (s *session) takeUnits(f pdq.Folder, units []savedUnit) error {
 		if u, ok := at[m.Unit]; ok {
 			s.units[u].trace = append(s.units[u].trace, loss{step, m.At, m.Loss})
 		}
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("repl: %s: %w", f.Path(metricsFile), err)
 	}
 	return nil
 }

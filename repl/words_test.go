@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/pdquant/pdquant/internal/fuzzed"
 )
 
 func TestSplit(t *testing.T) {
@@ -39,7 +41,9 @@ func FuzzSplit(f *testing.F) {
 		f.Add(line)
 	}
 	f.Fuzz(func(t *testing.T, line string) {
-		statements, err := split(line)
+		var statements [][]string
+		var err error
+		fuzzed.Bounded(t, func() { statements, err = split(line) })
 		if err != nil {
 			return
 		}
