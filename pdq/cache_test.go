@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/gomlx/compute"
+
+	"github.com/pdquant/pdquant/internal/memory"
 )
 
 // TestCache: a file holds what memory does, and is gone afterwards.
@@ -115,5 +117,21 @@ func TestMemoryPlan(t *testing.T) {
 	}
 	if got := q.MemoryPlan()[2]; got.Bytes != bytes || got.Unit != "layer2.0" || got.InFile {
 		t.Errorf("plan %+v, want %d bytes for layer2.0, in memory", got, bytes)
+	}
+}
+
+// TestRoom: caches that fit neither memory nor disk are an error before anything is computed.
+func TestRoom(t *testing.T) {
+	const mib = 1 << 20
+	plan := []UnitMemory{{"conv1", 100 * mib, false}, {"layer1.0", 3000 * mib, true}, {"layer2.0", 2500 * mib, true}}
+	err := roomFor(plan, 2000*mib, 2600*mib, "/somewhere")
+	checkError(t, "a full disk", err, "the caches of layer1.0 take 3000 MiB: above the limit of 2000 MiB in memory, and /somewhere has room for 2600 MiB; set")
+	for _, free := range []int64{3000 * mib, -1} {
+		if err := roomFor(plan, 2000*mib, free, "/somewhere"); err != nil {
+			t.Errorf("%d bytes free: %v", free, err)
+		}
+	}
+	if free := memory.FreeDisk(t.TempDir()); free == 0 {
+		t.Error("no room for a test's files")
 	}
 }

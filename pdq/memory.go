@@ -1,5 +1,12 @@
 package pdq
 
+import (
+	"fmt"
+	"os"
+
+	"github.com/pdquant/pdquant/internal/memory"
+)
+
 // UnitMemory is what the caches of a unit take.
 type UnitMemory struct {
 	Unit   string
@@ -20,6 +27,26 @@ func (q *Quantizer) MemoryPlan() []UnitMemory {
 		plan = append(plan, m)
 	}
 	return plan
+}
+
+// checkRoom reports a unit whose caches are above the limit in memory, and above what the disk has room for.
+func (q *Quantizer) checkRoom() error {
+	dir := q.c.Machine.CacheDir
+	if dir == "" {
+		dir = os.TempDir()
+	}
+	return roomFor(q.MemoryPlan(), q.c.Machine.CacheLimit, memory.FreeDisk(dir), dir)
+}
+
+// roomFor is checkRoom with so many bytes free in dir; negative: unknown.
+func roomFor(plan []UnitMemory, limit, free int64, dir string) error {
+	for _, m := range plan {
+		if m.InFile && free >= 0 && m.Bytes > free {
+			return fmt.Errorf("pdq: the caches of %s take %d MiB: above the limit of %d MiB in memory, and %s has room for %d MiB; set Machine.CacheDir to another folder, Machine.CacheLimit higher, or take fewer calibration images",
+				m.Unit, m.Bytes>>20, limit>>20, dir, free>>20)
+		}
+	}
+	return nil
 }
 
 // cacheBytes is what unit u's own caches take: the student's input, and the teacher's input and

@@ -36,7 +36,7 @@ type Keeper struct {
 // backend with as many workers, for the same bits as if it had never stopped. What the units before
 // saw is observed again, one after the other.
 func (q *Quantizer) QuantizeFrom(ctx context.Context, from State, k Keeper) (Student, error) {
-	if err := q.canGoOn(from); err != nil {
+	if err := errors.Join(q.canGoOn(from), q.checkRoom()); err != nil {
 		return Student{}, err
 	}
 	if from.Unit == len(q.p.Network.Units) {

@@ -7,6 +7,8 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // ResetPeak starts a new measurement of Peak, after giving free memory back to the
@@ -54,4 +56,13 @@ func Total() int64 {
 		}
 	}
 	return total
+}
+
+// FreeDisk returns how many bytes can be written to files in dir, -1 if unknown.
+func FreeDisk(dir string) int64 {
+	var s unix.Statfs_t
+	if unix.Statfs(dir, &s) != nil {
+		return -1
+	}
+	return int64(s.Bavail) * s.Bsize
 }
