@@ -20,7 +20,7 @@ TESTFLAGS =
 TIMEOUT   = 30m
 
 .DEFAULT_GOAL := help
-.PHONY: help demo repl notebooks jupyter test lint race bench onnxruntime teachers
+.PHONY: help demo repl notebooks jupyter test lint race soak bench onnxruntime teachers
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ race: ## test the packages that start goroutines under the race detector
 	@packages=$$(grep -rlE '^\s*go (func|[A-Za-z_.]+)\(|\.Go\(func' --include='*.go' . | xargs -r -n1 dirname | sort -u); \
 	if test -z "$$packages"; then echo "no package starts goroutines"; exit 0; fi; \
 	set -x; go test -race -gcflags=all=-d=checkptr=0 -short -timeout $(TIMEOUT) $(TESTFLAGS) $$packages
+
+soak: ## for an hour: fuzz every parser, kill a process a hundred times, look for leaks, into testdata/soak.tsv: ARGS="-fuzz=1m"
+	go run ./internal/soak $(ARGS)
 
 # Alone on the machine, please. PyTorch is Debian's python3-torch; without it, only its columns are missing.
 bench: ## measure steps on each backend, PyTorch beside them, into testdata/benchmarks.tsv: ARGS="-backends=onnx -cases=..."

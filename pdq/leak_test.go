@@ -33,6 +33,10 @@ func TestLeaks(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow under -short: nothing else depends on it")
 	}
+	more := 1
+	if os.Getenv("PDQUANT_SOAK") != "" {
+		more = 4
+	}
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		c := tinyConfig(t)
 		c.Rounding.Steps, c.Machine.Workers = 1<<20, 2
@@ -46,8 +50,8 @@ func TestLeaks(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer r.Close()
-		bounded(t, "steps", 2010, func() error { _, err := r.Steps(t.Context(), 1); return err })
-		bounded(t, "units", 45, func() error { return wholeUnit(t, q, s) })
+		bounded(t, "steps", more*2010, func() error { _, err := r.Steps(t.Context(), 1); return err })
+		bounded(t, "units", more*45, func() error { return wholeUnit(t, q, s) })
 	})
 }
 

@@ -71,7 +71,10 @@ func checkSame(t *testing.T, what string, got, want map[string]string) {
 // nothing had happened.
 func TestKilled(t *testing.T) {
 	kills := 20
-	if testing.Short() {
+	switch {
+	case os.Getenv("PDQUANT_SOAK") != "":
+		kills = 100
+	case testing.Short():
 		kills = 3
 	}
 	whole := filepath.Join(t.TempDir(), "whole")
