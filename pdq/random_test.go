@@ -2,7 +2,10 @@ package pdq
 
 import (
 	"math"
+	"slices"
 	"testing"
+
+	"github.com/gomlx/gomlx/core/tensors"
 )
 
 func TestCoins(t *testing.T) {
@@ -44,5 +47,58 @@ func BenchmarkCoins(b *testing.B) {
 	b.SetBytes(1 << 20)
 	for b.Loop() {
 		c.fill(x, 0.5)
+	}
+}
+
+// TestStreamsStandAlone: what a unit's rounding draws doesn't depend on whether the units before it were rounded, or the
+// student evaluated in between; another seed draws otherwise.
+func TestStreamsStandAlone(t *testing.T) {
+	b, p, c := goBackend(t), tinyProblem(t, 20), tinyConfig(t)
+	drawn := func(seed uint64, before func(q *Quantizer, s Student, d *UnitData) Student) ([]int, []float32) {
+		c.Seed = seed
+		q, err := New(b, p, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, d := prepare(t, q, 1)
+		d.CorrectedIn = cacheOf(make([]float32, len(d.StudentIn.flat)), d.StudentIn.dims...)
+		fill(d.StudentIn, 1) // so that inputs tell what was mixed, not what the student computes
+		r, err := q.NewRounder(before(q, s, d), d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		if _, err := r.Steps(t.Context(), 2); err != nil {
+			t.Fatal(err)
+		}
+		batch := r.draw()
+		part, err := r.part(batch, 0, len(batch))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer free(part...)
+		mixed, err := tensors.CopyFlatData[float32](part[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return batch, mixed
+	}
+	batch, mixed := drawn(1, func(_ *Quantizer, s Student, _ *UnitData) Student { return s })
+	again, mixedAgain := drawn(1, func(q *Quantizer, s Student, _ *UnitData) Student {
+		_, before := prepare(t, q, 0)
+		s0, err := q.Round(t.Context(), s, before)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := q.Evaluate(t.Context(), s0, p.Calibration); err != nil {
+			t.Fatal(err)
+		}
+		return s0
+	})
+	if !slices.Equal(batch, again) || !slices.Equal(mixed, mixedAgain) {
+		t.Errorf("images %d after the unit before was rounded, %d without", again, batch)
+	}
+	if other, mixedOther := drawn(2, func(_ *Quantizer, s Student, _ *UnitData) Student { return s }); slices.Equal(batch, other) || slices.Equal(mixed, mixedOther) {
+		t.Errorf("seed 2 draws %d too", other)
 	}
 }

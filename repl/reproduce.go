@@ -2,10 +2,12 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -17,6 +19,7 @@ import (
 	"github.com/gomlx/compute"
 
 	"github.com/pdquant/pdquant/datasets"
+	"github.com/pdquant/pdquant/internal/atomicfile"
 	"github.com/pdquant/pdquant/models"
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/backend"
@@ -216,15 +219,16 @@ func (r *reproduction) config(row baselineRow) (pdq.Config, error) {
 	return c, nil
 }
 
-// record appends results to the table.
+// record appends results to the table, whole or not at all.
 func (r *reproduction) record(row baselineRow, c pdq.Config, results []pdq.Result) ([]reproduced, error) {
-	f, err := os.OpenFile(r.out, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
-	if err != nil {
+	table, err := os.ReadFile(r.out)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("repl: %w; give another file with out=", err)
 	}
-	w := tsvWriter(f)
-	if info, err := f.Stat(); err == nil && info.Size() == 0 {
-		_ = w.Write(resultColumns()) // Error tells
+	text := bytes.NewBuffer(table)
+	w := tsvWriter(text)
+	if len(table) == 0 {
+		_ = w.Write(resultColumns()) // a buffer takes all
 	}
 	var done []reproduced
 	for _, x := range results {
@@ -239,7 +243,10 @@ func (r *reproduction) record(row baselineRow, c pdq.Config, results []pdq.Resul
 		_ = w.Write(fields)
 	}
 	w.Flush()
-	return done, errors.Join(w.Error(), f.Close())
+	if err := atomicfile.WriteBytes(r.out, text.Bytes()); err != nil {
+		return nil, fmt.Errorf("repl: %w; give another file with out=", err)
+	}
+	return done, nil
 }
 
 // correctionText is how many steps the correction of a unit takes.
