@@ -1,6 +1,7 @@
 package pdq
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -75,11 +76,38 @@ func (f Folder) replace(name string, fill func(w io.Writer) error) error {
 	return nil
 }
 
-// WriteJSON writes v as the file called name.
+// WriteJSON writes v, of which JSON makes an object, as the file called name. The object gets a checksum of the
+// file as its last field.
 func (f Folder) WriteJSON(name string, v any) error {
 	data, err := json.MarshalIndent(v, "", "\t")
 	if err != nil {
 		return fmt.Errorf("pdq: run folder: %s: %w", name, err)
 	}
-	return f.Write(name, append(data, '\n'))
+	object, ok := bytes.CutSuffix(data, []byte("\n}"))
+	if !ok {
+		return fmt.Errorf("pdq: run folder: %s: JSON makes no object with fields of %T", name, v)
+	}
+	data = fmt.Appendf(object, ",\n\t%q: %q\n}\n", sealKey, unsealed())
+	seal(data)
+	return f.Write(name, data)
+}
+
+// ReadJSON reads what WriteJSON wrote. It is an error if the file has changed since; one without a checksum is
+// read as it is.
+func (f Folder) ReadJSON(name string, to any) error {
+	data, err := os.ReadFile(f.Path(name))
+	if err != nil {
+		return fmt.Errorf("pdq: %w", err)
+	}
+	var sum struct{ SHA256 string }
+	if err = json.Unmarshal(data, &sum); err == nil && sum.SHA256 != "" {
+		err = checkSeal(data, sum.SHA256)
+	}
+	if err == nil {
+		err = json.Unmarshal(data, to)
+	}
+	if err != nil {
+		return fmt.Errorf("pdq: %s: %w", f.Path(name), err)
+	}
+	return nil
 }

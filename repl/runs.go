@@ -202,23 +202,11 @@ func fromOnes(text string) pdq.Score {
 	return s
 }
 
-// readJSON reads the file called name of a run folder.
-func readJSON(f pdq.Folder, name string, to any) error {
-	data, err := os.ReadFile(f.Path(name))
-	if err != nil {
-		return fmt.Errorf("repl: %w", err)
-	}
-	if err := json.Unmarshal(data, to); err != nil {
-		return fmt.Errorf("repl: %s: %w", f.Path(name), err)
-	}
-	return nil
-}
-
 func resume(c *call) (session, error) {
 	s, f := c.s, pdq.Folder(c.values["dir"])
 	var old saved
 	var record pdq.Record
-	if err := errors.Join(readJSON(f, sessionFile, &old), readJSON(f, recordFile, &record)); err != nil {
+	if err := errors.Join(f.ReadJSON(sessionFile, &old), f.ReadJSON(recordFile, &record)); err != nil {
 		if err = firstLine(err); record.Command != "" && !exists(f.Path(sessionFile)) {
 			err = fmt.Errorf("repl: %s is a run of another command; to go on with it: %s", f, record.Command)
 		}
@@ -365,7 +353,7 @@ func (s *session) takeUnits(f pdq.Folder, units []savedUnit) error {
 // readScore reads what eval found, if it did.
 func readScore(f pdq.Folder) (*score, error) {
 	var e evaluation
-	if err := readJSON(f, evaluationFile, &e); errors.Is(err, fs.ErrNotExist) {
+	if err := f.ReadJSON(evaluationFile, &e); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	} else if err != nil {
 		return nil, err
@@ -396,7 +384,7 @@ func listRuns(c *call) (session, error) {
 	for _, path := range found {
 		f := pdq.Folder(filepath.Dir(path))
 		var r pdq.Record
-		if err := readJSON(f, recordFile, &r); err != nil {
+		if err := f.ReadJSON(recordFile, &r); err != nil {
 			return c.s, err
 		}
 		row := []string{string(f), r.Started.Format(time.DateTime), r.Teacher, fmt.Sprint(len(r.Calibration.Indices)), "", "", ""}
@@ -437,7 +425,7 @@ func compareRuns(c *call) (session, error) {
 	var configs [2]pdq.Config
 	rows := [][]string{{"top-1 %", "-", "-"}}
 	for i, f := range folders {
-		if err := readJSON(f, recordFile, &records[i]); err != nil {
+		if err := f.ReadJSON(recordFile, &records[i]); err != nil {
 			return c.s, fmt.Errorf("%w; runs lists what there is", err)
 		}
 		if n := len(records[i].Methods); n > 0 {
@@ -478,7 +466,7 @@ func compareRuns(c *call) (session, error) {
 func (c *call) paired(folders []pdq.Folder) error {
 	var es [2]evaluation
 	for i, f := range folders {
-		if err := readJSON(f, evaluationFile, &es[i]); errors.Is(err, fs.ErrNotExist) {
+		if err := f.ReadJSON(evaluationFile, &es[i]); errors.Is(err, fs.ErrNotExist) {
 			fmt.Fprintf(c.out, "%s has no evaluation image by image: no paired difference\n", f)
 			return nil
 		} else if err != nil {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -30,7 +29,10 @@ func anewOption() option {
 	return option{"anew", "false", "true: begin anew, also where an unfinished run could go on"}
 }
 
-// finished is a method's result as finished.json has it.
+// finishedMethods is what finished.json holds: full precision, and the methods in their order.
+type finishedMethods struct{ Methods []finished }
+
+// finished is a method's result.
 type finished struct {
 	Method            string
 	Seed              uint64
@@ -76,18 +78,18 @@ func (j *job) unfinished() (*pdq.Record, []pdq.Result, error) {
 	if j.anew || len(begun) == 0 && !exists(j.folder.Path(finishedFile)) {
 		return nil, nil, nil
 	}
-	if err := readJSON(j.folder, recordFile, &old); err != nil {
+	if err := j.folder.ReadJSON(recordFile, &old); err != nil {
 		return nil, nil, fmt.Errorf("%w; choose another folder with out=, or remove what is in it with anew=true", err)
 	}
-	var list []finished
-	if err := readJSON(j.folder, finishedFile, &list); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	var list finishedMethods
+	if err := j.folder.ReadJSON(finishedFile, &list); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, fmt.Errorf("%w; choose another folder with out=, or remove what is in it with anew=true", err)
 	}
-	if len(list) > len(old.Methods) {
+	if len(list.Methods) > len(old.Methods) {
 		return nil, nil, nil // finished
 	}
 	var results []pdq.Result
-	for _, f := range list {
+	for _, f := range list.Methods {
 		results = append(results, pdq.Result{Method: f.Method, Seed: f.Seed, Test: fromOnes(f.Test), Calibration: fromOnes(f.Calibration), Seconds: f.Seconds, PeakMemory: f.PeakMemory})
 	}
 	return &old, results, nil
@@ -109,17 +111,13 @@ func (j *job) clear() error {
 
 // write writes the results so far, from which the run could go on.
 func (j *job) write(results []pdq.Result) error {
-	var list []finished
+	var list finishedMethods
 	for _, r := range results {
-		list = append(list, finished{r.Method, r.Seed, ones(r.Test.Top1), ones(r.Calibration.Top1), r.Seconds, r.PeakMemory})
-	}
-	data, err := json.Marshal(list)
-	if err != nil {
-		return fmt.Errorf("repl: %w", err)
+		list.Methods = append(list.Methods, finished{r.Method, r.Seed, ones(r.Test.Top1), ones(r.Calibration.Top1), r.Seconds, r.PeakMemory})
 	}
 	var table strings.Builder
 	writeTSV(&table, results)
-	return errors.Join(j.folder.Write(finishedFile, data), j.folder.Write(resultsFile, []byte(table.String())))
+	return errors.Join(j.folder.WriteJSON(finishedFile, list), j.folder.Write(resultsFile, []byte(table.String())))
 }
 
 // state returns where to go on with a method; the zero State if it hasn't begun.

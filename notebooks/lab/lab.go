@@ -158,12 +158,8 @@ func fileOf(r pdq.Record) (string, error) {
 }
 
 func (l *Lab) read(file string) (r Result, err error) {
-	data, err := os.ReadFile(l.folder.Path(file))
-	if err != nil {
-		return r, err
-	}
-	if err := json.Unmarshal(data, &r); err != nil {
-		return r, fmt.Errorf("lab: %s: %w; remove it", file, err)
+	if err := l.folder.ReadJSON(file, &r); err != nil {
+		return r, fmt.Errorf("lab: %w; remove the file", err)
 	}
 	return r, nil
 }
