@@ -9,6 +9,8 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
+	"time"
 
 	"github.com/chzyer/readline"
 )
@@ -32,21 +34,36 @@ func interact(rc bool) (err error) {
 		return fmt.Errorf("repl: %w", err)
 	}
 	defer func() { err = errors.Join(err, rl.Close()) }()
+	ctx, stop := untilSignal(syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	context.AfterFunc(ctx, func() { _ = rl.Close() }) // ends what waits for a line
 	fmt.Fprintln(sh.out, "pdquant: PD-Quant step by step. help lists the commands, Tab completes, Ctrl-D leaves.")
 	if rc {
-		if err := sh.rc(filepath.Join(home, ".pdqrc")); errors.Is(err, errQuit) {
+		if err := sh.rc(ctx, filepath.Join(home, ".pdqrc")); errors.Is(err, errQuit) {
 			return nil
 		} else if err != nil {
 			fmt.Fprintln(sh.err, err)
 		}
 	}
-	return sh.prompt(rl)
+	err = sh.prompt(ctx, rl)
+	if ctx.Err() != nil {
+		return sh.keepSession(context.Cause(ctx))
+	}
+	return err
 }
 
-// prompt reads and runs lines until the end.
-func (sh *shell) prompt(rl *readline.Instance) error {
+// keepSession saves what a signal would end, and returns that with what saving failed by.
+func (sh *shell) keepSession(cause error) error {
+	if len(sh.state.student.Weights) == 0 {
+		return cause
+	}
+	return errors.Join(cause, sh.run(context.Background(), []string{"save", time.Now().Format("runs/ended-20060102-150405")}))
+}
+
+// prompt reads and runs lines until the end, or that of ctx.
+func (sh *shell) prompt(ctx context.Context, rl *readline.Instance) error {
 	last := ""
-	for {
+	for ctx.Err() == nil {
 		rl.SetPrompt(sh.state.prompt())
 		line, err := rl.Readline()
 		switch {
@@ -60,7 +77,7 @@ func (sh *shell) prompt(rl *readline.Instance) error {
 		if strings.TrimSpace(line) == "" {
 			line = last
 		}
-		err = sh.interruptible(line)
+		err = sh.interruptible(ctx, line)
 		if errors.Is(err, errQuit) {
 			return nil
 		}
@@ -73,6 +90,7 @@ func (sh *shell) prompt(rl *readline.Instance) error {
 			last = line
 		}
 	}
+	return nil
 }
 
 // isStep says whether the line is a step, which an empty line repeats, as in gdb.
@@ -86,14 +104,14 @@ func isStep(line string) bool {
 }
 
 // interruptible runs a line that Ctrl-C ends.
-func (sh *shell) interruptible(line string) error {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+func (sh *shell) interruptible(ctx context.Context, line string) error {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
 	defer stop()
 	return sh.line(ctx, line)
 }
 
 // rc runs the commands in the file at path, if it is there.
-func (sh *shell) rc(path string) error {
+func (sh *shell) rc(ctx context.Context, path string) error {
 	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -101,7 +119,7 @@ func (sh *shell) rc(path string) error {
 		return fmt.Errorf("repl: %w", err)
 	}
 	defer f.Close()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
 	defer stop()
 	return sh.script(ctx, path, f)
 }

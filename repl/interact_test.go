@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -173,5 +174,37 @@ func TestStartUp(t *testing.T) {
 	t.Logf("prompt after %v", best)
 	if best > 500*time.Millisecond {
 		t.Errorf("the prompt took %v", best)
+	}
+}
+
+// TestTerminated: a shell that is asked to end, or whose terminal goes away, keeps its session.
+func TestTerminated(t *testing.T) {
+	for signal, status := range map[syscall.Signal]int{syscall.SIGTERM: 143, syscall.SIGHUP: 129} {
+		x := open(t, t.TempDir())
+		x.wait(`pdq> `)
+		x.typeKeys("teacher resnet8; calib 8; logits; set rounding.steps=100000; scales weights; run conv1\r")
+		x.wait(`scales of`)
+		time.Sleep(time.Second) // into the run
+		if err := x.cmd.Process.Signal(signal); err != nil {
+			t.Fatal(err)
+		}
+		x.wait(`saved in runs/ended-`)
+		_ = x.cmd.Wait() // the status says it
+		if got := x.cmd.ProcessState.ExitCode(); got != status {
+			t.Errorf("%v: status %d, want %d", signal, got, status)
+		}
+		saved, err := filepath.Glob(filepath.Join(x.home, "runs", "ended-*", "rounding.state"))
+		if err != nil || len(saved) != 1 {
+			t.Errorf("%v: the rounding under way is in %q, error %v", signal, saved, err)
+		}
+	}
+	x := open(t, t.TempDir())
+	x.wait(`pdq> `)
+	if err := x.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	_ = x.cmd.Wait()
+	if got := x.cmd.ProcessState.ExitCode(); got != 143 {
+		t.Errorf("at the prompt: status %d", got)
 	}
 }

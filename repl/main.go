@@ -35,15 +35,17 @@ func mainStatus(args []string) int {
 	if o.interactive() && term.IsTerminal(int(os.Stdin.Fd())) {
 		err = interact(o.rc)
 	} else {
-		ctx, stop := untilSignal()
+		ctx, stop := untilSignal(os.Interrupt, syscall.SIGTERM)
 		defer stop()
-		err = run(ctx, o, os.Stdin, os.Stdout, os.Stderr)
-		if s := (signalled{}); errors.As(context.Cause(ctx), &s) && errors.Is(err, context.Canceled) {
-			fmt.Fprintf(os.Stderr, "%v: %v\n", s, err)
-			return s.status()
+		if err = run(ctx, o, os.Stdin, os.Stdout, os.Stderr); errors.Is(err, context.Canceled) && ctx.Err() != nil {
+			err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
 		}
 	}
+	var s signalled
 	switch {
+	case errors.As(err, &s):
+		fmt.Fprintln(os.Stderr, err)
+		return s.status()
 	case err != nil:
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -64,11 +66,11 @@ func (s signalled) status() int {
 	return 1
 }
 
-// untilSignal returns a context that Ctrl-C or a request to terminate ends. A second one ends the process.
-func untilSignal() (ctx context.Context, stop func()) {
+// untilSignal returns a context that one of these signals ends. A second one ends the process.
+func untilSignal(which ...os.Signal) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(signals, which...)
 	go func() {
 		select {
 		case s := <-signals:

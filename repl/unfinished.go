@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/pdquant/pdquant/pdq"
@@ -71,7 +70,7 @@ func (j *job) begin(record pdq.Record, stderr io.Writer) ([]pdq.Result, error) {
 // there is none to go on with, or if it isn't wanted.
 func (j *job) unfinished() (*pdq.Record, []pdq.Result, error) {
 	var old pdq.Record
-	begun, err := filepath.Glob(j.folder.Path(stateName("*")))
+	begun, err := fs.Glob(os.DirFS(string(j.folder)), stateName("*"))
 	if err != nil {
 		return nil, nil, fmt.Errorf("repl: %w", err)
 	}

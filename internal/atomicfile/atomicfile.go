@@ -64,9 +64,9 @@ const partEnd = ".part"
 // RemoveParts removes the temporary files in a folder that processes left there that were killed. No other may be
 // writing.
 func RemoveParts(dir string) error {
-	parts, err := filepath.Glob(filepath.Join(dir, "*"+partEnd))
+	parts, err := fs.Glob(os.DirFS(dir), "*"+partEnd)
 	for _, part := range parts {
-		err = errors.Join(err, os.Remove(part))
+		err = errors.Join(err, os.Remove(filepath.Join(dir, part)))
 	}
 	return err
 }
