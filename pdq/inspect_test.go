@@ -37,7 +37,11 @@ func TestInspect(t *testing.T) {
 				t.Errorf("%s: signal to noise %g, by channel %v", layer, v.SNR, v.Channel)
 			}
 			wq := s.Weights[layer]
-			wq.Up = make([]uint8, size) // all down: some of it not to nearest
+			down, err := wq.rounded(q.weights[layer+".weight"], slices.Repeat([]float32{-1}, size))
+			if err != nil {
+				t.Fatal(err)
+			}
+			wq.Levels = down // some of it not to nearest
 			other := s.clone()
 			other.Weights[layer] = wq
 			if v, err = q.InspectWeight(other, layer); err != nil || v.Flipped == 0 || v.Flipped == size {

@@ -61,7 +61,7 @@ func TestPaperNetworks(t *testing.T) {
 				continue
 			}
 			for _, l := range c.Bits.Map(q.folded) {
-				if w, ok := s.Weights[l.Layer]; l.Weight > 0 && (!ok || w.Bits != l.Weight || w.Up == nil) {
+				if w, ok := s.Weights[l.Layer]; l.Weight > 0 && (!ok || w.Bits != l.Weight || w.Levels == nil) {
 					t.Errorf("%s: the weight of %s isn't rounded to %d bits", n.Name, l.Layer, l.Weight)
 				}
 				if a, ok := s.Acts[l.Layer]; l.Output > 0 && (!ok || a.Bits != l.Output || !(a.Scale > 0) || math.IsInf(float64(a.Scale), 0)) {

@@ -403,7 +403,7 @@ func TestRates(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if up := r.Weights["layer1.0.conv1"].Up != nil; up != (rates[0] > 0) {
+			if up := r.Weights["layer1.0.conv1"].Levels != nil; up != (rates[0] > 0) {
 				t.Errorf("rates %v: rounding trained: %v", rates, up)
 			}
 			if moved := r.Acts["layer1.0.relu1"] != s.Acts["layer1.0.relu1"]; moved != (rates[1] > 0) {

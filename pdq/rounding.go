@@ -203,11 +203,8 @@ func (r *Rounder) Student() (Student, error) {
 			return s, r.fail(fmt.Errorf("rounding variable %d of %s is %g after step %d; lower Rounding.LearningRate", k, name, alpha[k], r.done))
 		}
 		wq := s.Weights[name]
-		wq.Up = make([]uint8, len(alpha))
-		for k, a := range alpha {
-			if a >= 0 {
-				wq.Up[k] = 1
-			}
+		if wq.Levels, err = wq.rounded(r.q.weights[name+".weight"], alpha); err != nil {
+			return s, r.fail(err)
 		}
 		s.Weights[name] = wq
 	}
@@ -224,6 +221,21 @@ func (r *Rounder) Student() (Student, error) {
 		s.Acts[name] = aq
 	}
 	return s, nil
+}
+
+// rounded returns the levels of the weight w, rounded up where alpha isn't negative, and else down.
+func (q WeightQuant) rounded(w *tensors.Tensor, alpha []float32) ([]uint8, error) {
+	levels, per := make([]uint8, len(alpha)), len(alpha)/len(q.Scale)
+	err := tensors.ConstFlatData(w, func(flat []float32) {
+		for i, x := range flat {
+			k := math.Floor(float64(x / q.Scale[i/per]))
+			if alpha[i] >= 0 {
+				k++
+			}
+			levels[i] = uint8(q.level(k, q.Zero[i/per]))
+		}
+	})
+	return levels, err
 }
 
 // Close frees the rounder's graph and state.

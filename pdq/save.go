@@ -25,7 +25,7 @@ type StudentRecord struct {
 }
 
 // SaveStudent writes s to the file called name in f, whole or not at all: a safetensors file with
-// the scales, zero points and rounding bits of what s quantises, be it the whole network or one
+// the scales, zero points and levels of what s quantises, be it the whole network or one
 // unit, and among its metadata a StudentRecord and a checksum.
 func (q *Quantizer) SaveStudent(f Folder, name string, s Student) error {
 	record, err := q.studentRecord()
@@ -133,23 +133,21 @@ func floatBlob(xs ...float32) blob {
 	return b
 }
 
-// The tensors of a layer: the quantiser of its weight, a bit for each weight that rounds up, and
-// the quantiser of its output.
+// The tensors of a layer: the quantiser of its weight, the level of each weight, and the quantiser of
+// its output.
 const (
-	weightBits, weightScale, weightZero, weightUp = ".weight.bits", ".weight.scale", ".weight.zero", ".weight.up"
+	weightBits, weightScale, weightZero, weightLevels = ".weight.bits", ".weight.scale", ".weight.zero", ".weight.levels"
 	outputQuant                                   = ".output" // bits, scale, zero
 )
 
-// blobs are the tensors of s. weight.bits holds the width and in how many bits of its last byte the packed
-// rounding bits end, 0 to 7.
+// blobs are the tensors of s.
 func (s Student) blobs() map[string]blob {
 	blobs := map[string]blob{}
 	for layer, q := range s.Weights {
-		blobs[layer+weightBits] = floatBlob(float32(q.Bits), float32(len(q.Up)%8))
+		blobs[layer+weightBits] = floatBlob(float32(q.Bits))
 		blobs[layer+weightScale], blobs[layer+weightZero] = floatBlob(q.Scale...), floatBlob(q.Zero...)
-		if q.Up != nil {
-			packed := packBits(q.Up)
-			blobs[layer+weightUp] = blob{safetensors.U8, len(packed), packed}
+		if q.Levels != nil {
+			blobs[layer+weightLevels] = blob{safetensors.U8, len(q.Levels), q.Levels}
 		}
 	}
 	for layer, a := range s.Acts {
@@ -178,17 +176,16 @@ func readWeightQuant(blobs map[string]blob, layer string) (WeightQuant, error) {
 	head, err := blobs[layer+weightBits].floats()
 	scale, err2 := blobs[layer+weightScale].floats()
 	zero, err3 := blobs[layer+weightZero].floats()
-	if err := errors.Join(err, err2, err3); err != nil || len(head) != 2 || !isWidth(head[0]) || len(scale) == 0 || len(zero) != len(scale) {
+	if err := errors.Join(err, err2, err3); err != nil || len(head) != 1 || !isWidth(head[0]) || len(scale) == 0 || len(zero) != len(scale) {
 		return WeightQuant{}, fmt.Errorf("the quantiser of %s's weight is damaged", layer)
 	}
 	q := WeightQuant{Bits: int(head[0]), Scale: scale, Zero: zero}
-	if packed := blobs[layer+weightUp].data; len(packed) > 0 {
-		unused := (8 - int(head[1])) % 8
-		if unused < 0 || unused > 7 {
-			return q, fmt.Errorf("the rounding of %s is damaged", layer)
+	for _, k := range blobs[layer+weightLevels].data {
+		if int(k) >= 1<<q.Bits {
+			return q, fmt.Errorf("the levels of %s are damaged", layer)
 		}
-		q.Up = unpackBits(packed, 8*len(packed)-unused)
 	}
+	q.Levels = blobs[layer+weightLevels].data
 	return q, nil
 }
 
@@ -214,21 +211,4 @@ func (b blob) floats() ([]float32, error) {
 		}
 	}
 	return xs, nil
-}
-
-// packBits packs zeros and ones, the first in the lowest bit.
-func packBits(ones []uint8) []byte {
-	packed := make([]byte, (len(ones)+7)/8)
-	for i, one := range ones {
-		packed[i/8] |= one << (i % 8)
-	}
-	return packed
-}
-
-func unpackBits(packed []byte, n int) []uint8 {
-	ones := make([]uint8, n)
-	for i := range ones {
-		ones[i] = packed[i/8] >> (i % 8) & 1
-	}
-	return ones
 }

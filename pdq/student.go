@@ -21,7 +21,7 @@ type Student struct {
 type WeightQuant struct {
 	Bits        int
 	Scale, Zero []float32 // by output channel
-	Up          []uint8   // of the weight's size: 1 rounds up, 0 down; nil: to nearest
+	Levels      []uint8   // of the weight's size, 0 to 2^Bits-1: a level k stands for (k-Zero)·Scale; nil: the nearest
 }
 
 // ActQuant is the quantiser of one layer's output.
@@ -54,22 +54,26 @@ func (s Student) clone() Student {
 // Dequantize returns the weight w [O,...] as the quantiser's levels represent it, same shape. It
 // is an error if q isn't for a weight of w's size.
 func (q WeightQuant) Dequantize(w *tensors.Tensor) (*tensors.Tensor, error) {
-	if o := w.Shape().Dim(0); len(q.Scale) != o || len(q.Zero) != o || (q.Up != nil && len(q.Up) != w.Size()) {
-		return nil, fmt.Errorf("pdq: %d scales, %d zero points and %d roundings don't fit a weight of shape %v", len(q.Scale), len(q.Zero), len(q.Up), w.Shape().Dimensions)
+	if o := w.Shape().Dim(0); len(q.Scale) != o || len(q.Zero) != o || (q.Levels != nil && len(q.Levels) != w.Size()) {
+		return nil, fmt.Errorf("pdq: %d scales, %d zero points and %d levels don't fit a weight of shape %v", len(q.Scale), len(q.Zero), len(q.Levels), w.Shape().Dimensions)
 	}
 	flat, err := tensors.CopyFlatData[float32](w)
 	if err != nil {
 		return nil, err
 	}
 	per := len(flat) / len(q.Scale)
-	last := float32(int(1)<<q.Bits - 1)
 	for i, x := range flat {
 		s, z := q.Scale[i/per], q.Zero[i/per]
-		level := float32(math.RoundToEven(float64(x / s)))
-		if q.Up != nil {
-			level = float32(math.Floor(float64(x/s))) + float32(q.Up[i])
+		if q.Levels == nil {
+			flat[i] = (q.level(math.RoundToEven(float64(x/s)), z) - z) * s
+		} else {
+			flat[i] = (float32(q.Levels[i]) - z) * s
 		}
-		flat[i] = (min(max(level+z, 0), last) - z) * s
 	}
 	return tensors.FromFlatDataAndDimensions(flat, w.Shape().Dimensions...), nil
+}
+
+// level is the level of the weight that is k scales, with its zero point z.
+func (q WeightQuant) level(k float64, z float32) float32 {
+	return min(max(float32(k)+z, 0), float32(int(1)<<q.Bits-1))
 }

@@ -213,7 +213,7 @@ func (s session) unrounded(u int) pdq.Student {
 	unit := s.teacher.folded.Units[u]
 	for _, l := range s.teacher.folded.Layers[unit.First : unit.Last+1] {
 		if w, ok := student.Weights[l.Name]; ok {
-			w.Up = nil
+			w.Levels = nil
 			student.Weights[l.Name] = w
 		}
 	}
