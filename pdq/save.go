@@ -137,7 +137,7 @@ func floatBlob(xs ...float32) blob {
 // its output.
 const (
 	weightBits, weightScale, weightZero, weightLevels = ".weight.bits", ".weight.scale", ".weight.zero", ".weight.levels"
-	outputQuant                                   = ".output" // bits, scale, zero
+	outputQuant                                       = ".output" // bits, scale, zero
 )
 
 // blobs are the tensors of s.
