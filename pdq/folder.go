@@ -66,11 +66,7 @@ func (f Folder) Write(name string, data []byte) error {
 // replace writes the file called name by fill, whole or not at all, and keeps the one that was there as
 // Previous(name).
 func (f Folder) replace(name string, fill func(w io.Writer) error) error {
-	path := f.Path(name)
-	if err := atomicfile.Keep(path, f.Path(Previous(name))); err != nil {
-		return fmt.Errorf("pdq: run folder: %w", err)
-	}
-	if err := atomicfile.Write(path, func(file *os.File) error { return fill(file) }); err != nil {
+	if err := atomicfile.Replace(f.Path(name), f.Path(Previous(name)), func(file *os.File) error { return fill(file) }); err != nil {
 		return fmt.Errorf("pdq: run folder: %w", err)
 	}
 	return nil

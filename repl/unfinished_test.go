@@ -238,10 +238,14 @@ func TestDamagedState(t *testing.T) {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	if err := errors.Join(c.Process.Kill(), os.Truncate(state, 100)); err != nil {
+	if err := c.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	_ = c.Wait() // it was killed
+	_ = c.Wait()                                                                    // it was killed
+	err := errors.Join(os.Remove(state), os.WriteFile(state, []byte("cut"), 0o600)) // not the file of the state before, should that be the same
+	if err != nil {
+		t.Fatal(err)
+	}
 	if _, log := finish(t, program(dir)); !strings.Contains(log, "warning") || !strings.Contains(log, "PD-Quant goes on after") {
 		t.Errorf("printed\n%s", log)
 	}

@@ -11,7 +11,17 @@ import (
 // Write gives path what fill writes. fill gets a temporary file in the same folder, which is
 // synced and renamed to path if fill succeeds, and removed if not: path then keeps what it
 // held.
-func Write(path string, fill func(f *os.File) error) (err error) {
+func Write(path string, fill func(f *os.File) error) error {
+	return write(path, fill, func() error { return nil })
+}
+
+// Replace is Write that gives what path held another name, which may be that of another file.
+func Replace(path, earlier string, fill func(f *os.File) error) error {
+	return write(path, fill, func() error { return keep(path, earlier) })
+}
+
+// write is Write, with something to do between writing and renaming.
+func write(path string, fill func(f *os.File) error, before func() error) (err error) {
 	part, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*"+partEnd)
 	if err != nil {
 		return err
@@ -22,6 +32,9 @@ func Write(path string, fill func(f *os.File) error) (err error) {
 		}
 	}()
 	if err := errors.Join(fill(part), part.Chmod(0o644), part.Sync(), part.Close()); err != nil {
+		return err
+	}
+	if err := before(); err != nil {
 		return err
 	}
 	if err := os.Rename(part.Name(), path); err != nil {
@@ -40,8 +53,8 @@ func syncFolder(dir string) {
 	}
 }
 
-// Keep gives the file at path, if there is one, a second name, which may be that of another file.
-func Keep(path, second string) error {
+// keep gives the file at path, if there is one, a second name.
+func keep(path, second string) error {
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -34,21 +34,29 @@ func TestWrite(t *testing.T) {
 	}
 }
 
-// TestKeep: the second name keeps what a file held when it is replaced.
-func TestKeep(t *testing.T) {
+// TestReplace: another name keeps what a file held when it is replaced.
+func TestReplace(t *testing.T) {
 	dir := t.TempDir()
-	path, second := filepath.Join(dir, "file"), filepath.Join(dir, "file.previous")
+	path, earlier := filepath.Join(dir, "file"), filepath.Join(dir, "file.previous")
 	for i, content := range []string{"first", "second", "third"} {
-		if err := Keep(path, second); err != nil {
-			t.Fatal(err)
-		}
-		if err := WriteBytes(path, []byte(content)); err != nil {
+		err := Replace(path, earlier, func(f *os.File) error {
+			_, err := f.WriteString(content)
+			return err
+		})
+		if err != nil {
 			t.Fatal(err)
 		}
 		want := []string{"", "first", "second"}[i]
-		if got, err := os.ReadFile(second); string(got) != want || (err != nil) != (i == 0) {
-			t.Errorf("after %s the second name has %q, error %v", content, got, err)
+		if got, err := os.ReadFile(earlier); string(got) != want || (err != nil) != (i == 0) {
+			t.Errorf("after %s the other name has %q, error %v", content, got, err)
 		}
+	}
+	broken := errors.New("broken")
+	if err := Replace(path, earlier, func(*os.File) error { return broken }); !errors.Is(err, broken) {
+		t.Errorf("error %v, want %v", err, broken)
+	}
+	if got, err := os.ReadFile(earlier); err != nil || string(got) != "second" {
+		t.Errorf("after a failed write the other name has %q, error %v", got, err)
 	}
 	if err := os.WriteFile(path+".123.part", nil, 0o600); err != nil {
 		t.Fatal(err)
