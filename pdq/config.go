@@ -16,6 +16,7 @@ type Config struct {
 	Correction CorrectionConfig
 	Rounding   RoundingConfig
 	Loss       LossConfig
+	FineTune   FineTuneConfig
 	Machine    MachineConfig
 	Seed       uint64 // each unit, step and image draws its own random numbers from it
 }
@@ -125,6 +126,18 @@ type LossConfig struct {
 	Temperature float64 // T of the softened predictions, > 0; ResNets 4
 }
 
+// FineTuneConfig sets the pass over the whole network that follows the units': all levels and scales are trained
+// together to keep the prediction. It isn't part of the paper.
+type FineTuneConfig struct {
+	Steps             int     // 0: no such pass
+	BatchSize         int     // images per step, >= 1
+	LearningRate      float64 // Adam on where weights lie between levels, in levels, cosine to 0; 0: levels stay
+	ScaleLearningRate float64 // Adam on the logarithms of all scales, cosine to 0; 0: scales stay
+	Flip              float64 // probability, in [0,1], that an image is mirrored
+	Shift             int     // pixels that an image is moved at most, its border repeated, >= 0
+	Mix               float64 // probability, in [0,1], that a rectangle of an image is another's (CutMix)
+}
+
 // MachineConfig sets how a run is computed, not what: results depend on it in their last bits only.
 type MachineConfig struct {
 	// Graphs computed side by side, each on its part of the images. 0 and 1: one at a time, for a
@@ -148,7 +161,8 @@ func architectures() map[string]perArchitecture {
 }
 
 // Paper returns the reference's settings for an architecture: a network's name
-// ("resnet20", "mnasnet-2.0") or its family ("resnet"). The error lists the families.
+// ("resnet20", "mnasnet-2.0") or its family ("resnet"). The error lists the families. FineTune, which the reference
+// hasn't, is off by its Steps, and its other fields are those to begin with.
 func Paper(arch string, w, a int) (Config, error) {
 	var known []string
 	for family, p := range architectures() {
@@ -159,7 +173,8 @@ func Paper(arch string, w, a int) (Config, error) {
 				Correction: CorrectionConfig{Steps: 500, LearningRate: 1e-3, MinRate: 1e-5, Patience: 100, Group: 32, Weight: 1 / p.lambdaC},
 				Rounding: RoundingConfig{Steps: 20000, BatchSize: 32, LearningRate: 3e-3, ScaleLearningRate: 4e-5, InputDrop: 0.5, ActDrop: 0.5,
 					Weight: p.roundWeight, BetaStart: 20, BetaEnd: 2, Warmup: 0.2},
-				Loss: LossConfig{PD: 10, Temperature: p.temperature},
+				Loss:     LossConfig{PD: 10, Temperature: p.temperature},
+				FineTune: FineTuneConfig{BatchSize: 64, LearningRate: 5e-3, ScaleLearningRate: 1e-3, Flip: 0.5, Shift: 2, Mix: 0.5},
 			}, nil
 		}
 		known = append(known, family)
@@ -195,10 +210,10 @@ func (c Config) Nearest() Config {
 	return c
 }
 
-// MSEOnly returns c as the baseline without prediction difference and correction
+// MSEOnly returns c as the baseline without prediction difference, correction and fine-tuning
 // (QDrop-like). Scales that were to be searched by PD are searched by LpNorm.
 func (c Config) MSEOnly() Config {
-	c.Correction.Steps, c.Loss.PD = 0, 0
+	c.Correction.Steps, c.Loss.PD, c.FineTune.Steps = 0, 0, 0
 	if c.Scales.Metric == PD {
 		c.Scales.Metric = LpNorm
 	}
@@ -236,6 +251,13 @@ func (c Config) Validate() error {
 	check(r.Weight == 0 || (r.BetaStart > 0 && r.BetaEnd > 0), "Rounding.BetaStart and BetaEnd are %g and %g; they must be > 0", r.BetaStart, r.BetaEnd)
 	check(r.Warmup >= 0 && r.Warmup < 1, "Rounding.Warmup is %g; it must be in [0,1)", r.Warmup)
 	check(r.Weight >= 0, "Rounding.Weight is %g; it must be >= 0", r.Weight)
+	f := c.FineTune
+	check(f.Steps >= 0, "FineTune.Steps is %d; it must be >= 0", f.Steps)
+	check(f.Steps == 0 || f.BatchSize >= 1, "FineTune.BatchSize is %d; it must be >= 1", f.BatchSize)
+	check(f.LearningRate >= 0 && f.ScaleLearningRate >= 0, "FineTune's learning rates are %g and %g; they must be >= 0", f.LearningRate, f.ScaleLearningRate)
+	check(f.Flip >= 0 && f.Flip <= 1 && f.Mix >= 0 && f.Mix <= 1, "FineTune.Flip and Mix are %g and %g; they must be in [0,1]", f.Flip, f.Mix)
+	check(f.Shift >= 0, "FineTune.Shift is %d; it must be >= 0", f.Shift)
+	check(f.Steps == 0 || c.Loss.Temperature > 0, "Loss.Temperature is %g; it must be > 0", c.Loss.Temperature)
 	check(c.Machine.Workers >= 0, "Machine.Workers is %d; it must be >= 0", c.Machine.Workers)
 	check(c.Machine.CacheLimit >= 0, "Machine.CacheLimit is %d; it must be >= 0", c.Machine.CacheLimit)
 	check(c.Loss.PD >= 0, "Loss.PD is %g; it must be >= 0", c.Loss.PD)

@@ -13,13 +13,14 @@ const (
 	StepCorrect
 	StepActivationScales
 	StepRound
+	StepFineTune
 	StepEvaluate
 	StepInspect // a look inside, which changes nothing
 )
 
 // String names the step as messages do.
 func (s Step) String() string {
-	return enumName([]string{"teacher inference", "weight scales", "observation", "distribution correction", "activation scales", "rounding", "evaluation", "inspection"}, int(s))
+	return enumName([]string{"teacher inference", "weight scales", "observation", "distribution correction", "activation scales", "rounding", "fine-tuning", "evaluation", "inspection"}, int(s))
 }
 
 // Event tells how far a step has come.
@@ -27,13 +28,13 @@ type Event struct {
 	Step        Step
 	Unit        string // "" for steps over the whole network
 	Done, Total int    // batches, layers or optimisation steps
-	Loss        Loss   // of StepCorrect and StepRound
+	Loss        Loss   // of StepCorrect, StepRound and StepFineTune
 }
 
 // Loss holds the terms of a step's loss, weighted as they are summed.
 type Loss struct {
 	Reconstruction float64 // of StepRound
-	PD             float64 // of StepRound
+	PD             float64 // of StepRound and StepFineTune
 	Round          float64 // of StepRound
 	Correction     float64 // of StepCorrect
 }

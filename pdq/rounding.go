@@ -77,7 +77,7 @@ func (q *Quantizer) NewRounder(s Student, d *UnitData) (*Rounder, error) {
 		r.layout.acts = append(r.layout.acts, l.Name)
 	}
 	var err error
-	if r.steps, err = r.compile(); err != nil {
+	if r.steps, err = newStepGraphs(q.b, q.c.Machine.Workers, r.size(), r.whole, r.gradients, r.apply); err != nil {
 		return nil, r.fail(err)
 	}
 	if err := r.start(); err != nil {

@@ -8,39 +8,55 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
-// RounderState is all that steps change of a Rounder, as a value: what is kept before a step can
-// be returned to. It fits a Rounder of the same unit, student and switched-on terms.
+// RounderState is all that steps change of an optimisation, be it a unit's or the fine-tuning, as a value: what is kept before
+// a step can be returned to. It fits one of the same unit, student and switched-on terms.
 type RounderState struct {
 	Done   int         // steps taken
-	Values [][]float32 // per variable: its value and Adam's two moments; rounding variables α before activation scales
+	Values [][]float32 // per variable: its value and Adam's two moments; of a unit, rounding variables α before activation scales
 }
 
-// State returns where r is.
-func (r *Rounder) State() (RounderState, error) {
-	s := RounderState{Done: r.done, Values: make([][]float32, len(r.state))}
-	for i, t := range r.state {
+// stateOf returns the state that tensors hold after so many steps.
+func stateOf(done int, ts []*tensors.Tensor) (RounderState, error) {
+	s := RounderState{Done: done, Values: make([][]float32, len(ts))}
+	for i, t := range ts {
 		var err error
 		if s.Values[i], err = tensors.CopyFlatData[float32](t); err != nil {
-			return s, r.fail(err)
+			return s, err
 		}
 	}
 	return s, nil
 }
 
+// tensors returns new tensors with the numbers of s, with the shapes of those others. It is an error if s is of other
+// variables.
+func (s RounderState) tensors(like []*tensors.Tensor) ([]*tensors.Tensor, error) {
+	if len(s.Values) != len(like) || s.Done < 0 {
+		return nil, fmt.Errorf("the state holds %d variables after %d steps; there are %d", len(s.Values), s.Done, len(like))
+	}
+	for i, t := range like {
+		if len(s.Values[i]) != t.Size() {
+			return nil, fmt.Errorf("variable %d of the state has %d elements; it should have %d", i, len(s.Values[i]), t.Size())
+		}
+	}
+	ts := make([]*tensors.Tensor, len(like))
+	for i, t := range like {
+		ts[i] = tensors.FromFlatDataAndDimensions(slices.Clone(s.Values[i]), t.Shape().Dimensions...)
+	}
+	return ts, nil
+}
+
+// State returns where r is.
+func (r *Rounder) State() (RounderState, error) {
+	s, err := stateOf(r.done, r.state)
+	return s, r.fail(err)
+}
+
 // Restore returns r to s: the steps that follow are those that followed there. It is an error if
 // s is of other variables.
 func (r *Rounder) Restore(s RounderState) error {
-	if len(s.Values) != len(r.state) || s.Done < 0 {
-		return r.fail(fmt.Errorf("the state holds %d variables after %d steps; this unit has %d", len(s.Values), s.Done, len(r.state)))
-	}
-	for i, t := range r.state {
-		if len(s.Values[i]) != t.Size() {
-			return r.fail(fmt.Errorf("variable %d of the state has %d elements; this unit's has %d", i, len(s.Values[i]), t.Size()))
-		}
-	}
-	state := make([]*tensors.Tensor, len(r.state))
-	for i, t := range r.state {
-		state[i] = tensors.FromFlatDataAndDimensions(slices.Clone(s.Values[i]), t.Shape().Dimensions...)
+	state, err := s.tensors(r.state)
+	if err != nil {
+		return r.fail(err)
 	}
 	soft, err := r.softened(state)
 	if err != nil {
@@ -52,6 +68,8 @@ func (r *Rounder) Restore(s RounderState) error {
 	r.state, r.soft, r.done = state, soft, s.Done
 	return nil
 }
+
+func (r *Rounder) taken() int { return r.done }
 
 // Decided says how far a layer's rounding variables have come.
 type Decided struct {

@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -48,16 +49,17 @@ type stepGraphs struct {
 	gradients, apply *Exec
 }
 
-func (r *Rounder) compile() (s stepGraphs, err error) {
-	s.parts = min(max(r.q.c.Machine.Workers, 1), r.size())
+// newStepGraphs compiles them for batches of that size and so many workers.
+func newStepGraphs(b compute.Backend, workers, size int, whole, gradients, apply func(args []*Node) []*Node) (s stepGraphs, err error) {
+	s.parts = min(max(workers, 1), size)
 	if s.parts == 1 {
-		s.whole, err = NewExec(r.q.b, r.whole)
+		s.whole, err = NewExec(b, whole)
 		return s, err
 	}
-	if s.gradients, err = NewExec(r.q.b, r.gradients); err != nil {
+	if s.gradients, err = NewExec(b, gradients); err != nil {
 		return s, err
 	}
-	s.apply, err = NewExec(r.q.b, r.apply)
+	s.apply, err = NewExec(b, apply)
 	return s, err
 }
 
@@ -71,37 +73,44 @@ func (s stepGraphs) finalize() {
 
 // advance computes the next step, and returns the new state, soft weights and what apply reports.
 func (r *Rounder) advance() ([]*tensors.Tensor, error) {
-	schedule := tensors.FromValue(r.schedule(r.done))
-	defer free(schedule)
 	batch := r.draw()
-	if r.steps.parts == 1 {
-		part, err := r.part(batch, 0, len(batch))
-		defer free(part...)
+	trained := append(slices.Clone(r.soft), values(r.state)[len(r.layout.weights):]...)
+	return r.steps.advance(r.q.b, slices.Concat(r.state, r.soft), trained, r.schedule(r.done), len(batch),
+		func(lo, hi int) ([]*tensors.Tensor, error) { return r.part(batch, lo, hi) })
+}
+
+// advance computes a step from state: whole's result, or apply's. trained are the first arguments of gradients, part makes the
+// others for images lo to hi-1 of a batch of that size.
+func (s stepGraphs) advance(b compute.Backend, state, trained []*tensors.Tensor, schedule []float32, size int, part func(lo, hi int) ([]*tensors.Tensor, error)) ([]*tensors.Tensor, error) {
+	now := tensors.FromValue(schedule)
+	defer free(now)
+	if s.parts == 1 {
+		all, err := part(0, size)
+		defer free(all...)
 		if err != nil {
 			return nil, err
 		}
-		return call(r.steps.whole, r.state, r.soft, []*tensors.Tensor{schedule}, part)
+		return call(s.whole, state, []*tensors.Tensor{now}, all)
 	}
-	trained := append(slices.Clone(r.soft), values(r.state)[len(r.layout.weights):]...)
-	if err := toDevice(r.q.b, trained); err != nil {
+	if err := toDevice(b, trained); err != nil {
 		return nil, err
 	}
-	grads := make([][]*tensors.Tensor, r.steps.parts)
+	grads := make([][]*tensors.Tensor, s.parts)
 	defer func() { free(slices.Concat(grads...)...) }()
 	err := sideBySide(len(grads), len(grads), func(k int) error {
-		lo, hi := share(len(batch), len(grads), k)
-		part, err := r.part(batch, lo, hi)
-		defer free(part...)
+		lo, hi := share(size, len(grads), k)
+		ts, err := part(lo, hi)
+		defer free(ts...)
 		if err != nil {
 			return err
 		}
-		grads[k], err = call(r.steps.gradients, trained, part)
+		grads[k], err = call(s.gradients, trained, ts)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return call(r.steps.apply, append([][]*tensors.Tensor{r.state, r.soft, {schedule}}, grads...)...)
+	return call(s.apply, append([][]*tensors.Tensor{state, {now}}, grads...)...)
 }
 
 // call calls exec with all of args.

@@ -103,6 +103,14 @@ func quantizeSeeds(ctx context.Context, runs []seedRun) (common time.Duration, e
 			r.took += time.Since(start)
 		}
 	}
+	for i := range runs {
+		r := &runs[i]
+		start = time.Now()
+		if r.s, err = r.q.FineTune(ctx, r.s); err != nil {
+			return 0, err
+		}
+		r.took += time.Since(start)
+	}
 	return common, nil
 }
 

@@ -19,12 +19,12 @@ const stateFormat = "pdquant state 1"
 type State struct {
 	Unit     int           // to take next; those before it are finished
 	Student  Student       // so far; if Rounding has begun, what it began from, with the unit's activation scales
-	Rounding RounderState  // of Unit; no steps: not begun
+	Rounding RounderState  // of Unit, or once all units are finished, of the fine-tuning; no steps: not begun
 	Elapsed  time.Duration // that it took to come here
 }
 
 // Keeper is told of states to go on from, to write them down: after each unit, after each Every
-// rounding steps of a unit, and where the steps of one end early, be it by an error or because the context ended. An error of Keep ends
+// steps of rounding or fine-tuning, and where the steps of one end early, be it by an error or because the context ended. An error of Keep ends
 // the run. No more than Every rounding steps are then ever lost, and the distribution correction of the
 // unit, which is computed again.
 type Keeper struct {
@@ -39,42 +39,65 @@ func (q *Quantizer) QuantizeFrom(ctx context.Context, from State, k Keeper) (Stu
 	if err := errors.Join(q.canGoOn(from), q.checkRoom()); err != nil {
 		return Student{}, err
 	}
-	if from.Unit == len(q.p.Network.Units) {
-		return from.Student, nil
-	}
 	now := &passage{Quantizer: q, State: from, keeper: k, began: time.Now().Add(-from.Elapsed)}
-	teacher, err := q.Teacher(ctx)
+	if from.Unit < len(q.p.Network.Units) {
+		if err := now.units(ctx, from.Unit); err != nil {
+			return now.Student, err
+		}
+	}
+	return now.tune(ctx)
+}
+
+// units takes all steps of the units from the first one on.
+func (p *passage) units(ctx context.Context, first int) error {
+	teacher, err := p.Teacher(ctx)
 	if err != nil {
-		return from.Student, err
+		return err
 	}
 	defer teacher.Free()
-	if len(now.Student.Weights) == 0 {
-		if now.Student, err = q.WeightScales(ctx, Student{}); err != nil {
-			return now.Student, err
+	if len(p.Student.Weights) == 0 {
+		if p.Student, err = p.WeightScales(ctx, Student{}); err != nil {
+			return err
 		}
 	}
 	var d *UnitData
 	defer func() { d.Free() }()
-	for u := range q.p.Network.Units {
+	for u := range p.p.Network.Units {
 		before := d
-		d, err = q.Observe(ctx, now.Student, teacher, u, before)
+		d, err = p.Observe(ctx, p.Student, teacher, u, before)
 		before.Free()
 		if err != nil {
-			return now.Student, err
+			return err
 		}
-		if u < from.Unit {
+		if u < first {
 			continue
 		}
-		corrected, err := q.Correct(ctx, d)
+		corrected, err := p.Correct(ctx, d)
 		if err != nil {
-			return now.Student, err
+			return err
 		}
 		d = corrected
-		if err := now.take(ctx, d); err != nil {
-			return now.Student, err
+		if err := p.take(ctx, d); err != nil {
+			return err
 		}
 	}
-	return now.Student, nil
+	return nil
+}
+
+// tune is FineTune from the state's steps on.
+func (p *passage) tune(ctx context.Context) (Student, error) {
+	if p.c.FineTune.Steps == 0 {
+		return p.Student, nil
+	}
+	t, err := p.newTuner(p.Student)
+	if err != nil {
+		return p.Student, err
+	}
+	defer t.close()
+	if err := p.steps(ctx, t, p.c.FineTune.Steps); err != nil {
+		return p.Student, err
+	}
+	return t.student()
 }
 
 // canGoOn reports a state that isn't one of q's.
@@ -128,32 +151,48 @@ func (p *passage) round(ctx context.Context, d *UnitData) (Student, error) {
 		return p.Student, err
 	}
 	defer r.Close()
-	if p.Rounding.Done > 0 {
-		if err := r.Restore(p.Rounding); err != nil {
-			return p.Student, err
-		}
-	}
-	for left := c.Steps - r.done; left > 0; left = c.Steps - r.done {
-		if p.keeper.Every > 0 {
-			left = min(left, p.keeper.Every)
-		}
-		_, err := r.Steps(ctx, left)
-		if r.done == c.Steps && err == nil {
-			break
-		}
-		if err := errors.Join(err, p.keepRounding(r)); err != nil { // after a failed step r is where it was before
-			return p.Student, err
-		}
+	if err := p.steps(ctx, r, c.Steps); err != nil {
+		return p.Student, err
 	}
 	return r.Student()
 }
 
-func (p *passage) keepRounding(r *Rounder) error {
-	if p.keeper.Keep == nil || r.done == 0 {
+// stepper is an optimisation that can be stopped and gone on with.
+type stepper interface {
+	Steps(ctx context.Context, n int) (Loss, error)
+	State() (RounderState, error)
+	Restore(s RounderState) error
+	taken() int
+}
+
+// steps takes o from the state's steps on to the last one, with pauses to keep it.
+func (p *passage) steps(ctx context.Context, o stepper, total int) error {
+	if p.Rounding.Done > 0 {
+		if err := o.Restore(p.Rounding); err != nil {
+			return err
+		}
+	}
+	for left := total - o.taken(); left > 0; left = total - o.taken() {
+		if p.keeper.Every > 0 {
+			left = min(left, p.keeper.Every)
+		}
+		_, err := o.Steps(ctx, left)
+		if o.taken() == total && err == nil {
+			break
+		}
+		if err := errors.Join(err, p.keepSteps(o)); err != nil { // after a failed step o is where it was before
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *passage) keepSteps(o stepper) error {
+	if p.keeper.Keep == nil || o.taken() == 0 {
 		return nil
 	}
 	var err error
-	if p.Rounding, err = r.State(); err != nil {
+	if p.Rounding, err = o.State(); err != nil {
 		return err
 	}
 	return p.keep()
@@ -233,11 +272,11 @@ func readState(path string) (State, StateRecord, error) {
 	if err != nil {
 		return State{}, StateRecord{}, err
 	}
-	return stateOf(data)
+	return decodeState(data)
 }
 
-// stateOf reads the content of a state's file.
-func stateOf(data []byte) (s State, record StateRecord, err error) {
+// decodeState reads the content of a state's file.
+func decodeState(data []byte) (s State, record StateRecord, err error) {
 	blobs, err := readRecord(data, stateFormat, &record)
 	if err != nil {
 		return s, record, err

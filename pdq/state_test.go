@@ -37,13 +37,14 @@ func TestQuantizeFrom(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		p, c := tinyProblem(t, 20), tinyConfig(t)
 		c.Rounding.Steps, c.Machine.Workers = 3, 2
+		c.FineTune = FineTuneConfig{Steps: 3, BatchSize: 8, LearningRate: 0.05, ScaleLearningRate: 0.01, Flip: 0.5, Shift: 1, Mix: 0.5}
 		q, err := New(b, p, c)
 		if err != nil {
 			t.Fatal(err)
 		}
 		all, want := states(t, q)
-		if units := len(p.Network.Units); len(all) != units*3 {
-			t.Fatalf("%d states of %d units with 3 steps each: after the first, the second, and the unit", len(all), units)
+		if units := len(p.Network.Units); len(all) != units*3+2 {
+			t.Fatalf("%d states of %d units and fine-tuning, with 3 steps each: after the first, the second, and the unit", len(all), units)
 		}
 		if whole, err := q.Quantize(t.Context()); err != nil || !reflect.DeepEqual(whole, want) {
 			t.Errorf("keeping states changes the student, error %v", err)
@@ -221,7 +222,7 @@ func FuzzState(f *testing.F) {
 			copy(data[at+10:], hex.EncodeToString(sum[:]))
 		}
 		fuzzed.Bounded(t, func() {
-			if s, _, err := stateOf(data); err == nil && q.canGoOn(s) == nil {
+			if s, _, err := decodeState(data); err == nil && q.canGoOn(s) == nil {
 				if _, err := q.studentWeights(s.Student); err != nil {
 					t.Error(err)
 				}

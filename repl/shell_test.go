@@ -318,6 +318,37 @@ func TestCompleteLines(t *testing.T) {
 	}
 }
 
+// TestFineTune: the whole network is trained after its units, and not before.
+func TestFineTune(t *testing.T) {
+	sh, out := testShell(t, "run conv1")
+	for line, want := range map[string]string{"finetune steps=2": "1 of 5 units are rounded; first: run", "finetune steps=0": "steps=0"} {
+		if err := sh.line(t.Context(), line); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", line, err, want)
+		}
+	}
+	if err := sh.line(t.Context(), "run; eval 20"); err != nil {
+		t.Fatal(err)
+	}
+	if err := sh.line(t.Context(), "finetune"); err == nil || !strings.Contains(err.Error(), "finetune steps=500") {
+		t.Errorf("without steps: %v", err)
+	}
+	before := sh.state
+	dir := filepath.Join(t.TempDir(), "run")
+	if err := sh.line(t.Context(), "set finetune.batchsize=8; finetune steps=3; eval 20; save "+dir); err != nil || !strings.Contains(out.String(), "3 steps over the whole network") {
+		t.Fatalf("error %v, printed %s", err, out)
+	}
+	if reflect.DeepEqual(sh.state.student, before.student) || sh.state.finished() != 5 {
+		t.Error("the student is the one before, or its units aren't finished")
+	}
+	other, _ := testShell(t, "resume "+dir)
+	if !reflect.DeepEqual(other.state.student, sh.state.student) {
+		t.Error("the resumed session has another student")
+	}
+	if err := sh.line(t.Context(), "undo 3"); err != nil || !reflect.DeepEqual(sh.state.student, before.student) {
+		t.Errorf("undo: %v", err)
+	}
+}
+
 // TestGivenUp: a rounding under way isn't given up silently.
 func TestGivenUp(t *testing.T) {
 	sh, out := testShell(t, "run conv1; logits; scales acts layer1.0; step layer1.0 n=2")

@@ -34,6 +34,9 @@ func stepCommands() []command {
 		{name: "run", group: groupSteps, changes: true, help: "take all steps of units, by default of all that are left", run: runUnits,
 			more: "Logits and weight scales are computed if they are missing. Ctrl-C keeps the steps that were finished.",
 			args: []argument{{name: "units", help: "names of units, in order", many: true}}},
+		{name: "finetune", group: groupSteps, changes: true, help: "train all levels and scales together, once all units are rounded", run: fineTune,
+			more:    "This isn't in the paper. The loss is the prediction difference alone, of calibration images that are mirrored, moved and mixed at random; the fields of FineTune say how. Ctrl-C gives it up.",
+			options: []option{{"steps", "", "how many; empty: the field FineTune.Steps"}}},
 		{name: "eval", group: groupSteps, changes: true, help: "test the student and the teacher on images they never saw", run: evaluate,
 			more:    "What isn't quantised yet is in full precision. Differences are paired, image by image; ± is one standard error.",
 			args:    []argument{{name: "n", help: "images, the first of the set; default 1000"}},
@@ -474,6 +477,32 @@ func (c *call) runUnit(s session, u int) (session, error) {
 		}
 	}
 	return c.round(s, u, s.config)
+}
+
+func fineTune(c *call) (session, error) {
+	s, config := c.s, c.s.config
+	if err := c.values.override("steps", 1, 1000000, &config.FineTune.Steps); err != nil {
+		return s, err
+	}
+	switch {
+	case s.teacher == nil:
+		return s, errNoTeacher()
+	case s.finished() < len(s.units):
+		return s, fmt.Errorf("repl: %d of %d units are rounded; first: run", s.finished(), len(s.units))
+	case config.FineTune.Steps == 0:
+		return s, errors.New("repl: FineTune.Steps is 0; say how many: finetune steps=500")
+	}
+	q, err := c.sh.quantizer(s, config)
+	if err != nil {
+		return s, err
+	}
+	student, err := q.FineTune(c.ctx, s.student)
+	if err != nil {
+		return s, err
+	}
+	s.student, s.score, s.rounding, s.data = student, nil, nil, nil
+	fmt.Fprintf(c.out, "%d steps over the whole network\n", config.FineTune.Steps)
+	return s, nil
 }
 
 func evaluate(c *call) (session, error) {

@@ -1,0 +1,234 @@
+package pdq
+
+import (
+	"math"
+	"reflect"
+	"slices"
+	"testing"
+
+	"github.com/gomlx/compute"
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+)
+
+// tuned is a problem, a configuration with fine-tuning, and a student with all units finished.
+func tuned(t *testing.T, b compute.Backend) (Problem, Config, Student) {
+	p, c := tinyProblem(t, 20), tinyConfig(t)
+	s := quantize(t, b, p, c)
+	c.FineTune = FineTuneConfig{Steps: 30, BatchSize: 16, LearningRate: 0.02, ScaleLearningRate: 0.005, Flip: 0.5, Shift: 2, Mix: 0.5}
+	return p, c, s
+}
+
+// TestFineTune: the loss falls, what results is a student like others, and what has no learning rate stays.
+func TestFineTune(t *testing.T) {
+	eachBackend(t, func(t *testing.T, b compute.Backend) {
+		p, c, s := tuned(t, b)
+		for _, rates := range [][2]float64{{0.02, 0.005}, {0.02, 0}, {0, 0.005}, {0, 0}} {
+			c.FineTune.LearningRate, c.FineTune.ScaleLearningRate = rates[0], rates[1]
+			q, err := New(b, p, c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var losses []float64
+			q.Progress = func(e Event) {
+				if e.Step == StepFineTune {
+					losses = append(losses, e.Loss.Total())
+				}
+			}
+			got, err := q.FineTune(t.Context(), s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := q.fits(got); err != nil {
+				t.Error(err)
+			}
+			first, last := mean(losses[:10]), mean(losses[len(losses)-10:])
+			if len(losses) != 30 || rates[0]+rates[1] > 0 && last >= first {
+				t.Errorf("rates %v: %d losses, %g at first, %g at last", rates, len(losses), first, last)
+			}
+			for name, w := range got.Weights {
+				was := s.Weights[name]
+				if scaled := !slices.Equal(w.Scale, was.Scale); scaled != (rates[1] > 0) || !slices.Equal(w.Zero, was.Zero) || slices.Min(w.Scale) <= 0 {
+					t.Errorf("rates %v: the scales of %s changed: %t", rates, name, scaled)
+				}
+				if rates[0] == 0 && !slices.Equal(w.Levels, was.Levels) {
+					t.Errorf("rates %v: the levels of %s changed", rates, name)
+				}
+			}
+		}
+	})
+}
+
+func mean(xs []float64) float64 {
+	sum := 0.0
+	for _, x := range xs {
+		sum += x
+	}
+	return sum / float64(len(xs))
+}
+
+// TestFineTuneGradient compares the gradient for the logarithms of the last layer's weight scales, over which the loss is
+// smooth, with differences of the loss.
+func TestFineTuneGradient(t *testing.T) {
+	b := goBackend(t)
+	p, c, s := tuned(t, b)
+	q, err := New(b, p, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tn, err := q.newTuner(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tn.close()
+	exec, err := NewExec(b, tn.gradients)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer exec.Finalize()
+	x, err := normalised{p.Calibration}.tensor(0, tn.size())
+	if err != nil {
+		t.Fatal(err)
+	}
+	fc := 2*len(tn.weights) - 1
+	at := func(logs []float32) (loss float64, grad []float32) {
+		vars := values(tn.state)
+		vars[fc] = tensors.FromFlatDataAndDimensions(slices.Clone(logs), vars[fc].Shape().Dimensions...)
+		out, err := call(exec, vars, []*tensors.Tensor{x})
+		if err != nil {
+			t.Fatal(err)
+		}
+		grad, err = tensors.CopyFlatData[float32](out[fc])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return float64(tensors.MustCopyFlatData[float32](out[len(out)-1])[0]), grad
+	}
+	const step = 1e-2
+	zero := make([]float32, 10)
+	_, grad := at(zero)
+	for k := range zero {
+		up, down := slices.Clone(zero), slices.Clone(zero)
+		up[k], down[k] = step, -step
+		above, _ := at(up)
+		below, _ := at(down)
+		if want := (above - below) / (2 * step); math.Abs(float64(grad[k])-want) > 1e-4+0.02*math.Abs(want) {
+			t.Errorf("channel %d: gradient %g, by differences %g", k, grad[k], want)
+		}
+	}
+}
+
+// TestFineTuneStart: before the first step the student is the one that was given, whatever its rounding; and
+// with parts computed side by side the steps are nearly the same.
+func TestFineTuneStart(t *testing.T) {
+	eachBackend(t, func(t *testing.T, b compute.Backend) {
+		p, c, s := tuned(t, b)
+		nearest := s.clone()
+		for name, w := range s.Weights {
+			w.Levels = nil
+			nearest.Weights[name] = w
+		}
+		for _, s := range []Student{s, nearest} {
+			var losses []float64
+			for _, workers := range []int{1, 2} {
+				c.Machine.Workers = workers
+				q, err := New(b, p, c)
+				if err != nil {
+					t.Fatal(err)
+				}
+				tn, err := q.newTuner(s)
+				if err != nil {
+					t.Fatal(err)
+				}
+				start, err := tn.student()
+				if err != nil {
+					t.Fatal(err)
+				}
+				for name, w := range s.Weights {
+					same(t, name, start.Weights[name], w, q.weights[name+".weight"])
+				}
+				if !reflect.DeepEqual(start.Acts, s.Acts) {
+					t.Error("other activations")
+				}
+				l, err := tn.Steps(t.Context(), 1)
+				if err != nil {
+					t.Fatal(err)
+				}
+				losses = append(losses, l.PD)
+				tn.close()
+			}
+			if math.Abs(losses[0]-losses[1]) > 1e-4*losses[0] {
+				t.Errorf("losses %g by one and two workers", losses)
+			}
+		}
+	})
+}
+
+func same(t *testing.T, name string, a, b WeightQuant, w *tensors.Tensor) {
+	x, err := a.Dequantize(w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	y, err := b.Dequantize(w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(tensors.MustCopyFlatData[float32](x), tensors.MustCopyFlatData[float32](y)) {
+		t.Errorf("%s has other values", name)
+	}
+}
+
+func TestFineTuneErrors(t *testing.T) {
+	b := goBackend(t)
+	p, c, s := tuned(t, b)
+	q, err := New(b, p, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = q.FineTune(t.Context(), Student{})
+	checkError(t, "nothing quantised", err, "pdq: fine-tuning: the weight of conv1 isn't quantised; take the units first")
+	delete(s.Acts, "relu")
+	_, err = q.FineTune(t.Context(), s)
+	checkError(t, "an output in full precision", err, "the output of relu isn't quantised")
+	c.FineTune.BatchSize, c.FineTune.Mix = 0, 2
+	checkError(t, "bad settings", c.Validate(), "FineTune.BatchSize is 0", "Mix are 0.5 and 2")
+}
+
+// TestAugment: images are mirrored, moved and mixed as they say, and the same again.
+func TestAugment(t *testing.T) {
+	images := tinyProblem(t, 8).Calibration
+	batch := func(c FineTuneConfig, step int) []uint8 {
+		out, err := newAugmenter(images, Config{Seed: 1, FineTune: c}).batch(step, 8)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out.Pixels
+	}
+	plain := batch(FineTuneConfig{}, 3)
+	if got := slices.Sorted(slices.Values(plain)); !slices.Equal(got, slices.Sorted(slices.Values(images.Pixels))) {
+		t.Error("a batch of all images, as they are, has other pixels")
+	}
+	mirrored := batch(FineTuneConfig{Flip: 1}, 3)
+	moved := batch(FineTuneConfig{Shift: 3}, 3)
+	mixed := batch(FineTuneConfig{Mix: 1}, 3)
+	own := 0
+	for i := range plain {
+		row := i - i%28
+		if mirrored[i] != plain[row+27-i%28] {
+			t.Fatalf("pixel %d isn't mirrored", i)
+		}
+		if mixed[i] == plain[i] {
+			own++
+		}
+	}
+	if slices.Equal(moved, plain) || slices.Equal(mixed, plain) || own < len(plain)/4 {
+		t.Errorf("moved or mixed images are as they were, or %d of %d pixels are their own", own, len(plain))
+	}
+	all := FineTuneConfig{Flip: 0.5, Shift: 3, Mix: 0.5}
+	if !slices.Equal(batch(all, 7), batch(all, 7)) || slices.Equal(batch(all, 7), batch(all, 8)) {
+		t.Error("the same step draws otherwise, or another one the same")
+	}
+	if !slices.Equal(images.Pixels, tinyProblem(t, 8).Calibration.Pixels) {
+		t.Error("the calibration images were changed")
+	}
+}
