@@ -23,7 +23,10 @@ func tuned(t *testing.T, b compute.Backend) (Problem, Config, Student) {
 func TestFineTune(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		p, c, s := tuned(t, b)
-		for _, rates := range [][2]float64{{0.02, 0.005}, {0.02, 0}, {0, 0.005}, {0, 0}} {
+		for i, rates := range [][2]float64{{0.02, 0.005}, {0.02, 0}, {0, 0.005}, {0, 0}} {
+			if testing.Short() && i > 0 {
+				break
+			}
 			c.FineTune.LearningRate, c.FineTune.ScaleLearningRate = rates[0], rates[1]
 			q, err := New(b, p, c)
 			if err != nil {

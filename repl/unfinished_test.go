@@ -116,6 +116,9 @@ func TestKilled(t *testing.T) {
 
 // TestSignals: a process that is asked to end keeps all its steps, says so, and exits as shells expect.
 func TestSignals(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow under -short: TestKilled takes the same way")
+	}
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows has no such signals")
 	}
@@ -153,6 +156,9 @@ func TestSignals(t *testing.T) {
 
 // TestDiskFull: a state that can't be written ends the run with one line, and what was written before serves.
 func TestDiskFull(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow under -short: TestKilled takes the same way")
+	}
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows has no ulimit")
 	}
@@ -225,6 +231,9 @@ func TestUnfinished(t *testing.T) {
 
 // TestDamagedState: a run goes on from the state before one that is damaged.
 func TestDamagedState(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow under -short: TestKilled takes the same way")
+	}
 	whole, dir := filepath.Join(t.TempDir(), "whole"), filepath.Join(t.TempDir(), "damaged")
 	finish(t, program(whole))
 	c := program(dir)
