@@ -376,7 +376,7 @@ func TestBadData(t *testing.T) {
 				_, err := q.Evaluate(ctx, stranger, p.Calibration)
 				return err
 			},
-			"pdq: evaluation: conv1: pdq: 1 scales, 1 zero points and 0 roundings don't fit a weight of shape [4 1 3 3]": func() error {
+			"pdq: evaluation: conv1: pdq: 1 scales, 1 zero points and 0 levels don't fit a weight of shape [4 1 3 3]": func() error {
 				_, err := q.Evaluate(ctx, short, p.Calibration)
 				return err
 			},
