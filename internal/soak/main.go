@@ -54,7 +54,7 @@ func run(ctx context.Context, args []string) error {
 	side := f.Int("side", 2, "how many at a time")
 	out := f.String("out", "testdata/soak.tsv", "file of the report; empty: only printed")
 	_ = f.Parse(args) // it exits
-	tasks, err := tasks(ctx, *fuzz)
+	all, err := tasks(ctx, *fuzz)
 	if err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func run(ctx context.Context, args []string) error {
 	var outcomes []outcome
 	var g errgroup.Group
 	g.SetLimit(*side)
-	for _, t := range tasks {
+	for _, t := range all {
 		g.Go(func() error {
 			o := t.run(ctx)
 			mu.Lock()
