@@ -10,13 +10,30 @@ import (
 // augmenter draws batches of images that are mirrored, moved and mixed at random.
 type augmenter struct {
 	images datasets.Images
-	c      FineTuneConfig
+	c      AugmentConfig
 	seed   uint64
 	unit   int // of the streams of random numbers: none of the units'
 }
 
-func newAugmenter(images datasets.Images, c Config) augmenter {
-	return augmenter{images, c.FineTune, c.Seed, math.MaxInt32}
+// extended returns the images with c's copies behind them. They are the same for all seeds, as the images are.
+func extended(images datasets.Images, c AugmentConfig) (datasets.Images, error) {
+	if c.Copies == 0 {
+		return images, nil
+	}
+	n, a := images.Len(), augmenter{images: images, c: c, unit: math.MaxInt32 - 1}
+	indices := make([]int, n*(1+c.Copies))
+	for i := range indices {
+		indices[i] = i % n
+	}
+	out, err := images.Select(indices)
+	if err != nil {
+		return out, err
+	}
+	per := len(out.Pixels) / len(indices)
+	for i := n; i < len(indices); i++ {
+		a.change(rand.New(stream(a.seed, a.unit, i/n, i%n)), out.Pixels[i*per:(i+1)*per], i%n)
+	}
+	return out, nil
 }
 
 // batch returns the images of a step.
@@ -28,16 +45,19 @@ func (a augmenter) batch(step, size int) (datasets.Images, error) {
 	}
 	per := len(out.Pixels) / size
 	for i := range indices {
-		rng := rand.New(stream(a.seed, a.unit, step, i))
-		to := out.Pixels[i*per : (i+1)*per]
-		a.draw(rng, to, indices[i])
-		if rng.Float64() < a.c.Mix {
-			other := make([]uint8, per)
-			a.draw(rng, other, rng.IntN(a.images.Len()))
-			a.paste(rng, to, other)
-		}
+		a.change(rand.New(stream(a.seed, a.unit, step, i)), out.Pixels[i*per:(i+1)*per], indices[i])
 	}
 	return out, nil
+}
+
+// change writes image k, changed at random.
+func (a augmenter) change(rng *rand.Rand, to []uint8, k int) {
+	a.draw(rng, to, k)
+	if rng.Float64() < a.c.Mix {
+		other := make([]uint8, len(to))
+		a.draw(rng, other, rng.IntN(a.images.Len()))
+		a.paste(rng, to, other)
+	}
 }
 
 // draw writes image k, perhaps mirrored and moved.

@@ -8,9 +8,13 @@ import (
 	"github.com/pdquant/pdquant/pdq/backend"
 )
 
-// eachBackend runs f on the Go backend, and on ONNX Runtime where its library is.
+// eachBackend runs f on the Go backend, and on ONNX Runtime where its library is; a short test, where it is, on that only.
 func eachBackend(t *testing.T, f func(t *testing.T, b compute.Backend)) {
-	for _, name := range []string{"go", "onnx"} {
+	names := []string{"go", "onnx"}
+	if testing.Short() {
+		names = []string{"auto"}
+	}
+	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
 			b, note, err := backend.Open(name)
 			if err != nil && name == "onnx" {
@@ -22,4 +26,15 @@ func eachBackend(t *testing.T, f func(t *testing.T, b compute.Backend)) {
 			f(t, b)
 		})
 	}
+}
+
+// anyBackend is the fastest here, for tests for which it doesn't matter.
+func anyBackend(t testing.TB) compute.Backend {
+	t.Helper()
+	b, note, err := backend.Open("auto")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Log(note)
+	return b
 }

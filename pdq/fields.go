@@ -111,6 +111,12 @@ func (c Config) Set(name, text string) (Config, error) {
 		v.SetFloat(x)
 	case reflect.String:
 		v.SetString(text)
+	case reflect.Bool:
+		on, err := strconv.ParseBool(text)
+		if err != nil {
+			return c, fmt.Errorf("pdq: %s=%s; give true or false", name, text)
+		}
+		v.SetBool(on)
 	default:
 		return c, fmt.Errorf("pdq: %s is a %v, which has no text form", name, v.Kind())
 	}

@@ -44,6 +44,7 @@ func TestSetRefuses(t *testing.T) {
 		"Seed=-1":                "isn't negative",
 		"Loss.PD=much":           "give a number",
 		"Loss.PD=NaN":            "give a number",
+		"Loss.Balanced=half":     "give true or false",
 		"Bits.Rule=low":          "choose one of all-low, qdrop, brecq",
 		"Scales.Metric.Name=lp":  "no field",
 		"Rounding.BetaStart=inf": "give a number",

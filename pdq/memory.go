@@ -58,7 +58,7 @@ func (q *Quantizer) cacheBytes(u int) int64 {
 	if q.c.Correction.Steps > 0 && hasNorm(n, unit) {
 		numbers += in + out
 	}
-	return 4 * int64(numbers) * int64(q.p.Calibration.Len())
+	return 4 * int64(numbers) * int64(q.images.Len())
 }
 
 // keep makes caches for unit u as the plan says.

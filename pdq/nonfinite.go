@@ -62,8 +62,8 @@ func (r *Rounder) variable(i int) string {
 // culprit names the first tensor that isn't finite in the next step's forward pass: the unit's inputs, or a layer's
 // output; "": none is found.
 func (r *Rounder) culprit() string {
-	batch := r.draw()
-	part, err := r.part(batch, 0, len(batch))
+	batch := r.draw(r.done)
+	part, err := r.part(r.done, batch, 0, len(batch))
 	defer free(part...)
 	if err != nil {
 		return ""

@@ -32,7 +32,7 @@ func (q *Quantizer) Observe(ctx context.Context, s Student, t *Teacher, u int, p
 	}
 	student, teacher := q.folded, q.p.Network
 	var first, teacherFirst int
-	var studentIn, teacherIn imageSource = normalised{q.p.Calibration}, normalised{q.p.Calibration}
+	var studentIn, teacherIn imageSource = normalised{q.images}, normalised{q.images}
 	if prev != nil {
 		first, teacherFirst = student.Units[prev.Unit].First, teacher.Units[prev.Unit].First
 		studentIn, teacherIn = prev.StudentIn, prev.TeacherIn

@@ -63,14 +63,14 @@ func TestWorkers(t *testing.T) {
 
 func compareParts(t *testing.T, r *Rounder, parts int) {
 	t.Helper()
-	batch := r.draw()
-	whole, err := r.part(batch, 0, len(batch))
+	batch := r.draw(r.done)
+	whole, err := r.part(r.done, batch, 0, len(batch))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for k := range parts {
 		lo, hi := share(len(batch), parts, k)
-		part, err := r.part(batch, lo, hi)
+		part, err := r.part(r.done, batch, lo, hi)
 		if err != nil {
 			t.Fatal(err)
 		}

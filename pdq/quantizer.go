@@ -19,6 +19,7 @@ type Quantizer struct {
 	b       compute.Backend
 	p       Problem
 	c       Config
+	images  datasets.Images      // calibration images, and their copies
 	bits    map[string]LayerBits // by layer of folded
 	folded  *models.Network      // batch normalisation folded: what is quantised
 	weights models.Weights       // of folded
@@ -40,6 +41,9 @@ func New(b compute.Backend, p Problem, c Config) (*Quantizer, error) {
 		return nil, fmt.Errorf("pdq: with batch normalisation folded: %w; a running variance is too small", err)
 	}
 	q := &Quantizer{b: b, p: p, c: c, folded: folded, weights: weights, bits: map[string]LayerBits{}}
+	if q.images, err = extended(p.Calibration, c.Augment); err != nil {
+		return nil, fmt.Errorf("pdq: copies of the calibration images: %w", err)
+	}
 	for _, lb := range c.Bits.Map(folded) {
 		q.bits[lb.Layer] = lb
 	}

@@ -260,10 +260,7 @@ func TestPlateau(t *testing.T) {
 }
 
 func TestCancel(t *testing.T) {
-	b, err := compute.NewWithConfig("go")
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := anyBackend(t)
 	for _, at := range []Step{StepTeacher, StepObserve, StepCorrect, StepActivationScales, StepRound} {
 		ctx, cancel := context.WithCancel(context.Background())
 		q, err := New(b, tinyProblem(t, 130), tinyConfig(t))
@@ -285,10 +282,7 @@ func TestCancel(t *testing.T) {
 }
 
 func TestOrderOfSteps(t *testing.T) {
-	b, err := compute.NewWithConfig("go")
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := anyBackend(t)
 	q, err := New(b, tinyProblem(t, 8), tinyConfig(t))
 	if err != nil {
 		t.Fatal(err)

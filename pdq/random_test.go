@@ -53,7 +53,7 @@ func BenchmarkCoins(b *testing.B) {
 // TestStreamsStandAlone: what a unit's rounding draws doesn't depend on whether the units before it were rounded, or the
 // student evaluated in between; another seed draws otherwise.
 func TestStreamsStandAlone(t *testing.T) {
-	b, p, c := goBackend(t), tinyProblem(t, 20), tinyConfig(t)
+	b, p, c := anyBackend(t), tinyProblem(t, 20), tinyConfig(t)
 	drawn := func(seed uint64, before func(q *Quantizer, s Student, d *UnitData) Student) ([]int, []float32) {
 		c.Seed = seed
 		q, err := New(b, p, c)
@@ -71,8 +71,8 @@ func TestStreamsStandAlone(t *testing.T) {
 		if _, err := r.Steps(t.Context(), 2); err != nil {
 			t.Fatal(err)
 		}
-		batch := r.draw()
-		part, err := r.part(batch, 0, len(batch))
+		batch := r.draw(r.done)
+		part, err := r.part(r.done, batch, 0, len(batch))
 		if err != nil {
 			t.Fatal(err)
 		}

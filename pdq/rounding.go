@@ -2,6 +2,7 @@ package pdq
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 
@@ -41,6 +42,7 @@ type Rounder struct {
 	state  []*tensors.Tensor // per variable: value and Adam's two moments
 	soft   []*tensors.Tensor // per layer: its weight as the rounding variables have it
 	steps  stepGraphs
+	weight termWeights
 	spread *[256][8]bool // of coins
 	done   int
 }
@@ -80,7 +82,7 @@ func (q *Quantizer) NewRounder(s Student, d *UnitData) (*Rounder, error) {
 	if r.steps, err = newStepGraphs(q.b, q.c.Machine.Workers, r.size(), r.whole, r.gradients, r.apply); err != nil {
 		return nil, r.fail(err)
 	}
-	if err := r.start(); err != nil {
+	if err := errors.Join(r.start(), r.balance()); err != nil {
 		r.Close()
 		return nil, r.fail(err)
 	}
@@ -150,7 +152,7 @@ func (r *Rounder) Steps(ctx context.Context, n int) (Loss, error) {
 }
 
 func (r *Rounder) step() (Loss, error) {
-	out, err := r.advance()
+	out, err := r.advance(r.done, r.weight)
 	if err != nil {
 		return Loss{}, err
 	}

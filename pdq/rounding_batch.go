@@ -25,17 +25,17 @@ func (r *Rounder) passes() int {
 	return 1
 }
 
-// draw returns which images the next step takes.
-func (r *Rounder) draw() []int {
-	return datasets.Sample(stream(r.q.c.Seed, r.d.Unit, r.done, -1), r.size(), r.d.StudentIn.Len())
+// draw returns which images step t takes.
+func (r *Rounder) draw(t int) []int {
+	return datasets.Sample(stream(r.q.c.Seed, r.d.Unit, t, -1), r.size(), r.d.StudentIn.Len())
 }
 
-// part returns what the graph takes of images lo to hi-1 of the batch: inputs, target, logits
+// part returns what the graph takes of images lo to hi-1 of step t's batch: inputs, target, logits
 // and masks. They are the caller's to free, also after an error.
-func (r *Rounder) part(batch []int, lo, hi int) ([]*tensors.Tensor, error) {
+func (r *Rounder) part(t int, batch []int, lo, hi int) ([]*tensors.Tensor, error) {
 	rngs := make([]coins, hi-lo)
 	for i := range rngs {
-		rngs[i] = coins{stream(r.q.c.Seed, r.d.Unit, r.done, lo+i), r.spread}
+		rngs[i] = coins{stream(r.q.c.Seed, r.d.Unit, t, lo+i), r.spread}
 	}
 	indices := batch[lo:hi]
 	in, err := r.inputs(indices, rngs)

@@ -71,12 +71,16 @@ func (s stepGraphs) finalize() {
 	}
 }
 
-// advance computes the next step, and returns the new state, soft weights and what apply reports.
-func (r *Rounder) advance() ([]*tensors.Tensor, error) {
-	batch := r.draw()
+// advance computes step t, counted from 0, with that weight of each term of the loss, and returns the new state, soft
+// weights and what apply reports.
+func (r *Rounder) advance(t int, weight termWeights) ([]*tensors.Tensor, error) {
+	batch := r.draw(t)
 	trained := append(slices.Clone(r.soft), values(r.state)[len(r.layout.weights):]...)
-	return r.steps.advance(r.q.b, slices.Concat(r.state, r.soft), trained, r.schedule(r.done), len(batch),
-		func(lo, hi int) ([]*tensors.Tensor, error) { return r.part(batch, lo, hi) })
+	return r.steps.advance(r.q.b, slices.Concat(r.state, r.soft), trained, r.schedule(max(t, 0)), len(batch),
+		func(lo, hi int) ([]*tensors.Tensor, error) {
+			part, err := r.part(t, batch, lo, hi)
+			return append(part, tensors.FromValue([]float32{weight.reconstruction, weight.pd})), err
+		})
 }
 
 // advance computes a step from state: whole's result, or apply's. trained are the first arguments of gradients, part makes the
@@ -131,8 +135,8 @@ func values[T any](state []T) []T {
 	return vs
 }
 
-// whole is the graph of one step: of state, soft weights, schedule and the batch as of part. It
-// returns what apply does.
+// whole is the graph of one step: of state, soft weights, schedule, the batch as of part and the weights of the
+// loss's terms [2]. It returns what apply does.
 func (r *Rounder) whole(args []*Node) []*Node {
 	fixed := len(r.state) + len(r.soft) + 1
 	state, soft := args[:len(r.state)], args[len(r.state):fixed-1]
@@ -140,12 +144,12 @@ func (r *Rounder) whole(args []*Node) []*Node {
 	return r.apply(slices.Concat(args[:fixed], grads))
 }
 
-// gradients is the graph of a part of the batch: of soft weights, activation scales and what part
-// returns. It returns their gradients, and the reconstruction and PD losses [2], all as
+// gradients is the graph of a part of the batch: of soft weights, activation scales, what part
+// returns and the weights of the loss's terms [2]. It returns their gradients, and the reconstruction and PD losses [2], all as
 // this part adds to those of the batch.
 func (r *Rounder) gradients(args []*Node) []*Node {
 	n := len(r.layout.weights) + len(r.layout.acts)
-	trained, in, target, logits, masks := args[:n], args[n], args[n+1], args[n+2], args[n+3:]
+	trained, in, target, logits, masks, weight := args[:n], args[n], args[n+1], args[n+2], args[n+3:len(args)-1], args[len(args)-1]
 	g, images := in.Graph(), target.Shape().Dim(0)
 	unit := r.q.folded.Units[r.d.Unit]
 	y := r.q.folded.Forward(in, unit.First, unit.Last, r.trainingHooks(g, trained, masks))
@@ -156,9 +160,9 @@ func (r *Rounder) gradients(args []*Node) []*Node {
 	rec, pd := ReconstructionLoss(y, target), Scalar(g, dtypes.Float32, 0)
 	if r.layout.pd {
 		rest := r.q.folded.Forward(undropped, unit.Last+1, len(r.q.folded.Layers)-1, models.Hooks{Param: constants(g, r.q.weights)})
-		pd = MulScalar(PredictionDifference(logits, rest, r.q.c.Loss.Temperature), r.q.c.Loss.PD)
+		pd = PredictionDifference(logits, rest, r.q.c.Loss.Temperature)
 	}
-	losses := MulScalar(Stack([]*Node{rec, pd}, 0), float64(images)/float64(r.size()))
+	losses := MulScalar(Mul(Stack([]*Node{rec, pd}, 0), weight), float64(images)/float64(r.size()))
 	return append(Gradient(ReduceAllSum(losses), trained...), losses)
 }
 

@@ -36,8 +36,9 @@ func states(t *testing.T, q *Quantizer) ([]State, Student) {
 func TestQuantizeFrom(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		p, c := tinyProblem(t, 20), tinyConfig(t)
-		c.Rounding.Steps, c.Machine.Workers = 3, 2
-		c.FineTune = FineTuneConfig{Steps: 3, BatchSize: 8, LearningRate: 0.05, ScaleLearningRate: 0.01, Flip: 0.5, Shift: 1, Mix: 0.5}
+		c.Rounding.Steps, c.Machine.Workers, c.Loss.Balanced = 3, 2, true
+		c.FineTune = FineTuneConfig{Steps: 3, BatchSize: 8, LearningRate: 0.05, ScaleLearningRate: 0.01}
+		c.Augment = AugmentConfig{Copies: 1, Flip: 0.5, Shift: 1, Mix: 0.5}
 		q, err := New(b, p, c)
 		if err != nil {
 			t.Fatal(err)
@@ -74,7 +75,7 @@ func TestQuantizeFrom(t *testing.T) {
 
 // TestKeptWhenInterrupted: a context that ends within a unit's rounding loses no step.
 func TestKeptWhenInterrupted(t *testing.T) {
-	q, err := New(goBackend(t), tinyProblem(t, 8), tinyConfig(t))
+	q, err := New(anyBackend(t), tinyProblem(t, 8), tinyConfig(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +106,7 @@ func TestKeptWhenInterrupted(t *testing.T) {
 
 // TestLoadState: a state of another run says what differs; a damaged one, that the one before it is whole.
 func TestLoadState(t *testing.T) {
-	b, f := goBackend(t), Folder(t.TempDir())
+	b, f := anyBackend(t), Folder(t.TempDir())
 	p, c := tinyProblem(t, 8), tinyConfig(t)
 	q, err := New(b, p, c)
 	if err != nil {
@@ -179,7 +180,7 @@ func checkDamaged(t *testing.T, q *Quantizer, f Folder) {
 
 // TestStrangeState: a state that doesn't fit is refused before anything is computed.
 func TestStrangeState(t *testing.T) {
-	q, err := New(goBackend(t), tinyProblem(t, 8), tinyConfig(t))
+	q, err := New(anyBackend(t), tinyProblem(t, 8), tinyConfig(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +202,7 @@ func TestStrangeState(t *testing.T) {
 
 // FuzzState: no file with a right checksum makes a panic, or a state that isn't refused and doesn't fit.
 func FuzzState(f *testing.F) {
-	q, err := New(goBackend(f), tinyProblem(f, 8), tinyConfig(f))
+	q, err := New(anyBackend(f), tinyProblem(f, 8), tinyConfig(f))
 	if err != nil {
 		f.Fatal(err)
 	}

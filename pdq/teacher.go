@@ -17,23 +17,23 @@ type Teacher struct {
 // Free releases the logits. t, and data observed with it, must not be used again.
 func (t *Teacher) Free() { t.Logits.Free() }
 
-// Score compares the logits with the images' labels. It is of the images that the teacher was made from;
-// nothing else of pdq looks at their labels.
+// Score compares the logits of the calibration images, not of their copies, with their labels;
+// nothing else of pdq looks at these.
 func (t *Teacher) Score(labels []int32) (Score, error) {
-	if len(labels) != t.Logits.Len() {
-		return Score{}, fmt.Errorf("pdq: %d labels for logits of %d images", len(labels), t.Logits.Len())
+	if n := t.Logits.Len(); len(labels) == 0 || n%len(labels) != 0 {
+		return Score{}, fmt.Errorf("pdq: %d labels for logits of %d images", len(labels), n)
 	}
-	right, err := correct(t.Logits.flat, labels, 0)
+	right, err := correct(t.Logits.flat[:len(t.Logits.flat)/t.Logits.Len()*len(labels)], labels, 0)
 	return Score{right}, err
 }
 
 // Teacher computes the logits of the full-precision network, batch normalisation with
-// running statistics, for the calibration images.
+// running statistics, for the calibration images and their copies.
 func (q *Quantizer) Teacher(ctx context.Context) (*Teacher, error) {
 	n := q.p.Network
 	out, err := q.runner(StepTeacher, -1).run(ctx, func(xs []*Node) []*Node {
 		return []*Node{n.Forward(xs[0], 0, len(n.Layers)-1, models.Hooks{Param: constants(xs[0].Graph(), q.p.Weights)})}
-	}, normalised{q.p.Calibration})
+	}, normalised{q.images})
 	if err != nil {
 		return nil, q.fail(StepTeacher, -1, err)
 	}

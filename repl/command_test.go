@@ -89,11 +89,19 @@ func TestDemo(t *testing.T) {
 	}
 }
 
-// demoTable runs a demo on the Go backend and returns its table without the seconds and bytes.
+// ofTests is the backend that tests take: the one that is always there; short tests the fastest one here.
+func ofTests() string {
+	if testing.Short() {
+		return "auto"
+	}
+	return "go"
+}
+
+// demoTable runs a demo and returns its table without the seconds and bytes.
 func demoTable(t *testing.T, teacher string) string {
 	dir := filepath.Join(t.TempDir(), "run")
 	var out, log bytes.Buffer
-	args := []string{"demo", "teacher=" + teacher, "images=8", "test=40", "steps=2", "dc=2", "backend=go", "out=" + dir}
+	args := []string{"demo", "teacher=" + teacher, "images=8", "test=40", "steps=2", "dc=2", "backend=" + ofTests(), "out=" + dir}
 	if err := runLine(context.Background(), strings.Join(args, " "), &out, &log); err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +113,7 @@ func demoTable(t *testing.T, teacher string) string {
 	if !strings.Contains(log.String(), "rule qdrop") {
 		t.Errorf("the bits aren't printed:\n%s", &log)
 	}
-	checkFolder(t, dir, "go run ./repl demo teacher="+teacher+" w=2 a=2 images=8 seed=1 preset=quick steps=2 dc=2 test=40 backend=go keep=500 anew=false out="+dir)
+	checkFolder(t, dir, "go run ./repl demo teacher="+teacher+" w=2 a=2 images=8 seed=1 preset=quick steps=2 dc=2 test=40 backend="+ofTests()+" keep=500 anew=false out="+dir)
 	table, err := os.ReadFile(filepath.Join(dir, "results.tsv"))
 	if err != nil {
 		t.Fatal(err)
@@ -157,7 +165,7 @@ func TestCancelledDemo(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	err := runLine(ctx, "demo images=8 test=40 backend=go out="+dir, io.Discard, io.Discard)
+	err := runLine(ctx, "demo images=8 test=40 out="+dir+" backend="+ofTests(), io.Discard, io.Discard)
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
@@ -173,7 +181,7 @@ func TestCancelledDemo(t *testing.T) {
 // TestFailedDemo: what was finished before a method failed is in the folder.
 func TestFailedDemo(t *testing.T) {
 	dir := t.TempDir()
-	v, err := demoCommand().parse([]string{"images=8", "test=40", "backend=go", "out=" + dir})
+	v, err := demoCommand().parse([]string{"images=8", "test=40", "backend=" + ofTests(), "out=" + dir})
 	if err != nil {
 		t.Fatal(err)
 	}

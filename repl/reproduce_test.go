@@ -40,7 +40,7 @@ func write(t *testing.T, path, text string) {
 
 func reproduceArgs(dir string, more ...string) []string {
 	return append([]string{"reproduce", "data=" + dir, "checkpoint=../testdata/cifar10/resnet20-12fca82f.th", "indices=" + dir + "/indices",
-		"baseline=" + dir + "/baseline", "out=" + dir + "/out.tsv", "images=8", "steps=1", "dc=1", "seeds=1,2", "backend=go"}, more...)
+		"baseline=" + dir + "/baseline", "out=" + dir + "/out.tsv", "images=8", "steps=1", "dc=1", "seeds=1,2", "backend=" + ofTests()}, more...)
 }
 
 func TestReproduce(t *testing.T) {

@@ -27,7 +27,7 @@ func testShell(t *testing.T, lines ...string) (*shell, *bytes.Buffer) {
 			t.Error(err)
 		}
 	})
-	for _, line := range append([]string{"teacher resnet8 backend=go; calib 8", "set rounding.steps=4 correction.steps=2 scales.images=8"}, lines...) {
+	for _, line := range append([]string{"teacher resnet8 backend=" + ofTests() + "; calib 8", "set rounding.steps=4 correction.steps=2 scales.images=8"}, lines...) {
 		if err := sh.line(t.Context(), line); err != nil {
 			t.Fatalf("%s: %v", line, err)
 		}
@@ -167,7 +167,7 @@ func TestInside(t *testing.T) {
 			}
 		}
 	}
-	if err := sh.line(t.Context(), "sweep fc"); err != nil || !strings.Contains(out.String(), "16 scales, PD on 8 images") {
+	if err := sh.line(t.Context(), "sweep fc"); err != nil || ofTests() == "go" && !strings.Contains(out.String(), "16 scales, PD on 8 images") {
 		t.Errorf("sweep's defaults on the Go backend: error %v, printed %s", err, out)
 	}
 	look("units", "layers", "layers fc", "inspect conv1", "inspect relu", "sweep layer1.0.conv1 points=4", "sweep layer1.0.relu1 points=4 metric=pd", "bn layer3.0", "bn fc", "show", "show pd", "history", "help", "help plot", "bits")
@@ -386,7 +386,7 @@ func TestResumeRounding(t *testing.T) {
 		}
 	}
 	dir := t.TempDir()
-	if err := runLine(t.Context(), "demo images=8 test=40 steps=0 dc=0 backend=go out="+dir, io.Discard, io.Discard); err != nil {
+	if err := runLine(t.Context(), "demo images=8 test=40 steps=0 dc=0 out="+dir+" backend="+ofTests(), io.Discard, io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	sh, _ := testShell(t, "show seed")

@@ -22,7 +22,7 @@ func program(dir string) *exec.Cmd { return programOf(dir, "steps=8", "keep=2") 
 
 // programOf is a demo with so many steps, between so many of which it keeps its state.
 func programOf(dir, steps, keep string) *exec.Cmd {
-	return exec.Command("pdq", "demo", "images=8", "test=40", steps, "dc=2", "backend=go", keep, "out="+dir)
+	return exec.Command("pdq", "demo", "images=8", "test=40", steps, "dc=2", "backend="+ofTests(), keep, "out="+dir)
 }
 
 // finish runs the program to its end and returns its report, and what it printed besides.
@@ -183,7 +183,7 @@ func TestDiskFull(t *testing.T) {
 func TestUnfinished(t *testing.T) {
 	dir := t.TempDir()
 	demo := func(more string) error {
-		return runLine(t.Context(), "demo images=8 test=40 steps=2 dc=0 backend=go out="+dir+more, io.Discard, io.Discard)
+		return runLine(t.Context(), "demo images=8 test=40 steps=2 dc=0 out="+dir+" backend="+ofTests()+more, io.Discard, io.Discard)
 	}
 	unlock, err := pdq.Folder(dir).Lock()
 	if err != nil {
@@ -195,7 +195,7 @@ func TestUnfinished(t *testing.T) {
 	if err := unlock(); err != nil {
 		t.Fatal(err)
 	}
-	v, err := demoCommand().parse([]string{"images=8", "test=40", "steps=2", "dc=0", "backend=go", "out=" + dir})
+	v, err := demoCommand().parse([]string{"images=8", "test=40", "steps=2", "dc=0", "backend=" + ofTests(), "out=" + dir})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -89,9 +89,12 @@ func (l *Lab) Config(s Subject, w, a int) (pdq.Config, error) {
 		c.Rounding.ScaleLearningRate *= min(fewer, most)
 	}
 	c.Rounding.Steps, c.Correction.Steps = l.Steps, l.Correction
-	c.Machine.Workers = backend.Workers(l.backend)
+	c.Machine.Workers = l.Workers()
 	return c, err
 }
+
+// Workers is how many suit the backend, as of pdq.MachineConfig.
+func (l *Lab) Workers() int { return backend.Workers(l.backend) }
 
 // Results returns what m gives on s with each of the setting's seeds, calibrated on so many images. A seed draws these,
 // the batches, and what drops out. Once the time is up, it returns what is kept: the first seeds, or none.

@@ -1,0 +1,74 @@
+package pdq
+
+import (
+	"math"
+	"slices"
+	"testing"
+
+	"github.com/gomlx/compute"
+)
+
+// TestBalanced: the PD term's gradients are Loss.PD times as large as the reconstruction's at a unit's start, and the
+// steps are those with the weight that this takes.
+func TestBalanced(t *testing.T) {
+	eachBackend(t, func(t *testing.T, b compute.Backend) {
+		rounder := func(l LossConfig, rounding RoundingConfig) *Rounder {
+			c := tinyConfig(t)
+			c.Loss, c.Rounding = l, rounding
+			q, err := New(b, tinyProblem(t, 20), c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, d := prepare(t, q, 1)
+			r, err := q.NewRounder(s, d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(r.Close)
+			return r
+		}
+		rounding := tinyConfig(t).Rounding
+		scalesOnly := rounding
+		scalesOnly.LearningRate = 0
+		for _, of := range []RoundingConfig{rounding, scalesOnly} {
+			for _, want := range []float64{0.5, 2} {
+				r := rounder(LossConfig{PD: want, Balanced: true, Temperature: 4}, of)
+				var reconstruction, pd float64
+				for k := range balanceBatches {
+					reconstruction += gradientSize(t, r, -1-k, termWeights{reconstruction: 1})
+					pd += gradientSize(t, r, -1-k, termWeights{pd: r.weight.pd})
+				}
+				if got := pd / reconstruction; math.Abs(got-want) > 1e-3*want {
+					t.Errorf("gradients of PD are %g times the reconstruction's, want %g", got, want)
+				}
+				same := rounder(LossConfig{PD: r.PDWeight(), Temperature: 4}, of)
+				for range 3 {
+					got, err := r.Steps(t.Context(), 1)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if want, err := same.Steps(t.Context(), 1); err != nil || got != want {
+						t.Errorf("losses %+v, with that weight %+v, error %v", got, want, err)
+					}
+				}
+				for i := range r.state {
+					if !slices.Equal(flat(t, r.state[i]), flat(t, same.state[i])) {
+						t.Errorf("variable %d differs from that with the weight given", i)
+					}
+				}
+			}
+		}
+		if r := rounder(LossConfig{Balanced: true}, rounding); r.PDWeight() != 0 {
+			t.Errorf("without a PD term its weight is %g", r.PDWeight())
+		}
+	})
+}
+
+func gradientSize(t *testing.T, r *Rounder, step int, w termWeights) float64 {
+	t.Helper()
+	size, err := r.gradientSize(step, w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return size
+}
