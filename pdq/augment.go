@@ -3,6 +3,7 @@ package pdq
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/pdquant/pdquant/datasets"
 )
@@ -10,18 +11,19 @@ import (
 // augmenter draws batches of images that are mirrored, moved and mixed at random.
 type augmenter struct {
 	images datasets.Images
-	c      AugmentConfig
+	c      FineTuneConfig
 	seed   uint64
 	unit   int // of the streams of random numbers: none of the units'
 }
 
-// extended returns the images with c's copies behind them. They are the same for all seeds, as the images are.
-func extended(images datasets.Images, c AugmentConfig) (datasets.Images, error) {
-	if c.Copies == 0 {
-		return images, nil
-	}
-	n, a := images.Len(), augmenter{images: images, c: c, unit: math.MaxInt32 - 1}
-	indices := make([]int, n*(1+c.Copies))
+func newAugmenter(images datasets.Images, c Config) augmenter {
+	return augmenter{images, c.FineTune, c.Seed, math.MaxInt32}
+}
+
+// withMirrored returns the images with a mirrored copy of each behind them.
+func withMirrored(images datasets.Images) (datasets.Images, error) {
+	n := images.Len()
+	indices := make([]int, 2*n)
 	for i := range indices {
 		indices[i] = i % n
 	}
@@ -29,9 +31,9 @@ func extended(images datasets.Images, c AugmentConfig) (datasets.Images, error) 
 	if err != nil {
 		return out, err
 	}
-	per := len(out.Pixels) / len(indices)
-	for i := n; i < len(indices); i++ {
-		a.change(rand.New(stream(a.seed, a.unit, i/n, i%n)), out.Pixels[i*per:(i+1)*per], i%n)
+	copies := out.Pixels[len(out.Pixels)/2:]
+	for row := range slices.Chunk(copies, images.Width) {
+		slices.Reverse(row)
 	}
 	return out, nil
 }
@@ -45,19 +47,16 @@ func (a augmenter) batch(step, size int) (datasets.Images, error) {
 	}
 	per := len(out.Pixels) / size
 	for i := range indices {
-		a.change(rand.New(stream(a.seed, a.unit, step, i)), out.Pixels[i*per:(i+1)*per], indices[i])
+		rng := rand.New(stream(a.seed, a.unit, step, i))
+		to := out.Pixels[i*per : (i+1)*per]
+		a.draw(rng, to, indices[i])
+		if rng.Float64() < a.c.Mix {
+			other := make([]uint8, per)
+			a.draw(rng, other, rng.IntN(a.images.Len()))
+			a.paste(rng, to, other)
+		}
 	}
 	return out, nil
-}
-
-// change writes image k, changed at random.
-func (a augmenter) change(rng *rand.Rand, to []uint8, k int) {
-	a.draw(rng, to, k)
-	if rng.Float64() < a.c.Mix {
-		other := make([]uint8, len(to))
-		a.draw(rng, other, rng.IntN(a.images.Len()))
-		a.paste(rng, to, other)
-	}
 }
 
 // draw writes image k, perhaps mirrored and moved.

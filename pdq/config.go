@@ -17,8 +17,8 @@ type Config struct {
 	Rounding   RoundingConfig
 	Loss       LossConfig
 	FineTune   FineTuneConfig
-	Augment    AugmentConfig
 	Machine    MachineConfig
+	Mirror     bool   // units are fitted to a mirrored copy of each calibration image too, which needs no label; the reference: false
 	Seed       uint64 // each unit, step and image draws its own random numbers from it
 }
 
@@ -135,15 +135,9 @@ type FineTuneConfig struct {
 	BatchSize         int     // images per step, >= 1
 	LearningRate      float64 // Adam on where weights lie between levels, in levels, cosine to 0; 0: levels stay
 	ScaleLearningRate float64 // Adam on the logarithms of all scales, cosine to 0; 0: scales stay
-}
-
-// AugmentConfig sets how calibration images are changed at random: new images for which the teacher has a prediction
-// too, so that no labels are needed. It isn't part of the paper.
-type AugmentConfig struct {
-	Copies int     // changed copies of each calibration image, which units are fitted to as well, >= 0; the reference has none
-	Flip   float64 // probability, in [0,1], that an image is mirrored, as a copy and in FineTune's batches
-	Shift  int     // pixels that it is moved at most, its border repeated, >= 0
-	Mix    float64 // probability, in [0,1], that a rectangle of it is another's (CutMix)
+	Flip              float64 // probability, in [0,1], that an image is mirrored
+	Shift             int     // pixels that an image is moved at most, its border repeated, >= 0
+	Mix               float64 // probability, in [0,1], that a rectangle of an image is another's (CutMix)
 }
 
 // MachineConfig sets how a run is computed, not what: results depend on it in their last bits only.
@@ -169,8 +163,8 @@ func architectures() map[string]perArchitecture {
 }
 
 // Paper returns the reference's settings for an architecture: a network's name
-// ("resnet20", "mnasnet-2.0") or its family ("resnet"). The error lists the families. What the
-// reference hasn't is off by its number of steps or copies, and its other fields are those to begin with.
+// ("resnet20", "mnasnet-2.0") or its family ("resnet"). The error lists the families. FineTune, which the reference
+// hasn't, is off by its Steps, and its other fields are those to begin with.
 func Paper(arch string, w, a int) (Config, error) {
 	var known []string
 	for family, p := range architectures() {
@@ -182,8 +176,7 @@ func Paper(arch string, w, a int) (Config, error) {
 				Rounding: RoundingConfig{Steps: 20000, BatchSize: 32, LearningRate: 3e-3, ScaleLearningRate: 4e-5, InputDrop: 0.5, ActDrop: 0.5,
 					Weight: p.roundWeight, BetaStart: 20, BetaEnd: 2, Warmup: 0.2},
 				Loss:     LossConfig{PD: 10, Temperature: p.temperature},
-				FineTune: FineTuneConfig{BatchSize: 64, LearningRate: 5e-3, ScaleLearningRate: 1e-3},
-				Augment:  AugmentConfig{Flip: 0.5, Shift: 2, Mix: 0.5},
+				FineTune: FineTuneConfig{BatchSize: 64, LearningRate: 5e-3, ScaleLearningRate: 1e-3, Flip: 0.5, Shift: 2, Mix: 0.5},
 			}, nil
 		}
 		known = append(known, family)
@@ -219,10 +212,10 @@ func (c Config) Nearest() Config {
 	return c
 }
 
-// MSEOnly returns c as the baseline without prediction difference, correction, fine-tuning and copies
-// (QDrop-like). Scales that were to be searched by PD are searched by LpNorm.
+// MSEOnly returns c as the baseline without prediction difference, correction, fine-tuning and mirrored
+// images // (QDrop-like). Scales that were to be searched by PD are searched by LpNorm.
 func (c Config) MSEOnly() Config {
-	c.Correction.Steps, c.Loss.PD, c.FineTune.Steps, c.Augment.Copies = 0, 0, 0, 0
+	c.Correction.Steps, c.Loss.PD, c.FineTune.Steps, c.Mirror = 0, 0, 0, false
 	if c.Scales.Metric == PD {
 		c.Scales.Metric = LpNorm
 	}
@@ -264,10 +257,8 @@ func (c Config) Validate() error {
 	check(f.Steps >= 0, "FineTune.Steps is %d; it must be >= 0", f.Steps)
 	check(f.Steps == 0 || f.BatchSize >= 1, "FineTune.BatchSize is %d; it must be >= 1", f.BatchSize)
 	check(f.LearningRate >= 0 && f.ScaleLearningRate >= 0, "FineTune's learning rates are %g and %g; they must be >= 0", f.LearningRate, f.ScaleLearningRate)
-	g := c.Augment
-	check(g.Copies >= 0, "Augment.Copies is %d; it must be >= 0", g.Copies)
-	check(g.Flip >= 0 && g.Flip <= 1 && g.Mix >= 0 && g.Mix <= 1, "Augment.Flip and Mix are %g and %g; they must be in [0,1]", g.Flip, g.Mix)
-	check(g.Shift >= 0, "Augment.Shift is %d; it must be >= 0", g.Shift)
+	check(f.Flip >= 0 && f.Flip <= 1 && f.Mix >= 0 && f.Mix <= 1, "FineTune.Flip and Mix are %g and %g; they must be in [0,1]", f.Flip, f.Mix)
+	check(f.Shift >= 0, "FineTune.Shift is %d; it must be >= 0", f.Shift)
 	check(f.Steps == 0 || c.Loss.Temperature > 0, "Loss.Temperature is %g; it must be > 0", c.Loss.Temperature)
 	check(c.Machine.Workers >= 0, "Machine.Workers is %d; it must be >= 0", c.Machine.Workers)
 	check(c.Machine.CacheLimit >= 0, "Machine.CacheLimit is %d; it must be >= 0", c.Machine.CacheLimit)

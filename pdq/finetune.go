@@ -16,7 +16,7 @@ import (
 // FineTune returns s, which quantises all units, with all levels and scales trained together so that the
 // network's prediction stays: the loss is the prediction difference between teacher and student, whose temperature is
 // Loss.Temperature. A weight's place between levels is trained straight through its rounding, from the level
-// that it has; scales by their logarithms. The images are the calibration images, changed at random as Augment says: no
+// that it has; scales by their logarithms. The images are the calibration images, mirrored, moved and mixed at random: no
 // labels are needed for that, as the teacher predicts what is asked for. With FineTune.Steps 0 it returns s.
 //
 // Not in the paper, which ends with the last unit.
@@ -57,7 +57,7 @@ func (q *Quantizer) newTuner(s Student) (*tuner, error) {
 
 // compileTuner returns a tuner at its start, to be closed also after an error.
 func (q *Quantizer) compileTuner(s Student) (*tuner, error) {
-	t := &tuner{q: q, s: s, images: augmenter{q.p.Calibration, q.c.Augment, q.c.Seed, math.MaxInt32}}
+	t := &tuner{q: q, s: s, images: newAugmenter(q.p.Calibration, q.c)}
 	add := func(x *tensors.Tensor) {
 		t.state = append(t.state, x, tensors.FromShape(x.Shape()), tensors.FromShape(x.Shape()))
 	}

@@ -15,8 +15,7 @@ import (
 func tuned(t *testing.T, b compute.Backend) (Problem, Config, Student) {
 	p, c := tinyProblem(t, 20), tinyConfig(t)
 	s := quantize(t, b, p, c)
-	c.FineTune = FineTuneConfig{Steps: 30, BatchSize: 16, LearningRate: 0.02, ScaleLearningRate: 0.005}
-	c.Augment = AugmentConfig{Flip: 0.5, Shift: 2, Mix: 0.5}
+	c.FineTune = FineTuneConfig{Steps: 30, BatchSize: 16, LearningRate: 0.02, ScaleLearningRate: 0.005, Flip: 0.5, Shift: 2, Mix: 0.5}
 	return p, c, s
 }
 
@@ -194,27 +193,27 @@ func TestFineTuneErrors(t *testing.T) {
 	delete(s.Acts, "relu")
 	_, err = q.FineTune(t.Context(), s)
 	checkError(t, "an output in full precision", err, "the output of relu isn't quantised")
-	c.FineTune.BatchSize, c.Augment.Mix, c.Augment.Copies = 0, 2, -1
-	checkError(t, "bad settings", c.Validate(), "FineTune.BatchSize is 0", "Mix are 0.5 and 2", "Augment.Copies is -1")
+	c.FineTune.BatchSize, c.FineTune.Mix = 0, 2
+	checkError(t, "bad settings", c.Validate(), "FineTune.BatchSize is 0", "Mix are 0.5 and 2")
 }
 
 // TestAugment: images are mirrored, moved and mixed as they say, and the same again.
 func TestAugment(t *testing.T) {
 	images := tinyProblem(t, 8).Calibration
-	batch := func(c AugmentConfig, step int) []uint8 {
-		out, err := augmenter{images, c, 1, 0}.batch(step, 8)
+	batch := func(c FineTuneConfig, step int) []uint8 {
+		out, err := newAugmenter(images, Config{Seed: 1, FineTune: c}).batch(step, 8)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return out.Pixels
 	}
-	plain := batch(AugmentConfig{}, 3)
+	plain := batch(FineTuneConfig{}, 3)
 	if got := slices.Sorted(slices.Values(plain)); !slices.Equal(got, slices.Sorted(slices.Values(images.Pixels))) {
 		t.Error("a batch of all images, as they are, has other pixels")
 	}
-	mirrored := batch(AugmentConfig{Flip: 1}, 3)
-	moved := batch(AugmentConfig{Shift: 3}, 3)
-	mixed := batch(AugmentConfig{Mix: 1}, 3)
+	mirrored := batch(FineTuneConfig{Flip: 1}, 3)
+	moved := batch(FineTuneConfig{Shift: 3}, 3)
+	mixed := batch(FineTuneConfig{Mix: 1}, 3)
 	own := 0
 	for i := range plain {
 		row := i - i%28
@@ -228,22 +227,22 @@ func TestAugment(t *testing.T) {
 	if slices.Equal(moved, plain) || slices.Equal(mixed, plain) || own < len(plain)/4 {
 		t.Errorf("moved or mixed images are as they were, or %d of %d pixels are their own", own, len(plain))
 	}
-	all := AugmentConfig{Flip: 0.5, Shift: 3, Mix: 0.5}
+	all := FineTuneConfig{Flip: 0.5, Shift: 3, Mix: 0.5}
 	if !slices.Equal(batch(all, 7), batch(all, 7)) || slices.Equal(batch(all, 7), batch(all, 8)) {
 		t.Error("the same step draws otherwise, or another one the same")
 	}
-	all.Copies = 2
-	copies, err := extended(images, all)
+	both, err := withMirrored(images)
 	if err != nil {
 		t.Fatal(err)
 	}
 	n := len(images.Pixels)
-	first, second, third := copies.Pixels[:n], copies.Pixels[n:2*n], copies.Pixels[2*n:]
-	if copies.Len() != 24 || !slices.Equal(first, images.Pixels) || slices.Equal(second, first) || slices.Equal(third, first) || slices.Equal(third, second) {
-		t.Errorf("%d images: not the 8, and two changed copies of each", copies.Len())
+	if both.Len() != 16 || !slices.Equal(both.Pixels[:n], images.Pixels) {
+		t.Errorf("%d images: not the 8, and others behind them", both.Len())
 	}
-	if again, err := extended(images, all); err != nil || !slices.Equal(again.Pixels, copies.Pixels) {
-		t.Errorf("copies are drawn otherwise, error %v", err)
+	for i, p := range both.Pixels[n:] {
+		if p != images.Pixels[i-i%28+27-i%28] {
+			t.Fatalf("pixel %d of the copies isn't mirrored", i)
+		}
 	}
 	if !slices.Equal(images.Pixels, tinyProblem(t, 8).Calibration.Pixels) {
 		t.Error("the calibration images were changed")

@@ -19,7 +19,7 @@ type Quantizer struct {
 	b       compute.Backend
 	p       Problem
 	c       Config
-	images  datasets.Images      // calibration images, and their copies
+	images  datasets.Images      // calibration images, and perhaps mirrored ones
 	bits    map[string]LayerBits // by layer of folded
 	folded  *models.Network      // batch normalisation folded: what is quantised
 	weights models.Weights       // of folded
@@ -40,9 +40,11 @@ func New(b compute.Backend, p Problem, c Config) (*Quantizer, error) {
 	if err := finiteWeights(weights); err != nil {
 		return nil, fmt.Errorf("pdq: with batch normalisation folded: %w; a running variance is too small", err)
 	}
-	q := &Quantizer{b: b, p: p, c: c, folded: folded, weights: weights, bits: map[string]LayerBits{}}
-	if q.images, err = extended(p.Calibration, c.Augment); err != nil {
-		return nil, fmt.Errorf("pdq: copies of the calibration images: %w", err)
+	q := &Quantizer{b: b, p: p, c: c, folded: folded, weights: weights, bits: map[string]LayerBits{}, images: p.Calibration}
+	if c.Mirror {
+		if q.images, err = withMirrored(p.Calibration); err != nil {
+			return nil, fmt.Errorf("pdq: mirrored images: %w", err)
+		}
 	}
 	for _, lb := range c.Bits.Map(folded) {
 		q.bits[lb.Layer] = lb

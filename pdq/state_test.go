@@ -36,9 +36,8 @@ func states(t *testing.T, q *Quantizer) ([]State, Student) {
 func TestQuantizeFrom(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		p, c := tinyProblem(t, 20), tinyConfig(t)
-		c.Rounding.Steps, c.Machine.Workers, c.Loss.Balanced = 3, 2, true
-		c.FineTune = FineTuneConfig{Steps: 3, BatchSize: 8, LearningRate: 0.05, ScaleLearningRate: 0.01}
-		c.Augment = AugmentConfig{Copies: 1, Flip: 0.5, Shift: 1, Mix: 0.5}
+		c.Rounding.Steps, c.Machine.Workers, c.Loss.Balanced, c.Mirror = 3, 2, true, true
+		c.FineTune = FineTuneConfig{Steps: 3, BatchSize: 8, LearningRate: 0.05, ScaleLearningRate: 0.01, Flip: 0.5, Shift: 1, Mix: 0.5}
 		q, err := New(b, p, c)
 		if err != nil {
 			t.Fatal(err)

@@ -17,7 +17,7 @@ type Teacher struct {
 // Free releases the logits. t, and data observed with it, must not be used again.
 func (t *Teacher) Free() { t.Logits.Free() }
 
-// Score compares the logits of the calibration images, not of their copies, with their labels;
+// Score compares the logits of the calibration images, not of mirrored ones, with their labels;
 // nothing else of pdq looks at these.
 func (t *Teacher) Score(labels []int32) (Score, error) {
 	if n := t.Logits.Len(); len(labels) == 0 || n%len(labels) != 0 {
@@ -28,7 +28,8 @@ func (t *Teacher) Score(labels []int32) (Score, error) {
 }
 
 // Teacher computes the logits of the full-precision network, batch normalisation with
-// running statistics, for the calibration images and their copies.
+// running statistics, for the calibration images; with Mirror, their mirrored copies
+// behind them.
 func (q *Quantizer) Teacher(ctx context.Context) (*Teacher, error) {
 	n := q.p.Network
 	out, err := q.runner(StepTeacher, -1).run(ctx, func(xs []*Node) []*Node {

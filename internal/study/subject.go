@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -41,9 +40,13 @@ func (s study) split(n int) (calibration, held []int, err error) {
 			return nil, nil, err
 		}
 	}
+	taken := make([]bool, n)
+	for _, i := range calibration {
+		taken[i] = true
+	}
 	for i := range n {
 		switch {
-		case slices.Contains(calibration, i):
+		case taken[i]:
 		case len(held) < s.held:
 			held = append(held, i)
 		case s.indices == "":

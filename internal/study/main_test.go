@@ -1,0 +1,87 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestStudy: a line for each network, bits, settings and seed, and the same again from what is kept.
+func TestStudy(t *testing.T) {
+	root := t.TempDir()
+	t.Setenv("PDQUANT_ROOT", root)
+	out := filepath.Join(root, "study.tsv")
+	args := []string{"-networks=resnet8", "-bits=2/2,4/8", "-settings=quick/nearest; quick/nearest Scales.Power=2", "-images=8", "-held=40", "-seeds=2", "-all=Scales.Candidates=10", "-out=" + out}
+	if err := run(t.Context(), args); err != nil {
+		t.Fatal(err)
+	}
+	table, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(table)), "\n")
+	if len(lines) != 1+2*2*2 {
+		t.Errorf("%d lines:\n%s", len(lines), table)
+	}
+	for _, want := range []string{"resnet8\t2\t2\tquick/nearest\t1\t", "resnet8\t4\t8\tquick/nearest Scales.Power=2\t2\t", "\t40\theld-out training images\t", "\t0.00\t0.00\t40\t"} {
+		if !strings.Contains(string(table), want) {
+			t.Errorf("no %q in\n%s", want, table)
+		}
+	}
+	if err := run(t.Context(), args); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := os.ReadFile(out); err != nil || string(again) != string(table) {
+		t.Errorf("from what is kept the table is\n%s\nerror %v", again, err)
+	}
+}
+
+// TestSplit: no image is both calibrated on and held out, and indices say which are calibrated on.
+func TestSplit(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "indices")
+	if err := os.WriteFile(file, []byte("7\n0\n3\n9\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := study{images: 3, held: 4, indices: file}
+	calibration, held, err := s.split(10)
+	if err != nil || !slices.Equal(calibration, []int{7, 0, 3}) || !slices.Equal(held, []int{1, 2, 4, 5}) {
+		t.Errorf("calibration %v, held out %v, error %v", calibration, held, err)
+	}
+	s.indices = ""
+	calibration, held, err = s.split(7)
+	if err != nil || !slices.Equal(calibration, []int{4, 5, 6}) || !slices.Equal(held, []int{0, 1, 2, 3}) {
+		t.Errorf("calibration %v, held out %v, error %v", calibration, held, err)
+	}
+	for n, want := range map[int]string{6: "6 training images don't suffice for -images=3 and -held=4", 5: "number 1 is"} {
+		if n == 5 {
+			s.indices = file
+		}
+		if _, _, err := s.split(n); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("of %d images: error %v, want %q", n, err, want)
+		}
+		s.indices = ""
+	}
+}
+
+func TestBadInput(t *testing.T) {
+	t.Setenv("PDQUANT_ROOT", t.TempDir())
+	for arg, want := range map[string]string{
+		"-settings=":                 "an empty setting",
+		"-settings=slow":             `no preset "slow"`,
+		"-settings=quick/pd":         `no baseline "pd"`,
+		"-settings=quick Loss.PD":    "give a field and its value",
+		"-settings=quick Loss.P=1":   `no field "Loss.P"`,
+		"-settings=quick Loss.PD=-1": "Loss.PD is -1",
+		"-bits=2":                    "as 2/4",
+		"-networks=resnet9":          "resnet9",
+		"-seeds=0":                   "-seeds=0",
+		"-indices=missing":           "no such file",
+		"-held=3000":                 "2048 training images don't suffice",
+	} {
+		if err := run(t.Context(), []string{arg, "-tests=8"}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want %q", arg, err, want)
+		}
+	}
+}
