@@ -16,10 +16,14 @@ type Method struct {
 	Config Config
 }
 
-// Methods returns PD-Quant as c sets it, after the baselines it is measured against: rounding
-// to nearest with searched scales, and reconstruction by squared error only.
+// Methods returns what c sets, PD-Quant or units with fine-tuning after them, behind the baselines it is measured against:
+// rounding to nearest with searched scales, and reconstruction by squared error only.
 func Methods(c Config) []Method {
-	return []Method{{"nearest rounding", c.Nearest()}, {"MSE only", c.MSEOnly()}, {"PD-Quant", c}}
+	name := "PD-Quant"
+	if c.FineTune.Steps > 0 {
+		name = "fine-tuned"
+	}
+	return []Method{{"nearest rounding", c.Nearest()}, {"MSE only", c.MSEOnly()}, {name, c}}
 }
 
 // Result is what a method gave.

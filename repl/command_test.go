@@ -39,7 +39,7 @@ func TestBadInput(t *testing.T) {
 		"demo images=0":             "repl: images=0; give a whole number from 1 to 2048",
 		"demo images=2049":          "repl: images=2049; give a whole number from 1 to 2048",
 		"demo steps=-1":             "repl: steps=-1; give a whole number from 0 to 1000000",
-		"demo preset=slow":          "repl: preset=slow; choose quick, fast or paper",
+		"demo preset=slow":          `pdq: no preset "slow"; choose one of quick, best, fast, paper`,
 		"demo backend=tpu":          `"tpu"`,
 		"demo backend=onnx:/no.so":  "/no.so",
 		"demo out=" + file + "/run": "run folder",

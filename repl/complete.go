@@ -130,7 +130,7 @@ func (s session) choices(c command, key, begun string) []string {
 	case "rule":
 		return []string{"qdrop", "brecq", "all-low"}
 	case "preset":
-		return presets()
+		return pdq.PresetNames()
 	case "backend":
 		return append([]string{"auto"}, backend.Available()...)
 	case "command":

@@ -20,7 +20,7 @@ func demoCommand() command {
 			{"a", "2", "bits of activations, 2 to 8"},
 			{"images", "256", "calibration images, 1 to 2048"},
 			{"seed", "1", "of the calibration draw and the optimisation"},
-			{"preset", "quick", "quick, fast, or paper: the reference's steps, which take hours; fast: with the correction that stops"},
+			{"preset", "quick", "quick: for a first look; best: what gave the best accuracy, fine-tuning after the units; fast: the paper with a correction that stops; paper: the reference's steps, which take hours"},
 			{"steps", "", "rounding steps per unit, 0 to 1000000; empty: the preset's"},
 			{"dc", "", "correction steps per unit, 0 to 100000; empty: the preset's"},
 			{"test", "10000", "test images, 1 to 10000"},

@@ -119,13 +119,8 @@ func (j *job) problem() pdq.Problem {
 
 // configure takes the preset's settings for the network, and the options that are given.
 func (j *job) configure(v values, w, a, seed int) error {
-	presets := map[string]func(string, int, int) (pdq.Config, error){"quick": pdq.Quick, "fast": pdq.Fast, "paper": pdq.Paper}
-	preset, ok := presets[j.preset]
-	if !ok {
-		return fmt.Errorf("repl: preset=%s; choose quick, fast or paper", j.preset)
-	}
 	var err error
-	if j.config, err = preset(j.network.Name, w, a); err != nil {
+	if j.config, err = pdq.Preset(j.preset, j.network.Name, w, a); err != nil {
 		return err
 	}
 	j.config.Seed = uint64(seed)
@@ -167,8 +162,7 @@ func (j *job) describe(w io.Writer) {
 	fmt.Fprintf(w, "teacher   %s, %s\n", j.network.Name, j.trained)
 	tests, _ := j.test.Describe()
 	fmt.Fprintf(w, "images    %d of %s for calibration (seed %d), %d of %s for testing\n", j.calibration.Len(), j.calibration.Name, j.calibration.Seed, j.test.Len(), tests)
-	fmt.Fprintf(w, "preset    %s: %d rounding and %d correction steps per unit, batch %d, rounding weight %g, λr %g, λc %g, T %g\n", j.preset,
-		c.Rounding.Steps, c.Correction.Steps, c.Rounding.BatchSize, c.Rounding.Weight, 1/c.Loss.PD, 1/c.Correction.Weight, c.Loss.Temperature)
+	fmt.Fprintf(w, "preset    %s: %s\n", j.preset, stepsText(c))
 	fmt.Fprintf(w, "bits      W%dA%d, rule %v\n", c.Bits.W, c.Bits.A, c.Bits.Rule)
 	q, err := pdq.New(j.backend, j.problem(), c)
 	if err != nil {
@@ -179,6 +173,21 @@ func (j *job) describe(w io.Writer) {
 	for _, lb := range c.Bits.Map(folded) {
 		fmt.Fprintf(w, "          %-24s %s\n", lb.Layer, bitsText(lb))
 	}
+}
+
+// stepsText tells how many steps of what c takes.
+func stepsText(c pdq.Config) string {
+	text := fmt.Sprintf("%d rounding steps per unit, batch %d, rounding weight %g, T %g", c.Rounding.Steps, c.Rounding.BatchSize, c.Rounding.Weight, c.Loss.Temperature)
+	if c.Loss.PD > 0 {
+		text += fmt.Sprintf(", λr %g", 1/c.Loss.PD)
+	}
+	if c.Correction.Steps > 0 {
+		text += fmt.Sprintf(", λc %g, %d correction steps per unit", 1/c.Correction.Weight, c.Correction.Steps)
+	}
+	if f := c.FineTune; f.Steps > 0 {
+		text += fmt.Sprintf(", %d steps over the whole network, batch %d", f.Steps, f.BatchSize)
+	}
+	return text
 }
 
 func bitsText(lb pdq.LayerBits) string {

@@ -30,7 +30,7 @@ func quantiseCommand() command {
 			{"corrupt", "error", "ImageNet: a file that can't be decoded is an error, or skip: left out and counted"},
 			{"images", "1024", "calibration images"},
 			{"seed", "1", "of the calibration draw and the optimisation"},
-			{"preset", "paper", "paper: the reference's steps, which take hours; fast: with the correction that stops; quick: for a first look"},
+			{"preset", "paper", "quick: for a first look; best: what gave the best accuracy, fine-tuning after the units; fast: the paper with a correction that stops; paper: the reference's steps, which take hours"},
 			{"steps", "", "rounding steps per unit, 0 to 1000000; empty: the preset's"},
 			{"dc", "", "correction steps per unit, 0 to 100000; empty: the preset's"},
 			{"methods", "all", "all: the baselines too; pd: PD-Quant only"},

@@ -79,7 +79,7 @@ func TestQuantise(t *testing.T) {
 			t.Errorf("the report doesn't say %q:\n%s", want, &report)
 		}
 	}
-	for _, want := range []string{"warning", "rounding weight 0.01, λr 0.1, λc 0.02, T 4", "12 of " + filepath.Base(dir) + "/train for calibration (seed 3), 12 of " + filepath.Base(dir) + "/val"} {
+	for _, want := range []string{"warning", "rounding weight 0.01, T 4, λr 0.1, λc 0.02", "12 of " + filepath.Base(dir) + "/train for calibration (seed 3), 12 of " + filepath.Base(dir) + "/val"} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log doesn't say %q:\n%s", want, &log)
 		}
@@ -109,7 +109,7 @@ func TestQuantiseErrors(t *testing.T) {
 		"quantise resnet18 anyway=yes":                 "anyway=yes; choose true or false",
 		"quantise resnet20-cifar10 data=" + dir:        "give the .bin files of cifar-10-binary.tar.gz",
 		"quantise resnet8 methods=mse":                 "methods=mse; choose all or pd",
-		"quantise resnet8 preset=slow":                 "preset=slow; choose quick, fast or paper",
+		"quantise resnet8 preset=slow":                 `no preset "slow"; choose one of quick`,
 		"quantise resnet8 checkpoint=" + dir + "/none": "none: no such file",
 		"quantise resnet8 w=1":                         "w=1; give a whole number from 2 to 8",
 		"download mnist":                               "set=mnist; choose fashion-mnist or cifar10",

@@ -92,16 +92,9 @@ func newSession() (session, error) {
 	return session{preset: "quick", base: c, config: c}, err
 }
 
-func presets() []string { return []string{"quick", "fast", "paper"} }
-
 // preset returns the settings called name for an architecture, with seed 1.
 func preset(name, arch string, bits pdq.Bits) (pdq.Config, error) {
-	makers := map[string]func(string, int, int) (pdq.Config, error){"quick": pdq.Quick, "fast": pdq.Fast, "paper": pdq.Paper}
-	make, ok := makers[name]
-	if !ok {
-		return pdq.Config{}, fmt.Errorf("repl: no preset %q; choose one of quick, fast, paper", name)
-	}
-	c, err := make(arch, bits.W, bits.A)
+	c, err := pdq.Preset(name, arch, bits.W, bits.A)
 	c.Bits, c.Seed = bits, 1
 	return c, err
 }

@@ -37,7 +37,7 @@ func setupCommands() []command {
 			more:    "Scales of other widths are gone.",
 			options: []option{{"w", "", "weights, 2 to 8"}, {"a", "", "activations, 2 to 8"}, {"first", "", "first layer's weights: 8, or low as the others"}, {"last", "", "last layer's weights and input: 8, or low"}, {"rule", "", "qdrop (first and last 8), brecq (first output too), all-low; in place of first and last"}}},
 		{name: "preset", group: groupSetup, changes: true, help: "take the settings of a preset; what was set otherwise stays", run: setPreset,
-			args: []argument{{name: "preset", help: "quick (250 rounding steps a unit), fast or paper (20,000)", need: true}}},
+			args: []argument{{name: "preset", help: "quick (250 rounding steps a unit), best (fine-tuning after them), fast or paper (20,000)", need: true}}},
 		{name: "set", group: groupSetup, changes: true, free: true, help: "set configuration fields: set Rounding.Steps=500 seed=2", run: setFields,
 			more: "Upper and lower case are the same, and a name may lack its beginning where that leaves one field: set warmup 0.1. The value default is the preset's.",
 			args: []argument{{name: "field", help: "name of a field, or field=value for one or more"}, {name: "value", help: "what to set it to; further fields and values may follow", many: true}}},

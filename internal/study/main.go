@@ -47,7 +47,7 @@ func parse(args []string) (s study, err error) {
 	f := flag.NewFlagSet("study", flag.ContinueOnError)
 	networks := f.String("networks", "resnet8", "names, separated by commas, of networks as the command models lists them")
 	bits := f.String("bits", "2/2", "of weights and activations, separated by commas")
-	settings := f.String("settings", "quick/mse; quick", "separated by semicolons: a preset (paper, fast, quick), /mse or /nearest for its baselines, and fields to change")
+	settings := f.String("settings", "quick/mse; quick", "separated by semicolons: a preset ("+strings.Join(pdq.PresetNames(), ", ")+"), /mse or /nearest for its baselines, and fields to change")
 	all := f.String("all", "", "fields to change in all settings")
 	f.IntVar(&s.seeds, "seeds", 3, "seeds, from 1 on")
 	f.IntVar(&s.images, "images", 256, "calibration images")

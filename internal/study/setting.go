@@ -11,7 +11,7 @@ import (
 // setting is a preset, one of its baselines, or that with some fields changed.
 type setting struct {
 	text     string // as it was given
-	preset   func(arch string, w, a int) (pdq.Config, error)
+	preset   string
 	baseline func(pdq.Config) pdq.Config
 	fields   [][2]string // names and values
 }
@@ -23,17 +23,8 @@ func parseSetting(text, all string) (setting, error) {
 		return setting{}, fmt.Errorf("an empty setting; give a preset as in %q", "quick/mse; quick")
 	}
 	s := setting{text: strings.Join(words, " "), baseline: func(c pdq.Config) pdq.Config { return c }}
-	preset, baseline, _ := strings.Cut(words[0], "/")
-	switch preset {
-	case "paper":
-		s.preset = pdq.Paper
-	case "fast":
-		s.preset = pdq.Fast
-	case "quick":
-		s.preset = pdq.Quick
-	default:
-		return s, fmt.Errorf("no preset %q; choose paper, fast or quick", preset)
-	}
+	var baseline string
+	s.preset, baseline, _ = strings.Cut(words[0], "/")
 	switch baseline {
 	case "":
 	case "mse":
@@ -55,7 +46,7 @@ func parseSetting(text, all string) (setting, error) {
 
 // config is the configuration for a network and bits. Fields are changed last: they hold in baselines too.
 func (s setting) config(l *lab.Lab, subject lab.Subject, bits [2]int) (pdq.Config, error) {
-	c, err := s.preset(subject.Design, bits[0], bits[1])
+	c, err := pdq.Preset(s.preset, subject.Design, bits[0], bits[1])
 	if err != nil {
 		return c, err
 	}

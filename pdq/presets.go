@@ -1,0 +1,100 @@
+package pdq
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// presets are the constructors by their names, in the order in which they are offered.
+func presets() []preset {
+	return []preset{{"quick", Quick}, {"best", Best}, {"fast", Fast}, {"paper", Paper}}
+}
+
+type preset struct {
+	name   string
+	config func(arch string, w, a int) (Config, error)
+}
+
+// PresetNames lists the names that Preset takes.
+func PresetNames() []string {
+	var names []string
+	for _, p := range presets() {
+		names = append(names, p.name)
+	}
+	return names
+}
+
+// Preset returns the settings called name, those of Quick, Best, Fast or Paper. The error lists the names.
+func Preset(name, arch string, w, a int) (Config, error) {
+	for _, p := range presets() {
+		if p.name == name {
+			return p.config(arch, w, a)
+		}
+	}
+	return Config{}, fmt.Errorf("pdq: no preset %q; choose one of %s", name, strings.Join(PresetNames(), ", "))
+}
+
+// perArchitecture holds what the reference sets by architecture (its README's commands).
+type perArchitecture struct{ roundWeight, temperature, lambdaC float64 }
+
+func architectures() map[string]perArchitecture {
+	return map[string]perArchitecture{
+		"resnet":      {0.01, 4, 0.02},
+		"regnetx":     {0.01, 4, 0.01},
+		"mobilenetv2": {0.1, 1, 0.005},
+		"mnasnet":     {0.2, 1, 0.001},
+	}
+}
+
+// Paper returns the reference's settings for an architecture: a network's name
+// ("resnet20", "mnasnet-2.0") or its family ("resnet"). The error lists the families. FineTune, which the reference
+// hasn't, is off by its Steps, and its other fields are those to begin with.
+func Paper(arch string, w, a int) (Config, error) {
+	var known []string
+	for family, p := range architectures() {
+		if strings.HasPrefix(arch, family) {
+			return Config{
+				Bits:       Bits{W: w, A: a, Rule: QDrop},
+				Scales:     ScaleConfig{Metric: LpNorm, Power: 2.4, Candidates: 100, Images: 256},
+				Correction: CorrectionConfig{Steps: 500, LearningRate: 1e-3, MinRate: 1e-5, Patience: 100, Group: 32, Weight: 1 / p.lambdaC},
+				Rounding: RoundingConfig{Steps: 20000, BatchSize: 32, LearningRate: 3e-3, ScaleLearningRate: 4e-5, InputDrop: 0.5, ActDrop: 0.5,
+					Weight: p.roundWeight, BetaStart: 20, BetaEnd: 2, Warmup: 0.2},
+				Loss:     LossConfig{PD: 10, Temperature: p.temperature},
+				FineTune: FineTuneConfig{BatchSize: 64, LearningRate: 5e-3, ScaleLearningRate: 1e-3, Flip: 0.5, Shift: 2, Mix: 0.5},
+			}, nil
+		}
+		known = append(known, family)
+	}
+	slices.Sort(known)
+	return Config{}, fmt.Errorf("pdq: no settings for architecture %q; known are %s", arch, strings.Join(known, ", "))
+}
+
+// Fast returns Paper's settings with a correction that takes a fifth of the time: at ten times the
+// learning rate, until ten steps lower the loss by less than a thousandth. It ends at a loss no
+// higher than that of the reference's 500 steps, or at the minimum that those don't quite reach.
+func Fast(arch string, w, a int) (Config, error) {
+	c, err := Paper(arch, w, a)
+	c.Correction.LearningRate, c.Correction.Tolerance = 1e-2, 1e-3
+	return c, err
+}
+
+// Quick returns Fast's settings for a first look within minutes: 250 rounding steps per unit
+// instead of 20000, at ten times the learning rates, so that rounding variables still get
+// decided, and at most 50 correction steps.
+func Quick(arch string, w, a int) (Config, error) {
+	c, err := Fast(arch, w, a)
+	c.Rounding.Steps, c.Correction.Steps, c.Scales.Images = 250, 50, 64
+	c.Rounding.LearningRate *= 10
+	c.Rounding.ScaleLearningRate *= 10
+	return c, err
+}
+
+// Best returns the settings that gave the best accuracy: units by squared error at Quick's rates, then FineTune, which keeps the
+// prediction with all levels and scales at once. README, Beyond the paper, has the numbers and what it costs.
+func Best(arch string, w, a int) (Config, error) {
+	c, err := Quick(arch, w, a)
+	c = c.MSEOnly()
+	c.FineTune.Steps, c.FineTune.LearningRate = 2000, 0.02
+	return c, err
+}
