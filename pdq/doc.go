@@ -4,7 +4,7 @@
 // calibrates on towards the statistics of batch normalisation.
 //
 // A Problem is what is given: a models.Network with weights, and calibration
-// images without labels. A Config is what is set; Paper and Quick make one, and the baselines
+// images without labels. A Config is what is set; Paper, Quick and Best make one, and the baselines
 // are Configs too. A Student is what results: quantisers of weights and activations. A
 // Quantizer takes the steps, each a call from Student to Student:
 //
@@ -20,6 +20,7 @@
 //		s, err = q.ActivationScales(ctx, s, d)       // scales of the unit's activations
 //		s, err = q.Round(ctx, s, d)                  // rounding and scales, jointly
 //	}
+//	s, err = q.FineTune(ctx, s)                      // all of it together: not in the paper, 0 steps unless set
 //	score, err := q.Evaluate(ctx, s, images)
 //	d.Free()
 //	teacher.Free()

@@ -48,7 +48,7 @@ func parse(args []string) (s study, err error) {
 	networks := f.String("networks", "resnet8", "names, separated by commas, of networks as the command models lists them")
 	bits := f.String("bits", "2/2", "of weights and activations, separated by commas")
 	settings := f.String("settings", "quick/mse; quick", "separated by semicolons: a preset ("+strings.Join(pdq.PresetNames(), ", ")+"), /mse or /nearest for its baselines, and fields to change")
-	all := f.String("all", "", "fields to change in all settings")
+	all := f.String("all", "", "fields to change in all presets, before a baseline is made of them")
 	f.IntVar(&s.seeds, "seeds", 3, "seeds, from 1 on")
 	f.IntVar(&s.images, "images", 256, "calibration images")
 	f.IntVar(&s.tests, "tests", 0, "test images; 0: all")

@@ -13,10 +13,11 @@ type setting struct {
 	text     string // as it was given
 	preset   string
 	baseline func(pdq.Config) pdq.Config
-	fields   [][2]string // names and values
+	common   [][2]string // names and values of fields to change in the preset,
+	fields   [][2]string // and in what the baseline makes of it
 }
 
-// parseSetting reads "preset/baseline Field=value ...", and more fields that hold for all settings.
+// parseSetting reads "preset/baseline Field=value ...", and the fields that all presets are changed in.
 func parseSetting(text, all string) (setting, error) {
 	words := strings.Fields(text)
 	if len(words) == 0 {
@@ -34,28 +35,48 @@ func parseSetting(text, all string) (setting, error) {
 	default:
 		return s, fmt.Errorf("no baseline %q; choose mse or nearest", baseline)
 	}
-	for _, word := range append(strings.Fields(all), words[1:]...) {
-		name, value, ok := strings.Cut(word, "=")
-		if !ok {
-			return s, fmt.Errorf("%q in %q; give a field and its value as Loss.PD=2", word, text)
-		}
-		s.fields = append(s.fields, [2]string{name, value})
+	var err error
+	if s.common, err = parseFields(strings.Fields(all)); err != nil {
+		return s, err
 	}
-	return s, nil
+	s.fields, err = parseFields(words[1:])
+	return s, err
 }
 
-// config is the configuration for a network and bits. Fields are changed last: they hold in baselines too.
+func parseFields(words []string) ([][2]string, error) {
+	var fields [][2]string
+	for _, word := range words {
+		name, value, ok := strings.Cut(word, "=")
+		if !ok {
+			return nil, fmt.Errorf("%q; give a field and its value as Loss.PD=2", word)
+		}
+		fields = append(fields, [2]string{name, value})
+	}
+	return fields, nil
+}
+
+// config is the configuration for a network and bits.
 func (s setting) config(l *lab.Lab, subject lab.Subject, bits [2]int) (pdq.Config, error) {
 	c, err := pdq.Preset(s.preset, subject.Design, bits[0], bits[1])
 	if err != nil {
 		return c, err
 	}
-	c = s.baseline(c)
-	for _, f := range s.fields {
+	if c, err = set(c, s.common); err != nil {
+		return c, err
+	}
+	if c, err = set(s.baseline(c), s.fields); err != nil {
+		return c, err
+	}
+	c.Machine.Workers = l.Workers()
+	return c, c.Validate()
+}
+
+func set(c pdq.Config, fields [][2]string) (pdq.Config, error) {
+	for _, f := range fields {
+		var err error
 		if c, err = c.Set(f[0], f[1]); err != nil {
 			return c, err
 		}
 	}
-	c.Machine.Workers = l.Workers()
-	return c, c.Validate()
+	return c, nil
 }
