@@ -25,7 +25,7 @@ type Lab struct {
 	Note     string          // which backend computes
 	Progress func(pdq.Event) // sees every step; nil: silent
 	until    time.Time       // when to begin no further computation; zero: no limit
-	backend  compute.Backend
+	Backend  compute.Backend
 	data     string // folder of data sets and checkpoints
 	folder   pdq.Folder
 }
@@ -63,7 +63,7 @@ func Open() (*Lab, error) {
 	if l.folder, err = pdq.CreateFolder(filepath.Join(root(), "runs", "notebooks", "results")); err != nil {
 		return nil, err
 	}
-	if l.backend, l.Note, err = backend.Open("auto"); err != nil {
+	if l.Backend, l.Note, err = backend.Open("auto"); err != nil {
 		return nil, err
 	}
 	l.Note = backend.WithoutPath(l.Note)
@@ -94,7 +94,7 @@ func (l *Lab) Config(s Subject, w, a int) (pdq.Config, error) {
 }
 
 // Workers is how many suit the backend, as of pdq.MachineConfig.
-func (l *Lab) Workers() int { return backend.Workers(l.backend) }
+func (l *Lab) Workers() int { return backend.Workers(l.Backend) }
 
 // Results returns what m gives on s with each of the setting's seeds, calibrated on so many images. A seed draws these,
 // the batches, and what drops out. Once the time is up, it returns what is kept: the first seeds, or none.
@@ -137,7 +137,7 @@ func (l *Lab) result(ctx context.Context, s Subject, m pdq.Method, images int) (
 	if !l.until.IsZero() && time.Now().After(l.until) {
 		return r, errLate
 	}
-	result, err := pdq.Run(ctx, l.backend, pdq.Problem{Network: s.Network, Weights: s.Weights, Calibration: cal.Images}, m, s.Test, l.Progress)
+	result, err := pdq.Run(ctx, l.Backend, pdq.Problem{Network: s.Network, Weights: s.Weights, Calibration: cal.Images}, m, s.Test, l.Progress)
 	if err != nil {
 		return r, err
 	}
@@ -147,7 +147,7 @@ func (l *Lab) result(ctx context.Context, s Subject, m pdq.Method, images int) (
 
 // FullPrecision returns the accuracy of s in per cent as it is, and its standard error.
 func (l *Lab) FullPrecision(ctx context.Context, s Subject) (top1, se float64, err error) {
-	score, err := pdq.EvaluateTeacher(ctx, l.backend, backend.Workers(l.backend), s.Network, s.Weights, s.Test, nil)
+	score, err := pdq.EvaluateTeacher(ctx, l.Backend, backend.Workers(l.Backend), s.Network, s.Weights, s.Test, nil)
 	acc, se := score.Accuracy()
 	return 100 * acc, 100 * se, err
 }

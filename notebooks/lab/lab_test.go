@@ -82,7 +82,7 @@ func testLab(t *testing.T) *Lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.Setting = Setting{"test", 8, 40, 2, 2, 1}
+	l.Setting = Setting{"test", 8, 40, 2, 2, 1, 1}
 	return l
 }
 

@@ -26,12 +26,13 @@ type Setting struct {
 	Seeds      int // each draws its own calibration images, batches and what drops out
 	Steps      int // of rounding per unit
 	Correction int // steps per unit, at most
+	FineTune   int // steps over the whole network, where that is on
 }
 
 // Settings lists what PDQUANT_NOTEBOOKS may name: a check that all of it runs, what two cores compute in an hour or two,
 // and the paper's numbers, for days.
 func Settings() []Setting {
-	return []Setting{{"quick", 32, 500, 1, 10, 5}, {"desk", 128, 2000, 3, 100, 50}, {"full", 1024, 0, 5, 20000, 500}}
+	return []Setting{{"quick", 32, 500, 1, 10, 5, 5}, {"desk", 128, 2000, 3, 100, 50, 300}, {"full", 1024, 0, 5, 20000, 500, 2000}}
 }
 
 // settingOf returns the setting called name; "": the first one.
