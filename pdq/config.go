@@ -135,6 +135,7 @@ type FineTuneConfig struct {
 	BatchSize         int     // images per step, >= 1
 	LearningRate      float64 // Adam on where weights lie between levels, in levels, cosine to 0; 0: levels stay
 	ScaleLearningRate float64 // Adam on the logarithms of all scales, cosine to 0; 0: scales stay
+	Warmup            float64 // both rates rise to theirs over this fraction of Steps, in [0,1)
 	Flip              float64 // probability, in [0,1], that an image is mirrored
 	Shift             int     // pixels that an image is moved at most, its border repeated, >= 0
 	Mix               float64 // probability, in [0,1], that a rectangle of an image is another's (CutMix)
@@ -203,6 +204,7 @@ func (c Config) Validate() error {
 	check(f.Steps == 0 || f.BatchSize >= 1, "FineTune.BatchSize is %d; it must be >= 1", f.BatchSize)
 	check(f.LearningRate >= 0 && f.ScaleLearningRate >= 0, "FineTune's learning rates are %g and %g; they must be >= 0", f.LearningRate, f.ScaleLearningRate)
 	check(f.Flip >= 0 && f.Flip <= 1 && f.Mix >= 0 && f.Mix <= 1, "FineTune.Flip and Mix are %g and %g; they must be in [0,1]", f.Flip, f.Mix)
+	check(f.Warmup >= 0 && f.Warmup < 1, "FineTune.Warmup is %g; it must be in [0,1)", f.Warmup)
 	check(f.Shift >= 0, "FineTune.Shift is %d; it must be >= 0", f.Shift)
 	check(f.Steps == 0 || c.Loss.Temperature > 0, "Loss.Temperature is %g; it must be > 0", c.Loss.Temperature)
 	check(c.Machine.Workers >= 0, "Machine.Workers is %d; it must be >= 0", c.Machine.Workers)

@@ -9,6 +9,7 @@ import (
 	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
+	"gonum.org/v1/gonum/floats"
 
 	"github.com/pdquant/pdquant/models"
 )
@@ -17,7 +18,8 @@ import (
 // network's prediction stays: the loss is the prediction difference between teacher and student, whose temperature is
 // Loss.Temperature. A weight's place between levels is trained straight through its rounding, from the level
 // that it has; scales by their logarithms. The images are the calibration images, mirrored, moved and mixed at random: no
-// labels are needed for that, as the teacher predicts what is asked for. With FineTune.Steps 0 it returns s.
+// labels are needed for that, as the teacher predicts what is asked for. With FineTune.Steps 0 it returns s, and also if the
+// prediction difference on the calibration images is no smaller afterwards: at too high a learning rate.
 //
 // Not in the paper, which ends with the last unit.
 func (q *Quantizer) FineTune(ctx context.Context, s Student) (Student, error) {
@@ -32,7 +34,7 @@ func (q *Quantizer) FineTune(ctx context.Context, s Student) (Student, error) {
 	if _, err := t.Steps(ctx, q.c.FineTune.Steps); err != nil {
 		return s, err
 	}
-	return t.student()
+	return t.better(ctx)
 }
 
 // tuner optimises a whole student.
@@ -198,8 +200,11 @@ func (t *tuner) variable(i int) string {
 // schedule returns the numbers of the next step: both learning rates, and Adam's corrections.
 func (t *tuner) schedule() []float32 {
 	c, n := t.q.c.FineTune, float64(t.done+1)
-	cosine := (1 + math.Cos(math.Pi*float64(t.done)/float64(c.Steps))) / 2
-	return []float32{float32(c.LearningRate * cosine), float32(c.ScaleLearningRate * cosine),
+	share := (1 + math.Cos(math.Pi*float64(t.done)/float64(c.Steps))) / 2
+	if warm := c.Warmup * float64(c.Steps); n < warm {
+		share *= n / warm
+	}
+	return []float32{float32(c.LearningRate * share), float32(c.ScaleLearningRate * share),
 		float32(1 / (1 - math.Pow(0.9, n))), float32(1 / (1 - math.Pow(0.999, n)))}
 }
 
@@ -276,6 +281,42 @@ func (t *tuner) apply(args []*Node) []*Node {
 		next = append(next, p, m, v)
 	}
 	return append(next, Concatenate(report, 0))
+}
+
+// better is the student as it is trained so far, or s if its prediction difference on the calibration images is no larger.
+func (t *tuner) better(ctx context.Context) (Student, error) {
+	trained, err := t.student()
+	if err != nil {
+		return t.s, err
+	}
+	before, err := t.difference(ctx, t.s)
+	if err != nil {
+		return t.s, err
+	}
+	after, err := t.difference(ctx, trained)
+	if err != nil || !(after < before) {
+		return t.s, err
+	}
+	return trained, nil
+}
+
+// difference is the prediction difference of the student s on the calibration images.
+func (t *tuner) difference(ctx context.Context, s Student) (float64, error) {
+	q, last := t.q, len(t.q.folded.Layers)-1
+	w, err := q.studentWeights(s)
+	if err != nil {
+		return 0, t.fail(err)
+	}
+	out, err := newRunner(q.b, q.c.Machine.Workers, q.folded).run(ctx, func(xs []*Node) []*Node {
+		teacher := q.folded.Forward(xs[0], 0, last, models.Hooks{Param: constants(xs[0].Graph(), q.weights)})
+		student := q.folded.Forward(xs[0], 0, last, studentHooks(xs[0].Graph(), w, s))
+		return []*Node{differenceTerms(teacher, student, q.c.Loss.Temperature)}
+	}, normalised{q.p.Calibration})
+	if err != nil {
+		return 0, t.fail(err)
+	}
+	defer freeCaches(out...)
+	return floats.Sum(columnSums(out[0])) / float64(out[0].Len()), nil
 }
 
 // student is s as it is trained so far.

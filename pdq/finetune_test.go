@@ -70,6 +70,65 @@ func mean(xs []float64) float64 {
 	return sum / float64(len(xs))
 }
 
+// TestFineTuneDiverges: a student that fine-tuning makes worse isn't returned; nor is it when states are kept.
+func TestFineTuneDiverges(t *testing.T) {
+	b := anyBackend(t)
+	p, c, s := tuned(t, b)
+	c.FineTune.LearningRate, c.FineTune.Mix = 5, 0
+	q, err := New(b, p, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := q.FineTune(t.Context(), s); err != nil || !reflect.DeepEqual(got, s) {
+		t.Errorf("the student changed: %t, error %v", !reflect.DeepEqual(got, s), err)
+	}
+	tn, err := q.newTuner(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tn.close()
+	if _, err := tn.Steps(t.Context(), c.FineTune.Steps); err != nil {
+		t.Fatal(err)
+	}
+	worse, err := tn.student()
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := tn.difference(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after, err := tn.difference(t.Context(), worse); err != nil || after < before {
+		t.Errorf("the prediction difference is %g, before %g: the test shows nothing, error %v", after, before, err)
+	}
+	if got, err := q.QuantizeFrom(t.Context(), State{Unit: len(p.Network.Units), Student: s}, Keeper{}); err != nil || !reflect.DeepEqual(got, s) {
+		t.Errorf("QuantizeFrom changes the student: %t, error %v", !reflect.DeepEqual(got, s), err)
+	}
+}
+
+// TestFineTuneRates: both rates rise over the first part of the steps, and fall to 0.
+func TestFineTuneRates(t *testing.T) {
+	b := anyBackend(t)
+	p, c, s := tuned(t, b)
+	c.FineTune.Steps, c.FineTune.Warmup = 100, 0.1
+	q, err := New(b, p, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tn, err := q.newTuner(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tn.close()
+	for done, share := range map[int]float64{0: 0.1, 4: 0.5 * (1 + math.Cos(0.04*math.Pi)) / 2, 9: (1 + math.Cos(0.09*math.Pi)) / 2, 50: 0.5, 99: (1 + math.Cos(0.99*math.Pi)) / 2} {
+		tn.done = done
+		got := tn.schedule()
+		if math.Abs(float64(got[0])-0.02*share) > 1e-8 || math.Abs(float64(got[1])-0.005*share) > 1e-8 {
+			t.Errorf("after %d steps the rates are %g and %g, not %g of 0.02 and 0.005", done, got[0], got[1], share)
+		}
+	}
+}
+
 // TestFineTuneGradient compares the gradient for the logarithms of the last layer's weight scales, over which the loss is
 // smooth, with differences of the loss.
 func TestFineTuneGradient(t *testing.T) {
@@ -193,8 +252,8 @@ func TestFineTuneErrors(t *testing.T) {
 	delete(s.Acts, "relu")
 	_, err = q.FineTune(t.Context(), s)
 	checkError(t, "an output in full precision", err, "the output of relu isn't quantised")
-	c.FineTune.BatchSize, c.FineTune.Mix = 0, 2
-	checkError(t, "bad settings", c.Validate(), "FineTune.BatchSize is 0", "Mix are 0.5 and 2")
+	c.FineTune.BatchSize, c.FineTune.Mix, c.FineTune.Warmup = 0, 2, 1
+	checkError(t, "bad settings", c.Validate(), "FineTune.BatchSize is 0", "Mix are 0.5 and 2", "FineTune.Warmup is 1")
 }
 
 // TestAugment: images are mirrored, moved and mixed as they say, and the same again.

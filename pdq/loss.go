@@ -25,9 +25,14 @@ func ReconstructionLoss(y, target *Node) *Node {
 //
 // PD-Quant, section 3.2; reference: LossFunction in quant/block_recon.py.
 func PredictionDifference(teacher, student *Node, t float64) *Node {
+	return DivScalar(ReduceAllSum(differenceTerms(teacher, student, t)), float64(teacher.Shape().Dim(0)))
+}
+
+// differenceTerms are the terms [N,classes] that each image's prediction difference is the sum of.
+func differenceTerms(teacher, student *Node, t float64) *Node {
 	p := LogSoftmax(DivScalar(teacher, t), -1)
 	q := LogSoftmax(DivScalar(student, t), -1)
-	return DivScalar(ReduceAllSum(Mul(Exp(p), Sub(p, q))), float64(teacher.Shape().Dim(0)))
+	return Mul(Exp(p), Sub(p, q))
 }
 
 // RoundingLoss returns the scalar Σ(1 - |2h(α)-1|^β), which is 0 when every rounding

@@ -97,7 +97,7 @@ func (p *passage) tune(ctx context.Context) (Student, error) {
 	if err := p.steps(ctx, t, p.c.FineTune.Steps); err != nil {
 		return p.Student, err
 	}
-	return t.student()
+	return t.better(ctx)
 }
 
 // canGoOn reports a state that isn't one of q's.

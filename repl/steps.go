@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -499,6 +500,10 @@ func fineTune(c *call) (session, error) {
 	student, err := q.FineTune(c.ctx, s.student)
 	if err != nil {
 		return s, err
+	}
+	if reflect.DeepEqual(student, s.student) {
+		fmt.Fprintln(c.out, "the prediction difference got no smaller, and nothing was changed; lower FineTune.LearningRate, or take more steps")
+		return s, nil
 	}
 	s.student, s.score, s.rounding, s.data = student, nil, nil, nil
 	fmt.Fprintf(c.out, "%d steps over the whole network\n", config.FineTune.Steps)
