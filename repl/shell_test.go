@@ -334,7 +334,10 @@ func TestFineTune(t *testing.T) {
 	}
 	before := sh.state
 	dir := filepath.Join(t.TempDir(), "run")
-	if err := sh.line(t.Context(), "set finetune.batchsize=8; finetune steps=3; eval 20; save "+dir); err != nil || !strings.Contains(out.String(), "3 steps over the whole network") {
+	if err := sh.line(t.Context(), "set finetune.learningrate=5; finetune steps=3"); err != nil || !strings.Contains(out.String(), "nothing was changed") || !reflect.DeepEqual(sh.state.student, before.student) {
+		t.Errorf("at a high rate: error %v, printed %s", err, out)
+	}
+	if err := sh.line(t.Context(), "undo 2; set finetune.batchsize=8 finetune.learningrate=0.005; finetune steps=15; eval 20; save "+dir); err != nil || !strings.Contains(out.String(), "15 steps over the whole network") {
 		t.Fatalf("error %v, printed %s", err, out)
 	}
 	if reflect.DeepEqual(sh.state.student, before.student) || sh.state.finished() != 5 {
