@@ -120,7 +120,7 @@ func run(ctx context.Context, args []string) error {
 			}
 		}
 	}
-	fmt.Println(summary(lines))
+	fmt.Println(summary(lines, s.held > 0))
 	return nil
 }
 
