@@ -86,9 +86,16 @@ func (x *terminal) wait(pattern string) {
 // end waits for the program's end.
 func (x *terminal) end() {
 	x.t.Helper()
-	if err := x.cmd.Wait(); err != nil {
+	if err := x.ended(); err != nil {
 		x.t.Errorf("the shell ended with %v", err)
 	}
+}
+
+// ended returns how the program ended; one that doesn't is killed.
+func (x *terminal) ended() error {
+	late := time.AfterFunc(20*time.Second, func() { _ = x.cmd.Process.Kill() })
+	defer late.Stop()
+	return x.cmd.Wait()
 }
 
 // gap matches what readline writes between the characters of a line it redraws.
@@ -117,12 +124,14 @@ func TestPrompt(t *testing.T) {
 	x.wait("\\^C")
 	x.typeKeys("show seed\r")
 	x.wait("Seed = 42")
+	x.wait("0/5> ")         // between prompts the terminal itself takes control characters
 	x.typeKeys("\x12calib") // Ctrl-R searches
 	x.wait("calib 16; logits")
 	x.typeKeys("\x07") // Ctrl-G leaves the search
 	x.typeKeys("\x15")
 	x.typeKeys("round?\r")
 	x.wait("round UNIT")
+	x.wait("0/5> ")
 	x.typeKeys("\x15\x04") // Ctrl-D
 	x.end()
 
@@ -188,7 +197,7 @@ func TestTerminated(t *testing.T) {
 			t.Fatal(err)
 		}
 		x.wait(`saved in runs/ended-`)
-		_ = x.cmd.Wait() // the status says it
+		_ = x.ended() // the status says it
 		if got := x.cmd.ProcessState.ExitCode(); got != status {
 			t.Errorf("%v: status %d, want %d", signal, got, status)
 		}
@@ -202,7 +211,7 @@ func TestTerminated(t *testing.T) {
 	if err := x.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	_ = x.cmd.Wait()
+	_ = x.ended()
 	if got := x.cmd.ProcessState.ExitCode(); got != 143 {
 		t.Errorf("at the prompt: status %d", got)
 	}
