@@ -78,9 +78,14 @@ func (x *terminal) wait(pattern string) {
 		}
 		x.mu.Unlock()
 	}
+	x.t.Fatalf("waited for %q in vain; printed %q", pattern, x.printed())
+}
+
+// printed is all that the program wrote.
+func (x *terminal) printed() string {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.t.Fatalf("waited for %q in vain after %q", pattern, x.seen.Bytes()[x.from:])
+	return x.seen.String()
 }
 
 // end waits for the program's end.
@@ -203,7 +208,7 @@ func TestTerminated(t *testing.T) {
 		}
 		saved, err := filepath.Glob(filepath.Join(x.home, "runs", "ended-*", "rounding.state"))
 		if err != nil || len(saved) != 1 {
-			t.Errorf("%v: the rounding under way is in %q, error %v", signal, saved, err)
+			t.Errorf("%v: the rounding under way is in %q, error %v; printed %q", signal, saved, err, x.printed())
 		}
 	}
 	x := open(t, t.TempDir())
