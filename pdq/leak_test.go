@@ -1,30 +1,23 @@
 package pdq
 
 import (
-	"fmt"
 	"math"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"testing"
 
 	"github.com/gomlx/compute"
+
+	"github.com/pdquant/pdquant/internal/memory"
 )
 
-// resident is the memory of this process in MiB, that of native libraries among it, after what Go doesn't need
-// was given back.
-func resident(t *testing.T) float64 {
-	runtime.GC() // twice: finalizers free what lies beyond Go
-	debug.FreeOSMemory()
-	data, err := os.ReadFile("/proc/self/statm")
-	if err != nil {
-		t.Skipf("no memory statistics on %s: %v", runtime.GOOS, err)
+// inUse is the memory that this process uses, in MiB.
+func inUse(t *testing.T) float64 {
+	bytes := memory.InUse()
+	if bytes == 0 {
+		t.Skip("no memory statistics on " + runtime.GOOS)
 	}
-	var size, pages int64
-	if _, err := fmt.Sscan(string(data), &size, &pages); err != nil {
-		t.Fatal(err)
-	}
-	return float64(pages*int64(os.Getpagesize())) / (1 << 20)
+	return float64(bytes) / (1 << 20)
 }
 
 // TestLeaks repeats what long runs repeat, and bounds what is left of it: memory, also the backend's own, and
@@ -50,8 +43,8 @@ func TestLeaks(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer r.Close()
-		bounded(t, "steps", more*2010, func() error { _, err := r.Steps(t.Context(), 1); return err })
-		bounded(t, "units", more*45, func() error { return wholeUnit(t, q, s) })
+		bounded(t, "steps", more*2010, 0.3, func() error { _, err := r.Steps(t.Context(), 1); return err })
+		bounded(t, "units", more*180, 2, func() error { return wholeUnit(t, q, s) })
 	})
 }
 
@@ -79,9 +72,11 @@ func wholeUnit(t *testing.T, q *Quantizer, s Student) error {
 	return err
 }
 
-// bounded repeats f, and compares memory and goroutines in the second third of the times with those in the last.
-func bounded(t *testing.T, what string, times int, f func() error) {
-	const looks = 5 // in each third: allocators keep now more, now less of what was given back
+// bounded repeats f, whose tensors take size MiB a time, and compares memory and goroutines in the second third of
+// the times with those in the last. If every second one kept its tensors, it would be found.
+func bounded(t *testing.T, what string, times int, size float64, f func() error) {
+	const looks = 10 // in each third: allocators keep now more, now less of what was given back, by some 10 MiB
+	limit := float64(times) / 3 * size / 2
 	third := func() (least float64, goroutines int) {
 		least = math.Inf(1)
 		for range looks {
@@ -90,7 +85,7 @@ func bounded(t *testing.T, what string, times int, f func() error) {
 					t.Fatal(err)
 				}
 			}
-			least = min(least, resident(t))
+			least = min(least, inUse(t))
 		}
 		return least, runtime.NumGoroutine()
 	}
@@ -98,9 +93,8 @@ func bounded(t *testing.T, what string, times int, f func() error) {
 	before, goroutines := third()
 	after, more := third()
 	t.Logf("%d %s: %.1f MiB in the second third of them, %.1f in the last; %d and %d goroutines", times, what, before, after, goroutines, more)
-	// A step's tensors take 0.3 MiB, a unit's data 3: a leak of either would be more.
-	if after > before+24 {
-		t.Errorf("%d %s left %.1f MiB", times, what, after-before)
+	if after > before+limit {
+		t.Errorf("%d %s left %.1f MiB, more than %.0f", times, what, after-before, limit)
 	}
 	if more > goroutines+4 {
 		t.Errorf("%d %s left %d goroutines", times, what, more-goroutines)

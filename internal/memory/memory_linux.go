@@ -5,6 +5,7 @@ import (
 	"bufio"
 	"fmt"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strings"
 
@@ -15,19 +16,36 @@ import (
 // system: what ran before doesn't count. Where the kernel doesn't allow it, the peak stays that
 // of the whole process so far.
 func ResetPeak() {
-	debug.FreeOSMemory()
+	release()
 	_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) // see proc(5)
 }
 
-// Peak returns the largest resident size of the process since ResetPeak, in bytes.
-func Peak() int64 {
+// Peak returns the largest resident size of the process since ResetPeak, in bytes, 0 if unknown.
+func Peak() int64 { return status("VmHWM:") }
+
+// InUse returns the resident size of the process in bytes, that of native libraries among it, after what
+// is free was given back to the system; 0 if unknown.
+func InUse() int64 {
+	runtime.GC() // once more than release does: finalizers free what lies beyond Go
+	release()
+	return status("VmRSS:")
+}
+
+// release gives free memory back to the system.
+func release() {
+	debug.FreeOSMemory()
+	trim()
+}
+
+// status returns a size in the process's status, in bytes, 0 if unknown.
+func status(name string) int64 {
 	f, err := os.Open("/proc/self/status")
 	if err != nil {
 		return 0
 	}
 	defer f.Close()
 	for s := bufio.NewScanner(f); s.Scan(); {
-		if v, ok := strings.CutPrefix(s.Text(), "VmHWM:"); ok {
+		if v, ok := strings.CutPrefix(s.Text(), name); ok {
 			var kib int64
 			if _, err := fmt.Sscan(v, &kib); err != nil {
 				return 0

@@ -8,6 +8,9 @@ func ResetPeak() {}
 // Peak is unknown on this system.
 func Peak() int64 { return 0 }
 
+// InUse is unknown on this system.
+func InUse() int64 { return 0 }
+
 // Total returns the memory of the machine in bytes, 0 if unknown, as here.
 func Total() int64 { return 0 }
 
