@@ -64,7 +64,8 @@ func (a augmenter) draw(rng *rand.Rand, to []uint8, k int) {
 	h, w := a.images.Height, a.images.Width
 	from := a.images.Pixels[k*len(to) : (k+1)*len(to)]
 	mirror := rng.Float64() < a.c.Flip
-	dx, dy := rng.IntN(2*a.c.Shift+1)-a.c.Shift, rng.IntN(2*a.c.Shift+1)-a.c.Shift
+	shift := min(a.c.Shift, max(h, w)) // moved further, nothing is left
+	dx, dy := rng.IntN(2*shift+1)-shift, rng.IntN(2*shift+1)-shift
 	for i := range to {
 		c, y, x := i/(h*w), i/w%h, i%w
 		if mirror {

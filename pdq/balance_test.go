@@ -30,7 +30,9 @@ func TestBalanced(t *testing.T) {
 		rounding := tinyConfig(t).Rounding
 		scalesOnly := rounding
 		scalesOnly.LearningRate = 0
-		for _, of := range []RoundingConfig{rounding, scalesOnly} {
+		regularised := rounding // from the first step on
+		regularised.Warmup = 0
+		for _, of := range []RoundingConfig{rounding, scalesOnly, regularised} {
 			for _, want := range []float64{0.5, 2} {
 				r := rounder(LossConfig{PD: want, Balanced: true, Temperature: 4}, of)
 				var reconstruction, pd float64

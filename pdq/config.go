@@ -159,7 +159,7 @@ func (c Config) Nearest() Config {
 }
 
 // MSEOnly returns c as the baseline without prediction difference, correction, fine-tuning and mirrored
-// images // (QDrop-like). Scales that were to be searched by PD are searched by LpNorm.
+// images (QDrop-like). Scales that were to be searched by PD are searched by LpNorm.
 func (c Config) MSEOnly() Config {
 	c.Correction.Steps, c.Loss.PD, c.FineTune.Steps, c.Mirror = 0, 0, 0, false
 	if c.Scales.Metric == PD {

@@ -35,7 +35,7 @@ func (q *Quantizer) Correct(ctx context.Context, d *UnitData) (*UnitData, error)
 	if err != nil {
 		return nil, q.fail(StepCorrect, d.Unit, err)
 	}
-	group, workers := q.c.Correction.Group, max(q.c.Machine.Workers, 1)
+	group, workers := min(q.c.Correction.Group, n), max(q.c.Machine.Workers, 1)
 	perWorker := (n + workers - 1) / workers
 	size := min(max(chunkOf(q.folded)/group, 1), (perWorker+group-1)/group) * group // whole groups
 	step, err := NewExec(q.b, q.correctionStep(unit))
@@ -95,7 +95,8 @@ func hasNorm(n *models.Network, u models.Unit) bool {
 
 // correctChunk optimises the images x0 [n,C,H,W] and returns the corrected ones.
 func (q *Quantizer) correctChunk(ctx context.Context, step *Exec, x0 *tensors.Tensor, tell func(steps int, loss float64)) (x *tensors.Tensor, err error) {
-	n, group := x0.Shape().Dim(0), q.c.Correction.Group
+	n := x0.Shape().Dim(0)
+	group := min(q.c.Correction.Group, n)
 	if x, err = x0.LocalClone(); err != nil {
 		return nil, err
 	}

@@ -2,6 +2,8 @@ package pdq
 
 import (
 	"context"
+	"math"
+	"slices"
 	"testing"
 
 	"github.com/gomlx/compute"
@@ -110,5 +112,31 @@ func TestPlateauStops(t *testing.T) {
 	}
 	if stopped != 50 {
 		t.Errorf("stopped at step %d, want 50: the tenth after the loss stood still", stopped)
+	}
+}
+
+// TestOneGroup: all images can be one group, however large the number asked for.
+func TestOneGroup(t *testing.T) {
+	b := anyBackend(t)
+	var losses []float64
+	for _, group := range []int{20, math.MaxInt} {
+		c := tinyConfig(t)
+		c.Correction.Group, c.Machine.Workers = group, 2
+		q, err := New(b, tinyProblem(t, 20), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q.Progress = func(e Event) {
+			if e.Step == StepCorrect {
+				losses = append(losses, e.Loss.Correction)
+			}
+		}
+		_, d := prepare(t, q, 1)
+		if _, err := q.Correct(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(losses) / 2; n == 0 || !slices.Equal(losses[:n], losses[n:]) {
+		t.Errorf("losses of groups of 20 of 20 images, and of more: %v", losses)
 	}
 }

@@ -286,6 +286,9 @@ func TestAugment(t *testing.T) {
 	if slices.Equal(moved, plain) || slices.Equal(mixed, plain) || own < len(plain)/4 {
 		t.Errorf("moved or mixed images are as they were, or %d of %d pixels are their own", own, len(plain))
 	}
+	if far := batch(FineTuneConfig{Shift: math.MaxInt}, 3); len(far) != len(plain) {
+		t.Errorf("%d pixels moved out of sight, %d as they are", len(far), len(plain))
+	}
 	all := FineTuneConfig{Flip: 0.5, Shift: 3, Mix: 0.5}
 	if !slices.Equal(batch(all, 7), batch(all, 7)) || slices.Equal(batch(all, 7), batch(all, 8)) {
 		t.Error("the same step draws otherwise, or another one the same")

@@ -2,6 +2,7 @@ package pdq
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	. "github.com/gomlx/gomlx/core/graph"
@@ -23,7 +24,7 @@ type UnitData struct {
 // the network again from the images; nil: run it. It is an error if u isn't a unit after
 // prev's, or if s doesn't quantise all that comes before u.
 func (q *Quantizer) Observe(ctx context.Context, s Student, t *Teacher, u int, prev *UnitData) (*UnitData, error) {
-	if err := q.canObserve(s, u, prev); err != nil {
+	if err := errors.Join(q.canObserve(s, u, prev), q.sameImages(t, prev)); err != nil {
 		return nil, q.fail(StepObserve, u, err)
 	}
 	w, err := q.studentWeights(s)
@@ -65,13 +66,29 @@ func (q *Quantizer) canObserve(s Student, u int, prev *UnitData) error {
 	if prev != nil && prev.Unit >= u {
 		return fmt.Errorf("unit %d comes after it, or is the same; give the data of an earlier one, or nil", prev.Unit)
 	}
-	for _, l := range q.folded.Layers[:q.folded.Units[u].First] {
+	return q.quantised(s, q.folded.Layers[:q.folded.Units[u].First])
+}
+
+// quantised reports one of the layers that s should quantise, but doesn't.
+func (q *Quantizer) quantised(s Student, layers []models.Layer) error {
+	for _, l := range layers {
 		if _, ok := s.Weights[l.Name]; !ok && q.bits[l.Name].Weight > 0 {
-			return fmt.Errorf("the weight of %s, before it, isn't quantised; search weight scales first", l.Name)
+			return fmt.Errorf("the weight of %s, which comes before, isn't quantised; search weight scales first", l.Name)
 		}
 		if _, ok := s.Acts[l.Name]; !ok && q.bits[l.Name].Output > 0 {
-			return fmt.Errorf("the output of %s, before it, isn't quantised; take the units in order", l.Name)
+			return fmt.Errorf("the output of %s, which comes before, isn't quantised; take the units in order", l.Name)
 		}
+	}
+	return nil
+}
+
+// sameImages reports what was computed for another number of images.
+func (q *Quantizer) sameImages(t *Teacher, prev *UnitData) error {
+	if n, want := t.Logits.Len(), q.images.Len(); n != want {
+		return fmt.Errorf("the teacher's logits are of %d images, the units are fitted to %d; infer the teacher again", n, want)
+	}
+	if prev != nil && prev.StudentIn.Len() != q.images.Len() {
+		return fmt.Errorf("unit %d was observed on %d images, the units are fitted to %d; observe from the first on", prev.Unit, prev.StudentIn.Len(), q.images.Len())
 	}
 	return nil
 }

@@ -61,7 +61,7 @@ func Paper(arch string, w, a int) (Config, error) {
 				Rounding: RoundingConfig{Steps: 20000, BatchSize: 32, LearningRate: 3e-3, ScaleLearningRate: 4e-5, InputDrop: 0.5, ActDrop: 0.5,
 					Weight: p.roundWeight, BetaStart: 20, BetaEnd: 2, Warmup: 0.2},
 				Loss:     LossConfig{PD: 10, Temperature: p.temperature},
-				FineTune: FineTuneConfig{BatchSize: 32, LearningRate: 0.02, ScaleLearningRate: 1e-3, Warmup: 0.1, Flip: 0.5, Shift: 2, Mix: 0.5},
+				FineTune: FineTuneConfig{BatchSize: 32, LearningRate: 0.02, ScaleLearningRate: 5e-3, Warmup: 0.1, Flip: 0.5, Shift: 2, Mix: 0.5},
 			}, nil
 		}
 		known = append(known, family)

@@ -345,7 +345,21 @@ func TestBadData(t *testing.T) {
 		stranger.Weights["vgg"] = WeightQuant{}
 		short := s.clone()
 		short.Weights["conv1"] = WeightQuant{Bits: 2, Scale: []float32{1}, Zero: []float32{0}}
+		c := tinyConfig(t)
+		c.Mirror = true
+		mirrored, err := New(b, p, c)
+		if err != nil {
+			t.Fatal(err)
+		}
 		for want, f := range map[string]func() error{
+			"pdq: observation of layer1.0: the teacher's logits are of 20 images, the units are fitted to 40; infer the teacher again": func() error {
+				_, err := mirrored.Observe(ctx, s, teacher, 1, nil)
+				return err
+			},
+			`pdq: the state's student: the weight of "vgg" is quantised; there is none to quantise`: func() error {
+				_, err := q.QuantizeFrom(ctx, State{Student: stranger}, Keeper{})
+				return err
+			},
 			"pdq: observation: there is no unit 9; resnet8 has units 0 to 4": func() error {
 				_, err := q.Observe(ctx, s, teacher, 9, nil)
 				return err
@@ -354,11 +368,11 @@ func TestBadData(t *testing.T) {
 				_, err := q.Observe(ctx, s, teacher, 1, d)
 				return err
 			},
-			"pdq: observation of layer1.0: the weight of conv1, before it, isn't quantised; search weight scales first": func() error {
+			"pdq: observation of layer1.0: the weight of conv1, which comes before, isn't quantised; search weight scales first": func() error {
 				_, err := q.Observe(ctx, Student{}, teacher, 1, nil)
 				return err
 			},
-			"pdq: observation of layer3.0: the output of layer2.0.relu1, before it, isn't quantised; take the units in order": func() error {
+			"pdq: observation of layer3.0: the output of layer2.0.relu1, which comes before, isn't quantised; take the units in order": func() error {
 				_, err := q.Observe(ctx, s, teacher, 3, nil)
 				return err
 			},

@@ -2,7 +2,6 @@ package pdq
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 
@@ -82,7 +81,10 @@ func (q *Quantizer) NewRounder(s Student, d *UnitData) (*Rounder, error) {
 	if r.steps, err = newStepGraphs(q.b, q.c.Machine.Workers, r.size(), r.whole, r.gradients, r.apply); err != nil {
 		return nil, r.fail(err)
 	}
-	if err := errors.Join(r.start(), r.balance()); err != nil {
+	if err = r.start(); err == nil {
+		err = r.balance()
+	}
+	if err != nil {
 		r.Close()
 		return nil, r.fail(err)
 	}

@@ -76,7 +76,11 @@ func (s stepGraphs) finalize() {
 func (r *Rounder) advance(t int, weight termWeights) ([]*tensors.Tensor, error) {
 	batch := r.draw(t)
 	trained := append(slices.Clone(r.soft), values(r.state)[len(r.layout.weights):]...)
-	return r.steps.advance(r.q.b, slices.Concat(r.state, r.soft), trained, r.schedule(max(t, 0)), len(batch),
+	schedule := r.schedule(max(t, 0))
+	if t < 0 { // a measurement, of the terms that weight has
+		schedule[roundWeight] = 0
+	}
+	return r.steps.advance(r.q.b, slices.Concat(r.state, r.soft), trained, schedule, len(batch),
 		func(lo, hi int) ([]*tensors.Tensor, error) {
 			part, err := r.part(t, batch, lo, hi)
 			return append(part, tensors.FromValue([]float32{weight.reconstruction, weight.pd})), err

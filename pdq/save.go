@@ -98,6 +98,9 @@ func (q *Quantizer) studentRecord() (StudentRecord, error) {
 func (q *Quantizer) fits(s Student) error {
 	for _, layer := range slices.Sorted(maps.Keys(s.Weights)) {
 		wq, want := s.Weights[layer], q.bits[layer].Weight
+		if want == 0 {
+			return fmt.Errorf("the weight of %q is quantised; there is none to quantise", layer)
+		}
 		if wq.Bits != want {
 			return fmt.Errorf("the weight of %q has %d bits; it should have %d", layer, wq.Bits, want)
 		}
@@ -106,7 +109,9 @@ func (q *Quantizer) fits(s Student) error {
 		}
 	}
 	for _, layer := range slices.Sorted(maps.Keys(s.Acts)) {
-		if a, want := s.Acts[layer], q.bits[layer].Output; a.Bits != want {
+		if a, want := s.Acts[layer], q.bits[layer].Output; want == 0 {
+			return fmt.Errorf("the output of %q is quantised; there is none to quantise", layer)
+		} else if a.Bits != want {
 			return fmt.Errorf("the output of %q has %d bits; it should have %d", layer, a.Bits, want)
 		}
 	}

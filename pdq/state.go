@@ -102,8 +102,12 @@ func (p *passage) tune(ctx context.Context) (Student, error) {
 
 // canGoOn reports a state that isn't one of q's.
 func (q *Quantizer) canGoOn(s State) error {
-	if units := len(q.folded.Units); s.Unit < 0 || s.Unit > units {
+	units := len(q.folded.Units)
+	if s.Unit < 0 || s.Unit > units {
 		return fmt.Errorf("pdq: the state is of unit %d; %s has %d", s.Unit, q.folded.Name, units)
+	}
+	if s.Rounding.Done < 0 {
+		return fmt.Errorf("pdq: the state is at step %d", s.Rounding.Done)
 	}
 	if err := q.fits(s.Student); err != nil {
 		return fmt.Errorf("pdq: the state's student: %w", err)
@@ -114,7 +118,10 @@ func (q *Quantizer) canGoOn(s State) error {
 	if len(s.Student.Weights) == 0 {
 		return errors.New("pdq: the state has finished units, but no student")
 	}
-	return q.canObserve(s.Student, min(s.Unit, len(q.folded.Units)-1), nil)
+	if s.Unit == units {
+		return q.quantised(s.Student, q.folded.Layers)
+	}
+	return q.canObserve(s.Student, s.Unit, nil)
 }
 
 // passage is a way through the units.
@@ -211,7 +218,7 @@ type StateRecord struct {
 	StudentRecord
 	Calibration string // hash of the images, of datasets.Images
 	Unit        int
-	Steps       int // of rounding
+	Steps       int // of rounding or fine-tuning
 	Elapsed     time.Duration
 }
 
@@ -251,7 +258,7 @@ var ErrDamaged = errors.New("the state")
 // ErrDamaged, which says whether the one before it is whole.
 func (q *Quantizer) LoadState(f Folder, name string) (State, error) {
 	s, record, err := readState(f.Path(name))
-	if errors.Is(err, fs.ErrNotExist) {
+	if _, unread := errors.AsType[*fs.PathError](err); unread { // none, or one that may be whole
 		return s, fmt.Errorf("pdq: %w", err)
 	}
 	if err != nil {

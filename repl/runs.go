@@ -58,11 +58,12 @@ type saved struct {
 }
 
 type savedUnit struct {
-	Unit      string
-	Corrected bool
-	Rounded   int // steps
-	Finished  bool
-	Norms     []pdq.NormView
+	Unit       string
+	Corrected  bool
+	Correction pdq.CorrectionConfig // if so
+	Rounded    int                  // steps
+	Finished   bool
+	Norms      []pdq.NormView
 }
 
 // metric is a line of metrics.jsonl.
@@ -98,14 +99,14 @@ func save(c *call) (session, error) {
 	if err != nil {
 		return s, err
 	}
-	if exists(folder.Path(recordFile)) && !exists(folder.Path(sessionFile)) {
-		return s, fmt.Errorf("repl: %s holds a run that save didn't write; choose another folder: save DIR", folder)
-	}
 	unlock, err := folder.Lock()
 	if err != nil {
 		return s, err
 	}
-	defer func() { _ = unlock() }()                                                        // the process's end does it too
+	defer func() { _ = unlock() }() // the process's end does it too
+	if exists(folder.Path(recordFile)) && !exists(folder.Path(sessionFile)) {
+		return s, fmt.Errorf("repl: %s holds a run that save didn't write; choose another folder: save DIR", folder)
+	}
 	for _, name := range []string{recordFile, evaluationFile, resultsFile, roundingFile} { // an older session's
 		if err := os.Remove(folder.Path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return s, fmt.Errorf("repl: %w", err)
@@ -148,7 +149,7 @@ func exists(path string) bool {
 func (s session) saved() saved {
 	out := saved{Teacher: s.teacher.name, Checkpoint: s.teacher.checkpoint, Data: s.images.data, Preset: s.preset, Config: s.config}
 	for u, st := range s.units {
-		out.Units = append(out.Units, savedUnit{s.unitName(u), st.corrected, st.rounded, st.finished, st.norms})
+		out.Units = append(out.Units, savedUnit{s.unitName(u), st.corrected, st.correction, st.rounded, st.finished, st.norms})
 	}
 	return out
 }
@@ -269,7 +270,7 @@ func (c *call) goOn(s session, q *pdq.Quantizer, f pdq.Folder, units []savedUnit
 	if state.Unit >= len(units) {
 		return s, fmt.Errorf("repl: %s is of no unit; quantise again", f.Path(roundingFile))
 	}
-	corrected := units[state.Unit].Corrected
+	unit := units[state.Unit]
 	var data *pdq.UnitData
 	for u := range state.Unit + 1 { // one after the other, as they were: the same bits
 		before := data
@@ -280,7 +281,12 @@ func (c *call) goOn(s session, q *pdq.Quantizer, f pdq.Folder, units []savedUnit
 		}
 	}
 	c.sh.keep(data) // frees it, should what follows fail
-	if corrected {
+	if unit.Corrected {
+		config := s.config
+		config.Correction = unit.Correction
+		if q, err = c.sh.quantizer(s, config); err != nil {
+			return s, err
+		}
 		if data, err = q.Correct(c.ctx, data); err != nil {
 			return s, err
 		}
@@ -290,7 +296,9 @@ func (c *call) goOn(s session, q *pdq.Quantizer, f pdq.Folder, units []savedUnit
 	s.data = data
 	s.rounding = &rounding{&roundingStart{state.Student, data, s.config}, state.Rounding}
 	fmt.Fprintf(c.out, "%s goes on at step %d\n", s.unitName(state.Unit), state.Rounding.Done)
-	return s.with(state.Unit, func(st *unitState) { st.corrected, st.rounded = corrected, state.Rounding.Done }), nil
+	return s.with(state.Unit, func(st *unitState) {
+		st.corrected, st.correction, st.rounded = unit.Corrected, unit.Correction, state.Rounding.Done
+	}), nil
 }
 
 // drawAgain draws the calibration images that a run was fitted to.
@@ -365,7 +373,11 @@ func readScore(f pdq.Folder) (*score, error) {
 	if len(e.Student) > test.Len() || len(e.Student) != len(e.Teacher) {
 		return nil, fmt.Errorf("repl: %s is of %d images, the test set has %d", f.Path(evaluationFile), len(e.Student), test.Len())
 	}
-	return &score{data: e.Data, images: test.Slice(0, len(e.Student)), student: fromOnes(e.Student), teacher: fromOnes(e.Teacher)}, nil
+	images := test.Slice(0, len(e.Student))
+	if hash := images.Hash(); hash != e.Hash {
+		return nil, fmt.Errorf("repl: the test images in %s are others than those of eval: their hash is %.12s, not %.12s; put them back, or remove %s", e.Data, hash, e.Hash, f.Path(evaluationFile))
+	}
+	return &score{data: e.Data, images: images, student: fromOnes(e.Student), teacher: fromOnes(e.Teacher)}, nil
 }
 
 func listRuns(c *call) (session, error) {
@@ -385,7 +397,8 @@ func listRuns(c *call) (session, error) {
 		f := pdq.Folder(filepath.Dir(path))
 		var r pdq.Record
 		if err := f.ReadJSON(recordFile, &r); err != nil {
-			return c.s, err
+			rows = append(rows, []string{string(f), "damaged", "", "", "", "", ""})
+			continue
 		}
 		row := []string{string(f), r.Started.Format(time.DateTime), r.Teacher, fmt.Sprint(len(r.Calibration.Indices)), "", "", ""}
 		if len(r.Methods) > 0 {

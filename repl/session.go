@@ -49,11 +49,12 @@ type images struct {
 
 // unitState says how far a unit has come.
 type unitState struct {
-	corrected bool
-	rounded   int            // steps taken
-	finished  bool           // rounding is final
-	trace     []loss         // of correction, then of rounding
-	norms     []pdq.NormView // after correction, on the first normImages
+	corrected  bool
+	correction pdq.CorrectionConfig // that it was corrected with
+	rounded    int                  // steps taken
+	finished   bool                 // rounding is final
+	trace      []loss               // of correction, then of rounding
+	norms      []pdq.NormView       // after correction, on the first normImages
 }
 
 // normImages is how many images bn looks at, and correction keeps the statistics of.

@@ -104,7 +104,11 @@ func setFields(c *call) (session, error) {
 	if err := config.Validate(); err != nil {
 		return s, firstLine(err)
 	}
-	if config.Bits != s.config.Bits {
+	switch {
+	case config.Mirror != s.config.Mirror:
+		s = s.restart() // fitted to other images
+		s.logits = nil
+	case config.Bits != s.config.Bits:
 		s = s.restart()
 	}
 	s.config = config

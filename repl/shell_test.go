@@ -377,7 +377,7 @@ func TestGivenUp(t *testing.T) {
 
 // TestResumeRounding: a rounding that was under way goes on where it was saved, to the same bits.
 func TestResumeRounding(t *testing.T) {
-	for _, dc := range []string{"dc layer1.0; ", ""} {
+	for _, dc := range []string{"dc layer1.0; ", "dc layer1.0 steps=2; ", ""} {
 		dir := filepath.Join(t.TempDir(), "run")
 		sh, _ := testShell(t, "run conv1; "+dc+"scales acts layer1.0; step layer1.0 n=2; save "+dir+"; step n=2")
 		other, out := testShell(t, "resume "+dir+"; step n=2")
@@ -388,11 +388,22 @@ func TestResumeRounding(t *testing.T) {
 			t.Errorf("%sthe resumed session has another student", dc)
 		}
 	}
-	dir := t.TempDir()
+	sh, _ := testShell(t, "run conv1; scales acts layer1.0; set mirror=true")
+	if err := sh.line(t.Context(), "step layer1.0 n=1"); err == nil || !strings.Contains(err.Error(), "no teacher logits yet") {
+		t.Errorf("a step after other images are asked for: %v", err)
+	}
+	dir := filepath.Join(t.TempDir(), "session")
+	if err := sh.line(t.Context(), "undo; save "+dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := runLine(t.Context(), "demo images=8 test=40 steps=0 dc=0 anew=true out="+dir+" backend="+ofTests(), io.Discard, io.Discard); err == nil || !strings.Contains(err.Error(), "holds a session that save wrote") {
+		t.Errorf("a demo in a session's folder: %v", err)
+	}
+	dir = t.TempDir()
 	if err := runLine(t.Context(), "demo images=8 test=40 steps=0 dc=0 out="+dir+" backend="+ofTests(), io.Discard, io.Discard); err != nil {
 		t.Fatal(err)
 	}
-	sh, _ := testShell(t, "show seed")
+	sh, _ = testShell(t, "show seed")
 	if err := sh.line(t.Context(), "resume "+dir); err == nil || !strings.Contains(err.Error(), "to go on with it: go run ./repl demo ") {
 		t.Errorf("resume of a demo: %v", err)
 	}

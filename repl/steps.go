@@ -224,7 +224,9 @@ func (c *call) correct(s session, u int, config pdq.Config) (session, error) {
 		return s, err
 	}
 	fmt.Fprintf(c.out, "%s: loss %.4g after the first step, %.4g after the last\n", s.unitName(u), trace[0].Correction, trace[len(trace)-1].Correction)
-	return s.with(u, func(st *unitState) { st.corrected, st.trace, st.norms = true, trace, norms }), nil
+	return s.with(u, func(st *unitState) {
+		st.corrected, st.correction, st.trace, st.norms = true, config.Correction, trace, norms
+	}), nil
 }
 
 func round(c *call) (session, error) {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/pdquant/pdquant/pdq"
@@ -49,6 +50,9 @@ func fileName(method string) string { return strings.ToLower(strings.ReplaceAll(
 // begin takes up the run that the folder holds, or begins one: it writes run.json, after removing an earlier
 // run's results, which may be of other settings. It returns the results of methods that are finished.
 func (j *job) begin(record pdq.Record, stderr io.Writer) ([]pdq.Result, error) {
+	if exists(j.folder.Path(sessionFile)) {
+		return nil, fmt.Errorf("repl: %s holds a session that save wrote; choose another folder with out=", j.folder)
+	}
 	old, results, err := j.unfinished()
 	if err != nil {
 		return nil, err
@@ -61,6 +65,9 @@ func (j *job) begin(record pdq.Record, stderr io.Writer) ([]pdq.Result, error) {
 	}
 	if d := old.Differs(record); d != "" {
 		return nil, fmt.Errorf("repl: %s holds an unfinished run of other settings, in %s; finish it with: %s; or choose another folder with out=, or remove it with anew=true", j.folder, d, old.Command)
+	}
+	if old.Threads != record.Threads {
+		fmt.Fprintf(stderr, "warning   the run began with %d threads and goes on with %d: sums may differ in their last bits\n", old.Threads, record.Threads)
 	}
 	fmt.Fprintf(stderr, "going on  with the run begun %s, of which %d of %d methods are finished\n", old.Started.Format("2006-01-02 15:04"), max(len(results)-1, 0), len(j.methods))
 	return results, nil
@@ -84,8 +91,8 @@ func (j *job) unfinished() (*pdq.Record, []pdq.Result, error) {
 	if err := j.folder.ReadJSON(finishedFile, &list); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, fmt.Errorf("%w; choose another folder with out=, or remove what is in it with anew=true", err)
 	}
-	if len(list.Methods) > len(old.Methods) {
-		return nil, nil, nil // finished
+	if len(list.Methods) > len(old.Methods) && exists(j.folder.Path(chartFile)) {
+		return nil, nil, nil // finished, and reported
 	}
 	var results []pdq.Result
 	for _, f := range list.Methods {
@@ -96,8 +103,12 @@ func (j *job) unfinished() (*pdq.Record, []pdq.Result, error) {
 
 // clear removes what earlier runs left.
 func (j *job) clear() error {
-	earlier := []string{finishedFile, resultsFile, chartFile}
-	for _, m := range j.methods {
+	earlier, methods := []string{finishedFile, resultsFile, chartFile}, j.methods
+	var old pdq.Record
+	if j.folder.ReadJSON(recordFile, &old) == nil {
+		methods = slices.Concat(methods, old.Methods)
+	}
+	for _, m := range methods {
 		earlier = append(earlier, studentName(m.Name), stateName(m.Name), pdq.Previous(stateName(m.Name)))
 	}
 	for _, name := range earlier {

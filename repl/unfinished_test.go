@@ -86,13 +86,18 @@ func TestKilled(t *testing.T) {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	t.Logf("undisturbed %v, seed %d", took, seed)
 	wentOn, ended := 0, 0
-	for range kills {
+	for k := range kills {
 		c, log := program(dir), &bytes.Buffer{}
 		c.Stderr = log
 		if err := c.Start(); err != nil {
 			t.Fatal(err)
 		}
-		timer := time.AfterFunc(time.Duration(rng.Float64()*float64(took)), func() { _ = c.Process.Kill() })
+		after := time.Duration(rng.Float64() * float64(took))
+		if k == 0 { // so that there is something to go on with
+			waitFor(t, filepath.Join(dir, "*.state"))
+			after = 0
+		}
+		timer := time.AfterFunc(after, func() { _ = c.Process.Kill() })
 		err := c.Wait()
 		timer.Stop()
 		if strings.Contains(log.String(), "going on") {
@@ -112,6 +117,18 @@ func TestKilled(t *testing.T) {
 	if parts, err := filepath.Glob(filepath.Join(dir, "*.part")); err != nil || len(parts) > 0 {
 		t.Errorf("left behind: %q, error %v", parts, err)
 	}
+}
+
+// waitFor waits until there is a file that matches.
+func waitFor(t *testing.T, pattern string) {
+	for end := time.Now().Add(5 * time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if found, err := filepath.Glob(pattern); err != nil {
+			t.Fatal(err)
+		} else if len(found) > 0 {
+			return
+		}
+	}
+	t.Fatalf("no %s after 5 minutes", pattern)
 }
 
 // TestSignals: a process that is asked to end keeps all its steps, says so, and exits as shells expect.
@@ -134,13 +151,7 @@ func TestSignals(t *testing.T) {
 		if err := c.Start(); err != nil {
 			t.Fatal(err)
 		}
-		for range 600 { // until PD-Quant has a unit behind it
-			if exists(filepath.Join(dir, "pd-quant.state")) {
-				break
-			}
-			time.Sleep(50 * time.Millisecond)
-		}
-		time.Sleep(200 * time.Millisecond)
+		waitFor(t, filepath.Join(dir, "pd-quant.state")) // PD-Quant has a unit behind it
 		if err := c.Process.Signal(s.signal); err != nil {
 			t.Fatal(err)
 		}
@@ -241,12 +252,7 @@ func TestDamagedState(t *testing.T) {
 		t.Fatal(err)
 	}
 	state := filepath.Join(dir, "pd-quant.state")
-	for range 600 {
-		if exists(pdq.Previous(state)) {
-			break
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
+	waitFor(t, pdq.Previous(state))
 	if err := c.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -26,7 +27,7 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -54,6 +55,9 @@ func run(ctx context.Context, args []string) error {
 	side := f.Int("side", 2, "how many at a time")
 	out := f.String("out", "testdata/soak.tsv", "file of the report; empty: only printed")
 	_ = f.Parse(args) // it exits
+	if *side < 1 {
+		return fmt.Errorf("soak: -side=%d; give 1 or more", *side)
+	}
 	all, err := tasks(ctx, *fuzz)
 	if err != nil {
 		return err
@@ -108,6 +112,8 @@ func (t task) run(ctx context.Context) outcome {
 	start := time.Now()
 	c := exec.CommandContext(ctx, "go", append([]string{"test", "-count=1"}, t.args...)...)
 	c.Env = append(os.Environ(), "PDQUANT_SOAK=1")
+	c.Cancel = func() error { return c.Process.Signal(os.Interrupt) } // at a terminal the test has its own
+	c.WaitDelay = 10 * time.Second
 	text, err := c.CombinedOutput()
 	o := outcome{task: t, passed: err == nil, took: time.Since(start)}
 	var details []string

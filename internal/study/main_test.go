@@ -8,10 +8,18 @@ import (
 	"testing"
 )
 
+// ownEnvironment keeps what the machine has set away from a test.
+func ownEnvironment(t *testing.T, root string) {
+	t.Setenv("PDQUANT_ROOT", root)
+	for _, name := range []string{"PDQUANT_NOTEBOOKS", "PDQUANT_MINUTES", "PDQUANT_DATA"} {
+		t.Setenv(name, "")
+	}
+}
+
 // TestStudy: a line for each network, bits, settings and seed, and the same again from what is kept.
 func TestStudy(t *testing.T) {
 	root := t.TempDir()
-	t.Setenv("PDQUANT_ROOT", root)
+	ownEnvironment(t, root)
 	out := filepath.Join(root, "study.tsv")
 	args := []string{"-networks=resnet8", "-bits=2/2,4/8", "-settings=quick/nearest; quick/nearest Scales.Power=2", "-images=8", "-held=40", "-seeds=2", "-all=Scales.Candidates=10", "-out=" + out}
 	if err := run(t.Context(), args); err != nil {
@@ -66,7 +74,7 @@ func TestSplit(t *testing.T) {
 }
 
 func TestBadInput(t *testing.T) {
-	t.Setenv("PDQUANT_ROOT", t.TempDir())
+	ownEnvironment(t, t.TempDir())
 	for arg, want := range map[string]string{
 		"-settings=":                 "an empty setting",
 		"-settings=slow":             `no preset "slow"`,

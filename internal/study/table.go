@@ -3,7 +3,7 @@ package main
 import (
 	"encoding/csv"
 	"fmt"
-	"runtime"
+	"math"
 	"strings"
 
 	"github.com/charmbracelet/lipgloss"
@@ -25,14 +25,17 @@ func tsv(lines []line, backend string, held bool) string {
 	var b strings.Builder
 	w := csv.NewWriter(&b)
 	w.Comma = '\t'
-	_ = w.Write(strings.Fields("network w a settings seed top1_percent standard_error difference difference_error test_images tested calibration_top1_percent calibration_images seconds backend processors")) // a builder takes all
+	_ = w.Write(strings.Fields("network w a settings seed top1_percent standard_error difference difference_error test_images tested calibration_top1_percent calibration_images seconds backend threads")) // a builder takes all
 	for _, x := range lines {
 		for i, r := range x.results {
 			acc, se := r.Test.Accuracy()
 			cal, _ := r.Calibration.Accuracy()
-			d, dse := r.Test.Minus(x.base[i].Test)
+			d, dse := math.NaN(), math.NaN()
+			if i < len(x.base) {
+				d, dse = r.Test.Minus(x.base[i].Test)
+			}
 			_ = w.Write([]string{x.network, fmt.Sprint(x.bits[0]), fmt.Sprint(x.bits[1]), x.setting, fmt.Sprint(r.Seed), points(acc), points(se), points(d), points(dse),
-				fmt.Sprint(len(r.Test.Top1)), tested(held), points(cal), fmt.Sprint(len(r.Calibration.Top1)), fmt.Sprintf("%.0f", r.Seconds), backend, fmt.Sprint(runtime.GOMAXPROCS(0))})
+				fmt.Sprint(len(r.Test.Top1)), tested(held), points(cal), fmt.Sprint(len(r.Calibration.Top1)), fmt.Sprintf("%.0f", r.Seconds), backend, fmt.Sprint(r.Record.Threads)})
 		}
 	}
 	w.Flush()

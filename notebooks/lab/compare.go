@@ -127,6 +127,8 @@ func (d Difference) Verdict() string {
 		of = fmt.Sprintf("%v points, one seed, standard error over images", d)
 	}
 	switch {
+	case math.IsNaN(d.Points):
+		return "not to be compared: " + of
 	case math.Abs(d.Points) <= d.limit()*d.StandardError:
 		return "not decided here: " + of
 	case d.Points > 0:

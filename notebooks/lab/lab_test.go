@@ -78,6 +78,7 @@ func testLab(t *testing.T) *Lab {
 	t.Setenv("PDQUANT_ROOT", t.TempDir())
 	t.Setenv("PDQUANT_NOTEBOOKS", "")
 	t.Setenv("PDQUANT_MINUTES", "")
+	t.Setenv("PDQUANT_DATA", "")
 	l, err := Open()
 	if err != nil {
 		t.Fatal(err)

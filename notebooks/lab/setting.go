@@ -57,7 +57,7 @@ func (s Setting) String() string {
 	if s.Seeds > 1 {
 		seeds = fmt.Sprintf("seeds 1 to %d", s.Seeds)
 	}
-	return fmt.Sprintf("setting %s: %d calibration images, %s, %s, %d rounding steps and at most %d correction steps a unit", s.Name, s.Images, tests, seeds, s.Steps, s.Correction)
+	return fmt.Sprintf("setting %s: %d calibration images, %s, %s, %d rounding steps and at most %d correction steps a unit, %d steps of fine-tuning where it is on", s.Name, s.Images, tests, seeds, s.Steps, s.Correction, s.FineTune)
 }
 
 // Few returns the values, in quick only the first of them.
