@@ -122,7 +122,10 @@ func (l *Lab) result(ctx context.Context, s Subject, m pdq.Method, images int) (
 	}
 	r := Result{Seed: m.Config.Seed}
 	given := m
-	given.Config.Machine, given.Name = pdq.MachineConfig{}, "" // how it is computed and called decides nothing
+	given.Config.Machine, given.Name = pdq.MachineConfig{}, "" // how it is computed and called decides nothing,
+	if given.Config.FineTune.Steps == 0 {
+		given.Config.FineTune = pdq.FineTuneConfig{} // nor the rates of what is off
+	}
 	if r.Record, err = pdq.NewRecord(s.Network, s.Weights, cal, s.Test, []pdq.Method{given}); err != nil {
 		return r, err
 	}

@@ -105,7 +105,9 @@ func TestResults(t *testing.T) {
 		t.Fatalf("%d results after %d events, error %v", len(first), computed, err)
 	}
 	computed = 0
-	again, err := l.Results(t.Context(), s, pdq.Method{Name: "another name", Config: c.Nearest()}, l.Images)
+	same := c.Nearest()
+	same.FineTune.LearningRate /= 2 // it is off
+	again, err := l.Results(t.Context(), s, pdq.Method{Name: "another name", Config: same}, l.Images)
 	if err != nil || computed != 0 || !reflect.DeepEqual(again[0].Test, first[0].Test) {
 		t.Errorf("%d events, error %v", computed, err)
 	}
