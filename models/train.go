@@ -110,7 +110,7 @@ func (c TrainConfig) check(n *Network, images datasets.Images) error {
 	check(c.WeightDecay >= 0 && c.WeightDecay < math.Inf(1), "WeightDecay is %g; it must be >= 0 and finite", c.WeightDecay)
 	check(c.Warmup >= 0 && c.Warmup < 1, "Warmup is %g; it must be in [0,1)", c.Warmup)
 	check(c.Shift >= 0 && c.Shift < n.Size, "Shift is %d; it must be in [0,%d), the images' size", c.Shift, n.Size)
-	return errors.Join(errs...)
+	return errors.Join(append(errs, n.Validate())...)
 }
 
 // trainingForward computes n with batch statistics and moves the running ones.

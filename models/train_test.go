@@ -188,6 +188,7 @@ func TestTrainErrors(t *testing.T) {
 		{"two faults", func(_ *Network, _ *datasets.Images, c *TrainConfig) { c.Epochs, c.Warmup = 0, -1 }, "Epochs is 0; it must be >= 1\nWarmup is -1"},
 		{"size", func(n *Network, _ *datasets.Images, _ *TrainConfig) { n.Size = 32 }, "are 1x28x28, but the network takes 1x32x32"},
 		{"classes", func(n *Network, _ *datasets.Images, _ *TrainConfig) { n.Classes = 9 }, "have 10 classes, but the network has 9"},
+		{"structure", func(n *Network, _ *datasets.Images, _ *TrainConfig) { n.Layers[1].Inputs = []string{"nothing"} }, `"nothing"`},
 	} {
 		n, images, config := narrow(t), few(t), handful()
 		c.change(n, &images, &config)
