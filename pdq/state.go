@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -216,7 +217,8 @@ func (p *passage) keep() error {
 // StateRecord says what a state's file belongs to.
 type StateRecord struct {
 	StudentRecord
-	Calibration string // hash of the images, of datasets.Images
+	Calibration string    // hash of the images, of datasets.Images
+	Mean, Std   []float32 // that they are normalised with
 	Unit        int
 	Steps       int // of rounding or fine-tuning
 	Elapsed     time.Duration
@@ -234,7 +236,8 @@ func (q *Quantizer) SaveState(f Folder, name string, s State) error {
 	if err != nil {
 		return err
 	}
-	record := StateRecord{own, q.p.Calibration.Hash(), s.Unit, s.Rounding.Done, s.Elapsed}
+	cal := q.p.Calibration
+	record := StateRecord{own, cal.Hash(), cal.Mean, cal.Std, s.Unit, s.Rounding.Done, s.Elapsed}
 	return f.replace(name, func(w io.Writer) error {
 		blobs := s.Student.blobs()
 		for i, v := range s.Rounding.Values {
@@ -319,6 +322,9 @@ func (q *Quantizer) sameRun(r StateRecord) error {
 		if x.theirs != x.own {
 			return fmt.Errorf("the %s are others: the run had %.12s, now it is %.12s", x.what, x.theirs, x.own)
 		}
+	}
+	if cal := q.p.Calibration; !slices.Equal(r.Mean, cal.Mean) || !slices.Equal(r.Std, cal.Std) {
+		return fmt.Errorf("the images are normalised otherwise: the run had mean %v and deviation %v, now they are %v and %v", r.Mean, r.Std, cal.Mean, cal.Std)
 	}
 	if d := r.Config.differs(own.Config); d != "" {
 		return fmt.Errorf("the configuration is another: the run had %s", d)

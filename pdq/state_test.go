@@ -136,6 +136,9 @@ func TestLoadState(t *testing.T) {
 	other.Weights = models.Init(p.Network, 2)
 	refused("other weights", other, same, "the teacher's weights are others: the run had ")
 	refused("other images", tinyProblem(t, 9), same, "the calibration images are others")
+	brighter := p
+	brighter.Calibration.Mean = []float32{0.1}
+	refused("another normalisation", brighter, same, "normalised otherwise: the run had mean [")
 	refused("other settings", p, func(c *Config) { c.Loss.PD = 3 }, "the run had Loss.PD=10, now 3")
 	refused("another seed", p, func(c *Config) { c.Seed = 9 }, "Seed=")
 	c.Machine.Workers, c.Machine.CacheLimit = 7, 1 // decide nothing
