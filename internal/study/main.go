@@ -40,6 +40,7 @@ type study struct {
 	settings        []setting
 	seeds, images   int
 	tests, held     int
+	hard            bool // the held out images are distorted
 	indices, output string
 }
 
@@ -53,6 +54,7 @@ func parse(args []string) (s study, err error) {
 	f.IntVar(&s.images, "images", 256, "calibration images")
 	f.IntVar(&s.tests, "tests", 0, "test images; 0: all")
 	f.IntVar(&s.held, "held", 0, "test on so many training images that aren't calibrated on, to choose settings by; 0: on the test images")
+	f.BoolVar(&s.hard, "hard", false, "distort the held-out images, half with noise and half by blurring: undistorted, the network knows those it was trained on")
 	f.StringVar(&s.indices, "indices", "", "file with the training images to calibrate on, a number a line; empty: each seed draws its own")
 	f.StringVar(&s.output, "out", "", "file of the table; empty: none")
 	if err := f.Parse(args); err != nil {
@@ -60,6 +62,9 @@ func parse(args []string) (s study, err error) {
 	}
 	if s.seeds < 1 || s.images < 1 || s.tests < 0 || s.held < 0 || f.NArg() > 0 {
 		return s, fmt.Errorf("-seeds=%d -images=%d -tests=%d -held=%d and %d arguments; give positive numbers and no arguments", s.seeds, s.images, s.tests, s.held, f.NArg())
+	}
+	if s.hard && s.held == 0 {
+		return s, errors.New("-hard distorts held-out images; say how many, as in -held=3000")
 	}
 	s.networks = strings.Split(*networks, ",")
 	for text := range strings.SplitSeq(*bits, ",") {
@@ -113,14 +118,14 @@ func run(ctx context.Context, args []string) error {
 				lines = append(lines, x)
 				fmt.Fprintf(os.Stderr, "%s W%dA%d %s: %v, %v (%.0f s)\n", name, bits[0], bits[1], set.text, lab.Top1(x.results), lab.Against(x.results, base), time.Since(start).Seconds())
 				if s.output != "" {
-					if err := atomicfile.WriteBytes(s.output, []byte(tsv(lines, l.Note, s.held > 0))); err != nil {
+					if err := atomicfile.WriteBytes(s.output, []byte(tsv(lines, l.Note, s.tested()))); err != nil {
 						return err
 					}
 				}
 			}
 		}
 	}
-	fmt.Println(summary(lines, s.held > 0))
+	fmt.Println(summary(lines, s.tested()))
 	return nil
 }
 

@@ -1,11 +1,15 @@
 package main
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/pdquant/pdquant/datasets"
+	"github.com/pdquant/pdquant/notebooks/lab"
 )
 
 // ownEnvironment keeps what the machine has set away from a test.
@@ -73,6 +77,46 @@ func TestSplit(t *testing.T) {
 	}
 }
 
+// TestDistort: every other image has noise, of about the deviation that is said; the others are smoother, and as light.
+func TestDistort(t *testing.T) {
+	ownEnvironment(t, t.TempDir())
+	l, err := lab.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	subject, err := l.Subject("resnet8")
+	if err != nil {
+		t.Fatal(err)
+	}
+	images, err := subject.Pool.(datasets.Images).Select([]int{3, 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	was := slices.Clone(images.Pixels)
+	distort(images)
+	per := len(was) / 2
+	var noise, n, before, after, rough, smooth float64
+	for i, v := range was {
+		x, y := float64(v), float64(images.Pixels[i])
+		switch {
+		case i < per && v >= 30 && v <= 225:
+			noise, n = noise+(y-x)*(y-x), n+1
+		case i >= per:
+			before, after = before+x, after+y
+			if i%28 > 0 {
+				rough += math.Abs(x - float64(was[i-1]))
+				smooth += math.Abs(y - float64(images.Pixels[i-1]))
+			}
+		}
+	}
+	if sd := math.Sqrt(noise / n); math.Abs(sd-7) > 7*4/math.Sqrt(2*n) {
+		t.Errorf("the noise of %g pixels has a deviation of %g", n, sd)
+	}
+	if math.Abs(after/before-1) > 0.01 || smooth >= rough || smooth < rough/2 {
+		t.Errorf("blurring changes the mean from %g to %g, and the changes from pixel to pixel from %g to %g", before/float64(per), after/float64(per), rough, smooth)
+	}
+}
+
 func TestBadInput(t *testing.T) {
 	ownEnvironment(t, t.TempDir())
 	for arg, want := range map[string]string{
@@ -86,6 +130,7 @@ func TestBadInput(t *testing.T) {
 		"-networks=resnet9":          "resnet9",
 		"-seeds=0":                   "-seeds=0",
 		"-indices=missing":           "no such file",
+		"-hard":                      "-held=3000",
 		"-held=3000":                 "2048 training images don't suffice",
 	} {
 		if err := run(t.Context(), []string{arg, "-tests=8"}); err == nil || !strings.Contains(err.Error(), want) {

@@ -28,9 +28,14 @@ func (s study) subject(l *lab.Lab, name string) (lab.Subject, error) {
 		return subject, err
 	}
 	if s.held > 0 {
-		subject.Test, err = pool.Select(held)
+		images, err := pool.Select(held)
+		if s.hard {
+			distort(images)
+		}
+		subject.Test = images
+		return subject, err
 	}
-	return subject, err
+	return subject, nil
 }
 
 // split says which of n training images may be calibrated on, and which are held out from that.
