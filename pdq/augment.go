@@ -8,7 +8,7 @@ import (
 	"github.com/pdquant/pdquant/datasets"
 )
 
-// augmenter draws batches of images that are mirrored, moved and mixed at random.
+// augmenter draws batches of images that are changed at random.
 type augmenter struct {
 	images datasets.Images
 	c      FineTuneConfig
@@ -59,21 +59,66 @@ func (a augmenter) batch(step, size int) (datasets.Images, error) {
 	return out, nil
 }
 
-// draw writes image k, perhaps mirrored and moved.
+// draw writes image k, perhaps mirrored, moved, turned, of another size and in another light.
 func (a augmenter) draw(rng *rand.Rand, to []uint8, k int) {
 	h, w := a.images.Height, a.images.Width
 	from := a.images.Pixels[k*len(to) : (k+1)*len(to)]
-	mirror := rng.Float64() < a.c.Flip
-	shift := min(a.c.Shift, max(h, w)) // moved further, nothing is left
-	dx, dy := rng.IntN(2*shift+1)-shift, rng.IntN(2*shift+1)-shift
-	for i := range to {
-		c, y, x := i/(h*w), i/w%h, i%w
-		if mirror {
-			x = w - 1 - x
+	at, light := a.place(rng), a.light(rng, from)
+	for y := range h {
+		for x := range w {
+			fx, fy := at(float64(x), float64(y))
+			for c := range a.images.Channels {
+				plane := c * h * w
+				to[plane+y*w+x] = light(bilinear(from[plane:plane+h*w], w, fx, fy))
+			}
 		}
-		y, x = min(max(y+dy, 0), h-1), min(max(x+dx, 0), w-1)
-		to[i] = from[(c*h+y)*w+x]
 	}
+}
+
+// place draws where each pixel of an image is taken from.
+func (a augmenter) place(rng *rand.Rand) func(x, y float64) (float64, float64) {
+	h, w := a.images.Height, a.images.Width
+	mirror := 1.0
+	if rng.Float64() < a.c.Flip {
+		mirror = -1
+	}
+	shift := min(a.c.Shift, max(h, w)) // moved further, nothing is left
+	dx, dy := float64(rng.IntN(2*shift+1)-shift), float64(rng.IntN(2*shift+1)-shift)
+	size, angle := 1+a.c.Zoom*between(rng), a.c.Turn*between(rng)
+	sin, cos := math.Sin(angle)/size, math.Cos(angle)/size
+	middleX, middleY := float64(w-1)/2, float64(h-1)/2
+	return func(x, y float64) (float64, float64) {
+		x, y = mirror*(x-middleX), y-middleY
+		return cos*x - sin*y + middleX + dx, sin*x + cos*y + middleY + dy
+	}
+}
+
+// light draws what becomes of an image's values: more or less contrast around their mean, and brightness.
+func (a augmenter) light(rng *rand.Rand, image []uint8) func(float64) uint8 {
+	contrast, brightness := 1+a.c.Light*between(rng), 255*a.c.Light/2*between(rng)
+	mean := 0.0
+	for _, v := range image {
+		mean += float64(v) / float64(len(image))
+	}
+	return func(v float64) uint8 {
+		return uint8(math.Round(min(max(mean+contrast*(v-mean)+brightness, 0), 255)))
+	}
+}
+
+// between is uniform in [-1,1).
+func between(rng *rand.Rand) float64 { return 2*rng.Float64() - 1 }
+
+// bilinear is the value of a plane of rows of w pixels at x, y. Beyond the border, the border is repeated.
+func bilinear(plane []uint8, w int, x, y float64) float64 {
+	x, y = min(max(x, 0), float64(w-1)), min(max(y, 0), float64(len(plane)/w-1))
+	left, top := int(x), int(y)
+	right, bottom := min(left+1, w-1), min(top+1, len(plane)/w-1)
+	across := func(row int) float64 {
+		a, b := float64(plane[row*w+left]), float64(plane[row*w+right])
+		return a + (x-float64(left))*(b-a)
+	}
+	above, below := across(top), across(bottom)
+	return above + (y-float64(top))*(below-above)
 }
 
 // paste puts a rectangle of another image into an image: its share of the area is uniform (CutMix, arXiv 1905.04899).

@@ -3,6 +3,7 @@ package pdq
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -134,10 +135,13 @@ type FineTuneConfig struct {
 	Steps             int     // 0: no such pass
 	BatchSize         int     // images per step, >= 1
 	LearningRate      float64 // Adam on where weights lie between levels, in levels, cosine to 0; 0: levels stay
-	ScaleLearningRate float64 // Adam on the logarithms of all scales, cosine to 0; 0: scales stay
+	ScaleLearningRate float64 // Adam on the logarithms of all scales, in levels that this moves the outermost level, cosine to 0; 0: scales stay
 	Warmup            float64 // both rates rise to theirs over this fraction of Steps, in [0,1)
 	Flip              float64 // probability, in [0,1], that an image is mirrored
 	Shift             int     // pixels that an image is moved at most, its border repeated, >= 0
+	Zoom              float64 // share, in [0,1), by which an image is enlarged or made smaller at most
+	Turn              float64 // angle by which an image is turned at most, in radians, >= 0
+	Light             float64 // share, in [0,1], by which contrast changes at most; brightness by half of that share of the largest value
 	Mix               float64 // probability, in [0,1], that a rectangle of an image is another's (CutMix)
 }
 
@@ -203,7 +207,11 @@ func (c Config) Validate() error {
 	check(f.Steps >= 0, "FineTune.Steps is %d; it must be >= 0", f.Steps)
 	check(f.Steps == 0 || f.BatchSize >= 1, "FineTune.BatchSize is %d; it must be >= 1", f.BatchSize)
 	check(f.LearningRate >= 0 && f.ScaleLearningRate >= 0, "FineTune's learning rates are %g and %g; they must be >= 0", f.LearningRate, f.ScaleLearningRate)
-	check(f.Flip >= 0 && f.Flip <= 1 && f.Mix >= 0 && f.Mix <= 1, "FineTune.Flip and Mix are %g and %g; they must be in [0,1]", f.Flip, f.Mix)
+	check(f.Flip >= 0 && f.Flip <= 1, "FineTune.Flip is %g; it must be in [0,1]", f.Flip)
+	check(f.Zoom >= 0 && f.Zoom < 1, "FineTune.Zoom is %g; it must be in [0,1)", f.Zoom)
+	check(f.Turn >= 0 && !math.IsInf(f.Turn, 1), "FineTune.Turn is %g; it must be >= 0", f.Turn)
+	check(f.Light >= 0 && f.Light <= 1, "FineTune.Light is %g; it must be in [0,1]", f.Light)
+	check(f.Mix >= 0 && f.Mix <= 1, "FineTune.Mix is %g; it must be in [0,1]", f.Mix)
 	check(f.Warmup >= 0 && f.Warmup < 1, "FineTune.Warmup is %g; it must be in [0,1)", f.Warmup)
 	check(f.Shift >= 0, "FineTune.Shift is %d; it must be >= 0", f.Shift)
 	check(f.Steps == 0 || c.Loss.Temperature > 0, "Loss.Temperature is %g; it must be > 0", c.Loss.Temperature)

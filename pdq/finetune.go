@@ -17,7 +17,7 @@ import (
 // FineTune returns s, which quantises all units, with all levels and scales trained together so that the
 // network's prediction stays: the loss is the prediction difference between teacher and student, whose temperature is
 // Loss.Temperature. A weight's place between levels is trained straight through its rounding, from the level
-// that it has; scales by their logarithms. The images are the calibration images, mirrored, moved and mixed at random: no
+// that it has; scales by their logarithms, the slower the more levels they span. The images are the calibration images, changed and mixed at random: no
 // labels are needed for that, as the teacher predicts what is asked for. With FineTune.Steps 0 it returns s, and also if the
 // prediction difference on the calibration images is no smaller afterwards: at too high a learning rate.
 //
@@ -208,6 +208,15 @@ func (t *tuner) schedule() []float32 {
 		float32(1 / (1 - math.Pow(0.9, n))), float32(1 / (1 - math.Pow(0.999, n)))}
 }
 
+// outermost is how many levels above the lowest the highest is, where the i-th variable is a scale.
+func (t *tuner) outermost(i int) float64 {
+	n := len(t.weights)
+	if i < 2*n {
+		return float64(int(1)<<t.s.Weights[t.weights[i-n]].Bits - 1)
+	}
+	return float64(int(1)<<t.s.Acts[t.acts[i-2*n]].Bits - 1)
+}
+
 // whole is the graph of one step: of state, schedule and images.
 func (t *tuner) whole(args []*Node) []*Node {
 	n := len(t.state)
@@ -267,7 +276,7 @@ func (t *tuner) apply(args []*Node) []*Node {
 	for i, p := range values(args[:n]) {
 		rate, enabled := scalar(schedule, 0), t.q.c.FineTune.LearningRate > 0
 		if i >= len(t.weights) {
-			rate, enabled = scalar(schedule, 1), t.q.c.FineTune.ScaleLearningRate > 0
+			rate, enabled = DivScalar(scalar(schedule, 1), t.outermost(i)), t.q.c.FineTune.ScaleLearningRate > 0
 		}
 		report = append(report, Reshape(sumOfSizes(grads[i]), 1))
 		if !enabled {

@@ -9,6 +9,8 @@ import (
 	"github.com/gomlx/compute"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
+
+	"github.com/pdquant/pdquant/datasets"
 )
 
 // tuned is a problem, a configuration with fine-tuning, and a student with all units finished.
@@ -226,6 +228,35 @@ func TestFineTuneStart(t *testing.T) {
 	})
 }
 
+// TestAugmentGeometry: a gradient across an image stays one, as steep as its size and angle make it, through the same middle.
+func TestAugmentGeometry(t *testing.T) {
+	const side = 32
+	ramp := datasets.Images{Pixels: make([]uint8, side*side), Channels: 1, Height: side, Width: side, Mean: []float32{0}, Std: []float32{1}, Labels: []int32{0}}
+	for i := range ramp.Pixels {
+		ramp.Pixels[i] = uint8(20 + 4*(i%side))
+	}
+	for _, c := range []FineTuneConfig{{Zoom: 0.4}, {Turn: math.Pi / 2}} {
+		lengths := map[bool]int{}
+		for step := range 20 {
+			out, err := newAugmenter(ramp, Config{Seed: 1, FineTune: c}).batch(step, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			at := func(x, y int) float64 { return float64(out.Pixels[y*side+x]) }
+			middle := (at(15, 15) + at(16, 15) + at(15, 16) + at(16, 16)) / 4
+			across, down := (at(20, 16)-at(11, 16))/9/4, (at(16, 20)-at(16, 11))/9/4
+			length := math.Hypot(across, down)
+			lengths[length > 1]++
+			if math.Abs(middle-(20+4*15.5)) > 1 || c.Zoom == 0 && math.Abs(length-1) > 0.05 || c.Turn == 0 && (math.Abs(down) > 0.05 || length < 1/1.4-0.05 || length > 1/0.6+0.05) {
+				t.Errorf("%+v, step %d: %g in the middle, %g a pixel across and %g down", c, step, middle, across, down)
+			}
+		}
+		if c.Zoom > 0 && (lengths[true] == 0 || lengths[false] == 0) {
+			t.Errorf("of 20 images %d are smaller, %d larger", lengths[true], lengths[false])
+		}
+	}
+}
+
 func same(t *testing.T, name string, a, b WeightQuant, w *tensors.Tensor) {
 	x, err := a.Dequantize(w)
 	if err != nil {
@@ -253,7 +284,9 @@ func TestFineTuneErrors(t *testing.T) {
 	_, err = q.FineTune(t.Context(), s)
 	checkError(t, "an output in full precision", err, "the output of relu isn't quantised")
 	c.FineTune.BatchSize, c.FineTune.Mix, c.FineTune.Warmup = 0, 2, 1
-	checkError(t, "bad settings", c.Validate(), "FineTune.BatchSize is 0", "Mix are 0.5 and 2", "FineTune.Warmup is 1")
+	checkError(t, "bad settings", c.Validate(), "FineTune.BatchSize is 0", "FineTune.Mix is 2", "FineTune.Warmup is 1")
+	c.FineTune = FineTuneConfig{Steps: 1, BatchSize: 1, Zoom: 1, Turn: -1, Light: 1.5, Flip: -1}
+	checkError(t, "bad changes of images", c.Validate(), "FineTune.Flip is -1", "FineTune.Zoom is 1", "FineTune.Turn is -1", "FineTune.Light is 1.5")
 }
 
 // TestAugment: images are mirrored, moved and mixed as they say, and the same again.
@@ -289,9 +322,14 @@ func TestAugment(t *testing.T) {
 	if far := batch(FineTuneConfig{Shift: math.MaxInt}, 3); len(far) != len(plain) {
 		t.Errorf("%d pixels moved out of sight, %d as they are", len(far), len(plain))
 	}
-	all := FineTuneConfig{Flip: 0.5, Shift: 3, Mix: 0.5}
+	all := FineTuneConfig{Flip: 0.5, Shift: 3, Zoom: 0.3, Turn: 0.3, Light: 0.3, Mix: 0.5}
 	if !slices.Equal(batch(all, 7), batch(all, 7)) || slices.Equal(batch(all, 7), batch(all, 8)) {
 		t.Error("the same step draws otherwise, or another one the same")
+	}
+	for name, c := range map[string]FineTuneConfig{"in another light": {Light: 0.5}, "of another size": {Zoom: 0.5}, "turned": {Turn: 0.5}} {
+		if slices.Equal(batch(c, 3), plain) {
+			t.Errorf("images %s are as they were", name)
+		}
 	}
 	both, err := withMirrored(images)
 	if err != nil {
