@@ -21,3 +21,19 @@ func TestBounded(t *testing.T) {
 		}
 	}
 }
+
+// TestWithin: what is allocated by chance is no fault; what is each time is.
+func TestWithin(t *testing.T) {
+	for often, want := range map[int]int{1: 0, 4: 0, 5: 1} {
+		var kept []byte
+		calls, f := 0, &failed{TB: t}
+		Within(f, 1<<20, func() {
+			if calls++; calls <= often {
+				kept = make([]byte, 1<<21)
+			}
+		})
+		if f.errors != want {
+			t.Errorf("%d bytes in %d calls: %d errors, want %d", len(kept), often, f.errors, want)
+		}
+	}
+}
