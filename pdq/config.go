@@ -129,14 +129,16 @@ type LossConfig struct {
 	Temperature float64 // T of the softened predictions, > 0; ResNets 4
 }
 
-// FineTuneConfig sets the pass over the whole network that follows the units': all levels and scales are trained
+// FineTuneConfig sets the pass over the whole network that follows the units': all levels, scales and biases are trained
 // together to keep the prediction. It isn't part of the paper.
 type FineTuneConfig struct {
 	Steps             int     // 0: no such pass
 	BatchSize         int     // images per step, >= 1
 	LearningRate      float64 // Adam on where weights lie between levels, in levels, cosine to 0; 0: levels stay
 	ScaleLearningRate float64 // Adam on the logarithms of all scales, in levels that this moves the outermost level, cosine to 0; 0: scales stay
-	Warmup            float64 // both rates rise to theirs over this fraction of Steps, in [0,1)
+	BiasLearningRate  float64 // Adam on biases, in root mean squares of their layer's, cosine to 0; 0: biases stay
+	Features          float64 // weight of the error of what the last unit reads, squared and relative to the teacher's, beside the prediction difference, >= 0; 0: no such term
+	Warmup            float64 // the rates rise to theirs over this fraction of Steps, in [0,1)
 	Flip              float64 // probability, in [0,1], that an image is mirrored
 	Shift             int     // pixels that an image is moved at most, its border repeated, >= 0
 	Zoom              float64 // share, in [0,1), by which an image is enlarged or made smaller at most
@@ -206,7 +208,8 @@ func (c Config) Validate() error {
 	f := c.FineTune
 	check(f.Steps >= 0, "FineTune.Steps is %d; it must be >= 0", f.Steps)
 	check(f.Steps == 0 || f.BatchSize >= 1, "FineTune.BatchSize is %d; it must be >= 1", f.BatchSize)
-	check(f.LearningRate >= 0 && f.ScaleLearningRate >= 0, "FineTune's learning rates are %g and %g; they must be >= 0", f.LearningRate, f.ScaleLearningRate)
+	check(f.LearningRate >= 0 && f.ScaleLearningRate >= 0 && f.BiasLearningRate >= 0, "FineTune's learning rates are %g, %g and %g; they must be >= 0", f.LearningRate, f.ScaleLearningRate, f.BiasLearningRate)
+	check(f.Features >= 0, "FineTune.Features is %g; it must be >= 0", f.Features)
 	check(f.Flip >= 0 && f.Flip <= 1, "FineTune.Flip is %g; it must be in [0,1]", f.Flip)
 	check(f.Zoom >= 0 && f.Zoom < 1, "FineTune.Zoom is %g; it must be in [0,1)", f.Zoom)
 	check(f.Turn >= 0 && !math.IsInf(f.Turn, 1), "FineTune.Turn is %g; it must be >= 0", f.Turn)

@@ -6,7 +6,6 @@ import (
 	"math"
 	"slices"
 
-	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"gonum.org/v1/gonum/floats"
@@ -14,11 +13,12 @@ import (
 	"github.com/pdquant/pdquant/models"
 )
 
-// FineTune returns s, which quantises all units, with all levels and scales trained together so that the
+// FineTune returns s, which quantises all units, with all levels, scales and biases trained together so that the
 // network's prediction stays: the loss is the prediction difference between teacher and student, whose temperature is
-// Loss.Temperature. A weight's place between levels is trained straight through its rounding, from the level
-// that it has; scales by their logarithms, the slower the more levels they span. The images are the calibration images, changed and mixed at random: no
-// labels are needed for that, as the teacher predicts what is asked for. With FineTune.Steps 0 it returns s, and also if the
+// Loss.Temperature, and with FineTune.Features also the error of what the last unit reads. A weight's place between levels
+// is trained straight through its rounding, from the level that it has; scales by their logarithms, the slower the more
+// levels they span; biases in units of their layer's root mean square. The images are the calibration images, changed and mixed
+// at random: no labels are needed for that, as the teacher predicts what is asked for. With FineTune.Steps 0 it returns s, and also if the
 // prediction difference on the calibration images is no smaller afterwards: at too high a learning rate.
 //
 // Not in the paper, which ends with the last unit.
@@ -43,7 +43,8 @@ type tuner struct {
 	s       Student
 	weights []string          // layers whose levels are trained
 	acts    []string          // layers whose output's scale is
-	state   []*tensors.Tensor // per variable its value and Adam's two moments: weights' places in levels; logarithms of the weights' scales, and of the activations', relative to s
+	biases  []string          // of weights, the layers that have a bias
+	state   []*tensors.Tensor // per variable its value and Adam's two moments: weights' places in levels; logarithms of the weights' scales, and of the activations', relative to s; what is added to biases, relative to their root mean square
 	steps   stepGraphs
 	images  augmenter
 	done    int
@@ -71,6 +72,9 @@ func (q *Quantizer) compileTuner(s Student) (*tuner, error) {
 			}
 			t.weights = append(t.weights, l.Name)
 			add(places)
+			if _, ok := q.weights[l.Name+".bias"]; ok {
+				t.biases = append(t.biases, l.Name)
+			}
 		} else if q.bits[l.Name].Weight > 0 {
 			return t, fmt.Errorf("the weight of %s isn't quantised; take the units first", l.Name)
 		}
@@ -85,6 +89,9 @@ func (q *Quantizer) compileTuner(s Student) (*tuner, error) {
 	}
 	for range t.acts {
 		add(tensors.FromScalar(float32(0)))
+	}
+	for _, name := range t.biases {
+		add(tensors.FromShape(q.weights[name+".bias"].Shape()))
 	}
 	var err error
 	t.steps, err = newStepGraphs(q.b, q.c.Machine.Workers, t.size(), t.whole, t.gradients, t.apply)
@@ -123,7 +130,7 @@ func (t *tuner) Steps(ctx context.Context, n int) (l Loss, err error) {
 		if err := ctx.Err(); err != nil {
 			return l, t.fail(err)
 		}
-		if l.PD, err = t.step(); err != nil {
+		if l, err = t.step(); err != nil {
 			return l, t.fail(fmt.Errorf("step %d: %w", t.done+1, err))
 		}
 		t.done++
@@ -154,142 +161,36 @@ func (t *tuner) Restore(s RounderState) error {
 func (t *tuner) taken() int { return t.done }
 
 // step takes a step and returns its loss.
-func (t *tuner) step() (float64, error) {
+func (t *tuner) step() (l Loss, err error) {
 	batch, err := t.images.batch(t.done, t.size())
 	if err != nil {
-		return 0, err
+		return l, err
 	}
 	out, err := t.steps.advance(t.q.b, t.state, values(t.state), t.schedule(), t.size(), func(lo, hi int) ([]*tensors.Tensor, error) {
 		x, err := normalised{batch}.tensor(lo, hi)
 		return []*tensors.Tensor{x}, err
 	})
 	if err != nil {
-		return 0, err
+		return l, err
 	}
 	n := len(t.state)
 	defer free(out[n])
 	report, err := tensors.CopyFlatData[float32](out[n])
 	if err == nil {
-		if k := nonFinite(report); k == 0 {
-			err = fmt.Errorf("the loss is %g; lower FineTune.LearningRate", report[0])
-		} else if k > 0 {
-			err = fmt.Errorf("the gradient for the %s isn't finite; lower FineTune.LearningRate", t.variable(k-1))
+		l.Reconstruction, l.PD = float64(report[0]), float64(report[1])
+		if k := nonFinite(report); k >= 2 {
+			err = fmt.Errorf("the gradient for the %s isn't finite; lower FineTune.LearningRate", t.variable(k-2))
+		} else if k >= 0 {
+			err = fmt.Errorf("the loss is %g; lower FineTune.LearningRate", l.Total())
 		}
 	}
 	if err != nil {
 		free(out[:n]...)
-		return 0, err
+		return l, err
 	}
 	free(t.state...)
 	t.state = out[:n]
-	return float64(report[0]), nil
-}
-
-// variable describes the i-th variable.
-func (t *tuner) variable(i int) string {
-	switch n := len(t.weights); {
-	case i < n:
-		return "levels of " + t.weights[i]
-	case i < 2*n:
-		return "weight scales of " + t.weights[i-n]
-	default:
-		return "scale of " + t.acts[i-2*n] + "'s output"
-	}
-}
-
-// schedule returns the numbers of the next step: both learning rates, and Adam's corrections.
-func (t *tuner) schedule() []float32 {
-	c, n := t.q.c.FineTune, float64(t.done+1)
-	share := (1 + math.Cos(math.Pi*float64(t.done)/float64(c.Steps))) / 2
-	if warm := c.Warmup * float64(c.Steps); n < warm {
-		share *= n / warm
-	}
-	return []float32{float32(c.LearningRate * share), float32(c.ScaleLearningRate * share),
-		float32(1 / (1 - math.Pow(0.9, n))), float32(1 / (1 - math.Pow(0.999, n)))}
-}
-
-// outermost is how many levels above the lowest the highest is, where the i-th variable is a scale.
-func (t *tuner) outermost(i int) float64 {
-	n := len(t.weights)
-	if i < 2*n {
-		return float64(int(1)<<t.s.Weights[t.weights[i-n]].Bits - 1)
-	}
-	return float64(int(1)<<t.s.Acts[t.acts[i-2*n]].Bits - 1)
-}
-
-// whole is the graph of one step: of state, schedule and images.
-func (t *tuner) whole(args []*Node) []*Node {
-	n := len(t.state)
-	return t.apply(slices.Concat(args[:n+1], t.gradients(slices.Concat(values(args[:n]), args[n+1:]))))
-}
-
-// gradients is the graph of a part of the batch: of the variables' values and images. It returns their gradients,
-// and the loss [1], as this part adds to those of the batch.
-func (t *tuner) gradients(args []*Node) []*Node {
-	vars, x := args[:len(args)-1], args[len(args)-1]
-	last := len(t.q.folded.Layers) - 1
-	teacher := t.q.folded.Forward(x, 0, last, models.Hooks{Param: constants(x.Graph(), t.q.weights)})
-	student := t.q.folded.Forward(x, 0, last, t.hooks(x.Graph(), vars))
-	loss := PredictionDifference(StopGradient(teacher), student, t.q.c.Loss.Temperature)
-	loss = MulScalar(loss, float64(x.Shape().Dim(0))/float64(t.size()))
-	return append(Gradient(loss, vars...), Reshape(loss, 1))
-}
-
-// hooks are those of the student's forward pass.
-func (t *tuner) hooks(g *Graph, vars []*Node) models.Hooks {
-	fixed, n := constants(g, t.q.weights), len(t.weights)
-	weights, scales := map[string]*Node{}, map[string]*Node{}
-	for i, name := range t.weights {
-		wq := t.s.Weights[name]
-		dims := channelDims(t.q.weights[name+".weight"])
-		scale := ConstTensor(g, tensors.FromFlatDataAndDimensions(wq.Scale, dims...))
-		zero := ConstTensor(g, tensors.FromFlatDataAndDimensions(wq.Zero, dims...))
-		level := levelRange(0, wq.Bits).quantize(vars[i], Scalar(g, dtypes.Float32, 1))
-		weights[name+".weight"] = Mul(Sub(level, zero), Mul(scale, Exp(vars[n+i])))
-	}
-	for i, name := range t.acts {
-		scales[name] = MulScalar(Exp(vars[2*n+i]), float64(t.s.Acts[name].Scale))
-	}
-	return models.Hooks{
-		Param: func(name string) *Node {
-			if w, ok := weights[name]; ok {
-				return w
-			}
-			return fixed(name)
-		},
-		After: func(l models.Layer, y *Node) *Node {
-			if scale, ok := scales[l.Name]; ok {
-				return t.s.Acts[l.Name].levels(l).quantize(y, scale)
-			}
-			return y
-		},
-	}
-}
-
-// apply is the graph that ends a step: of state, schedule, and what gradients returned for each part of the batch. It
-// returns the state after one step of Adam and a vector: the loss, and for each variable the sum of its gradient's sizes.
-func (t *tuner) apply(args []*Node) []*Node {
-	n := len(t.state)
-	schedule, grads := args[n], sumParts(args[n+1:], n/3+1)
-	var next []*Node
-	report := []*Node{grads[n/3]}
-	for i, p := range values(args[:n]) {
-		rate, enabled := scalar(schedule, 0), t.q.c.FineTune.LearningRate > 0
-		if i >= len(t.weights) {
-			rate, enabled = DivScalar(scalar(schedule, 1), t.outermost(i)), t.q.c.FineTune.ScaleLearningRate > 0
-		}
-		report = append(report, Reshape(sumOfSizes(grads[i]), 1))
-		if !enabled {
-			next = append(next, args[3*i:3*i+3]...)
-			continue
-		}
-		p, m, v := adam(p, grads[i], args[3*i+1], args[3*i+2], rate, scalar(schedule, 2), scalar(schedule, 3))
-		if i < len(t.weights) { // beyond the outermost levels there is nothing to come back from
-			p = MinScalar(MaxScalar(p, -0.45), float64(int(1)<<t.s.Weights[t.weights[i]].Bits)-0.55)
-		}
-		next = append(next, p, m, v)
-	}
-	return append(next, Concatenate(report, 0))
+	return l, nil
 }
 
 // better is the student as it is trained so far, or s if its prediction difference on the calibration images is no larger.
@@ -355,6 +256,22 @@ func (t *tuner) student() (Student, error) {
 		aq := s.Acts[name]
 		aq.Scale *= float32(math.Exp(float64(tensors.ToScalar[float32](vars[2*n+i]))))
 		s.Acts[name] = aq
+	}
+	if t.q.c.FineTune.BiasLearningRate == 0 {
+		return s, nil
+	}
+	for i, name := range t.biases {
+		added, err := tensors.CopyFlatData[float32](vars[2*n+len(t.acts)+i])
+		if err != nil {
+			return s, t.fail(err)
+		}
+		was, size := t.bias(name)
+		wq := s.Weights[name]
+		wq.Bias = make([]float32, len(was))
+		for o, b := range was {
+			wq.Bias[o] = b + size*added[o]
+		}
+		s.Weights[name] = wq
 	}
 	return s, nil
 }

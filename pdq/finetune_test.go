@@ -1,14 +1,18 @@
 package pdq
 
 import (
+	"maps"
 	"math"
+	"math/rand/v2"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/gomlx/compute"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
+	"gonum.org/v1/gonum/floats"
 
 	"github.com/pdquant/pdquant/datasets"
 )
@@ -16,8 +20,18 @@ import (
 // tuned is a problem, a configuration with fine-tuning, and a student with all units finished.
 func tuned(t *testing.T, b compute.Backend) (Problem, Config, Student) {
 	p, c := tinyProblem(t, 20), tinyConfig(t)
+	rng := rand.New(rand.NewPCG(1, 0))
+	for _, name := range slices.Sorted(maps.Keys(p.Weights)) {
+		if strings.HasSuffix(name, ".bias") { // such as a trained network has
+			bias := make([]float32, p.Weights[name].Size())
+			for i := range bias {
+				bias[i] = float32(0.3 * rng.NormFloat64())
+			}
+			p.Weights[name] = tensors.FromFlatDataAndDimensions(bias, len(bias))
+		}
+	}
 	s := quantize(t, b, p, c)
-	c.FineTune = FineTuneConfig{Steps: 30, BatchSize: 16, LearningRate: 0.02, ScaleLearningRate: 0.005, Flip: 0.5, Shift: 2, Mix: 0.5}
+	c.FineTune = FineTuneConfig{Steps: 30, BatchSize: 16, LearningRate: 0.02, ScaleLearningRate: 0.005, BiasLearningRate: 0.01, Features: 0.5, Flip: 0.5, Shift: 2, Mix: 0.5}
 	return p, c, s
 }
 
@@ -25,11 +39,11 @@ func tuned(t *testing.T, b compute.Backend) (Problem, Config, Student) {
 func TestFineTune(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		p, c, s := tuned(t, b)
-		for i, rates := range [][2]float64{{0.02, 0.005}, {0.02, 0}, {0, 0.005}, {0, 0}} {
+		for i, rates := range [][3]float64{{0.02, 0.005, 0.01}, {0.02, 0, 0}, {0, 0.005, 0}, {0, 0, 0.01}, {0, 0, 0}} {
 			if testing.Short() && i > 0 {
 				break
 			}
-			c.FineTune.LearningRate, c.FineTune.ScaleLearningRate = rates[0], rates[1]
+			c.FineTune.LearningRate, c.FineTune.ScaleLearningRate, c.FineTune.BiasLearningRate = rates[0], rates[1], rates[2]
 			q, err := New(b, p, c)
 			if err != nil {
 				t.Fatal(err)
@@ -48,7 +62,7 @@ func TestFineTune(t *testing.T) {
 				t.Error(err)
 			}
 			first, last := mean(losses[:10]), mean(losses[len(losses)-10:])
-			if len(losses) != 30 || rates[0]+rates[1] > 0 && last >= first {
+			if len(losses) != 30 || floats.Sum(rates[:]) > 0 && last >= first {
 				t.Errorf("rates %v: %d losses, %g at first, %g at last", rates, len(losses), first, last)
 			}
 			for name, w := range got.Weights {
@@ -58,6 +72,9 @@ func TestFineTune(t *testing.T) {
 				}
 				if rates[0] == 0 && !slices.Equal(w.Levels, was.Levels) {
 					t.Errorf("rates %v: the levels of %s changed", rates, name)
+				}
+				if (w.Bias != nil) != (rates[2] > 0) {
+					t.Errorf("rates %v: the bias of %s is %v", rates, name, w.Bias)
 				}
 			}
 		}
@@ -70,6 +87,62 @@ func mean(xs []float64) float64 {
 		sum += x
 	}
 	return sum / float64(len(xs))
+}
+
+// TestFineTuneStudent: what was trained, again from a student with biases of its own, predicts as the graph that trains it did.
+func TestFineTuneStudent(t *testing.T) {
+	b := anyBackend(t)
+	p, c, s := tuned(t, b)
+	c.FineTune.BatchSize, c.FineTune.BiasLearningRate = p.Calibration.Len(), 0.05
+	q, err := New(b, p, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for round := range 2 {
+		tn, err := q.newTuner(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tn.close()
+		if _, err := tn.Steps(t.Context(), 5); err != nil {
+			t.Fatal(err)
+		}
+		exec, err := NewExec(b, tn.gradients)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer exec.Finalize()
+		x, err := normalised{p.Calibration}.tensor(0, p.Calibration.Len())
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := call(exec, values(tn.state), []*tensors.Tensor{x})
+		if err != nil {
+			t.Fatal(err)
+		}
+		trained := float64(tensors.MustCopyFlatData[float32](out[len(out)-1])[1])
+		if s, err = tn.student(); err != nil {
+			t.Fatal(err)
+		}
+		difference := func(s Student) float64 {
+			d, err := tn.difference(t.Context(), s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return d
+		}
+		if d := difference(s); math.Abs(d-trained) > 1e-4*trained {
+			t.Errorf("round %d: the prediction difference is %g, while it was trained %g", round, d, trained)
+		}
+		unbiased := s.clone()
+		for name, w := range s.Weights {
+			w.Bias = nil
+			unbiased.Weights[name] = w
+		}
+		if d := difference(unbiased); math.Abs(d-trained) < 1e-3*trained {
+			t.Errorf("round %d: with the teacher's biases the prediction difference is %g too", round, d)
+		}
+	}
 }
 
 // TestFineTuneDiverges: a student that fine-tuning makes worse isn't returned; nor is it when states are kept.
@@ -108,7 +181,7 @@ func TestFineTuneDiverges(t *testing.T) {
 	}
 }
 
-// TestFineTuneRates: both rates rise over the first part of the steps, and fall to 0.
+// TestFineTuneRates: the rates rise over the first part of the steps, and fall to 0.
 func TestFineTuneRates(t *testing.T) {
 	b := anyBackend(t)
 	p, c, s := tuned(t, b)
@@ -125,14 +198,14 @@ func TestFineTuneRates(t *testing.T) {
 	for done, share := range map[int]float64{0: 0.1, 4: 0.5 * (1 + math.Cos(0.04*math.Pi)) / 2, 9: (1 + math.Cos(0.09*math.Pi)) / 2, 50: 0.5, 99: (1 + math.Cos(0.99*math.Pi)) / 2} {
 		tn.done = done
 		got := tn.schedule()
-		if math.Abs(float64(got[0])-0.02*share) > 1e-8 || math.Abs(float64(got[1])-0.005*share) > 1e-8 {
-			t.Errorf("after %d steps the rates are %g and %g, not %g of 0.02 and 0.005", done, got[0], got[1], share)
+		if math.Abs(float64(got[0])-0.02*share) > 1e-8 || math.Abs(float64(got[1])-0.005*share) > 1e-8 || math.Abs(float64(got[2])-0.01*share) > 1e-8 {
+			t.Errorf("after %d steps the rates are %g, not %g of 0.02, 0.005 and 0.01", done, got[:3], share)
 		}
 	}
 }
 
-// TestFineTuneGradient compares the gradient for the logarithms of the last layer's weight scales, over which the loss is
-// smooth, with differences of the loss.
+// TestFineTuneGradient compares the gradients for the logarithms of the last layer's weight scales and for its bias, over which
+// the loss is smooth, with differences of the loss.
 func TestFineTuneGradient(t *testing.T) {
 	b := anyBackend(t)
 	p, c, s := tuned(t, b)
@@ -154,30 +227,32 @@ func TestFineTuneGradient(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fc := 2*len(tn.weights) - 1
-	at := func(logs []float32) (loss float64, grad []float32) {
+	at := func(i int, v []float32) (loss float64, grad []float32) {
 		vars := values(tn.state)
-		vars[fc] = tensors.FromFlatDataAndDimensions(slices.Clone(logs), vars[fc].Shape().Dimensions...)
+		vars[i] = tensors.FromFlatDataAndDimensions(slices.Clone(v), vars[i].Shape().Dimensions...)
 		out, err := call(exec, vars, []*tensors.Tensor{x})
 		if err != nil {
 			t.Fatal(err)
 		}
-		grad, err = tensors.CopyFlatData[float32](out[fc])
+		grad, err = tensors.CopyFlatData[float32](out[i])
 		if err != nil {
 			t.Fatal(err)
 		}
-		return float64(tensors.MustCopyFlatData[float32](out[len(out)-1])[0]), grad
+		losses := tensors.MustCopyFlatData[float32](out[len(out)-1])
+		return float64(losses[0]) + float64(losses[1]), grad
 	}
 	const step = 1e-2
 	zero := make([]float32, 10)
-	_, grad := at(zero)
-	for k := range zero {
-		up, down := slices.Clone(zero), slices.Clone(zero)
-		up[k], down[k] = step, -step
-		above, _ := at(up)
-		below, _ := at(down)
-		if want := (above - below) / (2 * step); math.Abs(float64(grad[k])-want) > 1e-4+0.02*math.Abs(want) {
-			t.Errorf("channel %d: gradient %g, by differences %g", k, grad[k], want)
+	for what, i := range map[string]int{"scale": 2*len(tn.weights) - 1, "bias": len(values(tn.state)) - 1} {
+		_, grad := at(i, zero)
+		for k := range zero {
+			up, down := slices.Clone(zero), slices.Clone(zero)
+			up[k], down[k] = step, -step
+			above, _ := at(i, up)
+			below, _ := at(i, down)
+			if want := (above - below) / (2 * step); math.Abs(float64(grad[k])-want) > 1e-4+0.02*math.Abs(want) {
+				t.Errorf("%s of channel %d: gradient %g, by differences %g", what, k, grad[k], want)
+			}
 		}
 	}
 }
@@ -218,7 +293,7 @@ func TestFineTuneStart(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				losses = append(losses, l.PD)
+				losses = append(losses, l.Total())
 				tn.close()
 			}
 			if math.Abs(losses[0]-losses[1]) > 1e-4*losses[0] {
@@ -285,8 +360,8 @@ func TestFineTuneErrors(t *testing.T) {
 	checkError(t, "an output in full precision", err, "the output of relu isn't quantised")
 	c.FineTune.BatchSize, c.FineTune.Mix, c.FineTune.Warmup = 0, 2, 1
 	checkError(t, "bad settings", c.Validate(), "FineTune.BatchSize is 0", "FineTune.Mix is 2", "FineTune.Warmup is 1")
-	c.FineTune = FineTuneConfig{Steps: 1, BatchSize: 1, Zoom: 1, Turn: -1, Light: 1.5, Flip: -1}
-	checkError(t, "bad changes of images", c.Validate(), "FineTune.Flip is -1", "FineTune.Zoom is 1", "FineTune.Turn is -1", "FineTune.Light is 1.5")
+	c.FineTune = FineTuneConfig{Steps: 1, BatchSize: 1, BiasLearningRate: -1, Features: -1, Zoom: 1, Turn: -1, Light: 1.5, Flip: -1}
+	checkError(t, "bad changes of images", c.Validate(), "FineTune's learning rates are 0, 0 and -1", "FineTune.Features is -1", "FineTune.Flip is -1", "FineTune.Zoom is 1", "FineTune.Turn is -1", "FineTune.Light is 1.5")
 }
 
 // TestAugment: images are mirrored, moved and mixed as they say, and the same again.

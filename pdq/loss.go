@@ -35,6 +35,19 @@ func differenceTerms(teacher, student *Node, t float64) *Node {
 	return Mul(Exp(p), Sub(p, q))
 }
 
+// FeatureLoss returns the scalar
+//
+//	Σ(y - target)² / Σ target²
+//
+// of each image's features, mean over images. y and target are [N,C,H,W] or [N,C].
+//
+// That the features before the classifier are what to keep is from QFT (arXiv 2212.02634).
+func FeatureLoss(y, target *Node) *Node {
+	perImage := func(x *Node) *Node { return ReduceSum(Reshape(Square(x), x.Shape().Dim(0), -1), 1) }
+	const least = 1e-6 // of images without features
+	return ReduceAllMean(Div(perImage(Sub(y, target)), MaxScalar(perImage(target), least)))
+}
+
 // RoundingLoss returns the scalar Σ(1 - |2h(α)-1|^β), which is 0 when every rounding
 // variable is decided. beta is a scalar without gradient. (AdaRound, section 4)
 func RoundingLoss(alpha, beta *Node) *Node {

@@ -2,6 +2,7 @@ package pdq
 
 import (
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/gomlx/compute"
@@ -108,7 +109,7 @@ func TestLosses(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		y, target := [][]float32{{1, 2}, {3, 4}}, [][]float32{{0, 2}, {1, 1}}
 		out := MustExecOnceN(b, func(y, target *Node) []*Node {
-			return []*Node{ReconstructionLoss(y, target), PredictionDifference(target, y, 2), PredictionDifference(y, y, 2), RoundingLoss(y, Const(y.Graph(), float32(2)))}
+			return []*Node{ReconstructionLoss(y, target), PredictionDifference(target, y, 2), PredictionDifference(y, y, 2), RoundingLoss(y, Const(y.Graph(), float32(2))), FeatureLoss(y, target)}
 		}, y, target)
 		var kl, round float64
 		for i := range y {
@@ -119,9 +120,35 @@ func TestLosses(t *testing.T) {
 				round += 1 - math.Pow(math.Abs(2*h-1), 2)
 			}
 		}
-		for i, want := range []float64{(1 + 4 + 9) / 2., kl, 0, round} {
+		for i, want := range []float64{(1 + 4 + 9) / 2., kl, 0, round, (1/4. + (4+9)/2.) / 2} {
 			if got := float64(tensors.ToScalar[float32](out[i])); math.Abs(got-want) > 1e-5 {
 				t.Errorf("loss %d is %g, want %g", i, got, want)
+			}
+		}
+	})
+}
+
+// TestFeatureLossGradient compares the gradient with differences of the loss; an image without features has one too.
+func TestFeatureLossGradient(t *testing.T) {
+	eachBackend(t, func(t *testing.T, b compute.Backend) {
+		y, target := []float32{1, 2, 3, 4, 1e-4, 0}, []float32{0, 2, 1, 1, 0, 0}
+		loss := func(y []float32) (float64, []float32) {
+			out := MustExecOnceN(b, func(y, target *Node) []*Node {
+				l := FeatureLoss(Reshape(y, 3, 2, 1, 1), Reshape(target, 3, 2, 1, 1))
+				return append(Gradient(l, y), l)
+			}, y, target)
+			return float64(tensors.ToScalar[float32](out[1])), tensors.MustCopyFlatData[float32](out[0])
+		}
+		_, grad := loss(y)
+		for i := range y {
+			step := []float32{1e-2, 1e-2, 1e-2, 1e-2, 1e-5, 1e-5}[i]
+			up, down := slices.Clone(y), slices.Clone(y)
+			up[i] += step
+			down[i] -= step
+			above, _ := loss(up)
+			below, _ := loss(down)
+			if want := (above - below) / (2 * float64(step)); math.Abs(float64(grad[i])-want) > 0.01*max(1, math.Abs(want)) {
+				t.Errorf("element %d: gradient %g, by differences %g", i, grad[i], want)
 			}
 		}
 	})

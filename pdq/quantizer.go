@@ -6,6 +6,7 @@ import (
 
 	"github.com/gomlx/compute"
 	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models"
@@ -74,7 +75,7 @@ func (q *Quantizer) Evaluate(ctx context.Context, s Student, test datasets.Strea
 	return score, q.fail(StepEvaluate, -1, err)
 }
 
-// studentWeights returns the folded weights with those that s quantises on their levels.
+// studentWeights returns the folded weights with those that s quantises on their levels, and the biases that it has of its own.
 func (q *Quantizer) studentWeights(s Student) (models.Weights, error) {
 	w := models.Weights{}
 	for name, t := range q.weights {
@@ -90,6 +91,9 @@ func (q *Quantizer) studentWeights(s Student) (models.Weights, error) {
 			return nil, fmt.Errorf("%s: %w", layer, err)
 		}
 		w[layer+".weight"] = t
+		if bias, ok := w[layer+".bias"]; ok && wq.Bias != nil {
+			w[layer+".bias"] = tensors.FromFlatDataAndDimensions(wq.Bias, bias.Shape().Dimensions...)
+		}
 	}
 	return w, nil
 }

@@ -107,6 +107,9 @@ func (q *Quantizer) fits(s Student) error {
 		if _, err := wq.Dequantize(q.weights[layer+".weight"]); err != nil {
 			return fmt.Errorf("%s: %w", layer, err)
 		}
+		if _, ok := q.weights[layer+".bias"]; !ok && wq.Bias != nil {
+			return fmt.Errorf("%q has a bias; there is none", layer)
+		}
 	}
 	for _, layer := range slices.Sorted(maps.Keys(s.Acts)) {
 		if a, want := s.Acts[layer], q.bits[layer].Output; want == 0 {
@@ -138,10 +141,11 @@ func floatBlob(xs ...float32) blob {
 	return b
 }
 
-// The tensors of a layer: the quantiser of its weight, the level of each weight, and the quantiser of
-// its output.
+// The tensors of a layer: the quantiser of its weight, the level of each weight, the bias if it is trained, and the quantiser
+// of its output.
 const (
 	weightBits, weightScale, weightZero, weightLevels = ".weight.bits", ".weight.scale", ".weight.zero", ".weight.levels"
+	trainedBias                                       = ".bias"
 	outputQuant                                       = ".output" // bits, scale, zero
 )
 
@@ -153,6 +157,9 @@ func (s Student) blobs() map[string]blob {
 		blobs[layer+weightScale], blobs[layer+weightZero] = floatBlob(q.Scale...), floatBlob(q.Zero...)
 		if q.Levels != nil {
 			blobs[layer+weightLevels] = blob{safetensors.U8, len(q.Levels), q.Levels}
+		}
+		if q.Bias != nil {
+			blobs[layer+trainedBias] = floatBlob(q.Bias...)
 		}
 	}
 	for layer, a := range s.Acts {
@@ -191,6 +198,11 @@ func readWeightQuant(blobs map[string]blob, layer string) (WeightQuant, error) {
 		}
 	}
 	q.Levels = blobs[layer+weightLevels].data
+	if b, ok := blobs[layer+trainedBias]; ok {
+		if q.Bias, err = b.floats(); err != nil || len(q.Bias) != len(scale) {
+			return q, fmt.Errorf("the bias of %s is damaged", layer)
+		}
+	}
 	return q, nil
 }
 

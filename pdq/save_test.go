@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -24,6 +25,9 @@ func TestSaveStudent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	biased := s.Weights["conv1"]
+	biased.Bias = slices.Repeat([]float32{-1}, len(biased.Scale))
+	s.Weights["conv1"] = biased
 	if err := q.SaveStudent(f, "student.safetensors", s); err != nil {
 		t.Fatal(err)
 	}

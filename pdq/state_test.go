@@ -37,7 +37,7 @@ func TestQuantizeFrom(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		p, c := tinyProblem(t, 20), tinyConfig(t)
 		c.Rounding.Steps, c.Machine.Workers, c.Loss.Balanced, c.Mirror = 3, 2, true, true
-		c.FineTune = FineTuneConfig{Steps: 3, BatchSize: 8, LearningRate: 0.05, ScaleLearningRate: 0.01, Flip: 0.5, Shift: 1, Mix: 0.5}
+		c.FineTune = FineTuneConfig{Steps: 3, BatchSize: 8, LearningRate: 0.05, ScaleLearningRate: 0.01, BiasLearningRate: 0.01, Flip: 0.5, Shift: 1, Mix: 0.5}
 		q, err := New(b, p, c)
 		if err != nil {
 			t.Fatal(err)
@@ -208,7 +208,7 @@ func FuzzState(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	s := Student{map[string]WeightQuant{"conv1": {2, []float32{1, 2, 3, 4}, []float32{0, 1, 2, 3}, make([]uint8, 36)}}, map[string]ActQuant{"relu": {2, 0.5, 1}}}
+	s := Student{map[string]WeightQuant{"conv1": {2, []float32{1, 2, 3, 4}, []float32{0, 1, 2, 3}, make([]uint8, 36), []float32{1, 0, -1, 2}}}, map[string]ActQuant{"relu": {2, 0.5, 1}}}
 	dir := Folder(f.TempDir())
 	for _, x := range []State{{}, {Student: s}, {Student: s, Rounding: RounderState{Done: 1, Values: [][]float32{{1, 2}, {3}}}}} {
 		if err := q.SaveState(dir, "state", x); err != nil {

@@ -22,6 +22,7 @@ type WeightQuant struct {
 	Bits        int
 	Scale, Zero []float32 // by output channel
 	Levels      []uint8   // of the weight's size, 0 to 2^Bits-1: a level k stands for (k-Zero)·Scale; nil: the nearest
+	Bias        []float32 // of the layer, by output channel, as trained beside the weight; not quantised; nil: the teacher's
 }
 
 // ActQuant is the quantiser of one layer's output.
@@ -54,8 +55,8 @@ func (s Student) clone() Student {
 // Dequantize returns the weight w [O,...] as the quantiser's levels represent it, same shape. It
 // is an error if q isn't for a weight of w's size.
 func (q WeightQuant) Dequantize(w *tensors.Tensor) (*tensors.Tensor, error) {
-	if o := w.Shape().Dim(0); len(q.Scale) != o || len(q.Zero) != o || (q.Levels != nil && len(q.Levels) != w.Size()) {
-		return nil, fmt.Errorf("pdq: %d scales, %d zero points and %d levels don't fit a weight of shape %v", len(q.Scale), len(q.Zero), len(q.Levels), w.Shape().Dimensions)
+	if o := w.Shape().Dim(0); len(q.Scale) != o || len(q.Zero) != o || (q.Levels != nil && len(q.Levels) != w.Size()) || (q.Bias != nil && len(q.Bias) != o) {
+		return nil, fmt.Errorf("pdq: %d scales, %d zero points, %d levels and %d biases don't fit a weight of shape %v", len(q.Scale), len(q.Zero), len(q.Levels), len(q.Bias), w.Shape().Dimensions)
 	}
 	flat, err := tensors.CopyFlatData[float32](w)
 	if err != nil {
