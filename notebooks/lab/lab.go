@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gomlx/compute"
@@ -140,13 +141,50 @@ func (l *Lab) result(ctx context.Context, s Subject, m pdq.Method, images int) (
 	if !l.until.IsZero() && time.Now().After(l.until) {
 		return r, errLate
 	}
-	result, err := pdq.Run(ctx, l.Backend, pdq.Problem{Network: s.Network, Weights: s.Weights, Calibration: cal.Images}, m, s.Test, l.Progress)
+	q, err := pdq.New(l.Backend, pdq.Problem{Network: s.Network, Weights: s.Weights, Calibration: cal.Images}, m.Config)
+	if err != nil {
+		return r, err
+	}
+	q.Progress = l.Progress
+	from, err := l.untuned(ctx, q, s, m, images)
+	if err != nil {
+		return r, err
+	}
+	result, err := q.RunFrom(ctx, m.Name, s.Test, from, pdq.Keeper{})
 	if err != nil {
 		return r, err
 	}
 	r.Test, r.Calibration, r.Seconds = result.Test, result.Calibration, result.Seconds
+	if err := q.SaveStudent(l.folder, studentOf(file), result.Student); err != nil {
+		return r, err
+	}
 	return r, l.folder.WriteJSON(file, r)
 }
+
+// untuned is where q's run is before fine-tuning, by the result of the same method without it, which is kept as any other: methods
+// that only fine-tune otherwise take the units once. Without fine-tuning it is the beginning.
+func (l *Lab) untuned(ctx context.Context, q *pdq.Quantizer, s Subject, m pdq.Method, images int) (pdq.State, error) {
+	if m.Config.FineTune.Steps == 0 {
+		return pdq.State{}, nil
+	}
+	m.Config.FineTune.Steps = 0
+	r, err := l.result(ctx, s, m, images)
+	if err != nil {
+		return pdq.State{}, err
+	}
+	file, err := fileOf(r.Record)
+	if err != nil {
+		return pdq.State{}, err
+	}
+	student, err := q.LoadStudent(l.folder, studentOf(file))
+	if errors.Is(err, fs.ErrNotExist) { // of a result that was kept without it
+		return pdq.State{}, nil
+	}
+	return pdq.State{Unit: len(s.Network.Units), Student: student, Elapsed: time.Duration(r.Seconds * float64(time.Second))}, err
+}
+
+// studentOf names the file of the student that a result's file is of.
+func studentOf(file string) string { return strings.TrimSuffix(file, ".json") + ".safetensors" }
 
 // FullPrecision returns the accuracy of s in per cent as it is, and its standard error.
 func (l *Lab) FullPrecision(ctx context.Context, s Subject) (top1, se float64, err error) {

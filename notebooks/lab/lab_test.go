@@ -132,6 +132,61 @@ func TestResults(t *testing.T) {
 	}
 }
 
+// TestUntuned: methods that only fine-tune otherwise take the units once, and come to what they would have come to alone.
+func TestUntuned(t *testing.T) {
+	l := testLab(t)
+	s, err := l.Subject("resnet8")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := l.Config(s, 2, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c = c.MSEOnly()
+	steps := map[pdq.Step]int{}
+	l.Progress = func(e pdq.Event) { steps[e.Step]++ }
+	for i, rate := range []float64{0.02, 0.01} {
+		clear(steps)
+		c.FineTune.Steps, c.FineTune.LearningRate = 2, rate
+		m := pdq.Method{Name: "tuned", Config: c}
+		got, err := l.Results(t.Context(), s, m, l.Images)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rounded := steps[pdq.StepRound] > 0; rounded != (i == 0) || steps[pdq.StepFineTune] == 0 {
+			t.Errorf("rate %g: events %v", rate, steps)
+		}
+		cal, err := s.Pool.Calibrate(t.Context(), l.Images, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Config.Seed = 2
+		alone, err := pdq.Run(t.Context(), l.Backend, pdq.Problem{Network: s.Network, Weights: s.Weights, Calibration: cal.Images}, m, s.Test, nil)
+		if err != nil || !reflect.DeepEqual(got[1].Test, alone.Test) || !reflect.DeepEqual(got[1].Calibration, alone.Calibration) {
+			t.Errorf("rate %g: after kept units the test is %v, alone %v, error %v", rate, got[1].Test, alone.Test, err)
+		}
+	}
+	clear(steps)
+	c.FineTune.Steps = 0
+	if rs, err := l.Results(t.Context(), s, pdq.Method{Config: c}, l.Images); err != nil || len(rs) != 2 || len(steps) != 0 {
+		t.Errorf("without fine-tuning %d results, events %v, error %v", len(rs), steps, err)
+	}
+	students, err := filepath.Glob(l.folder.Path("*.safetensors"))
+	if err != nil || len(students) != 6 {
+		t.Fatalf("students %q, error %v", students, err)
+	}
+	for _, f := range students { // as results of before, that were kept without
+		if err := os.Remove(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.FineTune.Steps = 1
+	if rs, err := l.Results(t.Context(), s, pdq.Method{Config: c}, l.Images); err != nil || len(rs) != 2 || steps[pdq.StepRound] == 0 {
+		t.Errorf("without kept students %d results, events %v, error %v", len(rs), steps, err)
+	}
+}
+
 // TestMissing: a network that can't be computed here says what is missing and where to get it.
 func TestMissing(t *testing.T) {
 	l := testLab(t)
