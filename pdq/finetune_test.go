@@ -145,6 +145,50 @@ func TestFineTuneStudent(t *testing.T) {
 	}
 }
 
+// TestRoundBiased: a unit that is rounded again reconstructs with the biases that the student has of its own.
+func TestRoundBiased(t *testing.T) {
+	b := anyBackend(t)
+	p, c, s := tuned(t, b)
+	q, err := New(b, p, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	teacher, err := q.Teacher(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer teacher.Free()
+	d, err := q.Observe(t.Context(), s, teacher, 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Free()
+	own := tensors.MustCopyFlatData[float32](q.weights["conv1.bias"])
+	loss := func(bias []float32) float64 {
+		biased := s.clone()
+		w := s.Weights["conv1"]
+		w.Bias = bias
+		biased.Weights["conv1"] = w
+		r, err := q.NewRounder(biased, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		l, err := r.Steps(t.Context(), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l.Reconstruction
+	}
+	teachers := loss(nil)
+	if same := loss(own); same != teachers {
+		t.Errorf("with the teacher's biases, given or not, the loss is %g and %g", same, teachers)
+	}
+	if other := loss(slices.Repeat([]float32{-9}, len(own))); math.Abs(other-teachers) < 0.1*teachers {
+		t.Errorf("with biases far off the loss is %g too", other)
+	}
+}
+
 // TestFineTuneDiverges: a student that fine-tuning makes worse isn't returned; nor is it when states are kept.
 func TestFineTuneDiverges(t *testing.T) {
 	b := anyBackend(t)

@@ -3,6 +3,7 @@ package pdq
 import (
 	"context"
 	"fmt"
+	"maps"
 
 	"github.com/gomlx/compute"
 	. "github.com/gomlx/gomlx/core/graph"
@@ -77,10 +78,7 @@ func (q *Quantizer) Evaluate(ctx context.Context, s Student, test datasets.Strea
 
 // studentWeights returns the folded weights with those that s quantises on their levels, and the biases that it has of its own.
 func (q *Quantizer) studentWeights(s Student) (models.Weights, error) {
-	w := models.Weights{}
-	for name, t := range q.weights {
-		w[name] = t
-	}
+	w := q.withBiases(s)
 	for layer, wq := range s.Weights {
 		full, ok := w[layer+".weight"]
 		if !ok {
@@ -91,11 +89,19 @@ func (q *Quantizer) studentWeights(s Student) (models.Weights, error) {
 			return nil, fmt.Errorf("%s: %w", layer, err)
 		}
 		w[layer+".weight"] = t
-		if bias, ok := w[layer+".bias"]; ok && wq.Bias != nil {
-			w[layer+".bias"] = tensors.FromFlatDataAndDimensions(wq.Bias, bias.Shape().Dimensions...)
-		}
 	}
 	return w, nil
+}
+
+// withBiases returns the folded weights with the biases that s has of its own.
+func (q *Quantizer) withBiases(s Student) models.Weights {
+	w := maps.Clone(q.weights)
+	for layer, wq := range s.Weights {
+		if wq.Bias != nil {
+			w[layer+".bias"] = tensors.FromFlatDataAndDimensions(wq.Bias, len(wq.Bias))
+		}
+	}
+	return w
 }
 
 // studentHooks are the hooks of a forward pass with constant weights w that quantises the

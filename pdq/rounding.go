@@ -7,6 +7,8 @@ import (
 
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
+
+	"github.com/pdquant/pdquant/models"
 )
 
 // Round returns s with the rounding and the activation scales of d's unit optimised, and
@@ -37,6 +39,7 @@ type Rounder struct {
 	q      *Quantizer
 	s      Student // at the start
 	d      *UnitData
+	biased models.Weights // folded, with the biases of s
 	layout layout
 	state  []*tensors.Tensor // per variable: value and Adam's two moments
 	soft   []*tensors.Tensor // per layer: its weight as the rounding variables have it
@@ -58,7 +61,7 @@ type layout struct {
 // NewRounder prepares the optimisation of d's unit from the scales in s. The error names an
 // activation that has no scale yet.
 func (q *Quantizer) NewRounder(s Student, d *UnitData) (*Rounder, error) {
-	r := &Rounder{q: q, s: s, d: d, spread: spreadBytes()}
+	r := &Rounder{q: q, s: s, d: d, biased: q.withBiases(s), spread: spreadBytes()}
 	c := q.c.Rounding
 	r.layout = layout{drop: c.ActDrop > 0, mix: c.InputDrop > 0, pd: q.c.Loss.PD > 0}
 	unit := q.folded.Units[d.Unit]

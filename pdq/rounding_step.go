@@ -234,7 +234,7 @@ func (r *Rounder) adam(state, grads []*Node, schedule *Node) []*Node {
 // trainingHooks are the hooks of the unit's forward pass with the trained soft weights and
 // activation scales, and with activations that drop out where a mask is false.
 func (r *Rounder) trainingHooks(g *Graph, trained, masks []*Node) models.Hooks {
-	fixed := constants(g, r.q.weights)
+	fixed := constants(g, r.biased)
 	soft, scales, keep := map[string]*Node{}, map[string]*Node{}, map[string]*Node{}
 	for i, name := range r.layout.weights {
 		soft[name+".weight"] = trained[i]

@@ -36,7 +36,7 @@ func stepCommands() []command {
 			more: "Logits and weight scales are computed if they are missing. Ctrl-C keeps the steps that were finished.",
 			args: []argument{{name: "units", help: "names of units, in order", many: true}}},
 		{name: "finetune", group: groupSteps, changes: true, help: "train all levels, scales and biases together, once all units are rounded", run: fineTune,
-			more:    "This isn't in the paper. The loss is the prediction difference alone, of calibration images that are changed and mixed at random; the fields of FineTune say how. Ctrl-C gives it up.",
+			more:    "This isn't in the paper. The loss is the prediction difference, and the error of what the last unit reads, of calibration images that are changed and mixed at random; the fields of FineTune say how. Ctrl-C gives it up.",
 			options: []option{{"steps", "", "how many; empty: the field FineTune.Steps"}}},
 		{name: "eval", group: groupSteps, changes: true, help: "test the student and the teacher on images they never saw", run: evaluate,
 			more:    "What isn't quantised yet is in full precision. Differences are paired, image by image; ± is one standard error.",

@@ -29,11 +29,13 @@ func (s study) subject(l *lab.Lab, name string) (lab.Subject, error) {
 	}
 	if s.held > 0 {
 		images, err := pool.Select(held)
+		if err != nil {
+			return subject, err
+		}
 		if s.hard {
 			distort(images)
 		}
 		subject.Test = images
-		return subject, err
 	}
 	return subject, nil
 }
