@@ -61,7 +61,7 @@ func Paper(arch string, w, a int) (Config, error) {
 				Rounding: RoundingConfig{Steps: 20000, BatchSize: 32, LearningRate: 3e-3, ScaleLearningRate: 4e-5, InputDrop: 0.5, ActDrop: 0.5,
 					Weight: p.roundWeight, BetaStart: 20, BetaEnd: 2, Warmup: 0.2},
 				Loss:     LossConfig{PD: 10, Temperature: p.temperature},
-				FineTune: fineTuning(),
+				FineTune: fineTuning(a),
 			}, nil
 		}
 		known = append(known, family)
@@ -70,10 +70,14 @@ func Paper(arch string, w, a int) (Config, error) {
 	return Config{}, fmt.Errorf("pdq: no settings for architecture %q; known are %s", arch, strings.Join(known, ", "))
 }
 
-// fineTuning returns what FineTune begins with. Images that are changed as much as these take longer to be known by heart.
-func fineTuning() FineTuneConfig {
-	return FineTuneConfig{BatchSize: 32, LearningRate: 0.02, ScaleLearningRate: 0.015, BiasLearningRate: 0.03, Features: 1, Warmup: 0.1,
-		Flip: 0.5, Shift: 2, Zoom: 0.25, Turn: 0.2, Light: 0.3, Mix: 0.5}
+// fineTuning returns what FineTune begins with. A student whose activations have more than two bits soon has the calibration images
+// by heart; one with two has enough to learn from less changed ones.
+func fineTuning(a int) FineTuneConfig {
+	c := FineTuneConfig{BatchSize: 32, LearningRate: 0.02, ScaleLearningRate: 0.015, BiasLearningRate: 0.03, Features: 1, Warmup: 0.1, Flip: 0.5, Shift: 2, Mix: 0.5}
+	if a > 2 {
+		c.Zoom, c.Turn, c.Light = 0.25, 0.2, 0.3
+	}
+	return c
 }
 
 // Fast returns Paper's settings with a correction that takes a fifth of the time: at ten times the
