@@ -69,6 +69,46 @@ func (s Score) AtChance(classes int) bool {
 	return len(s.Top1) >= 10 && (right == 0 || guess.Survival(float64(right-1)) > 1e-3)
 }
 
+// PredictionDifferences returns each image's prediction difference between the teacher and the student s, at Loss.Temperature.
+// Means of it, over the same images, tell students apart where as many images are too few for accuracies to.
+func (q *Quantizer) PredictionDifferences(ctx context.Context, s Student, images datasets.Images) ([]float64, error) {
+	each, err := q.predictionDifferences(ctx, s, images)
+	return each, q.fail(StepEvaluate, -1, err)
+}
+
+func (q *Quantizer) predictionDifferences(ctx context.Context, s Student, images datasets.Images) ([]float64, error) {
+	if !(q.c.Loss.Temperature > 0) {
+		return nil, fmt.Errorf("Loss.Temperature is %g; it must be > 0", q.c.Loss.Temperature)
+	}
+	if err := images.Validate(); err != nil {
+		return nil, err
+	}
+	if err := takes(q.p.Network, images); err != nil {
+		return nil, fmt.Errorf("images %w", err)
+	}
+	w, err := q.studentWeights(s)
+	if err != nil {
+		return nil, err
+	}
+	last := len(q.folded.Layers) - 1
+	out, err := newRunner(q.b, q.c.Machine.Workers, q.folded).run(ctx, func(xs []*Node) []*Node {
+		teacher := q.folded.Forward(xs[0], 0, last, models.Hooks{Param: constants(xs[0].Graph(), q.weights)})
+		student := q.folded.Forward(xs[0], 0, last, studentHooks(xs[0].Graph(), w, s))
+		return []*Node{ReduceSum(differenceTerms(teacher, student, q.c.Loss.Temperature), 1)}
+	}, normalised{images})
+	if err != nil {
+		return nil, err
+	}
+	defer freeCaches(out...)
+	each := make([]float64, images.Len())
+	for i, v := range out[0].flat {
+		if each[i] = float64(v); v-v != 0 {
+			return nil, fmt.Errorf("the prediction difference of image %d is %g", i, v)
+		}
+	}
+	return each, nil
+}
+
 // EvaluateTeacher returns the score of the full-precision network n on test, computed by so many
 // workers as of MachineConfig. between is called between batches; nil: not.
 func EvaluateTeacher(ctx context.Context, b compute.Backend, workers int, n *models.Network, w models.Weights, test datasets.Stream, between func(done, total int)) (Score, error) {

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"math"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/gomlx/compute"
 	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models"
@@ -79,5 +81,62 @@ func TestEvaluateBrokenStream(t *testing.T) {
 		if _, err := EvaluateTeacher(t.Context(), b, 1, p.Network, p.Weights, small, nil); err == nil || err.Error() != "pdq: evaluation: images are 1x14x28, but resnet8 takes 1x28x28" {
 			t.Errorf("images of another size: error %v", err)
 		}
+	})
+}
+
+// TestPredictionDifferences: none before anything is quantised, afterwards that of the logits, and an image's own whatever the others are.
+func TestPredictionDifferences(t *testing.T) {
+	eachBackend(t, func(t *testing.T, b compute.Backend) {
+		p, c := tinyProblem(t, 20), tinyConfig(t)
+		q, err := New(b, p, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		none, err := q.PredictionDifferences(t.Context(), Student{}, p.Calibration)
+		if err != nil || len(none) != 20 || math.Abs(slices.Max(none)) > 1e-6 {
+			t.Errorf("nothing is quantised, and the differences are %g, error %v", none, err)
+		}
+		s, err := q.WeightScales(t.Context(), Student{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, err := q.PredictionDifferences(t.Context(), s, p.Calibration)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, err := q.studentWeights(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, err := normalised{p.Calibration}.tensor(0, 20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		logits := MustExecOnceN(b, func(x *Node) []*Node {
+			return []*Node{q.folded.Forward(x, 0, len(q.folded.Layers)-1, models.Hooks{Param: constants(x.Graph(), q.weights)}),
+				q.folded.Forward(x, 0, len(q.folded.Layers)-1, models.Hooks{Param: constants(x.Graph(), w)})}
+		}, x)
+		teacher, student := tensors.MustCopyFlatData[float32](logits[0]), tensors.MustCopyFlatData[float32](logits[1])
+		for i, d := range all {
+			want, ps, qs := 0.0, softmax(teacher[10*i:10*i+10], c.Loss.Temperature), softmax(student[10*i:10*i+10], c.Loss.Temperature)
+			for k, p := range ps {
+				want += p * math.Log(p/qs[k])
+			}
+			if math.Abs(d-want) > 1e-5 {
+				t.Errorf("image %d: %g, of its logits %g", i, d, want)
+			}
+		}
+		some, err := q.PredictionDifferences(t.Context(), s, p.Calibration.Slice(17, 20))
+		if err != nil || len(some) != 3 || math.Abs(some[1]-all[18]) > 1e-5 {
+			t.Errorf("of three images %g, among all %g, error %v", some, all[17:], err)
+		}
+		_, err = q.PredictionDifferences(t.Context(), s, datasets.Images{})
+		checkError(t, "no images", err, "pdq: evaluation: ", "there are none")
+		small := datasets.Images{Pixels: make([]uint8, 4), Channels: 1, Height: 2, Width: 2, Labels: []int32{0}, Classes: []string{"a"}, Mean: []float32{0}, Std: []float32{1}}
+		_, err = q.PredictionDifferences(t.Context(), s, small)
+		checkError(t, "small images", err, "are 1x2x2, but")
+		q.c.Loss.Temperature = 0
+		_, err = q.PredictionDifferences(t.Context(), s, p.Calibration)
+		checkError(t, "no temperature", err, "Loss.Temperature is 0")
 	})
 }

@@ -6,11 +6,8 @@ import (
 	"math"
 	"slices"
 
-	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
-	"gonum.org/v1/gonum/floats"
-
-	"github.com/pdquant/pdquant/models"
+	"gonum.org/v1/gonum/stat"
 )
 
 // FineTune returns s, which quantises all units, with all levels, scales and biases trained together so that the
@@ -212,21 +209,11 @@ func (t *tuner) better(ctx context.Context) (Student, error) {
 
 // difference is the prediction difference of the student s on the calibration images.
 func (t *tuner) difference(ctx context.Context, s Student) (float64, error) {
-	q, last := t.q, len(t.q.folded.Layers)-1
-	w, err := q.studentWeights(s)
+	each, err := t.q.predictionDifferences(ctx, s, t.q.p.Calibration)
 	if err != nil {
 		return 0, t.fail(err)
 	}
-	out, err := newRunner(q.b, q.c.Machine.Workers, q.folded).run(ctx, func(xs []*Node) []*Node {
-		teacher := q.folded.Forward(xs[0], 0, last, models.Hooks{Param: constants(xs[0].Graph(), q.weights)})
-		student := q.folded.Forward(xs[0], 0, last, studentHooks(xs[0].Graph(), w, s))
-		return []*Node{differenceTerms(teacher, student, q.c.Loss.Temperature)}
-	}, normalised{q.p.Calibration})
-	if err != nil {
-		return 0, t.fail(err)
-	}
-	defer freeCaches(out...)
-	return floats.Sum(columnSums(out[0])) / float64(out[0].Len()), nil
+	return stat.Mean(each, nil), nil
 }
 
 // student is s as it is trained so far.

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"bytes"
+	"encoding/csv"
 	"math"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -37,16 +40,45 @@ func TestStudy(t *testing.T) {
 	if len(lines) != 1+2*2*2 {
 		t.Errorf("%d lines:\n%s", len(lines), table)
 	}
-	for _, want := range []string{"resnet8\t2\t2\tquick/nearest\t1\t", "resnet8\t4\t8\tquick/nearest Scales.Power=2\t2\t", "\t40\theld-out training images\t", "\t0.00\t0.00\t40\t"} {
+	for _, want := range []string{"resnet8\t2\t2\tquick/nearest\t1\t", "resnet8\t4\t8\tquick/nearest Scales.Power=2\t2\t", "\t40\theld-out training images\t", "\t0.00\t0.00\t"} {
 		if !strings.Contains(string(table), want) {
 			t.Errorf("no %q in\n%s", want, table)
 		}
 	}
+	checkPredictions(t, table)
 	if err := run(t.Context(), args); err != nil {
 		t.Fatal(err)
 	}
 	if again, err := os.ReadFile(out); err != nil || string(again) != string(table) {
 		t.Errorf("from what is kept the table is\n%s\nerror %v", again, err)
+	}
+}
+
+// checkPredictions: the first settings' prediction difference is unchanged, the others' changed by what it is; more bits have less.
+func checkPredictions(t *testing.T, table []byte) {
+	t.Helper()
+	r := csv.NewReader(bytes.NewReader(table))
+	r.Comma = '\t'
+	rows, err := r.ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	number := func(row int, column string) float64 {
+		x, err := strconv.ParseFloat(rows[row][slices.Index(rows[0], column)], 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return x
+	}
+	pd := func(row int) float64 { return number(row, "prediction_difference") }
+	for _, row := range []int{1, 2, 5, 6} { // two seeds each of the first settings, before as many of the others
+		change := number(row+2, "prediction_change")
+		if number(row, "prediction_change") != 0 || math.Abs(pd(row+2)-pd(row)-change) > 2e-5 || number(row+2, "prediction_change_error") <= 0 {
+			t.Errorf("rows %d and %d:\n%s", row, row+2, table)
+		}
+	}
+	if pd(5) <= 0 || pd(5) >= pd(1) {
+		t.Errorf("the prediction difference is %g at W2A2 and %g at W4A8", pd(1), pd(5))
 	}
 }
 

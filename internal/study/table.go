@@ -8,6 +8,7 @@ import (
 
 	"github.com/charmbracelet/lipgloss"
 	"github.com/charmbracelet/lipgloss/table"
+	"gonum.org/v1/gonum/stat"
 
 	"github.com/pdquant/pdquant/notebooks/lab"
 )
@@ -25,7 +26,7 @@ func tsv(lines []line, backend string, tested string) string {
 	var b strings.Builder
 	w := csv.NewWriter(&b)
 	w.Comma = '\t'
-	_ = w.Write(strings.Fields("network w a settings seed top1_percent standard_error difference difference_error test_images tested calibration_top1_percent calibration_images seconds backend threads")) // a builder takes all
+	_ = w.Write(strings.Fields("network w a settings seed top1_percent standard_error difference difference_error prediction_difference prediction_change prediction_change_error test_images tested calibration_top1_percent calibration_images seconds backend threads")) // a builder takes all
 	for _, x := range lines {
 		for i, r := range x.results {
 			acc, se := r.Test.Accuracy()
@@ -34,12 +35,56 @@ func tsv(lines []line, backend string, tested string) string {
 			if i < len(x.base) {
 				d, dse = r.Test.Minus(x.base[i].Test)
 			}
-			_ = w.Write([]string{x.network, fmt.Sprint(x.bits[0]), fmt.Sprint(x.bits[1]), x.setting, fmt.Sprint(r.Seed), points(acc), points(se), points(d), points(dse),
+			pd, change, changeError := predictions(r, x.base, i)
+			_ = w.Write([]string{x.network, fmt.Sprint(x.bits[0]), fmt.Sprint(x.bits[1]), x.setting, fmt.Sprint(r.Seed), points(acc), points(se), points(d), points(dse), pd, change, changeError,
 				fmt.Sprint(len(r.Test.Top1)), tested, points(cal), fmt.Sprint(len(r.Calibration.Top1)), fmt.Sprintf("%.0f", r.Seconds), backend, fmt.Sprint(r.Record.Threads)})
 		}
 	}
 	w.Flush()
 	return b.String()
+}
+
+// predictions are the prediction difference of the i-th seed's result, by how much it is above that of base, and the standard error of
+// that over images; empty where it wasn't measured.
+func predictions(r lab.Result, base []lab.Result, i int) (pd, change, changeError string) {
+	if len(r.PD) == 0 {
+		return "", "", ""
+	}
+	pd = fmt.Sprintf("%.5f", meanPD(r))
+	if i >= len(base) || len(base[i].PD) != len(r.PD) {
+		return pd, "", ""
+	}
+	differences := make([]float64, len(r.PD))
+	for k, d := range r.PD {
+		differences[k] = float64(d) - float64(base[i].PD[k])
+	}
+	mean, deviation := stat.MeanStdDev(differences, nil)
+	return pd, fmt.Sprintf("%.5f", mean), fmt.Sprintf("%.5f", stat.StdErr(deviation, float64(len(differences))))
+}
+
+// meanPD is the mean prediction difference of the test images, NaN if it wasn't measured.
+func meanPD(r lab.Result) float64 {
+	sum := 0.0
+	for _, d := range r.PD {
+		sum += float64(d)
+	}
+	return sum / float64(len(r.PD))
+}
+
+// spreadPD is the mean over seeds ± their deviation.
+func spreadPD(rs []lab.Result) string {
+	var means []float64
+	for _, r := range rs {
+		means = append(means, meanPD(r))
+	}
+	switch s := lab.SpreadOf(means); {
+	case math.IsNaN(s.Mean):
+		return ""
+	case math.IsNaN(s.Deviation):
+		return fmt.Sprintf("%.4f", s.Mean)
+	default:
+		return fmt.Sprintf("%.4f ± %.4f", s.Mean, s.Deviation)
+	}
 }
 
 // tested says what a study's test images are.
@@ -57,10 +102,10 @@ func points(fraction float64) string { return fmt.Sprintf("%.2f", 100*fraction) 
 
 // summary is a table of means.
 func summary(lines []line, tested string) string {
-	t := table.New().Border(lipgloss.NormalBorder()).Headers(append([]string{"network", "bits"}, lab.Headers("settings")...)...).
+	t := table.New().Border(lipgloss.NormalBorder()).Headers(append([]string{"network", "bits"}, append(lab.Headers("settings"), "prediction difference")...)...).
 		StyleFunc(func(_, _ int) lipgloss.Style { return lipgloss.NewStyle().Padding(0, 1) })
 	for _, x := range lines {
-		t.Row(append([]string{x.network, fmt.Sprintf("W%dA%d", x.bits[0], x.bits[1])}, lab.Row(x.setting, x.results, x.base)...)...)
+		t.Row(append([]string{x.network, fmt.Sprintf("W%dA%d", x.bits[0], x.bits[1])}, append(lab.Row(x.setting, x.results, x.base), spreadPD(x.results))...)...)
 	}
 	return t.Render() + "\nTested on " + tested + ". Mean ± standard deviation over seeds; differences are to the first settings, seed by seed, ± the standard error of their mean."
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/gomlx/compute"
 
+	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/backend"
 )
@@ -39,7 +40,8 @@ type Result struct {
 	Record            pdq.Record // what it was given
 	Seed              uint64
 	Test, Calibration pdq.Score
-	Seconds           float64 // of quantising
+	PD                []float32 `json:",omitempty"` // each test image's prediction difference, at Loss.Temperature; nil: of images that aren't in memory, or of before it was measured
+	Seconds           float64   // of quantising
 }
 
 // Open returns the lab. Environment variables say how much it computes (PDQUANT_NOTEBOOKS:
@@ -155,6 +157,15 @@ func (l *Lab) result(ctx context.Context, s Subject, m pdq.Method, images int) (
 		return r, err
 	}
 	r.Test, r.Calibration, r.Seconds = result.Test, result.Calibration, result.Seconds
+	if images, ok := s.Test.(datasets.Images); ok && m.Config.Loss.Temperature > 0 {
+		each, err := q.PredictionDifferences(ctx, result.Student, images)
+		if err != nil {
+			return r, err
+		}
+		for _, d := range each {
+			r.PD = append(r.PD, float32(d))
+		}
+	}
 	if err := q.SaveStudent(l.folder, studentOf(file), result.Student); err != nil {
 		return r, err
 	}
