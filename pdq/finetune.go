@@ -10,13 +10,15 @@ import (
 	"gonum.org/v1/gonum/stat"
 )
 
-// FineTune returns s, which quantises all units, with all levels, scales and biases trained together so that the
-// network's prediction stays: the loss is the prediction difference between teacher and student, whose temperature is
-// Loss.Temperature, and with FineTune.Features also the error of what the last unit reads. A weight's place between levels
-// is trained straight through its rounding, from the level that it has; scales by their logarithms, the slower the more
-// levels they span; biases in units of their layer's root mean square. The images are the calibration images, changed and mixed
-// at random: no labels are needed for that, as the teacher predicts what is asked for. With FineTune.Steps 0 it returns s, and also if the
-// prediction difference on the calibration images is no smaller afterwards: at too high a learning rate.
+// FineTune returns s, which quantises all units, with all levels and scales trained together so that the network's prediction
+// stays: the loss is the prediction difference between teacher and student, whose temperature is Loss.Temperature, and with
+// FineTune.Features also the error of what the last unit reads. With FineTune.BiasLearningRate biases are trained too.
+//
+// A weight's place between levels is trained straight through its rounding, from the level that it has; scales by their
+// logarithms, the slower the more levels they span; biases in units of their layer's root mean square. The images are the
+// calibration images, changed and mixed at random: no labels are needed for that, as the teacher predicts what is asked for.
+// With FineTune.Steps 0 it returns s, and also if the prediction difference on the calibration images is no smaller
+// afterwards: at too high a learning rate.
 //
 // Not in the paper, which ends with the last unit.
 func (q *Quantizer) FineTune(ctx context.Context, s Student) (Student, error) {
@@ -40,7 +42,7 @@ type tuner struct {
 	s       Student
 	weights []string          // layers whose levels are trained
 	acts    []string          // layers whose output's scale is
-	biases  []string          // of weights, the layers that have a bias
+	biases  []string          // layers whose bias is
 	state   []*tensors.Tensor // per variable its value and Adam's two moments: weights' places in levels; logarithms of the weights' scales, and of the activations', relative to s; what is added to biases, relative to their root mean square
 	steps   stepGraphs
 	images  augmenter
@@ -69,7 +71,7 @@ func (q *Quantizer) compileTuner(s Student) (*tuner, error) {
 			}
 			t.weights = append(t.weights, l.Name)
 			add(places)
-			if _, ok := q.weights[l.Name+".bias"]; ok {
+			if _, ok := q.weights[l.Name+".bias"]; ok && q.c.FineTune.BiasLearningRate > 0 {
 				t.biases = append(t.biases, l.Name)
 			}
 		} else if q.bits[l.Name].Weight > 0 {
@@ -243,9 +245,6 @@ func (t *tuner) student() (Student, error) {
 		aq := s.Acts[name]
 		aq.Scale *= float32(math.Exp(float64(tensors.ToScalar[float32](vars[2*n+i]))))
 		s.Acts[name] = aq
-	}
-	if t.q.c.FineTune.BiasLearningRate == 0 {
-		return s, nil
 	}
 	for i, name := range t.biases {
 		added, err := tensors.CopyFlatData[float32](vars[2*n+len(t.acts)+i])

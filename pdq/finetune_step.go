@@ -60,7 +60,7 @@ func (t *tuner) rate(schedule *Node, i int) (rate *Node, trained bool) {
 	case i < 2*n+len(t.acts):
 		return DivScalar(scalar(schedule, 1), outermost(t.s.Acts[t.acts[i-2*n]].Bits)), c.ScaleLearningRate > 0
 	default:
-		return scalar(schedule, 2), c.BiasLearningRate > 0
+		return scalar(schedule, 2), true
 	}
 }
 

@@ -73,7 +73,7 @@ func Paper(arch string, w, a int) (Config, error) {
 // fineTuning returns what FineTune begins with. A student whose activations have more than two bits soon has the calibration images
 // by heart; one with two has enough to learn from less changed ones.
 func fineTuning(a int) FineTuneConfig {
-	c := FineTuneConfig{BatchSize: 32, LearningRate: 0.02, ScaleLearningRate: 0.015, BiasLearningRate: 0.03, Features: 1, Warmup: 0.1, Flip: 0.5, Shift: 2, Mix: 0.5}
+	c := FineTuneConfig{BatchSize: 32, LearningRate: 0.02, ScaleLearningRate: 0.015, Warmup: 0.1, Flip: 0.5, Shift: 2, Mix: 0.5}
 	if a > 2 {
 		c.Zoom, c.Turn, c.Light = 0.25, 0.2, 0.3
 	}
@@ -101,10 +101,10 @@ func Quick(arch string, w, a int) (Config, error) {
 }
 
 // Best returns the settings that gave the best accuracy: units by squared error at Quick's rates, then FineTune, which keeps the
-// prediction with all levels, scales and biases at once. README, Beyond the paper, has the numbers and what it costs.
+// prediction with all levels and scales at once. README, Beyond the paper, has the numbers and what it costs.
 func Best(arch string, w, a int) (Config, error) {
 	c, err := Quick(arch, w, a)
 	c = c.MSEOnly()
-	c.FineTune.Steps = 1500
+	c.FineTune.Steps = 3000
 	return c, err
 }
