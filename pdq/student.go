@@ -55,8 +55,11 @@ func (s Student) clone() Student {
 // Dequantize returns the weight w [O,...] as the quantiser's levels represent it, same shape. It
 // is an error if q isn't for a weight of w's size.
 func (q WeightQuant) Dequantize(w *tensors.Tensor) (*tensors.Tensor, error) {
-	if o := w.Shape().Dim(0); len(q.Scale) != o || len(q.Zero) != o || (q.Levels != nil && len(q.Levels) != w.Size()) || (q.Bias != nil && len(q.Bias) != o) {
-		return nil, fmt.Errorf("pdq: %d scales, %d zero points, %d levels and %d biases don't fit a weight of shape %v", len(q.Scale), len(q.Zero), len(q.Levels), len(q.Bias), w.Shape().Dimensions)
+	if o := w.Shape().Dim(0); len(q.Scale) != o || len(q.Zero) != o || (q.Levels != nil && len(q.Levels) != w.Size()) {
+		return nil, fmt.Errorf("pdq: %d scales, %d zero points and %d levels don't fit a weight of shape %v", len(q.Scale), len(q.Zero), len(q.Levels), w.Shape().Dimensions)
+	}
+	if o := w.Shape().Dim(0); q.Bias != nil && len(q.Bias) != o {
+		return nil, fmt.Errorf("pdq: %d biases don't fit a weight of shape %v", len(q.Bias), w.Shape().Dimensions)
 	}
 	flat, err := tensors.CopyFlatData[float32](w)
 	if err != nil {
