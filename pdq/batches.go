@@ -58,7 +58,7 @@ func chunkOf(n *models.Network) int {
 // at once, and joins the results. Images must not interact in f. The last chunk overlaps the one
 // before it, so that one compiled graph serves all. The results are the caller's to free.
 func (r runner) run(ctx context.Context, f func(xs []*Node) []*Node, ins ...imageSource) ([]*Cache, error) {
-	exec, err := NewExec(r.b, f)
+	exec, err := newSharedExec(r.b, f)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +67,7 @@ func (r runner) run(ctx context.Context, f func(xs []*Node) []*Node, ins ...imag
 }
 
 // compute is run of a graph that is compiled already, or will be at its first use.
-func (r runner) compute(ctx context.Context, exec *Exec, ins ...imageSource) (outs []*Cache, err error) {
+func (r runner) compute(ctx context.Context, exec *sharedExec, ins ...imageSource) (outs []*Cache, err error) {
 	n := ins[0].Len()
 	size := min(n, r.chunk)
 	var mu sync.Mutex // guards outs, done and between
@@ -126,7 +126,7 @@ func (r runner) newCaches(n int, results []*tensors.Tensor) ([]*Cache, error) {
 }
 
 // callOnRows calls exec on images lo to hi-1 of each of ins.
-func callOnRows(exec *Exec, lo, hi int, ins []imageSource) ([]*tensors.Tensor, error) {
+func callOnRows(exec *sharedExec, lo, hi int, ins []imageSource) ([]*tensors.Tensor, error) {
 	parts, args := make([]*tensors.Tensor, len(ins)), make([]any, len(ins))
 	defer func() { free(parts...) }()
 	for i, in := range ins {

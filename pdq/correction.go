@@ -38,7 +38,7 @@ func (q *Quantizer) Correct(ctx context.Context, d *UnitData) (*UnitData, error)
 	group, workers := min(q.c.Correction.Group, n), max(q.c.Machine.Workers, 1)
 	perWorker := (n + workers - 1) / workers
 	size := min(max(chunkOf(q.folded)/group, 1), (perWorker+group-1)/group) * group // whole groups
-	step, err := NewExec(q.b, q.correctionStep(unit))
+	step, err := newSharedExec(q.b, q.correctionStep(unit))
 	if err != nil {
 		return nil, q.fail(StepCorrect, d.Unit, err)
 	}
@@ -94,7 +94,7 @@ func hasNorm(n *models.Network, u models.Unit) bool {
 }
 
 // correctChunk optimises the images x0 [n,C,H,W] and returns the corrected ones.
-func (q *Quantizer) correctChunk(ctx context.Context, step *Exec, x0 *tensors.Tensor, tell func(steps int, loss float64)) (x *tensors.Tensor, err error) {
+func (q *Quantizer) correctChunk(ctx context.Context, step *sharedExec, x0 *tensors.Tensor, tell func(steps int, loss float64)) (x *tensors.Tensor, err error) {
 	n := x0.Shape().Dim(0)
 	group := min(q.c.Correction.Group, n)
 	if x, err = x0.LocalClone(); err != nil {

@@ -127,7 +127,7 @@ func EvaluateTeacher(ctx context.Context, b compute.Backend, workers int, n *mod
 // evaluate returns the score on test of n, or a student of it, whose logits [N,classes] forward
 // gives for images [N,C,H,W].
 func evaluate(ctx context.Context, r runner, n *models.Network, forward func(xs []*Node) []*Node, test datasets.Stream) (s Score, err error) {
-	exec, err := NewExec(r.b, forward)
+	exec, err := newSharedExec(r.b, forward)
 	if err != nil {
 		return s, err
 	}
@@ -163,7 +163,7 @@ func evaluate(ctx context.Context, r runner, n *models.Network, forward func(xs 
 }
 
 // score says which images of a batch are right, before which first others came.
-func (r runner) score(ctx context.Context, exec *Exec, batch datasets.Images, first int) ([]bool, error) {
+func (r runner) score(ctx context.Context, exec *sharedExec, batch datasets.Images, first int) ([]bool, error) {
 	filled := batch
 	if first > 0 && batch.Len() < r.chunk { // so that the graph of a whole chunk serves it
 		indices := make([]int, r.chunk)

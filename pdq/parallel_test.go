@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/gomlx/compute"
+	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
@@ -127,6 +128,35 @@ func TestWorkersAgree(t *testing.T) {
 			} else if !slices.Equal(got, want) {
 				t.Error("3 workers give other bits than one")
 			}
+		}
+	})
+}
+
+// TestSharedExec: workers that call a new graph at once all get its result.
+func TestSharedExec(t *testing.T) {
+	eachBackend(t, func(t *testing.T, b compute.Backend) {
+		for range 40 {
+			exec, err := newSharedExec(b, func(args []*Node) []*Node {
+				y := args[0]
+				for range 20 { // as biases are added: there is no vector code for it, which is only found by trying
+					y = Add(MulScalar(y, 0.5), Reshape(ReduceMax(y, 0, 2), 1, 3, 1))
+				}
+				return []*Node{y}
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = sideBySide(8, 4, func(int) error {
+				x := tensors.FromValue([][][]float32{{{1, 2}, {3, 4}, {5, 6}}, {{7, 8}, {9, 10}, {11, 12}}})
+				defer free(x)
+				out, err := exec.Call(x)
+				free(out...)
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			exec.Finalize()
 		}
 	})
 }

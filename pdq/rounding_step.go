@@ -44,9 +44,9 @@ func (r *Rounder) schedule(t int) []float32 {
 // stepGraphs are the compiled graphs of a step. One worker has one graph for the whole step; several
 // have one for the gradients of a part of the batch, and one that applies their sum.
 type stepGraphs struct {
-	parts            int // of a batch
-	whole            *Exec
-	gradients, apply *Exec
+	parts        int // of a batch
+	whole, apply *Exec
+	gradients    *sharedExec
 }
 
 // newStepGraphs compiles them for batches of that size and so many workers.
@@ -56,7 +56,7 @@ func newStepGraphs(b compute.Backend, workers, size int, whole, gradients, apply
 		s.whole, err = NewExec(b, whole)
 		return s, err
 	}
-	if s.gradients, err = NewExec(b, gradients); err != nil {
+	if s.gradients, err = newSharedExec(b, gradients); err != nil {
 		return s, err
 	}
 	s.apply, err = NewExec(b, apply)
@@ -64,10 +64,13 @@ func newStepGraphs(b compute.Backend, workers, size int, whole, gradients, apply
 }
 
 func (s stepGraphs) finalize() {
-	for _, e := range []*Exec{s.whole, s.gradients, s.apply} {
+	for _, e := range []*Exec{s.whole, s.apply} {
 		if e != nil {
 			e.Finalize()
 		}
+	}
+	if s.gradients != nil {
+		s.gradients.Finalize()
 	}
 }
 
@@ -121,8 +124,13 @@ func (s stepGraphs) advance(b compute.Backend, state, trained []*tensors.Tensor,
 	return call(s.apply, append([][]*tensors.Tensor{state, {now}}, grads...)...)
 }
 
+// caller is an Exec or a sharedExec.
+type caller interface {
+	Call(args ...any) ([]*tensors.Tensor, error)
+}
+
 // call calls exec with all of args.
-func call(exec *Exec, args ...[]*tensors.Tensor) ([]*tensors.Tensor, error) {
+func call(exec caller, args ...[]*tensors.Tensor) ([]*tensors.Tensor, error) {
 	var all []any
 	for _, t := range slices.Concat(args...) {
 		all = append(all, t)

@@ -165,7 +165,7 @@ func (q *Quantizer) sweepPD(ctx context.Context, sweep []SweepPoint, n int, s St
 	if err := toDevice(q.b, read); err != nil {
 		return err
 	}
-	exec, err := NewExec(q.b, func(xs []*Node) []*Node {
+	exec, err := newSharedExec(q.b, func(xs []*Node) []*Node {
 		return []*Node{PredictionDifference(xs[1], forward(xs[0], xs[2:]), q.c.Loss.Temperature)}
 	})
 	if err != nil {
