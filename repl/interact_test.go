@@ -62,13 +62,16 @@ func (x *terminal) typeKeys(keys string) {
 	}
 }
 
+// patience is how long a test waits for what doesn't come: the race detector on a busy machine takes some twenty times as long.
+const patience = 2 * time.Minute
+
 // wait waits until the program has written what the pattern matches, after what was waited for
 // before.
 func (x *terminal) wait(pattern string) {
 	x.t.Helper()
 	re := regexp.MustCompile(pattern)
 	escapes := regexp.MustCompile("\x1b\\[[0-9;?]*[A-Za-z]")
-	for began := time.Now(); time.Since(began) < 20*time.Second; time.Sleep(10 * time.Millisecond) {
+	for began := time.Now(); time.Since(began) < patience; time.Sleep(10 * time.Millisecond) {
 		x.mu.Lock()
 		rest := x.seen.Bytes()[x.from:]
 		if at := re.FindIndex(escapes.ReplaceAllFunc(rest, func(e []byte) []byte { return bytes.Repeat([]byte{0}, len(e)) })); at != nil {
@@ -98,7 +101,7 @@ func (x *terminal) end() {
 
 // ended returns how the program ended; one that doesn't is killed.
 func (x *terminal) ended() error {
-	late := time.AfterFunc(20*time.Second, func() { _ = x.cmd.Process.Kill() })
+	late := time.AfterFunc(patience, func() { _ = x.cmd.Process.Kill() })
 	defer late.Stop()
 	return x.cmd.Wait()
 }
@@ -196,7 +199,7 @@ func TestTerminated(t *testing.T) {
 	for signal, status := range map[syscall.Signal]int{syscall.SIGTERM: 143, syscall.SIGHUP: 129} {
 		x := open(t, t.TempDir())
 		x.wait(`pdq> `)
-		x.typeKeys("teacher resnet8; calib 8; logits; set rounding.steps=1000000; scales weights; run conv1\r")
+		x.typeKeys("teacher resnet8; calib 8; logits; set rounding.steps=1000000; set correction.steps=2; set scales.candidates=10; scales weights; run conv1\r")
 		x.wait(`rounding of conv1`)
 		if err := x.cmd.Process.Signal(signal); err != nil {
 			t.Fatal(err)
