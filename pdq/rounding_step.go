@@ -295,11 +295,7 @@ func (r *Rounder) softWeight(name string, alpha *Node) *Node {
 		}
 		return ConstTensor(g, t)
 	}
-	dims := make([]int, w.Rank())
-	for i := range dims {
-		dims[i] = 1
-	}
-	dims[0] = len(q.Scale)
+	dims := channelDims(w)
 	flat := tensors.MustCopyFlatData[float32](w)
 	per := len(flat) / len(q.Scale)
 	for i, x := range flat {
