@@ -129,7 +129,7 @@ type LossConfig struct {
 	Temperature float64 // T of the softened predictions, > 0; ResNets 4
 }
 
-// FineTuneConfig sets the pass over the whole network that follows the units': all levels and scales are trained
+// FineTuneConfig sets the pass over the whole network that follows the units': all levels, scales and biases are trained
 // together to keep the prediction. It isn't part of the paper.
 type FineTuneConfig struct {
 	Steps             int     // 0: no such pass

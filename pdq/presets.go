@@ -61,7 +61,7 @@ func Paper(arch string, w, a int) (Config, error) {
 				Rounding: RoundingConfig{Steps: 20000, BatchSize: 32, LearningRate: 3e-3, ScaleLearningRate: 4e-5, InputDrop: 0.5, ActDrop: 0.5,
 					Weight: p.roundWeight, BetaStart: 20, BetaEnd: 2, Warmup: 0.2},
 				Loss:     LossConfig{PD: 10, Temperature: p.temperature},
-				FineTune: fineTuning(a),
+				FineTune: fineTuning(w, a),
 			}, nil
 		}
 		known = append(known, family)
@@ -70,10 +70,15 @@ func Paper(arch string, w, a int) (Config, error) {
 	return Config{}, fmt.Errorf("pdq: no settings for architecture %q; known are %s", arch, strings.Join(known, ", "))
 }
 
-// fineTuning returns what FineTune begins with. A student whose activations have more than two bits soon has the calibration images
-// by heart; one with two has enough to learn from less changed ones.
-func fineTuning(a int) FineTuneConfig {
-	c := FineTuneConfig{BatchSize: 32, LearningRate: 0.02, ScaleLearningRate: 0.015, Warmup: 0.1, Flip: 0.5, Shift: 2, Mix: 0.5}
+// fineTuning returns what FineTune begins with. A level of two bits is five times as wide as one of four, so the same rate in levels
+// moves a weight five times as far. A student whose activations have more than two bits soon has the calibration images by heart; one
+// with two has enough to learn from less changed ones.
+func fineTuning(w, a int) FineTuneConfig {
+	c := FineTuneConfig{BatchSize: 32, LearningRate: 0.02, ScaleLearningRate: 0.015, BiasLearningRate: 0.03, Features: 1, Warmup: 0.1,
+		Flip: 0.5, Shift: 2, Mix: 0.5}
+	if w <= 2 {
+		c.LearningRate = 0.007
+	}
 	if a > 2 {
 		c.Zoom, c.Turn, c.Light = 0.25, 0.2, 0.3
 	}
@@ -101,10 +106,10 @@ func Quick(arch string, w, a int) (Config, error) {
 }
 
 // Best returns the settings that gave the best accuracy: units by squared error at Quick's rates, then FineTune, which keeps the
-// prediction with all levels and scales at once. README, Beyond the paper, has the numbers and what it costs.
+// prediction with all levels, scales and biases at once. README, Beyond the paper, has the numbers and what it costs.
 func Best(arch string, w, a int) (Config, error) {
 	c, err := Quick(arch, w, a)
 	c = c.MSEOnly()
-	c.FineTune.Steps = 3000
+	c.FineTune.Steps = 1500
 	return c, err
 }

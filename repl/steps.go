@@ -35,7 +35,7 @@ func stepCommands() []command {
 		{name: "run", group: groupSteps, changes: true, help: "take all steps of units, by default of all that are left", run: runUnits,
 			more: "Logits and weight scales are computed if they are missing. Ctrl-C keeps the steps that were finished.",
 			args: []argument{{name: "units", help: "names of units, in order", many: true}}},
-		{name: "finetune", group: groupSteps, changes: true, help: "train all levels and scales together, once all units are rounded", run: fineTune,
+		{name: "finetune", group: groupSteps, changes: true, help: "train all levels, scales and biases together, once all units are rounded", run: fineTune,
 			more:    "This isn't in the paper. The loss is the prediction difference, of calibration images that are changed and mixed at random; the fields of FineTune say how, and whether biases are trained and features kept as well. Ctrl-C gives it up.",
 			options: []option{{"steps", "", "how many; empty: the field FineTune.Steps"}}},
 		{name: "eval", group: groupSteps, changes: true, help: "test the student and the teacher on images they never saw", run: evaluate,
