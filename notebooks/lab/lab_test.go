@@ -220,3 +220,15 @@ func TestSettings(t *testing.T) {
 		t.Error("quick takes more than one, or desk fewer")
 	}
 }
+
+func TestRoot(t *testing.T) {
+	t.Setenv("PDQUANT_ROOT", "")
+	for folder, want := range map[string]string{"../..": ".", "..": ".."} { // the repository, and its notebooks
+		t.Run(want, func(t *testing.T) {
+			t.Chdir(folder)
+			if got := root(); got != want {
+				t.Errorf("root is %q, want %q", got, want)
+			}
+		})
+	}
+}

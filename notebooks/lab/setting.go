@@ -68,10 +68,13 @@ func Few[T any](s Setting, values ...T) []T {
 	return values
 }
 
-// root is the repository's folder: PDQUANT_ROOT, or the one above the notebooks.
+// root is the repository's folder: PDQUANT_ROOT, or the one a command is started in, or the one above the notebooks.
 func root() string {
 	if dir := os.Getenv("PDQUANT_ROOT"); dir != "" {
 		return dir
+	}
+	if _, err := os.Stat("go.mod"); err == nil {
+		return "."
 	}
 	return ".."
 }
