@@ -151,6 +151,10 @@ func TestDistort(t *testing.T) {
 
 func TestBadInput(t *testing.T) {
 	ownEnvironment(t, t.TempDir())
+	twice := filepath.Join(t.TempDir(), "twice")
+	if err := os.WriteFile(twice, []byte(strings.Repeat("7 8 ", 600)), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for arg, want := range map[string]string{
 		"-settings=":                 "an empty setting",
 		"-settings=slow":             `no preset "slow"`,
@@ -161,7 +165,8 @@ func TestBadInput(t *testing.T) {
 		"-bits=2":                    "as 2/4",
 		"-networks=resnet9":          "resnet9",
 		"-seeds=0":                   "-seeds=0",
-		"-indices=missing":           "no such file",
+		"-indices=missing":           "no such file or directory; -indices takes",
+		"-indices=" + twice:          "number 3 is 7 like number 1",
 		"-hard":                      "-held=3000",
 		"-held=3000":                 "2048 training images don't suffice",
 	} {

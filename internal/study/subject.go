@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -70,7 +71,7 @@ func (s study) split(n int) (calibration, held []int, err error) {
 func readIndices(path string, count, limit int) ([]int, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w; -indices takes a file such as testdata/cifar10/calibration.txt", err)
 	}
 	words := strings.Fields(string(text))
 	if len(words) < count {
@@ -80,6 +81,9 @@ func readIndices(path string, count, limit int) ([]int, error) {
 	for i, word := range words[:count] {
 		if indices[i], err = strconv.Atoi(word); err != nil || indices[i] < 0 || indices[i] >= limit {
 			return nil, fmt.Errorf("%s: number %d is %q; there are images 0 to %d", path, i+1, word, limit-1)
+		}
+		if before := slices.Index(indices[:i], indices[i]); before >= 0 {
+			return nil, fmt.Errorf("%s: number %d is %s like number %d; leave one out", path, i+1, word, before+1)
 		}
 	}
 	return indices, nil
