@@ -28,7 +28,7 @@ func TestLeaks(t *testing.T) {
 	}
 	more := 1
 	if os.Getenv("PDQUANT_SOAK") != "" {
-		more = 4
+		more = 8
 	}
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		c := tinyConfig(t)
@@ -43,8 +43,8 @@ func TestLeaks(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer r.Close()
-		bounded(t, "steps", more*2010, 0.3, func() error { _, err := r.Steps(t.Context(), 1); return err })
-		bounded(t, "units", more*180, 2, func() error { return wholeUnit(t, q, s) })
+		bounded(t, "steps", more*1020, 0.3, func() error { _, err := r.Steps(t.Context(), 1); return err })
+		bounded(t, "units", more*90, 2, func() error { return wholeUnit(t, q, s) })
 	})
 }
 

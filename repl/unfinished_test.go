@@ -70,7 +70,7 @@ func checkSame(t *testing.T, what string, got, want map[string]string) {
 // TestKilled kills a process at random moments. Each time the same command goes on, and at the end all is as if
 // nothing had happened.
 func TestKilled(t *testing.T) {
-	kills := 20
+	kills := 8
 	switch {
 	case os.Getenv("PDQUANT_SOAK") != "":
 		kills = 100
