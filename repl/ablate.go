@@ -90,12 +90,12 @@ func ablations(v values, c pdq.Config) ([]pdq.Method, error) {
 			if l == "mse" {
 				m.Config.Loss.PD = 0
 			} else if c.Loss.PD == 0 {
-				return nil, errors.New("repl: loss=pd, but Loss.PD is 0; set it first: set Loss.PD=default")
+				return nil, errors.New("repl: loss=pd, but Loss.PD is 0; set it first: set Loss.PD=10, or ablate loss=mse")
 			}
 			if dc == "off" {
 				m.Config.Correction.Steps = 0
 			} else if c.Correction.Steps == 0 {
-				return nil, errors.New("repl: dc=on, but Correction.Steps is 0; set it first: set Correction.Steps=default")
+				return nil, errors.New("repl: dc=on, but Correction.Steps is 0; set it first: set Correction.Steps=50, or ablate dc=off")
 			}
 			methods = append(methods, m)
 		}

@@ -36,8 +36,9 @@ func (r baselineRow) same(o baselineRow) bool {
 // reproduced is a row of ours.
 type reproduced struct {
 	baselineRow
-	seed    uint64
-	percent float64
+	seed     uint64
+	percent  float64
+	settings string // what a seed was given that isn't the row's
 }
 
 // readBaseline reads the reference's results.
@@ -64,13 +65,18 @@ func readResults(path string) ([]reproduced, error) {
 			return err
 		}
 		seed, err := strconv.ParseUint(f[4], 10, 64)
-		done = append(done, reproduced{baselineRow: row, seed: seed, percent: row.percent})
+		done = append(done, reproduced{row, seed, row.percent, givenText(f[8], f[9], f[10])})
 		return err
 	})
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
 	return done, err
+}
+
+// givenText tells the numbers of calibration images and of a unit's rounding and correction steps.
+func givenText(images, rounding, correction string) string {
+	return fmt.Sprintf("%s images, %s rounding and %s correction steps", images, rounding, correction)
 }
 
 // parseRow reads w, a, method, λr and percent.

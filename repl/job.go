@@ -53,12 +53,20 @@ func (j *job) do(ctx context.Context, command string, stdout, stderr io.Writer) 
 	}
 	results, err = j.compare(ctx, results, stderr)
 	if errors.Is(err, context.Canceled) {
-		fmt.Fprintf(stderr, "what was computed is kept in %s; the same command goes on from there\n", j.folder)
+		fmt.Fprintf(stderr, "what was computed is kept in %s; the same command goes on from there%s\n", j.folder, j.without())
 	}
 	if err != nil {
 		return err
 	}
 	return j.report(stdout, results)
+}
+
+// without says what to leave out of the command, should it be typed again to go on.
+func (j *job) without() string {
+	if j.anew {
+		return ", without anew=true"
+	}
+	return ""
 }
 
 // compare runs full precision and the methods, but for those that have results. The folder has what is finished, also after
@@ -134,6 +142,7 @@ func (j *job) configure(v values, w, a, seed int) error {
 		return err
 	}
 	j.anew = v["anew"] == "true"
+	v["anew"] = "false" // in the record, whose command is one to go on with
 	return errors.Join(v.override("steps", 0, 1000000, &j.config.Rounding.Steps), v.override("dc", 0, 100000, &j.config.Correction.Steps))
 }
 

@@ -108,7 +108,7 @@ func lossText(e pdq.Event) string {
 	case pdq.StepCorrect:
 		return fmt.Sprintf(" loss %.4g", e.Loss.Correction)
 	case pdq.StepFineTune:
-		return fmt.Sprintf(" loss %.4g", e.Loss.PD)
+		return fmt.Sprintf(" loss %.4g = features %.3g + pd %.3g", e.Loss.Total(), e.Loss.Reconstruction, e.Loss.PD)
 	case pdq.StepRound:
 		return fmt.Sprintf(" loss %.4g = rec %.3g + pd %.3g + round %.3g", e.Loss.Total(), e.Loss.Reconstruction, e.Loss.PD, e.Loss.Round)
 	}

@@ -72,6 +72,9 @@ func reproduce(ctx context.Context, v values, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if err := r.sameSettings(done); err != nil {
+		return err
+	}
 	progress := newProgress(stderr)
 	defer progress.done()
 	for _, i := range r.selected {
@@ -219,6 +222,27 @@ func (r *reproduction) config(row baselineRow) (pdq.Config, error) {
 	return c, nil
 }
 
+// sameSettings is an error if the results that are done have other settings than those to come.
+func (r *reproduction) sameSettings(done []reproduced) error {
+	for _, i := range r.selected {
+		row := r.reference[i-1]
+		c, err := r.config(row)
+		if err != nil {
+			return err
+		}
+		for _, x := range done {
+			if now := r.settings(c); x.same(row) && row.method != fullPrecision && x.settings != now {
+				return fmt.Errorf("repl: %s has W%dA%d %s with %s, not with %s; give another file with out=", r.out, row.w, row.a, row.method, x.settings, now)
+			}
+		}
+	}
+	return nil
+}
+
+func (r *reproduction) settings(c pdq.Config) string {
+	return givenText(strconv.Itoa(r.problem.Calibration.Len()), strconv.Itoa(c.Rounding.Steps), correctionText(c.Correction))
+}
+
 // record appends results to the table, whole or not at all.
 func (r *reproduction) record(row baselineRow, c pdq.Config, results []pdq.Result) ([]reproduced, error) {
 	table, err := os.ReadFile(r.out)
@@ -234,7 +258,7 @@ func (r *reproduction) record(row baselineRow, c pdq.Config, results []pdq.Resul
 	for _, x := range results {
 		acc, _ := x.Test.Accuracy()
 		cal, _ := x.Calibration.Accuracy()
-		done = append(done, reproduced{baselineRow: row, seed: x.Seed, percent: 100 * acc})
+		done = append(done, reproduced{row, x.Seed, 100 * acc, r.settings(c)})
 		var fields []string
 		for _, v := range []any{row.w, row.a, row.method, row.lambdaR, x.Seed, percent(acc), len(x.Test.Top1), percent(cal), len(x.Calibration.Top1),
 			c.Rounding.Steps, correctionText(c.Correction), int(x.Seconds), x.PeakMemory >> 20, backend.WithoutPath(r.note), runtime.GOMAXPROCS(0), time.Now().UTC().Format(time.DateOnly)} {

@@ -102,6 +102,14 @@ func TestReproduceBadInput(t *testing.T) {
 			write(t, dir+"/baseline", "w\ta\tmethod\tlambda_r\ttop1_percent\tseconds\n2\t2\tMSE\n")
 			return nil
 		},
+		"out.tsv has W2A2 MSE with 1024 images, 1000 rounding and 0 correction steps, not with 8 images, 1 rounding and 0 correction steps; give another file with out=": func(dir string) []string {
+			table, err := os.ReadFile("../testdata/cifar10/reproduction.tsv")
+			if err != nil {
+				t.Fatal(err)
+			}
+			write(t, dir+"/out.tsv", string(table))
+			return nil
+		},
 		"out.tsv:1: ": func(dir string) []string {
 			write(t, dir+"/out.tsv", "w\ta\nx\ty\n")
 			return nil

@@ -25,6 +25,7 @@ const (
 	roundingFile   = "rounding.state"
 	metricsFile    = "metrics.jsonl"
 	resultsFile    = "results.tsv"
+	savingFolder   = "saving" // what isn't saved completely yet
 )
 
 func runCommands() []command {
@@ -107,32 +108,58 @@ func save(c *call) (session, error) {
 	if exists(folder.Path(recordFile)) && !exists(folder.Path(sessionFile)) {
 		return s, fmt.Errorf("repl: %s holds a run that save didn't write; choose another folder: save DIR", folder)
 	}
-	for _, name := range []string{recordFile, evaluationFile, resultsFile, roundingFile} { // an older session's
-		if err := os.Remove(folder.Path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return s, fmt.Errorf("repl: %w", err)
-		}
-	}
-	what := s.saved()
-	if err = q.SaveStudent(folder, studentFile, s.student); err == nil {
-		what.Student, err = fileHash(folder.Path(studentFile))
-	}
-	unit, steps := s.underWay()
-	if what.UnderWay = steps > 0; what.UnderWay && err == nil {
-		start := s.rounding.start
-		err = q.SaveState(folder, roundingFile, pdq.State{Unit: start.data.Unit, Student: start.student, Rounding: s.rounding.state})
-	}
-	err = errors.Join(err, folder.Write(metricsFile, s.metrics()), folder.WriteJSON(sessionFile, what), s.saveScore(folder))
-	if err == nil {
-		err = folder.WriteJSON(recordFile, record) // last: a folder with it is whole
-	}
-	if err != nil {
-		return s, firstLine(err)
+	if err := s.saveIn(folder, q, record); err != nil {
+		return s, err
 	}
 	fmt.Fprintf(c.out, "saved in %s: %d of %d units\n", folder, s.finished(), len(s.units))
-	if steps > 0 {
+	if unit, steps := s.underWay(); steps > 0 {
 		fmt.Fprintf(c.out, "and the rounding of %s at step %d\n", unit, steps)
 	}
 	return s, nil
+}
+
+// saveIn writes the session beside an older one in the folder, and takes its place only once all is written.
+func (s session) saveIn(folder pdq.Folder, q *pdq.Quantizer, record pdq.Record) error {
+	if err := os.RemoveAll(folder.Path(savingFolder)); err != nil { // of a process that was killed
+		return fmt.Errorf("repl: %w", err)
+	}
+	part, err := pdq.CreateFolder(folder.Path(savingFolder))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(string(part)) }() // empty, or after an error, which says more
+	what := s.saved()
+	if err = q.SaveStudent(part, studentFile, s.student); err == nil {
+		what.Student, err = fileHash(part.Path(studentFile))
+	}
+	_, steps := s.underWay()
+	if what.UnderWay = steps > 0; what.UnderWay && err == nil {
+		start := s.rounding.start
+		err = q.SaveState(part, roundingFile, pdq.State{Unit: start.data.Unit, Student: start.student, Rounding: s.rounding.state})
+	}
+	err = errors.Join(err, part.Write(metricsFile, s.metrics()), part.WriteJSON(sessionFile, what), s.saveScore(part), part.WriteJSON(recordFile, record))
+	if err != nil {
+		return firstLine(err)
+	}
+	return replace(folder, part)
+}
+
+// replace moves a session's files from part to folder, in place of an older one's.
+func replace(folder, part pdq.Folder) error {
+	files := []string{recordFile, studentFile, metricsFile, sessionFile, evaluationFile, resultsFile, roundingFile}
+	if err := os.Remove(folder.Path(recordFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("repl: %w", err)
+	}
+	for _, name := range slices.Backward(files) { // the record last: a folder with it is whole
+		err := os.Rename(part.Path(name), folder.Path(name))
+		if errors.Is(err, fs.ErrNotExist) {
+			err = os.RemoveAll(folder.Path(name)) // the older one's
+		}
+		if err != nil {
+			return fmt.Errorf("repl: %w", err)
+		}
+	}
+	return nil
 }
 
 // fileHash returns the SHA-256 of a file, in hex.
@@ -221,10 +248,11 @@ func resume(c *call) (session, error) {
 		return c.s, err
 	}
 	workers := s.base.Machine.Workers
-	if s.base, err = preset(old.Preset, t.Network.Name, pdq.Bits{W: 2, A: 2, Rule: pdq.QDrop}); err != nil {
+	bits := s.base.Bits
+	if s.base, err = preset(old.Preset, t.Network.Name, old.Config.Bits); err != nil {
 		return c.s, err
 	}
-	s.base.Machine.Workers = workers
+	s.base.Bits, s.base.Machine.Workers = bits, workers
 	s.teacher, s.preset, s.config, s.logits = t, old.Preset, old.Config, nil
 	s.config.Machine.Workers = workers
 	if s.images, err = drawAgain(old.Data, record.Calibration); err != nil {
@@ -405,17 +433,15 @@ func listRuns(c *call) (session, error) {
 			last := r.Methods[len(r.Methods)-1]
 			row[4], row[5] = fmt.Sprintf("W%dA%d", last.Config.Bits.W, last.Config.Bits.A), last.Name
 		}
-		if top1, ok := lastResult(f); ok {
-			row[6] = top1
-		}
+		row[6], _ = lastResult(f, r)
 		rows = append(rows, row)
 	}
 	fmt.Fprintln(c.out, grid([]string{"run", "started", "teacher", "images", "bits", "method", "top-1 %"}, rows))
 	return c.s, nil
 }
 
-// lastResult is the accuracy of the last method in a run's table.
-func lastResult(f pdq.Folder) (string, bool) {
+// lastResult is the accuracy of a run's last method, if that is finished.
+func lastResult(f pdq.Folder, r pdq.Record) (string, bool) {
 	data, err := os.ReadFile(f.Path(resultsFile))
 	if err != nil {
 		return "", false
@@ -423,7 +449,7 @@ func lastResult(f pdq.Folder) (string, bool) {
 	lines := strings.Split(strings.TrimSpace(string(data)), "\n")
 	fields := strings.Split(lines[len(lines)-1], "\t")
 	var acc, se float64
-	if len(fields) < 3 {
+	if len(fields) < 3 || len(r.Methods) == 0 || fields[0] != r.Methods[len(r.Methods)-1].Name {
 		return "", false
 	}
 	if _, err := fmt.Sscan(fields[1]+" "+fields[2], &acc, &se); err != nil {
@@ -444,7 +470,7 @@ func compareRuns(c *call) (session, error) {
 		if n := len(records[i].Methods); n > 0 {
 			configs[i] = records[i].Methods[n-1].Config
 		}
-		if top1, ok := lastResult(f); ok {
+		if top1, ok := lastResult(f, records[i]); ok {
 			rows[0][i+1] = top1
 		}
 	}

@@ -100,6 +100,26 @@ func preset(name, arch string, bits pdq.Bits) (pdq.Config, error) {
 	return c, err
 }
 
+// arch is the architecture that presets are for.
+func (s session) arch() string {
+	if s.teacher == nil {
+		return "resnet"
+	}
+	return s.teacher.Network.Name
+}
+
+// withPreset takes the preset called name, for the network and the bits in force, and keeps the fields that were set otherwise.
+// The default of the bits themselves stays.
+func (s session) withPreset(name string) (session, error) {
+	base, err := preset(name, s.arch(), s.config.Bits)
+	if err != nil {
+		return s, err
+	}
+	base.Bits, base.Machine.Workers = s.base.Bits, s.base.Machine.Workers
+	s.preset = name
+	return s.rebase(base)
+}
+
 // rebase takes base in place of s's preset, and keeps the fields that were set otherwise.
 func (s session) rebase(base pdq.Config) (session, error) {
 	fields, err := pdq.Fields()

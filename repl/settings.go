@@ -104,14 +104,17 @@ func setFields(c *call) (session, error) {
 	if err := config.Validate(); err != nil {
 		return s, firstLine(err)
 	}
-	switch {
-	case config.Mirror != s.config.Mirror:
+	mirror, bits := config.Mirror != s.config.Mirror, config.Bits != s.config.Bits
+	s.config = config
+	if mirror {
 		s = s.restart() // fitted to other images
 		s.logits = nil
-	case config.Bits != s.config.Bits:
-		s = s.restart()
 	}
-	s.config = config
+	if bits {
+		if s, err = s.restart().withPreset(s.preset); err != nil {
+			return c.s, err
+		}
+	}
 	fmt.Fprintln(c.out, strings.Join(lines, "\n"))
 	return s, nil
 }

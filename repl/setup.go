@@ -34,7 +34,7 @@ func setupCommands() []command {
 			options: []option{{"seed", "1", "of the draw; the steps' own is the field Seed"},
 				{"data", "", "file of a pool in CIFAR-10's binary form; empty: Fashion-MNIST"}}},
 		{name: "bits", group: groupSetup, changes: true, help: "set the widths, or print those of every tensor", run: setBits,
-			more:    "Scales of other widths are gone.",
+			more:    "Scales of other widths are gone. Where a preset has other settings for other widths, these are taken, but for what was set otherwise.",
 			options: []option{{"w", "", "weights, 2 to 8"}, {"a", "", "activations, 2 to 8"}, {"first", "", "first layer's weights: 8, or low as the others"}, {"last", "", "last layer's weights and input: 8, or low"}, {"rule", "", "qdrop (first and last 8), brecq (first output too), all-low; in place of first and last"}}},
 		{name: "preset", group: groupSetup, changes: true, help: "take the settings of a preset; what was set otherwise stays", run: setPreset,
 			args: []argument{{name: "preset", help: "quick (250 rounding steps a unit), best (fine-tuning after them), fast or paper (20,000)", need: true}}},
@@ -58,15 +58,10 @@ func loadTeacher(c *call) (session, error) {
 	if s, err = c.sh.opened(s, v["backend"]); err != nil {
 		return s, err
 	}
-	base, err := preset(s.preset, t.Network.Name, s.base.Bits)
-	if err != nil {
-		return s, err
-	}
-	base.Machine.Workers = s.base.Machine.Workers
-	if s, err = s.rebase(base); err != nil {
-		return s, err
-	}
 	s.teacher, s.logits = t, nil
+	if s, err = s.withPreset(s.preset); err != nil {
+		return c.s, err
+	}
 	s = s.restart()
 	trained := t.Record["top1"]
 	if trained == "" {
@@ -169,7 +164,11 @@ func setBits(c *call) (session, error) {
 		return s, err
 	}
 	if b != s.config.Bits {
+		var err error
 		s.config.Bits = b
+		if s, err = s.withPreset(s.preset); err != nil {
+			return c.s, err
+		}
 		if len(s.student.Weights) > 0 {
 			fmt.Fprintln(c.out, "The scales were of other widths and are gone; search them again: scales weights")
 		}
@@ -222,20 +221,11 @@ func setRule(v values, b *pdq.Bits) error {
 }
 
 func setPreset(c *call) (session, error) {
-	s, name := c.s, c.values["preset"]
-	arch := "resnet"
-	if s.teacher != nil {
-		arch = s.teacher.Network.Name
-	}
-	base, err := preset(name, arch, s.base.Bits)
+	name := c.values["preset"]
+	s, err := c.s.withPreset(name)
 	if err != nil {
-		return s, err
+		return c.s, err
 	}
-	base.Machine.Workers = s.base.Machine.Workers
-	if s, err = s.rebase(base); err != nil {
-		return s, err
-	}
-	s.preset = name
 	r, d := s.config.Rounding, s.config.Correction
 	fmt.Fprintf(c.out, "%s: %d rounding and %d correction steps per unit, batch %d\n", name, r.Steps, d.Steps, r.BatchSize)
 	return s, nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -236,6 +237,18 @@ func TestSaveAndResume(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	whole := other.state
+	other.state = whole.with(0, func(st *unitState) { st.norms = []pdq.NormView{{Mean: []float64{math.NaN()}}} })
+	if err := other.line(t.Context(), "save "+dir); err == nil {
+		t.Error("what JSON can't hold is saved")
+	}
+	other.state = whole
+	if err := other.line(t.Context(), "resume "+dir); err != nil {
+		t.Errorf("after a failed save the session before is gone: %v", err)
+	}
+	if left, err := filepath.Glob(filepath.Join(dir, "*", "*")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %q, error %v", left, err)
+	}
 	if err := os.Remove(filepath.Join(dir, sessionFile)); err != nil {
 		t.Fatal(err)
 	}
@@ -261,8 +274,8 @@ func TestAblate(t *testing.T) {
 			t.Errorf("%s: error %v", line, err)
 		}
 	}
-	for _, off := range []string{"Loss.PD", "Correction.Steps"} {
-		if err := sh.line(t.Context(), "set "+off+"=0; ablate"); err == nil || !strings.Contains(err.Error(), "set "+off+"=default") {
+	for off, remedy := range map[string]string{"Loss.PD": "set Loss.PD=10, or ablate loss=mse", "Correction.Steps": "set Correction.Steps=50, or ablate dc=off"} {
+		if err := sh.line(t.Context(), "set "+off+"=0; ablate"); err == nil || !strings.Contains(err.Error(), remedy) {
 			t.Errorf("without %s: error %v", off, err)
 		}
 		if err := sh.line(t.Context(), "undo"); err != nil {
@@ -349,6 +362,46 @@ func TestFineTune(t *testing.T) {
 	}
 	if err := sh.line(t.Context(), "undo 3"); err != nil || !reflect.DeepEqual(sh.state.student, before.student) {
 		t.Errorf("undo: %v", err)
+	}
+}
+
+// TestPresetOfBits: the settings of a preset are those for the bits in force, and what was set otherwise stays.
+func TestPresetOfBits(t *testing.T) {
+	for lines, want := range map[string][2]float64{
+		"preset best":                             {0.007, 0},
+		"preset best; bits w=4 a=4":               {0.02, 0.25},
+		"bits w=4 a=4; preset best; set bits.w=2": {0.007, 0.25},
+		"preset best; bits a=4; set finetune.learningrate=0.1; bits w=4": {0.1, 0.25},
+	} {
+		sh, _ := testShell(t, lines)
+		if f := sh.state.config.FineTune; f.LearningRate != want[0] || f.Zoom != want[1] {
+			t.Errorf("%s: rate %g and zoom %g, want %g", lines, f.LearningRate, f.Zoom, want)
+		}
+	}
+	sh, _ := testShell(t, "preset best")
+	dir := filepath.Join(t.TempDir(), "run")
+	if err := sh.line(t.Context(), "bits w=4 a=4; scales weights; save "+dir); err != nil {
+		t.Fatal(err)
+	}
+	other, _ := testShell(t, "resume "+dir)
+	if other.state.base != sh.state.base || other.state.config != sh.state.config {
+		t.Errorf("resumed: %+v on %+v, want %+v on %+v", other.state.config, other.state.base, sh.state.config, sh.state.base)
+	}
+}
+
+// TestToNearest: no step of a unit's rounding is left after rounding it to nearest.
+func TestToNearest(t *testing.T) {
+	want, _ := testShell(t, "logits; scales weights; scales acts conv1; round conv1 steps=0")
+	for _, before := range []string{"step conv1 n=2", "round conv1", "round conv1; scales acts 1"} {
+		sh, _ := testShell(t, "logits; scales weights; scales acts conv1; "+before+"; round conv1 steps=0")
+		for name, w := range sh.state.student.Weights {
+			if w.Levels != nil {
+				t.Errorf("%s: %s keeps its levels", before, name)
+			}
+		}
+		if before != "round conv1; scales acts 1" && !reflect.DeepEqual(sh.state.student, want.state.student) {
+			t.Errorf("%s: another student than without steps", before)
+		}
 	}
 }
 

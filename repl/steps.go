@@ -223,7 +223,11 @@ func (c *call) correct(s session, u int, config pdq.Config) (session, error) {
 	if err != nil {
 		return s, err
 	}
-	fmt.Fprintf(c.out, "%s: loss %.4g after the first step, %.4g after the last\n", s.unitName(u), trace[0].Correction, trace[len(trace)-1].Correction)
+	var before, after float64
+	for _, v := range norms {
+		before, after = before+v.Before.Distance, after+v.After.Distance
+	}
+	fmt.Fprintf(c.out, "%s: distance to the running statistics %.4g before, %.4g after, on %d images\n", s.unitName(u), before, after, min(normImages, s.images.calibration.Len()))
 	return s.with(u, func(st *unitState) {
 		st.corrected, st.correction, st.trace, st.norms = true, config.Correction, trace, norms
 	}), nil
@@ -248,9 +252,7 @@ func (c *call) round(s session, u int, config pdq.Config) (session, error) {
 		return s, fmt.Errorf("repl: %s has no activation scales yet; search them: scales acts %s", s.unitName(u), s.unitName(u))
 	}
 	if config.Rounding.Steps == 0 {
-		s = s.with(u, func(st *unitState) { st.finished, st.rounded = true, 0 })
-		fmt.Fprintf(c.out, "%s: rounded to nearest\n", s.unitName(u))
-		return s, nil
+		return c.roundToNearest(s, u, config)
 	}
 	switch {
 	case !s.units[u].finished:
@@ -266,12 +268,32 @@ func (c *call) round(s session, u int, config pdq.Config) (session, error) {
 	if s.rounding != nil {
 		done = s.rounding.state.Done
 	}
-	s, last, err := c.advance(s, u, config, max(config.Rounding.Steps-done, 0))
+	if done >= config.Rounding.Steps {
+		fmt.Fprintf(c.out, "%s: %d steps were taken already\n", s.unitName(u), done)
+		return s.with(u, func(st *unitState) { st.finished = true }), nil
+	}
+	s, last, err := c.advance(s, u, config, config.Rounding.Steps-done)
 	if err != nil {
 		return s, err
 	}
 	s = s.with(u, func(st *unitState) { st.finished = true })
 	fmt.Fprintf(c.out, "%s: %d steps, %s\n", s.unitName(u), s.units[u].rounded, lossLine(last))
+	return s, nil
+}
+
+// roundToNearest gives unit u the rounding and the activation scales that it had before any step.
+func (c *call) roundToNearest(s session, u int, config pdq.Config) (session, error) {
+	switch {
+	case s.rounding != nil:
+		s.student, s.rounding, s.score = s.rounding.start.student, nil, nil
+	case s.units[u].rounded > 0: // the scales it began with are gone
+		var err error
+		if s, err = c.actScales(s, u, config); err != nil {
+			return s, err
+		}
+	}
+	s = s.with(u, func(st *unitState) { st.finished, st.rounded = true, 0 })
+	fmt.Fprintf(c.out, "%s: rounded to nearest\n", s.unitName(u))
 	return s, nil
 }
 

@@ -144,7 +144,11 @@ func (j *job) state(q *pdq.Quantizer, method string, stderr io.Writer) (pdq.Stat
 	if err != nil {
 		return s, fmt.Errorf("%w; choose another folder with out=, or begin anew with anew=true", err)
 	}
-	fmt.Fprintf(stderr, "%s goes on after %d units and %d rounding steps, which took %.0f s\n", method, s.Unit, s.Rounding.Done, s.Elapsed.Seconds())
+	steps := "rounding steps"
+	if s.Unit == len(j.network.Units) {
+		steps = "steps of fine-tuning"
+	}
+	fmt.Fprintf(stderr, "%s goes on after %d units and %d %s, which took %.0f s\n", method, s.Unit, s.Rounding.Done, steps, s.Elapsed.Seconds())
 	return s, nil
 }
 

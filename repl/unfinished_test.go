@@ -235,6 +235,17 @@ func TestUnfinished(t *testing.T) {
 	if err := demo(" anew=true"); err != nil {
 		t.Error(err)
 	}
+	var record pdq.Record
+	if err := pdq.Folder(dir).ReadJSON(recordFile, &record); err != nil || !strings.Contains(record.Command, " anew=false ") {
+		t.Errorf("to go on with a run, its command %q would begin it anew (error %v)", record.Command, err)
+	}
+	if top1, ok := lastResult(pdq.Folder(dir), record); !ok {
+		t.Error("a finished run has no result")
+	} else if err := os.WriteFile(filepath.Join(dir, resultsFile), []byte("method\nMSE only\t0.5\t0.1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	} else if other, ok := lastResult(pdq.Folder(dir), record); ok {
+		t.Errorf("MSE only's %s is taken for PD-Quant's, which was %s", other, top1)
+	}
 	if err := demo(" seed=2"); err != nil {
 		t.Errorf("a finished run is replaced: %v", err)
 	}
