@@ -106,7 +106,7 @@ func run(ctx context.Context, args []string) error {
 		for _, bits := range s.bits {
 			var base []lab.Result
 			for i, set := range s.settings {
-				x := line{network: name, bits: bits, setting: set.text}
+				x := line{network: name, bits: bits, setting: set.text, all: set.all}
 				start := time.Now()
 				if x.results, err = s.results(ctx, l, subject, set, bits); err != nil {
 					return err

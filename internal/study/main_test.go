@@ -40,7 +40,7 @@ func TestStudy(t *testing.T) {
 	if len(lines) != 1+2*2*2 {
 		t.Errorf("%d lines:\n%s", len(lines), table)
 	}
-	for _, want := range []string{"resnet8\t2\t2\tquick/nearest\t1\t", "resnet8\t4\t8\tquick/nearest Scales.Power=2\t2\t", "\t40\theld-out training images\t", "\t0.00\t0.00\t"} {
+	for _, want := range []string{"resnet8\t2\t2\tquick/nearest\tScales.Candidates=10\t1\t", "resnet8\t4\t8\tquick/nearest Scales.Power=2\tScales.Candidates=10\t2\t", "\t40\theld-out training images\t", "\t0.00\t0.00\t"} {
 		if !strings.Contains(string(table), want) {
 			t.Errorf("no %q in\n%s", want, table)
 		}

@@ -13,7 +13,8 @@ type setting struct {
 	text     string // as it was given
 	preset   string
 	baseline func(pdq.Config) pdq.Config
-	common   [][2]string // names and values of fields to change in the preset,
+	all      string      // what is changed in all presets, as it was given
+	common   [][2]string // the names and values of these fields, to change in the preset,
 	fields   [][2]string // and in what the baseline makes of it
 }
 
@@ -23,7 +24,7 @@ func parseSetting(text, all string) (setting, error) {
 	if len(words) == 0 {
 		return setting{}, fmt.Errorf("an empty setting; give a preset as in %q", "quick/mse; quick")
 	}
-	s := setting{text: strings.Join(words, " "), baseline: func(c pdq.Config) pdq.Config { return c }}
+	s := setting{text: strings.Join(words, " "), all: strings.Join(strings.Fields(all), " "), baseline: func(c pdq.Config) pdq.Config { return c }}
 	var baseline string
 	s.preset, baseline, _ = strings.Cut(words[0], "/")
 	switch baseline {

@@ -17,7 +17,7 @@ import (
 type line struct {
 	network       string
 	bits          [2]int
-	setting       string
+	setting, all  string
 	results, base []lab.Result
 }
 
@@ -26,7 +26,7 @@ func tsv(lines []line, backend string, tested string) string {
 	var b strings.Builder
 	w := csv.NewWriter(&b)
 	w.Comma = '\t'
-	_ = w.Write(strings.Fields("network w a settings seed top1_percent standard_error difference difference_error prediction_difference prediction_change prediction_change_error test_images tested calibration_top1_percent calibration_images seconds backend threads")) // a builder takes all
+	_ = w.Write(strings.Fields("network w a settings all seed top1_percent standard_error difference difference_error prediction_difference prediction_change prediction_change_error test_images tested calibration_top1_percent calibration_images seconds backend threads")) // a builder takes all
 	for _, x := range lines {
 		for i, r := range x.results {
 			acc, se := r.Test.Accuracy()
@@ -36,7 +36,7 @@ func tsv(lines []line, backend string, tested string) string {
 				d, dse = r.Test.Minus(x.base[i].Test)
 			}
 			pd, change, changeError := predictions(r, x.base, i)
-			_ = w.Write([]string{x.network, fmt.Sprint(x.bits[0]), fmt.Sprint(x.bits[1]), x.setting, fmt.Sprint(r.Seed), points(acc), points(se), points(d), points(dse), pd, change, changeError,
+			_ = w.Write([]string{x.network, fmt.Sprint(x.bits[0]), fmt.Sprint(x.bits[1]), x.setting, x.all, fmt.Sprint(r.Seed), points(acc), points(se), points(d), points(dse), pd, change, changeError,
 				fmt.Sprint(len(r.Test.Top1)), tested, points(cal), fmt.Sprint(len(r.Calibration.Top1)), fmt.Sprintf("%.0f", r.Seconds), backend, fmt.Sprint(r.Record.Threads)})
 		}
 	}
