@@ -57,7 +57,7 @@ func (q *Quantizer) Correct(ctx context.Context, d *UnitData) (*UnitData, error)
 			return err
 		}
 		defer free(x0)
-		x, err := q.correctChunk(ctx, step, x0, tell)
+		x, err := q.correctChunk(ctx, step, x0, k*size, tell)
 		if err != nil {
 			return err
 		}
@@ -93,8 +93,9 @@ func hasNorm(n *models.Network, u models.Unit) bool {
 	return false
 }
 
-// correctChunk optimises the images x0 [n,C,H,W] and returns the corrected ones.
-func (q *Quantizer) correctChunk(ctx context.Context, step *sharedExec, x0 *tensors.Tensor, tell func(steps int, loss float64)) (x *tensors.Tensor, err error) {
+// correctChunk optimises the images x0 [n,C,H,W] and returns the corrected ones. first is how many images come before, for
+// messages.
+func (q *Quantizer) correctChunk(ctx context.Context, step *sharedExec, x0 *tensors.Tensor, first int, tell func(steps int, loss float64)) (x *tensors.Tensor, err error) {
 	n := x0.Shape().Dim(0)
 	group := min(q.c.Correction.Group, n)
 	if x, err = x0.LocalClone(); err != nil {
@@ -135,7 +136,7 @@ func (q *Quantizer) correctChunk(ctx context.Context, step *sharedExec, x0 *tens
 		if err != nil {
 			return x, err
 		}
-		mean, err := stepPlateaus(plateaus, losses, group)
+		mean, err := stepPlateaus(plateaus, losses, group, first)
 		if err != nil {
 			return x, fmt.Errorf("step %d: %w", t, err)
 		}
@@ -148,8 +149,9 @@ func (q *Quantizer) correctChunk(ctx context.Context, step *sharedExec, x0 *tens
 	return x, nil
 }
 
-// stepPlateaus gives each group its images' mean loss, and returns the mean of all.
-func stepPlateaus(ps []plateau, losses []float32, group int) (float64, error) {
+// stepPlateaus gives each group its images' mean loss, and returns the mean of all. first is how many images come before, for
+// messages.
+func stepPlateaus(ps []plateau, losses []float32, group, first int) (float64, error) {
 	var all float64
 	for g := range ps {
 		part := losses[g*group : min((g+1)*group, len(losses))]
@@ -158,7 +160,7 @@ func stepPlateaus(ps []plateau, losses []float32, group int) (float64, error) {
 			sum += float64(l)
 		}
 		if math.IsNaN(sum) || math.IsInf(sum, 0) {
-			return 0, fmt.Errorf("the loss of images %d to %d is %g; lower Correction.LearningRate", g*group, g*group+len(part)-1, sum)
+			return 0, fmt.Errorf("the loss of images %d to %d is %g; lower Correction.LearningRate", first+g*group, first+g*group+len(part)-1, sum)
 		}
 		ps[g].step(sum / float64(len(part)))
 		all += sum / float64(len(losses))

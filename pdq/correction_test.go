@@ -140,3 +140,17 @@ func TestOneGroup(t *testing.T) {
 		t.Errorf("losses of groups of 20 of 20 images, and of more: %v", losses)
 	}
 }
+
+// TestCorrectionNonFinite: a loss that isn't a number names the images among all, not among those corrected at once.
+func TestCorrectionNonFinite(t *testing.T) {
+	c := tinyConfig(t)
+	c.Correction.Group, c.Machine.Workers = 2, 2 // two times four images
+	q, err := New(anyBackend(t), tinyProblem(t, 8), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, d := prepare(t, q, 1)
+	d.TeacherIn.flat[len(d.TeacherIn.flat)-1] = float32(math.NaN())
+	_, err = q.Correct(t.Context(), d)
+	checkError(t, "the last image", err, "of layer1.0: step 1: the loss of images 6 to 7 is NaN; lower Correction.LearningRate")
+}

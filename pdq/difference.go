@@ -27,6 +27,9 @@ type ChannelDifference struct {
 // Differences compares all units on the first of the calibration images, at most so many. What s
 // doesn't quantise is in full precision.
 func (q *Quantizer) Differences(ctx context.Context, s Student, images int) ([]UnitDifference, error) {
+	if err := some(images, "images"); err != nil {
+		return nil, err
+	}
 	w, err := q.studentWeights(s)
 	if err != nil {
 		return nil, err

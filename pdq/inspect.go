@@ -17,10 +17,18 @@ type Histogram struct {
 	Counts    []int
 }
 
-// NewHistogram counts x, which are numbers, in so many bins between their extremes.
+// NewHistogram counts x, which are numbers, in so many bins between their extremes. Of no numbers it is all
+// zeros, and with 0 bins or fewer it counts nothing.
 func NewHistogram(x []float32, bins int) Histogram {
+	h := Histogram{Counts: make([]int, max(bins, 0))}
+	if len(x) == 0 {
+		return h
+	}
 	lo, hi := extremes(x)
-	h := Histogram{float64(lo), float64(hi), make([]int, bins)}
+	h.Low, h.High = float64(lo), float64(hi)
+	if bins < 1 {
+		return h
+	}
 	for _, v := range x {
 		k := 0
 		if hi > lo {
@@ -147,6 +155,9 @@ func (q *Quantizer) InspectOutput(ctx context.Context, s Student, name string, i
 // output returns the output of the layer called name before its quantiser, on the first n images at
 // most, and on how many.
 func (q *Quantizer) output(ctx context.Context, s Student, name string, n int) ([]float32, int, error) {
+	if err := some(n, "images"); err != nil {
+		return nil, 0, err
+	}
 	i := q.folded.Index(name)
 	if i < 0 {
 		return nil, 0, fmt.Errorf("pdq: %s has no layer %s", q.folded.Name, name)
@@ -167,6 +178,14 @@ func (q *Quantizer) output(ctx context.Context, s Student, name string, n int) (
 		err = fmt.Errorf("pdq: value %d of the output of %s is %g", k, name, x[k])
 	}
 	return x, images.Len(), err
+}
+
+// some reports n of what, if that is none.
+func some(n int, what string) error {
+	if n < 1 {
+		return fmt.Errorf("pdq: %d %s; give at least one", n, what)
+	}
+	return nil
 }
 
 // firstImages returns the first n calibration images, or all if there are fewer.

@@ -2,7 +2,9 @@ package pdq
 
 import (
 	"context"
+	"fmt"
 	"math"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -259,4 +261,55 @@ func TestInspectNorms(t *testing.T) {
 			t.Error("unit 99 has normalisations")
 		}
 	})
+}
+
+// TestInspectNothing: no images, or no points, are an error that says so.
+func TestInspectNothing(t *testing.T) {
+	q, err := New(anyBackend(t), tinyProblem(t, 8), tinyConfig(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, d := prepare(t, q, 1)
+	ctx, images := t.Context(), "pdq: %d images; give at least one"
+	for _, n := range []int{0, -1} {
+		for _, c := range []struct {
+			what, want string
+			look       func() error
+		}{
+			{"Differences", images, func() error { _, err := q.Differences(ctx, s, n); return err }},
+			{"Sensitivities", images, func() error { _, err := q.Sensitivities(ctx, s, n); return err }},
+			{"InspectOutput", images, func() error { _, err := q.InspectOutput(ctx, s, "layer1.0.relu1", n); return err }},
+			{"InspectNorms", images, func() error { _, err := q.InspectNorms(ctx, d, n); return err }},
+			{"TeacherNorms", images, func() error { _, err := q.TeacherNorms(ctx, 1, n); return err }},
+			{"SweepOutput", images, func() error { _, err := q.SweepOutput(ctx, s, "layer1.0.relu1", n, 10); return err }},
+			{"SweepWeight", images, func() error { _, err := q.SweepWeight(ctx, s, "layer1.0.conv1", n, 10); return err }},
+			{"SweepOutput", "pdq: %d points; give at least one", func() error { _, err := q.SweepOutput(ctx, s, "layer1.0.relu1", 8, n); return err }},
+			{"SweepWeight", "pdq: %d points; give at least one", func() error { _, err := q.SweepWeight(ctx, s, "layer1.0.conv1", 8, n); return err }},
+		} {
+			t.Run(fmt.Sprintf(c.what+" of "+c.want, n), func(t *testing.T) {
+				checkError(t, c.what, c.look(), fmt.Sprintf(c.want, n))
+			})
+		}
+	}
+}
+
+func TestNewHistogram(t *testing.T) {
+	for _, c := range []struct {
+		x    []float32
+		bins int
+		want Histogram
+	}{
+		{[]float32{0, 1, 2, 4}, 4, Histogram{0, 4, []int{1, 1, 1, 1}}},
+		{[]float32{3, 3}, 2, Histogram{3, 3, []int{2, 0}}},
+		{nil, 2, Histogram{0, 0, []int{0, 0}}},
+		{[]float32{1, 2}, 0, Histogram{1, 2, []int{}}},
+		{[]float32{1, 2}, -1, Histogram{1, 2, []int{}}},
+		{nil, 0, Histogram{0, 0, []int{}}},
+	} {
+		t.Run(fmt.Sprint(len(c.x), " values, ", c.bins, " bins"), func(t *testing.T) {
+			if got := NewHistogram(c.x, c.bins); !reflect.DeepEqual(got, c.want) {
+				t.Errorf("%+v, want %+v", got, c.want)
+			}
+		})
+	}
 }

@@ -28,6 +28,9 @@ type NormStats struct {
 // InspectNorms looks at the batch normalisations of d's unit on the first images of d, at most so
 // many. Until d is corrected, After is Before.
 func (q *Quantizer) InspectNorms(ctx context.Context, d *UnitData, images int) ([]NormView, error) {
+	if err := some(images, "images"); err != nil {
+		return nil, err
+	}
 	unit := q.p.Network.Units[d.Unit]
 	views, err := q.normViews(unit)
 	if err != nil || views == nil {
@@ -54,6 +57,9 @@ func (q *Quantizer) InspectNorms(ctx context.Context, d *UnitData, images int) (
 func (q *Quantizer) TeacherNorms(ctx context.Context, u, images int) ([]NormView, error) {
 	if u < 0 || u >= len(q.p.Network.Units) {
 		return nil, fmt.Errorf("pdq: there is no unit %d; %s has units 0 to %d", u, q.p.Network.Name, len(q.p.Network.Units)-1)
+	}
+	if err := some(images, "images"); err != nil {
+		return nil, err
 	}
 	unit := q.p.Network.Units[u]
 	views, err := q.normViews(unit)

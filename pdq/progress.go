@@ -33,7 +33,7 @@ type Event struct {
 
 // Loss holds the terms of a step's loss, weighted as they are summed.
 type Loss struct {
-	Reconstruction float64 // of StepRound
+	Reconstruction float64 // of StepRound; of StepFineTune the error of features, with FineTune.Features
 	PD             float64 // of StepRound and StepFineTune
 	Round          float64 // of StepRound
 	Correction     float64 // of StepCorrect

@@ -25,6 +25,9 @@ type Sensitivity struct {
 // Sensitivities measures each quantiser of s on the first of the calibration images, at most so
 // many. The worst come first.
 func (q *Quantizer) Sensitivities(ctx context.Context, s Student, images int) ([]Sensitivity, error) {
+	if err := some(images, "images"); err != nil {
+		return nil, err
+	}
 	w, err := q.studentWeights(s)
 	if err != nil {
 		return nil, err

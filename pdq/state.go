@@ -25,9 +25,9 @@ type State struct {
 }
 
 // Keeper is told of states to go on from, to write them down: after each unit, after each Every
-// steps of rounding or fine-tuning, and where the steps of one end early, be it by an error or because the context ended. An error of Keep ends
-// the run. No more than Every rounding steps are then ever lost, and the distribution correction of the
-// unit, which is computed again.
+// steps of rounding or fine-tuning, after the last step of fine-tuning, and where the steps of one end early, be it by an error
+// or because the context ended. An error of Keep ends the run. No more than Every rounding steps are then ever lost, and the
+// distribution correction of the unit, which is computed again.
 type Keeper struct {
 	Every int // 0: only between units
 	Keep  func(State) error
@@ -97,6 +97,11 @@ func (p *passage) tune(ctx context.Context) (Student, error) {
 	defer t.close()
 	if err := p.steps(ctx, t, p.c.FineTune.Steps); err != nil {
 		return p.Student, err
+	}
+	if p.Rounding.Done < t.taken() { // unlike a unit's, the last steps are followed by work that takes time, and may end early
+		if err := p.keepSteps(t); err != nil {
+			return p.Student, err
+		}
 	}
 	return t.better(ctx)
 }

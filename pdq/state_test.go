@@ -43,8 +43,8 @@ func TestQuantizeFrom(t *testing.T) {
 			t.Fatal(err)
 		}
 		all, want := states(t, q)
-		if units := len(p.Network.Units); len(all) != units*3+2 {
-			t.Fatalf("%d states of %d units and fine-tuning, with 3 steps each: after the first, the second, and the unit", len(all), units)
+		if units := len(p.Network.Units); len(all) != units*3+3 || all[len(all)-1].Rounding.Done != 3 {
+			t.Fatalf("%d states of %d units and fine-tuning, with 3 steps each: after the first, the second, and the third or the unit", len(all), units)
 		}
 		if whole, err := q.Quantize(t.Context()); err != nil || !reflect.DeepEqual(whole, want) {
 			t.Errorf("keeping states changes the student, error %v", err)
@@ -100,6 +100,41 @@ func TestKeptWhenInterrupted(t *testing.T) {
 	full := errors.New("disk full")
 	if _, err := q.QuantizeFrom(t.Context(), State{}, Keeper{0, func(State) error { return full }}); !errors.Is(err, full) {
 		t.Errorf("what isn't kept ends the run with %v", err)
+	}
+}
+
+// TestKeptBeforeComparison: a context that ends once fine-tuning's last step is taken, while the student is compared with the
+// one before, repeats no step, however rarely states are kept.
+func TestKeptBeforeComparison(t *testing.T) {
+	b := anyBackend(t)
+	p, c, s := tuned(t, b)
+	c.FineTune.Steps = 3
+	q, err := New(b, p, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := q.FineTune(t.Context(), s)
+	if err != nil || reflect.DeepEqual(want, s) {
+		t.Fatalf("fine-tuning changes nothing, error %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	taken := 0
+	q.Progress = func(e Event) {
+		if e.Step != StepFineTune {
+			return
+		}
+		if taken++; e.Done == e.Total {
+			cancel()
+		}
+	}
+	last, kept := State{Unit: len(p.Network.Units), Student: s}, 0
+	k := Keeper{500, func(s State) error { last = s; kept++; return nil }}
+	if _, err := q.QuantizeFrom(ctx, last, k); !errors.Is(err, context.Canceled) || last.Rounding.Done != 3 || kept != 1 {
+		t.Fatalf("%d states kept, the last of step %d, error %v", kept, last.Rounding.Done, err)
+	}
+	taken = 0
+	if got, err := q.QuantizeFrom(t.Context(), last, k); err != nil || !reflect.DeepEqual(got, want) || taken != 0 || kept != 1 {
+		t.Errorf("another student, or %d more steps and %d states, error %v", taken, kept, err)
 	}
 }
 

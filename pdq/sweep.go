@@ -2,6 +2,7 @@ package pdq
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -27,6 +28,9 @@ type SweepPoint struct {
 // called name. What comes before it is quantised as s does, what follows is in full precision. Zero
 // points are those of the least Lp. It takes the first of the calibration images, at most so many.
 func (q *Quantizer) SweepOutput(ctx context.Context, s Student, name string, images, points int) ([]SweepPoint, error) {
+	if err := some(points, "points"); err != nil {
+		return nil, err
+	}
 	x, _, err := q.output(ctx, s, name, images)
 	if err != nil {
 		return nil, err
@@ -76,6 +80,9 @@ func quantizeBy(y, scale, zero *Node, bits int) *Node {
 // SweepWeight is SweepOutput for the weight of the layer called name, k/points of each channel's
 // range for all channels at once, rounded to nearest.
 func (q *Quantizer) SweepWeight(ctx context.Context, s Student, name string, images, points int) ([]SweepPoint, error) {
+	if err := errors.Join(some(images, "images"), some(points, "points")); err != nil {
+		return nil, err
+	}
 	bits, weight := q.bits[name].Weight, q.weights[name+".weight"]
 	if bits == 0 {
 		return nil, fmt.Errorf("pdq: %s has no weight that is quantised", name)

@@ -117,18 +117,18 @@ func (l *Lab) Results(ctx context.Context, s Subject, m pdq.Method, images int) 
 	return all, nil
 }
 
-// result reads a result, or computes and writes it.
+// result reads a result, or computes and writes it, from where an earlier try ended.
 func (l *Lab) result(ctx context.Context, s Subject, m pdq.Method, images int) (Result, error) {
 	cal, err := s.Pool.Calibrate(ctx, images, m.Config.Seed)
 	if err != nil {
 		return Result{}, err
 	}
 	r := Result{Seed: m.Config.Seed}
-	given := m
-	given.Config.Machine, given.Name = pdq.MachineConfig{}, "" // how it is computed and called decides nothing,
-	if given.Config.FineTune.Steps == 0 {
-		given.Config.FineTune = pdq.FineTuneConfig{} // nor the rates of what is off
+	if m.Config.FineTune.Steps == 0 {
+		m.Config.FineTune = pdq.FineTuneConfig{} // the rates of what is off decide nothing,
 	}
+	given := m
+	given.Config.Machine, given.Name = pdq.MachineConfig{}, "" // nor does how it is computed and called
 	if r.Record, err = pdq.NewRecord(s.Network, s.Weights, cal, s.Test, []pdq.Method{given}); err != nil {
 		return r, err
 	}
@@ -148,11 +148,7 @@ func (l *Lab) result(ctx context.Context, s Subject, m pdq.Method, images int) (
 		return r, err
 	}
 	q.Progress = l.Progress
-	from, err := l.untuned(ctx, q, s, m, images)
-	if err != nil {
-		return r, err
-	}
-	result, err := q.RunFrom(ctx, m.Name, s.Test, from, pdq.Keeper{})
+	result, err := l.run(ctx, q, s, m, images, stateOf(file))
 	if err != nil {
 		return r, err
 	}
@@ -169,7 +165,57 @@ func (l *Lab) result(ctx context.Context, s Subject, m pdq.Method, images int) (
 	if err := q.SaveStudent(l.folder, studentOf(file), result.Student); err != nil {
 		return r, err
 	}
-	return r, l.folder.WriteJSON(file, r)
+	if err := l.folder.WriteJSON(file, r); err != nil {
+		return r, err
+	}
+	l.forget(stateOf(file))
+	return r, nil
+}
+
+// run takes q's run to its end. How far it has come is in the file called state all the while, and it goes on from what is there.
+func (l *Lab) run(ctx context.Context, q *pdq.Quantizer, s Subject, m pdq.Method, images int, state string) (pdq.Result, error) {
+	from, err := l.kept(q, state)
+	if errors.Is(err, fs.ErrNotExist) {
+		from, err = l.untuned(ctx, q, s, m, images)
+	}
+	if err != nil {
+		return pdq.Result{}, err
+	}
+	return q.RunFrom(ctx, m.Name, s.Test, from, pdq.Keeper{Every: 500, Keep: func(now pdq.State) error { return l.keep(q, state, now) }})
+}
+
+// kept is where q's run ended early; fs.ErrNotExist: nowhere. If the state is damaged it is the one before it, and without that
+// nowhere either: all that is lost is time.
+func (l *Lab) kept(q *pdq.Quantizer, state string) (pdq.State, error) {
+	from, err := q.LoadState(l.folder, state)
+	if errors.Is(err, pdq.ErrDamaged) {
+		from, err = q.LoadState(l.folder, pdq.Previous(state))
+	}
+	switch {
+	case errors.Is(err, pdq.ErrDamaged):
+		return pdq.State{}, fs.ErrNotExist
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return pdq.State{}, fmt.Errorf("lab: %w; remove the file", err)
+	}
+	return from, err
+}
+
+// keep writes down where q's run is. Another process may compute the same result, and write the same file: whichever state is
+// read, it leads to the same bits. The one that ends first removes it, perhaps while this one makes it the state before: then
+// there is none to be that, at the second try.
+func (l *Lab) keep(q *pdq.Quantizer, state string, now pdq.State) error {
+	err := q.SaveState(l.folder, state, now)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = q.SaveState(l.folder, state, now)
+	}
+	return err
+}
+
+// forget removes where a run that has ended would have gone on.
+func (l *Lab) forget(state string) {
+	for _, name := range []string{state, pdq.Previous(state)} {
+		_ = os.Remove(l.folder.Path(name)) // the result is written down
+	}
 }
 
 // untuned is where q's run is before fine-tuning, by the result of the same method without it, which is kept as any other: methods
@@ -196,6 +242,9 @@ func (l *Lab) untuned(ctx context.Context, q *pdq.Quantizer, s Subject, m pdq.Me
 
 // studentOf names the file of the student that a result's file is of.
 func studentOf(file string) string { return strings.TrimSuffix(file, ".json") + ".safetensors" }
+
+// stateOf names the file of where the run is that a result's file is of.
+func stateOf(file string) string { return strings.TrimSuffix(file, ".json") + ".state" }
 
 // FullPrecision returns the accuracy of s in per cent as it is, and its standard error.
 func (l *Lab) FullPrecision(ctx context.Context, s Subject) (top1, se float64, err error) {

@@ -1,7 +1,9 @@
 package lab
 
 import (
+	"context"
 	"errors"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -184,6 +186,124 @@ func TestUntuned(t *testing.T) {
 	c.FineTune.Steps = 1
 	if rs, err := l.Results(t.Context(), s, pdq.Method{Config: c}, l.Images); err != nil || len(rs) != 2 || steps[pdq.StepRound] == 0 {
 		t.Errorf("without kept students %d results, events %v, error %v", len(rs), steps, err)
+	}
+}
+
+// TestInterrupted: what ended early goes on where it was, be it in its units or in its fine-tuning, and comes to what it would
+// have come to without; in the end no state is left.
+func TestInterrupted(t *testing.T) {
+	l := testLab(t)
+	l.Seeds = 1
+	s, err := l.Subject("resnet8")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := l.Config(s, 2, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tuned := pdq.Method{Name: "tuned", Config: c.MSEOnly()}
+	tuned.Config.FineTune.Steps = 2
+	untuned := pdq.Method{Name: "untuned", Config: c.MSEOnly()}
+	untuned.Config.FineTune.LearningRate /= 2 // it is off: another run of the same units goes on all the same
+	taken := map[string]int{}                 // steps, by unit; "": of fine-tuning
+	run := func(m pdq.Method, until string) ([]Result, error) {
+		clear(taken)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		l.Progress = func(e pdq.Event) {
+			if e.Step != pdq.StepRound && e.Step != pdq.StepFineTune {
+				return
+			}
+			if taken[e.Unit]++; e.Unit == until && e.Done == 1 {
+				cancel()
+			}
+		}
+		return l.Results(ctx, s, m, l.Images)
+	}
+	want, err := run(tuned, "never")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.folder = pdq.Folder(t.TempDir())
+	for _, x := range []struct {
+		m     pdq.Method
+		until string
+		taken map[string]int // of two steps a unit
+	}{
+		{untuned, "layer1.0", map[string]int{"conv1": 2, "layer1.0": 1}},
+		{tuned, "fc", map[string]int{"layer1.0": 1, "layer2.0": 2, "layer3.0": 2, "fc": 1}},
+		{tuned, "", map[string]int{"fc": 1, "": 1}},
+	} {
+		if _, err := run(x.m, x.until); !errors.Is(err, context.Canceled) || !reflect.DeepEqual(taken, x.taken) {
+			t.Errorf("%s until %q: steps %v, want %v, error %v", x.m.Name, x.until, taken, x.taken, err)
+		}
+	}
+	got, err := run(tuned, "never")
+	if err != nil || !reflect.DeepEqual(taken, map[string]int{"": 1}) {
+		t.Fatalf("at last steps %v, error %v", taken, err)
+	}
+	if !reflect.DeepEqual(got[0].Test, want[0].Test) || !reflect.DeepEqual(got[0].Calibration, want[0].Calibration) || !reflect.DeepEqual(got[0].PD, want[0].PD) {
+		t.Error("another result than without interruptions")
+	}
+	if left, err := filepath.Glob(l.folder.Path("*.state*")); err != nil || len(left) > 0 {
+		t.Errorf("%q are left, error %v", left, err)
+	}
+}
+
+// TestKept: of a damaged state the one before it serves, then the beginning; one of other settings is an error that says what to do.
+func TestKept(t *testing.T) {
+	l := testLab(t)
+	s, err := l.Subject("resnet8")
+	if err != nil {
+		t.Fatal(err)
+	}
+	quantizer := func(w int) *pdq.Quantizer {
+		c, err := l.Config(s, w, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cal, err := s.Pool.Calibrate(t.Context(), l.Images, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q, err := pdq.New(l.Backend, pdq.Problem{Network: s.Network, Weights: s.Weights, Calibration: cal.Images}, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return q
+	}
+	const state = "a.state"
+	q := quantizer(2)
+	check := func(what string, elapsed time.Duration, none bool) {
+		t.Helper()
+		from, err := l.kept(q, state)
+		if from.Elapsed != elapsed || errors.Is(err, fs.ErrNotExist) != none || err != nil && !none {
+			t.Errorf("%s: after %v, error %v", what, from.Elapsed, err)
+		}
+	}
+	damage := func(name string) {
+		if err := os.WriteFile(l.folder.Path(name), []byte("{"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check("no file", 0, true)
+	for elapsed := range time.Duration(2) {
+		if err := l.keep(q, state, pdq.State{Elapsed: elapsed + 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check("whole", 2, false)
+	if _, err := l.kept(quantizer(4), state); err == nil || !strings.Contains(err.Error(), l.folder.Path(state)+": ") || !strings.HasSuffix(err.Error(), "; remove the file") {
+		t.Errorf("of other settings: %v", err)
+	}
+	damage(state)
+	check("damaged", 1, false)
+	damage(pdq.Previous(state))
+	check("both damaged", 0, true)
+	l.forget(state)
+	if left, err := filepath.Glob(l.folder.Path("*")); err != nil || len(left) > 0 {
+		t.Errorf("%q are left, error %v", left, err)
 	}
 }
 

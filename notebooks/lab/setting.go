@@ -1,6 +1,6 @@
 // Package lab computes what the notebooks compare: methods, each with several seeds. Every result is kept in
-// a file, so that a run which ended early goes on where it stopped, and a cell shows what an earlier one
-// computed without computing it again.
+// a file, and so is how far the one under way has come, so that a run which ended early goes on where it stopped, and a
+// cell shows what an earlier one computed without computing it again.
 //
 //	l, err := lab.Open()
 //	subject, err := l.Subject("resnet8")
