@@ -258,6 +258,17 @@ func rounderBlob(i int) string { return fmt.Sprintf("rounder.%d", i) }
 // Previous is the name of the state that was written before the one called name.
 func Previous(name string) string { return name + ".previous" }
 
+// RemoveState removes the state called name and the one before it, as far as they are there: of a run that has ended.
+func (f Folder) RemoveState(name string) error {
+	var errs []error
+	for _, name := range []string{name, Previous(name)} {
+		if err := os.Remove(f.Path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, fmt.Errorf("pdq: run folder: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // ErrDamaged is of a state's file that isn't whole.
 var ErrDamaged = errors.New("the state")
 

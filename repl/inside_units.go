@@ -39,7 +39,7 @@ func norms(c *call) (session, error) {
 	if s.units[u].norms != nil {
 		state = "after: corrected"
 	}
-	fmt.Fprintf(c.out, "%s on %d images; %s. Distance is Σ(m-μ)² + Σ(d-σ)²; channels are the worst before\n", s.unitName(u), min(normImages, s.images.calibration.Len()), state)
+	fmt.Fprintf(c.out, "%s on %d images; %s. Distance is Σ(m-μ)² + Σ(d-σ)²; channels are the worst before\n", s.unitName(u), s.normed(), state)
 	var rows [][]string
 	f := figure{chart: plot.Chart{Title: s.unitName(u) + ", " + views[0].Layer, Subtitle: c.subtitle() + ", " + state, X: "channel, by running mean", Y: "mean"}}
 	for _, v := range views {

@@ -94,7 +94,7 @@ func (j *job) compare(ctx context.Context, results []pdq.Result, stderr io.Write
 		if err := j.write(results); err != nil {
 			return nil, err
 		}
-		j.forget(m)
+		_ = j.folder.RemoveState(stateName(m.Name)) // that it is finished is written down
 	}
 	return results, nil
 }

@@ -230,8 +230,9 @@ func (r *reproduction) sameSettings(done []reproduced) error {
 		if err != nil {
 			return err
 		}
+		now := r.settings(c)
 		for _, x := range done {
-			if now := r.settings(c); x.same(row) && row.method != fullPrecision && x.settings != now {
+			if x.same(row) && row.method != fullPrecision && x.settings != now {
 				return fmt.Errorf("repl: %s has W%dA%d %s with %s, not with %s; give another file with out=", r.out, row.w, row.a, row.method, x.settings, now)
 			}
 		}

@@ -247,14 +247,11 @@ func resume(c *call) (session, error) {
 	if s, err = c.sh.opened(s, ""); err != nil {
 		return c.s, err
 	}
-	workers := s.base.Machine.Workers
-	bits := s.base.Bits
-	if s.base, err = preset(old.Preset, t.Network.Name, old.Config.Bits); err != nil {
+	s.teacher, s.preset, s.config, s.logits = t, old.Preset, old.Config, nil
+	if s.base, err = s.defaults(old.Preset); err != nil {
 		return c.s, err
 	}
-	s.base.Bits, s.base.Machine.Workers = bits, workers
-	s.teacher, s.preset, s.config, s.logits = t, old.Preset, old.Config, nil
-	s.config.Machine.Workers = workers
+	s.config.Machine.Workers = s.base.Machine.Workers
 	if s.images, err = drawAgain(old.Data, record.Calibration); err != nil {
 		return c.s, err
 	}

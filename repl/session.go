@@ -60,6 +60,15 @@ type unitState struct {
 // normImages is how many images bn looks at, and correction keeps the statistics of.
 const normImages = 128
 
+// normed is how many there are of them.
+func (s session) normed() int {
+	n := s.images.calibration.Len()
+	if s.config.Mirror {
+		n *= 2
+	}
+	return min(normImages, n)
+}
+
 // loss is one step's.
 type loss struct {
 	step pdq.Step
@@ -111,13 +120,19 @@ func (s session) arch() string {
 // withPreset takes the preset called name, for the network and the bits in force, and keeps the fields that were set otherwise.
 // The default of the bits themselves stays.
 func (s session) withPreset(name string) (session, error) {
-	base, err := preset(name, s.arch(), s.config.Bits)
+	base, err := s.defaults(name)
 	if err != nil {
 		return s, err
 	}
-	base.Bits, base.Machine.Workers = s.base.Bits, s.base.Machine.Workers
 	s.preset = name
 	return s.rebase(base)
+}
+
+// defaults are the settings of the preset called name, for the network and the bits in force.
+func (s session) defaults(name string) (pdq.Config, error) {
+	base, err := preset(name, s.arch(), s.config.Bits)
+	base.Bits, base.Machine.Workers = s.base.Bits, s.base.Machine.Workers
+	return base, err
 }
 
 // rebase takes base in place of s's preset, and keeps the fields that were set otherwise.

@@ -227,7 +227,7 @@ func (c *call) correct(s session, u int, config pdq.Config) (session, error) {
 	for _, v := range norms {
 		before, after = before+v.Before.Distance, after+v.After.Distance
 	}
-	fmt.Fprintf(c.out, "%s: distance to the running statistics %.4g before, %.4g after, on %d images\n", s.unitName(u), before, after, min(normImages, s.images.calibration.Len()))
+	fmt.Fprintf(c.out, "%s: distance to the running statistics %.4g before, %.4g after, on %d images\n", s.unitName(u), before, after, s.normed())
 	return s.with(u, func(st *unitState) {
 		st.corrected, st.correction, st.trace, st.norms = true, config.Correction, trace, norms
 	}), nil

@@ -170,10 +170,3 @@ func (j *job) quantise(ctx context.Context, m pdq.Method, progress *progress, st
 	}
 	return r, q.SaveStudent(j.folder, studentName(m.Name), r.Student)
 }
-
-// forget removes where a finished method would have gone on.
-func (j *job) forget(m pdq.Method) {
-	for _, name := range []string{stateName(m.Name), pdq.Previous(stateName(m.Name))} {
-		_ = os.Remove(j.folder.Path(name)) // that it is finished is written down
-	}
-}

@@ -168,7 +168,7 @@ func (l *Lab) result(ctx context.Context, s Subject, m pdq.Method, images int) (
 	if err := l.folder.WriteJSON(file, r); err != nil {
 		return r, err
 	}
-	l.forget(stateOf(file))
+	_ = l.folder.RemoveState(stateOf(file)) // the result is written down
 	return r, nil
 }
 
@@ -209,13 +209,6 @@ func (l *Lab) keep(q *pdq.Quantizer, state string, now pdq.State) error {
 		err = q.SaveState(l.folder, state, now)
 	}
 	return err
-}
-
-// forget removes where a run that has ended would have gone on.
-func (l *Lab) forget(state string) {
-	for _, name := range []string{state, pdq.Previous(state)} {
-		_ = os.Remove(l.folder.Path(name)) // the result is written down
-	}
 }
 
 // untuned is where q's run is before fine-tuning, by the result of the same method without it, which is kept as any other: methods

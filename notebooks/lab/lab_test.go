@@ -301,7 +301,9 @@ func TestKept(t *testing.T) {
 	check("damaged", 1, false)
 	damage(pdq.Previous(state))
 	check("both damaged", 0, true)
-	l.forget(state)
+	if err := l.folder.RemoveState(state); err != nil {
+		t.Fatal(err)
+	}
 	if left, err := filepath.Glob(l.folder.Path("*")); err != nil || len(left) > 0 {
 		t.Errorf("%q are left, error %v", left, err)
 	}
