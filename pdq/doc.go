@@ -43,7 +43,7 @@
 // computed. That the bits are the same is tested on the Go backend and on ONNX Runtime's processor; XLA, and CUDA above all, may
 // add in another order from run to run.
 //
-// QuantizeFrom goes on with a run that ended early, to the same bits; SaveState and LoadState keep where it was.
+// QuantizeFrom goes on with a run that ended early, to the same bits; WriteState and ReadState keep where it was.
 //
 // # Caveats
 //

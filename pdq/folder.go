@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -106,4 +107,72 @@ func (f Folder) ReadJSON(name string, to any) error {
 		return fmt.Errorf("pdq: %s: %w", f.Path(name), err)
 	}
 	return nil
+}
+
+// SaveStudent writes s, a student of q, to the file called name, whole or not at all.
+func (f Folder) SaveStudent(q *Quantizer, name string, s Student) error {
+	var file bytes.Buffer
+	if err := q.WriteStudent(&file, s); err != nil {
+		return err
+	}
+	return f.Write(name, file.Bytes())
+}
+
+// LoadStudent reads what SaveStudent wrote. Errors are those of Quantizer.ReadStudent, with the file's name.
+func (f Folder) LoadStudent(q *Quantizer, name string) (Student, error) {
+	file, err := os.Open(f.Path(name))
+	if err != nil {
+		return Student{}, fmt.Errorf("pdq: %w", err)
+	}
+	defer file.Close() // only read from
+	s, err := q.ReadStudent(file)
+	if err != nil {
+		err = fmt.Errorf("%s: %w", f.Path(name), err)
+	}
+	return s, err
+}
+
+// SaveState writes s, a state of q, to the file called name, whole or not at all. The state that was there
+// before is kept beside it (Previous).
+func (f Folder) SaveState(q *Quantizer, name string, s State) error {
+	return f.replace(name, func(w io.Writer) error { return q.WriteState(w, s) })
+}
+
+// LoadState reads what SaveState wrote. If there is none, the error is fs.ErrNotExist. Other errors are those of
+// Quantizer.ReadState, with the file's name; ErrDamaged says whether the state before it is whole.
+func (f Folder) LoadState(q *Quantizer, name string) (State, error) {
+	file, err := os.Open(f.Path(name))
+	if err != nil {
+		return State{}, fmt.Errorf("pdq: %w", err)
+	}
+	defer file.Close() // only read from
+	s, err := q.ReadState(file)
+	if err == nil {
+		return s, nil
+	}
+	err = fmt.Errorf("%s: %w", f.Path(name), err)
+	if !errors.Is(err, ErrDamaged) {
+		return s, err
+	}
+	if earlier, e := os.Open(f.Path(Previous(name))); e == nil {
+		defer earlier.Close() // only read from
+		if record, e := ReadStateRecord(earlier); e == nil {
+			err = fmt.Errorf("%w; the one before it, %s, is whole, of %v", err, Previous(name), record)
+		}
+	}
+	return s, err
+}
+
+// Previous is the name of the state that was written before the one called name.
+func Previous(name string) string { return name + ".previous" }
+
+// RemoveState removes the state called name and the one before it, as far as they are there.
+func (f Folder) RemoveState(name string) error {
+	var errs []error
+	for _, name := range []string{name, Previous(name)} {
+		if err := os.Remove(f.Path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, fmt.Errorf("pdq: run folder: %w", err))
+		}
+	}
+	return errors.Join(errs...)
 }

@@ -1,10 +1,10 @@
 package pdq_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log"
-	"os"
 
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models"
@@ -79,25 +79,17 @@ func ExampleQuantizer_Sensitivities() {
 }
 
 // A student is kept in a file, which knows its teacher and settings.
-func ExampleQuantizer_SaveStudent() {
+func ExampleQuantizer_WriteStudent() {
 	q, s := shipped()
-	dir, err := os.MkdirTemp("", "run")
+	var file bytes.Buffer
+	if err := q.WriteStudent(&file, s); err != nil {
+		log.Fatal(err)
+	}
+	record, err := pdq.ReadStudentRecord(bytes.NewReader(file.Bytes()))
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer os.RemoveAll(dir)
-	folder, err := pdq.CreateFolder(dir)
-	if err != nil {
-		log.Fatal(err)
-	}
-	if err := q.SaveStudent(folder, "student.safetensors", s); err != nil {
-		log.Fatal(err)
-	}
-	again, err := q.LoadStudent(folder, "student.safetensors")
-	if err != nil {
-		log.Fatal(err)
-	}
-	record, err := pdq.ReadStudentRecord(folder, "student.safetensors")
+	again, err := q.ReadStudent(&file)
 	if err != nil {
 		log.Fatal(err)
 	}

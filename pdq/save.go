@@ -1,13 +1,12 @@
 package pdq
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"math"
-	"os"
 	"slices"
 	"strings"
 
@@ -24,64 +23,53 @@ type StudentRecord struct {
 	Config      Config // that the student was made with
 }
 
-// SaveStudent writes s to the file called name in f, whole or not at all: a safetensors file with
-// the scales, zero points and levels of what s quantises, be it the whole network or one
-// unit, and among its metadata a StudentRecord and a checksum.
-func (q *Quantizer) SaveStudent(f Folder, name string, s Student) error {
+// WriteStudent writes s to w: a sealed safetensors file with the scales, zero points and levels of what s
+// quantises, be it the whole network or one unit, and a StudentRecord.
+func (q *Quantizer) WriteStudent(w io.Writer, s Student) error {
 	record, err := q.studentRecord()
 	if err != nil {
 		return err
 	}
-	var file bytes.Buffer
-	if err := writeRecord(&file, s.blobs(), studentFormat, record); err != nil {
-		return fmt.Errorf("pdq: saving the student: %w", err)
+	if err := writeRecord(w, s.blobs(), studentFormat, record); err != nil {
+		return fmt.Errorf("pdq: writing the student: %w", err)
 	}
-	return f.Write(name, file.Bytes())
+	return nil
 }
 
-// LoadStudent reads what SaveStudent wrote. It is an error if the file is damaged, of another
+// ReadStudent reads what WriteStudent wrote. It is an error if the file is damaged, belongs to another
 // teacher, or quantises a layer otherwise than q's configuration.
-func (q *Quantizer) LoadStudent(f Folder, name string) (Student, error) {
-	s, record, err := readStudentFile(f.Path(name))
+func (q *Quantizer) ReadStudent(r io.Reader) (Student, error) {
+	s, record, err := readStudent(r)
 	if err != nil {
-		return s, err
+		return s, fmt.Errorf("pdq: the student %w", err)
 	}
 	own, err := q.studentRecord()
 	if err != nil {
 		return s, err
 	}
 	if record.Network != own.Network || record.TeacherHash != own.TeacherHash {
-		return Student{}, fmt.Errorf("pdq: %s is a student of %s with weights %.12s, not of %s with weights %.12s; load that teacher first",
-			f.Path(name), record.Network, record.TeacherHash, own.Network, own.TeacherHash)
+		return Student{}, fmt.Errorf("pdq: a student of %s with weights %.12s, not of %s with weights %.12s; load that teacher first",
+			record.Network, record.TeacherHash, own.Network, own.TeacherHash)
 	}
 	if err := q.fits(s); err != nil {
-		return Student{}, fmt.Errorf("pdq: %s: %w; its configuration was W%dA%d, rule %v", f.Path(name), err,
+		return Student{}, fmt.Errorf("pdq: the student: %w; its configuration was W%dA%d, rule %v", err,
 			record.Config.Bits.W, record.Config.Bits.A, record.Config.Bits.Rule)
 	}
 	return s, nil
 }
 
-// ReadStudentRecord returns what the student's file called name in f belongs to.
-func ReadStudentRecord(f Folder, name string) (StudentRecord, error) {
-	_, record, err := readStudentFile(f.Path(name))
+// ReadStudentRecord reads a student's file and returns what it belongs to.
+func ReadStudentRecord(r io.Reader) (StudentRecord, error) {
+	_, record, err := readStudent(r)
+	if err != nil {
+		err = fmt.Errorf("pdq: the student %w", err)
+	}
 	return record, err
 }
 
-func readStudentFile(path string) (Student, StudentRecord, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return Student{}, StudentRecord{}, fmt.Errorf("pdq: %w", err)
-	}
-	s, record, err := readStudent(data)
-	if err != nil {
-		err = fmt.Errorf("pdq: %s: %w", path, err)
-	}
-	return s, record, err
-}
-
-// readStudent reads the content of a student's file.
-func readStudent(data []byte) (s Student, record StudentRecord, err error) {
-	blobs, err := readRecord(data, studentFormat, &record)
+// readStudent reads a student's file.
+func readStudent(r io.Reader) (s Student, record StudentRecord, err error) {
+	blobs, err := readRecord(r, studentFormat, &record)
 	if err != nil {
 		return s, record, err
 	}

@@ -28,14 +28,19 @@ func TestSaveStudent(t *testing.T) {
 	biased := s.Weights["conv1"]
 	biased.Bias = slices.Repeat([]float32{-1}, len(biased.Scale))
 	s.Weights["conv1"] = biased
-	if err := q.SaveStudent(f, "student.safetensors", s); err != nil {
+	if err := f.SaveStudent(q, "student.safetensors", s); err != nil {
 		t.Fatal(err)
 	}
-	got, err := q.LoadStudent(f, "student.safetensors")
+	got, err := f.LoadStudent(q, "student.safetensors")
 	if err != nil || !reflect.DeepEqual(got, s) {
 		t.Errorf("what was loaded isn't what was saved: %v", err)
 	}
-	if r, err := ReadStudentRecord(f, "student.safetensors"); err != nil || r.Config != c || r.Network != p.Network.Name || len(r.TeacherHash) != 64 {
+	file, err := os.Open(f.Path("student.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if r, err := ReadStudentRecord(file); err != nil || r.Config != c || r.Network != p.Network.Name || len(r.TeacherHash) != 64 {
 		t.Errorf("record %+v, error %v", r, err)
 	}
 
@@ -44,7 +49,7 @@ func TestSaveStudent(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := q.LoadStudent(f, "student.safetensors"); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := f.LoadStudent(q, "student.safetensors"); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %q", what, err, want)
 		}
 	}
@@ -69,11 +74,11 @@ func TestDamagedStudent(t *testing.T) {
 	if err := writeRecord(&file, s.blobs(), studentFormat, StudentRecord{Network: "x"}); err != nil {
 		t.Fatal(err)
 	}
-	if got, _, err := readStudent(file.Bytes()); err != nil || !reflect.DeepEqual(got, s) {
+	if got, _, err := readStudent(bytes.NewReader(file.Bytes())); err != nil || !reflect.DeepEqual(got, s) {
 		t.Fatalf("the whole file: %v", err)
 	}
 	for n := range file.Len() {
-		if _, _, err := readStudent(file.Bytes()[:n]); err == nil {
+		if _, _, err := readStudent(bytes.NewReader(file.Bytes()[:n])); err == nil {
 			t.Fatalf("the first %d of %d bytes were read", n, file.Len())
 		}
 	}
@@ -81,7 +86,7 @@ func TestDamagedStudent(t *testing.T) {
 		for _, flip := range []byte{0x01, 0x20, 0x80, 0xff} {
 			data := bytes.Clone(file.Bytes())
 			data[i] ^= flip
-			if _, _, err := readStudent(data); err == nil {
+			if _, _, err := readStudent(bytes.NewReader(data)); err == nil {
 				t.Errorf("byte %d changed by %#x was read", i, flip)
 			}
 		}
@@ -90,7 +95,7 @@ func TestDamagedStudent(t *testing.T) {
 	if err := os.WriteFile(f.Path("s"), file.Bytes()[:9], 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := q.LoadStudent(f, "s"); err == nil || !strings.Contains(err.Error(), f.Path("s")) {
+	if _, err := f.LoadStudent(q, "s"); err == nil || !strings.Contains(err.Error(), f.Path("s")) {
 		t.Errorf("error %v", err)
 	}
 }

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"slices"
 	"time"
 )
@@ -234,76 +232,55 @@ func (r StateRecord) String() string {
 	return fmt.Sprintf("%d units and %d steps", r.Unit, r.Steps)
 }
 
-// SaveState writes s to the file called name in f, whole or not at all: a safetensors file with a checksum. The
-// state that was there before is kept beside it (Previous).
-func (q *Quantizer) SaveState(f Folder, name string, s State) error {
+// WriteState writes s to w: a sealed safetensors file with a StateRecord.
+func (q *Quantizer) WriteState(w io.Writer, s State) error {
 	own, err := q.studentRecord()
 	if err != nil {
 		return err
 	}
 	cal := q.p.Calibration
 	record := StateRecord{own, cal.Hash(), cal.Mean, cal.Std, s.Unit, s.Rounding.Done, s.Elapsed}
-	return f.replace(name, func(w io.Writer) error {
-		blobs := s.Student.blobs()
-		for i, v := range s.Rounding.Values {
-			blobs[rounderBlob(i)] = floatBlob(v...)
-		}
-		return writeRecord(w, blobs, stateFormat, record)
-	})
+	blobs := s.Student.blobs()
+	for i, v := range s.Rounding.Values {
+		blobs[rounderBlob(i)] = floatBlob(v...)
+	}
+	if err := writeRecord(w, blobs, stateFormat, record); err != nil {
+		return fmt.Errorf("pdq: writing the state: %w", err)
+	}
+	return nil
 }
 
 // rounderBlob is the name of a rounder's tensor.
 func rounderBlob(i int) string { return fmt.Sprintf("rounder.%d", i) }
 
-// Previous is the name of the state that was written before the one called name.
-func Previous(name string) string { return name + ".previous" }
-
-// RemoveState removes the state called name and the one before it, as far as they are there: of a run that has ended.
-func (f Folder) RemoveState(name string) error {
-	var errs []error
-	for _, name := range []string{name, Previous(name)} {
-		if err := os.Remove(f.Path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			errs = append(errs, fmt.Errorf("pdq: run folder: %w", err))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// ErrDamaged is of a state's file that isn't whole.
+// ErrDamaged is the error of ReadState for a file that isn't whole.
 var ErrDamaged = errors.New("the state")
 
-// LoadState reads what SaveState wrote. It is an error, which names what differs, if the file is of another
-// teacher, calibration set or configuration; if there is none, fs.ErrNotExist; and if it isn't what was written,
-// ErrDamaged, which says whether the one before it is whole.
-func (q *Quantizer) LoadState(f Folder, name string) (State, error) {
-	s, record, err := readState(f.Path(name))
-	if _, unread := errors.AsType[*fs.PathError](err); unread { // none, or one that may be whole
-		return s, fmt.Errorf("pdq: %w", err)
-	}
+// ReadState reads what WriteState wrote. A file that isn't whole is ErrDamaged; one of another teacher,
+// calibration set or configuration is an error that names what differs.
+func (q *Quantizer) ReadState(r io.Reader) (State, error) {
+	s, record, err := readState(r)
 	if err != nil {
-		err = fmt.Errorf("%w %w", ErrDamaged, err)
-		if _, earlier, e := readState(f.Path(Previous(name))); e == nil {
-			err = fmt.Errorf("%w; the one before it, %s, is whole, of %v", err, Previous(name), earlier)
-		}
-		return s, fmt.Errorf("pdq: %s: %w", f.Path(name), err)
+		return s, fmt.Errorf("pdq: %w %w", ErrDamaged, err)
 	}
 	if err := q.sameRun(record); err != nil {
-		return State{}, fmt.Errorf("pdq: %s: %w", f.Path(name), err)
+		return State{}, fmt.Errorf("pdq: the state: %w", err)
 	}
 	return s, q.canGoOn(s)
 }
 
-func readState(path string) (State, StateRecord, error) {
-	data, err := os.ReadFile(path)
+// ReadStateRecord reads a state's file and returns what it belongs to. A file that isn't whole is ErrDamaged.
+func ReadStateRecord(r io.Reader) (StateRecord, error) {
+	_, record, err := readState(r)
 	if err != nil {
-		return State{}, StateRecord{}, err
+		err = fmt.Errorf("pdq: %w %w", ErrDamaged, err)
 	}
-	return decodeState(data)
+	return record, err
 }
 
-// decodeState reads the content of a state's file.
-func decodeState(data []byte) (s State, record StateRecord, err error) {
-	blobs, err := readRecord(data, stateFormat, &record)
+// readState reads a state's file.
+func readState(r io.Reader) (s State, record StateRecord, err error) {
+	blobs, err := readRecord(r, stateFormat, &record)
 	if err != nil {
 		return s, record, err
 	}
@@ -358,7 +335,11 @@ func writeRecord(w io.Writer, blobs map[string]blob, format string, record any) 
 }
 
 // readRecord reads what writeRecord wrote.
-func readRecord(data []byte, format string, record any) (map[string]blob, error) {
+func readRecord(r io.Reader, format string, record any) (map[string]blob, error) {
+	data, err := io.ReadAll(r)
+	if err != nil {
+		return nil, fmt.Errorf("can't be read: %w", err)
+	}
 	blobs, metadata, err := readSealed(data, format)
 	if err != nil {
 		return nil, err

@@ -54,14 +54,14 @@ func TestQuantizeFrom(t *testing.T) {
 			if testing.Short() && i%6 != 0 {
 				continue
 			}
-			if err := q.SaveState(f, "state", s); err != nil {
+			if err := f.SaveState(q, "state", s); err != nil {
 				t.Fatal(err)
 			}
 			other, err := New(b, p, c)
 			if err != nil {
 				t.Fatal(err)
 			}
-			read, err := other.LoadState(f, "state")
+			read, err := f.LoadState(other, "state")
 			if err != nil || !reflect.DeepEqual(read, s) {
 				t.Fatalf("state %d: read %+v, error %v", i, read.Unit, err)
 			}
@@ -146,12 +146,12 @@ func TestLoadState(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := q.LoadState(f, "state"); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := f.LoadState(q, "state"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no file: %v", err)
 	}
 	all, _ := states(t, q)
 	for _, s := range all[:8] { // of layer1.0's rounding at last
-		if err := q.SaveState(f, "state", s); err != nil {
+		if err := f.SaveState(q, "state", s); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -162,7 +162,7 @@ func TestLoadState(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := q.LoadState(f, "state"); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := f.LoadState(q, "state"); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %q", what, err, want)
 		}
 	}
@@ -180,7 +180,7 @@ func TestLoadState(t *testing.T) {
 	if q, err = New(b, p, c); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := q.LoadState(f, "state"); err != nil {
+	if _, err := f.LoadState(q, "state"); err != nil {
 		t.Errorf("more workers: %v", err)
 	}
 	checkDamaged(t, q, f)
@@ -196,7 +196,7 @@ func checkDamaged(t *testing.T, q *Quantizer, f Folder) {
 		if err := os.WriteFile(f.Path("state"), data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, err := q.LoadState(f, "state")
+		_, err := f.LoadState(q, "state")
 		if err == nil || !strings.Contains(err.Error(), "state.previous, is whole, of 1 units and 1 steps") {
 			t.Errorf("%s at %d of %d: error %v", what, at, len(whole), err)
 		}
@@ -207,7 +207,7 @@ func checkDamaged(t *testing.T, q *Quantizer, f Folder) {
 		damaged("changed", at, data)
 		damaged("cut", at, whole[:at])
 	}
-	if _, err := q.LoadState(f, Previous("state")); err != nil {
+	if _, err := f.LoadState(q, Previous("state")); err != nil {
 		t.Errorf("the one before: %v", err)
 	}
 	if parts, err := filepath.Glob(f.Path("*.part")); err != nil || len(parts) > 0 {
@@ -246,7 +246,7 @@ func FuzzState(f *testing.F) {
 	s := Student{map[string]WeightQuant{"conv1": {2, []float32{1, 2, 3, 4}, []float32{0, 1, 2, 3}, make([]uint8, 36), []float32{1, 0, -1, 2}}}, map[string]ActQuant{"relu": {2, 0.5, 1}}}
 	dir := Folder(f.TempDir())
 	for _, x := range []State{{}, {Student: s}, {Student: s, Rounding: RounderState{Done: 1, Values: [][]float32{{1, 2}, {3}}}}} {
-		if err := q.SaveState(dir, "state", x); err != nil {
+		if err := dir.SaveState(q, "state", x); err != nil {
 			f.Fatal(err)
 		}
 		data, err := os.ReadFile(dir.Path("state"))
@@ -263,12 +263,12 @@ func FuzzState(f *testing.F) {
 			copy(data[at+10:], hex.EncodeToString(sum[:]))
 		}
 		fuzzed.Bounded(t, func() {
-			if s, _, err := decodeState(data); err == nil && q.canGoOn(s) == nil {
+			if s, _, err := readState(bytes.NewReader(data)); err == nil && q.canGoOn(s) == nil {
 				if _, err := q.studentWeights(s.Student); err != nil {
 					t.Error(err)
 				}
 			}
-			if s, _, err := readStudent(data); err == nil {
+			if s, _, err := readStudent(bytes.NewReader(data)); err == nil {
 				_ = q.fits(s)
 			}
 		})

@@ -129,13 +129,13 @@ func (s session) saveIn(folder pdq.Folder, q *pdq.Quantizer, record pdq.Record) 
 	}
 	defer func() { _ = os.RemoveAll(string(part)) }() // empty, or after an error, which says more
 	what := s.saved()
-	if err = q.SaveStudent(part, studentFile, s.student); err == nil {
+	if err = part.SaveStudent(q, studentFile, s.student); err == nil {
 		what.Student, err = fileHash(part.Path(studentFile))
 	}
 	_, steps := s.underWay()
 	if what.UnderWay = steps > 0; what.UnderWay && err == nil {
 		start := s.rounding.start
-		err = q.SaveState(part, roundingFile, pdq.State{Unit: start.data.Unit, Student: start.student, Rounding: s.rounding.state})
+		err = part.SaveState(q, roundingFile, pdq.State{Unit: start.data.Unit, Student: start.student, Rounding: s.rounding.state})
 	}
 	err = errors.Join(err, part.Write(metricsFile, s.metrics()), part.WriteJSON(sessionFile, what), s.saveScore(part), part.WriteJSON(recordFile, record))
 	if err != nil {
@@ -263,7 +263,7 @@ func resume(c *call) (session, error) {
 	if hash, err := fileHash(f.Path(studentFile)); err == nil && hash != old.Student {
 		return c.s, fmt.Errorf("repl: %s isn't what was saved; restore it, or quantise again", f.Path(studentFile))
 	}
-	if s.student, err = q.LoadStudent(f, studentFile); err != nil {
+	if s.student, err = f.LoadStudent(q, studentFile); err != nil {
 		return c.s, err
 	}
 	if err := s.takeUnits(f, old.Units); err != nil {
@@ -288,7 +288,7 @@ func resume(c *call) (session, error) {
 
 // goOn takes up the rounding that was under way when s was saved.
 func (c *call) goOn(s session, q *pdq.Quantizer, f pdq.Folder, units []savedUnit) (session, error) {
-	state, err := q.LoadState(f, roundingFile)
+	state, err := f.LoadState(q, roundingFile)
 	if err != nil {
 		return s, err
 	}

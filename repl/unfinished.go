@@ -133,13 +133,13 @@ func (j *job) write(results []pdq.Result) error {
 // state returns where to go on with a method; the zero State if it hasn't begun.
 func (j *job) state(q *pdq.Quantizer, method string, stderr io.Writer) (pdq.State, error) {
 	name := stateName(method)
-	s, err := q.LoadState(j.folder, name)
+	s, err := j.folder.LoadState(q, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return pdq.State{}, nil
 	}
 	if errors.Is(err, pdq.ErrDamaged) {
 		fmt.Fprintln(stderr, "warning  ", err)
-		s, err = q.LoadState(j.folder, pdq.Previous(name))
+		s, err = j.folder.LoadState(q, pdq.Previous(name))
 	}
 	if err != nil {
 		return s, fmt.Errorf("%w; choose another folder with out=, or begin anew with anew=true", err)
@@ -164,9 +164,9 @@ func (j *job) quantise(ctx context.Context, m pdq.Method, progress *progress, st
 	}
 	q.Progress = progress.event
 	name := stateName(m.Name)
-	r, err := q.RunFrom(ctx, m.Name, j.test, from, pdq.Keeper{Every: j.keep, Keep: func(s pdq.State) error { return q.SaveState(j.folder, name, s) }})
+	r, err := q.RunFrom(ctx, m.Name, j.test, from, pdq.Keeper{Every: j.keep, Keep: func(s pdq.State) error { return j.folder.SaveState(q, name, s) }})
 	if err != nil {
 		return r, err
 	}
-	return r, q.SaveStudent(j.folder, studentName(m.Name), r.Student)
+	return r, j.folder.SaveStudent(q, studentName(m.Name), r.Student)
 }

@@ -162,7 +162,7 @@ func (l *Lab) result(ctx context.Context, s Subject, m pdq.Method, images int) (
 			r.PD = append(r.PD, float32(d))
 		}
 	}
-	if err := q.SaveStudent(l.folder, studentOf(file), result.Student); err != nil {
+	if err := l.folder.SaveStudent(q, studentOf(file), result.Student); err != nil {
 		return r, err
 	}
 	if err := l.folder.WriteJSON(file, r); err != nil {
@@ -187,9 +187,9 @@ func (l *Lab) run(ctx context.Context, q *pdq.Quantizer, s Subject, m pdq.Method
 // kept is where q's run ended early; fs.ErrNotExist: nowhere. If the state is damaged it is the one before it, and without that
 // nowhere either: all that is lost is time.
 func (l *Lab) kept(q *pdq.Quantizer, state string) (pdq.State, error) {
-	from, err := q.LoadState(l.folder, state)
+	from, err := l.folder.LoadState(q, state)
 	if errors.Is(err, pdq.ErrDamaged) {
-		from, err = q.LoadState(l.folder, pdq.Previous(state))
+		from, err = l.folder.LoadState(q, pdq.Previous(state))
 	}
 	switch {
 	case errors.Is(err, pdq.ErrDamaged):
@@ -204,9 +204,9 @@ func (l *Lab) kept(q *pdq.Quantizer, state string) (pdq.State, error) {
 // read, it leads to the same bits. The one that ends first removes it, perhaps while this one makes it the state before: then
 // there is none to be that, at the second try.
 func (l *Lab) keep(q *pdq.Quantizer, state string, now pdq.State) error {
-	err := q.SaveState(l.folder, state, now)
+	err := l.folder.SaveState(q, state, now)
 	if errors.Is(err, fs.ErrNotExist) {
-		err = q.SaveState(l.folder, state, now)
+		err = l.folder.SaveState(q, state, now)
 	}
 	return err
 }
@@ -226,7 +226,7 @@ func (l *Lab) untuned(ctx context.Context, q *pdq.Quantizer, s Subject, m pdq.Me
 	if err != nil {
 		return pdq.State{}, err
 	}
-	student, err := q.LoadStudent(l.folder, studentOf(file))
+	student, err := l.folder.LoadStudent(q, studentOf(file))
 	if errors.Is(err, fs.ErrNotExist) { // of a result that was kept without it
 		return pdq.State{}, nil
 	}
