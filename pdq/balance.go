@@ -1,65 +1,68 @@
 package pdq
 
 import (
-	"fmt"
-
-	"github.com/gomlx/gomlx/core/tensors"
+	"errors"
+	"slices"
 )
-
-// termWeights are the weights of the loss's terms.
-type termWeights struct{ reconstruction, pd float32 }
 
 // balanceBatches are drawn to measure the gradients of both terms.
 const balanceBatches = 8
 
-// PDWeight returns the weight of the PD term: Loss.PD, or, with Loss.Balanced, what that is for this unit.
-func (r *Rounder) PDWeight() float64 { return float64(r.weight.pd) }
+// PDWeight returns the weight of the PD term: Loss.PD, or, with Loss.Balanced, what that is for this unit; 0 without
+// the term.
+func (r *Rounder) PDWeight() float64 {
+	if i := r.outputTerm(termPD); i >= 0 {
+		return float64(r.relative[i])
+	}
+	return 0
+}
 
-// balance sets the weights of the terms. With Loss.Balanced it measures their gradients for the rounding variables at the
-// unit's start, in batches that no step draws: at the weight Loss.PD times the ratio of the sums of their sizes, the PD
-// term's gradients are Loss.PD times as large as the reconstruction's.
+// outputTerm returns the index of the term called name among the terms of outputs, or -1.
+func (r *Rounder) outputTerm(name string) int {
+	return slices.IndexFunc(r.outputs, func(t Term) bool { return t.Name == name })
+}
+
+// balance sets the weight of the PD term with Loss.Balanced: it measures the gradients of both terms for the rounding
+// variables at the unit's start, in batches that no step draws. At the weight Loss.PD times the ratio of the sums of
+// their sizes, the PD term's gradients are Loss.PD times as large as the reconstruction's.
 //
 // Not in the paper, whose weight is one number for all units. How large a unit's squared error is depends on its
 // channels, their scale and the bits; how large PD's gradient is, on how certain the teacher is of its predictions.
 func (r *Rounder) balance() error {
-	r.weight = termWeights{1, float32(r.q.c.Loss.PD)}
-	if !r.layout.pd || !r.q.c.Loss.Balanced {
+	pd, reconstruction := r.outputTerm(termPD), r.outputTerm(termReconstruction)
+	if pd < 0 || reconstruction < 0 || !r.q.c.Loss.Balanced {
 		return nil
 	}
-	var reconstruction, pd float64
+	var sums [2]float64
 	for k := range balanceBatches {
-		one, err := r.gradientSize(-1-k, termWeights{reconstruction: 1})
-		if err != nil {
-			return err
+		for i, term := range []int{reconstruction, pd} {
+			only := make([]float32, len(r.outputs))
+			only[term] = 1
+			size, err := r.gradientSize(-1-k, only)
+			if err != nil {
+				return err
+			}
+			sums[i] += size
 		}
-		other, err := r.gradientSize(-1-k, termWeights{pd: 1})
-		if err != nil {
-			return err
-		}
-		reconstruction, pd = reconstruction+one, pd+other
 	}
-	if pd > 0 {
-		r.weight.pd *= float32(reconstruction / pd)
+	if sums[1] > 0 {
+		r.relative[pd] *= float32(sums[0] / sums[1])
 	}
 	return nil
 }
 
-// gradientSize returns the sum of the sizes of the gradients that step t would take with those weights: for the
-// rounding variables, or where these aren't trained, for the activation scales.
-func (r *Rounder) gradientSize(t int, w termWeights) (float64, error) {
-	out, err := r.advance(t, w)
-	defer free(out...)
+// gradientSize returns the sum of the sizes of the gradients that step t would take with these weights of the terms: for
+// the rounding variables, or where these aren't trained, for the activation scales.
+func (r *Rounder) gradientSize(t int, relative []float32) (float64, error) {
+	next, report, err := r.advance(t, relative)
 	if err != nil {
 		return 0, err
 	}
-	report, err := tensors.CopyFlatData[float32](out[len(out)-1])
-	if err != nil {
-		return 0, err
-	}
+	free(next...)
 	if k := nonFinite(report); k >= 0 {
-		return 0, fmt.Errorf("the loss or a gradient isn't finite before the first step; look for extreme weights")
+		return 0, errors.New("the loss or a gradient isn't finite before the first step; look for extreme weights")
 	}
-	sizes, n := report[3:], len(r.layout.weights) // behind the losses
+	sizes, n := report[len(r.outputs)+1:], len(r.weights) // behind the losses
 	if n > 0 && r.q.c.Rounding.LearningRate > 0 {
 		sizes = sizes[:n]
 	} else {

@@ -37,8 +37,8 @@ func TestBalanced(t *testing.T) {
 				r := rounder(LossConfig{PD: want, Balanced: true, Temperature: 4}, of)
 				var reconstruction, pd float64
 				for k := range balanceBatches {
-					reconstruction += gradientSize(t, r, -1-k, termWeights{reconstruction: 1})
-					pd += gradientSize(t, r, -1-k, termWeights{pd: r.weight.pd})
+					reconstruction += gradientSize(t, r, -1-k, []float32{1, 0})
+					pd += gradientSize(t, r, -1-k, []float32{0, float32(r.PDWeight())})
 				}
 				if got := pd / reconstruction; math.Abs(got-want) > 1e-3*want {
 					t.Errorf("gradients of PD are %g times the reconstruction's, want %g", got, want)
@@ -53,9 +53,9 @@ func TestBalanced(t *testing.T) {
 						t.Errorf("losses %+v, with that weight %+v, error %v", got, want, err)
 					}
 				}
-				for i := range r.state {
-					if !slices.Equal(flat(t, r.state[i]), flat(t, same.state[i])) {
-						t.Errorf("variable %d differs from that with the weight given", i)
+				for i, v := range r.opt.vars {
+					if !slices.Equal(flat(t, v.value), flat(t, same.opt.vars[i].value)) {
+						t.Errorf("%s differ from those with the weight given", v.name)
 					}
 				}
 			}
@@ -66,7 +66,7 @@ func TestBalanced(t *testing.T) {
 	})
 }
 
-func gradientSize(t *testing.T, r *Rounder, step int, w termWeights) float64 {
+func gradientSize(t *testing.T, r *Rounder, step int, w []float32) float64 {
 	t.Helper()
 	size, err := r.gradientSize(step, w)
 	if err != nil {

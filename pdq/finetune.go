@@ -38,63 +38,89 @@ func (q *Quantizer) FineTune(ctx context.Context, s Student) (Student, error) {
 
 // tuner optimises a whole student.
 type tuner struct {
-	q       *Quantizer
-	s       Student
-	weights []string          // layers whose levels are trained
-	acts    []string          // layers whose output's scale is
-	biases  []string          // layers whose bias is
-	state   []*tensors.Tensor // per variable its value and Adam's two moments: weights' places in levels; logarithms of the weights' scales, and of the activations', relative to s; what is added to biases, relative to their root mean square
-	steps   stepGraphs
-	images  augmenter
-	done    int
+	q      *Quantizer
+	s      Student
+	layers []tunedLayer
+	acts   []layerVariable // logarithms of activation scales, relative to those of s
+	opt    optimiser
+	images augmenter
 }
 
+// tunedLayer holds the variables of a layer with a quantised weight.
+type tunedLayer struct {
+	name   string
+	places *variable // where weights lie between levels, in levels
+	scales *variable // logarithms of the weight's scales, relative to those of s
+	biases *variable // what is added to biases, relative to their root mean square; nil: they stay
+}
+
+// newTuner prepares the fine-tuning of s.
 func (q *Quantizer) newTuner(s Student) (*tuner, error) {
-	t, err := q.compileTuner(s)
+	t := &tuner{q: q, s: s, images: newAugmenter(q.p.Calibration, q.c)}
+	t.opt = optimiser{b: q.b, size: min(q.c.FineTune.BatchSize, q.p.Calibration.Len()), losses: t.losses}
+	err := t.addVariables()
+	if err == nil {
+		err = t.opt.start(q.c.Machine.Workers)
+	}
 	if err != nil {
 		t.close()
 	}
 	return t, q.fail(StepFineTune, -1, err)
 }
 
-// compileTuner returns a tuner at its start, to be closed also after an error.
-func (q *Quantizer) compileTuner(s Student) (*tuner, error) {
-	t := &tuner{q: q, s: s, images: newAugmenter(q.p.Calibration, q.c)}
-	add := func(x *tensors.Tensor) {
-		t.state = append(t.state, x, tensors.FromShape(x.Shape()), tensors.FromShape(x.Shape()))
-	}
-	for _, l := range q.folded.Layers {
-		if wq, ok := s.Weights[l.Name]; ok {
-			places, err := wq.places(q.weights[l.Name+".weight"])
+// addVariables makes the student's variables at their start.
+func (t *tuner) addVariables() error {
+	for _, l := range t.q.folded.Layers {
+		if wq, ok := t.s.Weights[l.Name]; ok {
+			tuned, err := t.newLayer(l.Name, wq)
 			if err != nil {
-				return t, err
+				return err
 			}
-			t.weights = append(t.weights, l.Name)
-			add(places)
-			if _, ok := q.weights[l.Name+".bias"]; ok && q.c.FineTune.BiasLearningRate > 0 {
-				t.biases = append(t.biases, l.Name)
-			}
-		} else if q.bits[l.Name].Weight > 0 {
-			return t, fmt.Errorf("the weight of %s isn't quantised; take the units first", l.Name)
+			t.layers = append(t.layers, tuned)
+		} else if t.q.bits[l.Name].Weight > 0 {
+			return fmt.Errorf("the weight of %s isn't quantised; take the units first", l.Name)
 		}
-		if _, ok := s.Acts[l.Name]; ok {
-			t.acts = append(t.acts, l.Name)
-		} else if q.bits[l.Name].Output > 0 {
-			return t, fmt.Errorf("the output of %s isn't quantised; take the units first", l.Name)
+		if aq, ok := t.s.Acts[l.Name]; ok {
+			v := newVariable("scale of "+l.Name+"'s output", tensors.FromScalar(float32(0)), rateScales)
+			v.slower, v.fixed = outermost(aq.Bits), t.q.c.FineTune.ScaleLearningRate == 0
+			t.acts = append(t.acts, layerVariable{l.Name, v})
+		} else if t.q.bits[l.Name].Output > 0 {
+			return fmt.Errorf("the output of %s isn't quantised; take the units first", l.Name)
 		}
 	}
-	for _, name := range t.weights {
-		add(tensors.FromFlatDataAndDimensions(make([]float32, len(s.Weights[name].Scale)), channelDims(q.weights[name+".weight"])...))
+	var scales, biases []*variable
+	for _, l := range t.layers {
+		t.opt.vars = append(t.opt.vars, l.places)
+		scales = append(scales, l.scales)
+		if l.biases != nil {
+			biases = append(biases, l.biases)
+		}
 	}
-	for range t.acts {
-		add(tensors.FromScalar(float32(0)))
+	t.opt.vars = append(t.opt.vars, scales...)
+	for _, v := range t.acts {
+		t.opt.vars = append(t.opt.vars, v.variable)
 	}
-	for _, name := range t.biases {
-		add(tensors.FromShape(q.weights[name+".bias"].Shape()))
+	t.opt.vars = append(t.opt.vars, biases...)
+	return nil
+}
+
+// newLayer makes the variables of the layer called name.
+func (t *tuner) newLayer(name string, wq WeightQuant) (tunedLayer, error) {
+	c, w := t.q.c.FineTune, t.q.weights[name+".weight"]
+	places, err := wq.places(w)
+	if err != nil {
+		return tunedLayer{}, err
 	}
-	var err error
-	t.steps, err = newStepGraphs(q.b, q.c.Machine.Workers, t.size(), t.whole, t.gradients, t.apply)
-	return t, err
+	l := tunedLayer{name: name, places: newVariable("levels of "+name, places, ratePlaces)}
+	l.places.fixed = c.LearningRate == 0
+	l.places.low, l.places.high = -0.45, outermost(wq.Bits)+0.45 // beyond the outermost levels there is nothing to come back from
+	zeros := make([]float32, len(wq.Scale))
+	l.scales = newVariable("weight scales of "+name, tensors.FromFlatDataAndDimensions(zeros, channelDims(w)...), rateScales)
+	l.scales.slower, l.scales.fixed = outermost(wq.Bits), c.ScaleLearningRate == 0
+	if bias, ok := t.q.weights[name+".bias"]; ok && c.BiasLearningRate > 0 {
+		l.biases = newVariable("bias of "+name, tensors.FromShape(bias.Shape()), rateBiases)
+	}
+	return l, nil
 }
 
 // channelDims are the sizes with which a number by output channel broadcasts against w.
@@ -121,74 +147,51 @@ func (q WeightQuant) places(w *tensors.Tensor) (*tensors.Tensor, error) {
 	return tensors.FromFlatDataAndDimensions(flat, w.Shape().Dimensions...), nil
 }
 
-func (t *tuner) size() int { return min(t.q.c.FineTune.BatchSize, t.q.p.Calibration.Len()) }
-
 // Steps takes n steps and returns the last one's loss. After an error t is where it was before the step.
-func (t *tuner) Steps(ctx context.Context, n int) (l Loss, err error) {
-	for range n {
-		if err := ctx.Err(); err != nil {
-			return l, t.fail(err)
-		}
-		if l, err = t.step(); err != nil {
-			return l, t.fail(fmt.Errorf("step %d: %w", t.done+1, err))
-		}
-		t.done++
-		t.q.tell(StepFineTune, -1, t.done, t.q.c.FineTune.Steps, l)
-	}
-	return l, nil
+func (t *tuner) Steps(ctx context.Context, n int) (Loss, error) {
+	l, err := t.opt.steps(ctx, n, t.step, func(l Loss) { t.q.tell(StepFineTune, -1, t.opt.done, t.q.c.FineTune.Steps, l) })
+	return l, t.fail(err)
 }
 
 func (t *tuner) fail(err error) error { return t.q.fail(StepFineTune, -1, err) }
 
 // State returns where t is.
-func (t *tuner) State() (RounderState, error) {
-	s, err := stateOf(t.done, t.state)
+func (t *tuner) State() (OptimiserState, error) {
+	s, err := t.opt.now()
 	return s, t.fail(err)
 }
 
 // Restore returns t to s.
-func (t *tuner) Restore(s RounderState) error {
-	state, err := s.tensors(t.state)
-	if err != nil {
-		return t.fail(err)
-	}
-	free(t.state...)
-	t.state, t.done = state, s.Done
-	return nil
-}
+func (t *tuner) Restore(s OptimiserState) error { return t.fail(t.opt.restore(s)) }
 
-func (t *tuner) taken() int { return t.done }
+// taken returns the number of steps taken.
+func (t *tuner) taken() int { return t.opt.done }
 
 // step takes a step and returns its loss.
 func (t *tuner) step() (l Loss, err error) {
-	batch, err := t.images.batch(t.done, t.size())
+	batch, err := t.images.batch(t.opt.done, t.opt.size)
 	if err != nil {
 		return l, err
 	}
-	out, err := t.steps.advance(t.q.b, t.state, values(t.state), t.schedule(), t.size(), func(lo, hi int) ([]*tensors.Tensor, error) {
+	next, report, err := t.opt.advance(t.schedule(), func(lo, hi int) ([]*tensors.Tensor, error) {
 		x, err := normalised{batch}.tensor(lo, hi)
 		return []*tensors.Tensor{x}, err
 	})
 	if err != nil {
 		return l, err
 	}
-	n := len(t.state)
-	defer free(out[n])
-	report, err := tensors.CopyFlatData[float32](out[n])
-	if err == nil {
-		l.Reconstruction, l.PD = float64(report[0]), float64(report[1])
-		if k := nonFinite(report); k >= 2 {
-			err = fmt.Errorf("the gradient for the %s isn't finite; lower FineTune.LearningRate", t.variable(k-2))
-		} else if k >= 0 {
-			err = fmt.Errorf("the loss is %g; lower FineTune.LearningRate", l.Total())
-		}
+	l.Reconstruction, l.PD = float64(report[0]), float64(report[1])
+	switch k := nonFinite(report); {
+	case k >= 2:
+		err = fmt.Errorf("the gradient for the %s isn't finite; lower FineTune.LearningRate", t.opt.vars[k-2].name)
+	case k >= 0:
+		err = fmt.Errorf("the loss is %g; lower FineTune.LearningRate", l.Total())
 	}
 	if err != nil {
-		free(out[:n]...)
+		free(next...)
 		return l, err
 	}
-	free(t.state...)
-	t.state = out[:n]
+	t.opt.replace(next)
 	return l, nil
 }
 
@@ -220,49 +223,53 @@ func (t *tuner) difference(ctx context.Context, s Student) (float64, error) {
 
 // student is s as it is trained so far.
 func (t *tuner) student() (Student, error) {
-	s, n := t.s.clone(), len(t.weights)
-	vars := values(t.state)
-	for i, name := range t.weights {
-		places, err := tensors.CopyFlatData[float32](vars[i])
+	s := t.s.clone()
+	for _, l := range t.layers {
+		wq, err := t.tunedWeight(l)
 		if err != nil {
 			return s, t.fail(err)
 		}
-		logs, err := tensors.CopyFlatData[float32](vars[n+i])
-		if err != nil {
-			return s, t.fail(err)
-		}
-		wq := s.Weights[name]
-		wq.Scale, wq.Levels = slices.Clone(wq.Scale), make([]uint8, len(places))
-		for k, p := range places {
-			wq.Levels[k] = uint8(math.RoundToEven(float64(p)))
-		}
-		for k, l := range logs {
-			wq.Scale[k] *= float32(math.Exp(float64(l)))
-		}
-		s.Weights[name] = wq
+		s.Weights[l.name] = wq
 	}
-	for i, name := range t.acts {
-		aq := s.Acts[name]
-		aq.Scale *= float32(math.Exp(float64(tensors.ToScalar[float32](vars[2*n+i]))))
-		s.Acts[name] = aq
-	}
-	for i, name := range t.biases {
-		added, err := tensors.CopyFlatData[float32](vars[2*n+len(t.acts)+i])
-		if err != nil {
-			return s, t.fail(err)
-		}
-		was, size := t.bias(name)
-		wq := s.Weights[name]
-		wq.Bias = make([]float32, len(was))
-		for o, b := range was {
-			wq.Bias[o] = b + size*added[o]
-		}
-		s.Weights[name] = wq
+	for _, v := range t.acts {
+		aq := s.Acts[v.layer]
+		aq.Scale *= float32(math.Exp(float64(tensors.ToScalar[float32](v.value))))
+		s.Acts[v.layer] = aq
 	}
 	return s, nil
 }
 
-func (t *tuner) close() {
-	t.steps.finalize()
-	free(t.state...)
+// tunedWeight is the quantiser of a layer's weight as it is trained so far.
+func (t *tuner) tunedWeight(l tunedLayer) (WeightQuant, error) {
+	wq := t.s.Weights[l.name]
+	places, err := tensors.CopyFlatData[float32](l.places.value)
+	if err != nil {
+		return wq, err
+	}
+	logs, err := tensors.CopyFlatData[float32](l.scales.value)
+	if err != nil {
+		return wq, err
+	}
+	wq.Scale, wq.Levels = slices.Clone(wq.Scale), make([]uint8, len(places))
+	for k, p := range places {
+		wq.Levels[k] = uint8(math.RoundToEven(float64(p)))
+	}
+	for k, l := range logs {
+		wq.Scale[k] *= float32(math.Exp(float64(l)))
+	}
+	if l.biases == nil {
+		return wq, nil
+	}
+	added, err := tensors.CopyFlatData[float32](l.biases.value)
+	if err != nil {
+		return wq, err
+	}
+	was, size := t.bias(l.name)
+	wq.Bias = make([]float32, len(was))
+	for o, b := range was {
+		wq.Bias[o] = b + size*added[o]
+	}
+	return wq, nil
 }
+
+func (t *tuner) close() { t.opt.close() }

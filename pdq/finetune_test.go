@@ -107,7 +107,7 @@ func TestFineTuneStudent(t *testing.T) {
 		if _, err := tn.Steps(t.Context(), 5); err != nil {
 			t.Fatal(err)
 		}
-		exec, err := NewExec(b, tn.gradients)
+		exec, err := NewExec(b, tn.opt.gradients)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -116,7 +116,7 @@ func TestFineTuneStudent(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		out, err := call(exec, values(tn.state), []*tensors.Tensor{x})
+		out, err := call(exec, tn.opt.read(), []*tensors.Tensor{x})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -240,8 +240,8 @@ func TestFineTuneRates(t *testing.T) {
 	}
 	defer tn.close()
 	for done, share := range map[int]float64{0: 0.1, 4: 0.5 * (1 + math.Cos(0.04*math.Pi)) / 2, 9: (1 + math.Cos(0.09*math.Pi)) / 2, 50: 0.5, 99: (1 + math.Cos(0.99*math.Pi)) / 2} {
-		tn.done = done
-		got := tn.schedule()
+		tn.opt.done = done
+		got := tn.schedule()[scheduleOwn:]
 		if math.Abs(float64(got[0])-0.02*share) > 1e-8 || math.Abs(float64(got[1])-0.005*share) > 1e-8 || math.Abs(float64(got[2])-0.01*share) > 1e-8 {
 			t.Errorf("after %d steps the rates are %g, not %g of 0.02, 0.005 and 0.01", done, got[:3], share)
 		}
@@ -262,17 +262,17 @@ func TestFineTuneGradient(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer tn.close()
-	exec, err := NewExec(b, tn.gradients)
+	exec, err := NewExec(b, tn.opt.gradients)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer exec.Finalize()
-	x, err := normalised{p.Calibration}.tensor(0, tn.size())
+	x, err := normalised{p.Calibration}.tensor(0, tn.opt.size)
 	if err != nil {
 		t.Fatal(err)
 	}
 	at := func(i int, v []float32) (loss float64, grad []float32) {
-		vars := values(tn.state)
+		vars := tn.opt.read()
 		vars[i] = tensors.FromFlatDataAndDimensions(slices.Clone(v), vars[i].Shape().Dimensions...)
 		out, err := call(exec, vars, []*tensors.Tensor{x})
 		if err != nil {
@@ -287,7 +287,7 @@ func TestFineTuneGradient(t *testing.T) {
 	}
 	const step = 1e-2
 	zero := make([]float32, 10)
-	for what, i := range map[string]int{"scale": 2*len(tn.weights) - 1, "bias": len(values(tn.state)) - 1} {
+	for what, i := range map[string]int{"scale": 2*len(tn.layers) - 1, "bias": len(tn.opt.vars) - 1} {
 		_, grad := at(i, zero)
 		for k := range zero {
 			up, down := slices.Clone(zero), slices.Clone(zero)

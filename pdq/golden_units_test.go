@@ -9,7 +9,6 @@ import (
 
 	"github.com/gomlx/compute"
 	. "github.com/gomlx/gomlx/core/graph"
-	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/pdquant/pdquant/models"
 )
@@ -83,13 +82,13 @@ func reconstruct(t *testing.T, b compute.Backend, unit string) {
 	defer r.Close()
 	vs := goldenVariables(r, unit)
 	for _, v := range vs {
-		within(t, v.key+"0", distance(flat(t, r.state[v.state]), g.floats(v.key+"0")), 1e-4)
+		within(t, v.key+"0", distance(flat(t, v.value), g.floats(v.key+"0")), 1e-4)
 	}
 	trace := goldenTrace{key: "recon/" + unit + ".trace", want: g.floats("recon/" + unit + ".trace")}
 	trace.step(t, r, goldenBatch(t, g, q, unit, 0), 1e-4)
 	trace.compare(t, 1e-4)
 	for _, v := range vs { // Adam's first moment is now a tenth of the gradient
-		grad := flat(t, r.state[v.state+1])
+		grad := flat(t, v.mean)
 		for i := range grad {
 			grad[i] *= 10
 		}
@@ -100,7 +99,7 @@ func reconstruct(t *testing.T, b compute.Backend, unit string) {
 	}
 	trace.compare(t, 1e-3)
 	for _, v := range vs {
-		got, want, start := flat(t, r.state[v.state]), g.floats(v.key+"20"), g.floats(v.key+"0")
+		got, want, start := flat(t, v.value), g.floats(v.key+"20"), g.floats(v.key+"0")
 		within(t, v.key+"20", distance(got, want), 1e-3)
 		within(t, v.key+"20 - start", distance(difference(got, start), difference(want, start)), 1e-2)
 	}
@@ -126,24 +125,25 @@ type goldenTrace struct {
 func (c *goldenTrace) step(t *testing.T, r *Rounder, d *UnitData, limit float64) {
 	t.Helper()
 	r.d = d
-	before := *r
-	before.state, before.soft = cloneAll(t, r.state), cloneAll(t, r.soft)
+	before := stateOf(t, r)
 	errs := c.errors(t, r)
-	if slices.Max(errs[:]) > limit {
+	if after := stateOf(t, r); slices.Max(errs[:]) > limit {
 		c.nudged++
 		t.Logf("%s: step %d: errors %.1e", c.key, c.done, errs)
-		for i := 3 * len(r.layout.weights); i < len(r.state); i += 3 {
+		for i, v := range r.acts {
 			for _, nudge := range []float32{-1e-6, 1e-6} {
-				again := before
-				again.state, again.soft = cloneAll(t, before.state), cloneAll(t, before.soft)
-				again.state[i] = tensors.FromScalar(flat(t, before.state[i])[0] * (1 + nudge))
-				e := c.errors(t, &again)
-				t.Logf("%s: step %d: errors %.1e with %s's scale changed by %g", c.key, c.done, e, r.layout.acts[i/3-len(r.layout.weights)], nudge)
+				nudged := OptimiserState{Done: before.Done, Values: slices.Clone(before.Values)}
+				at := 3 * (len(r.weights) + i)
+				nudged.Values[at] = []float32{before.Values[at][0] * (1 + nudge)}
+				restore(t, r, nudged)
+				e := c.errors(t, r)
+				t.Logf("%s: step %d: errors %.1e with %s's scale changed by %g", c.key, c.done, e, v.layer, nudge)
 				if slices.Max(e[:]) < slices.Max(errs[:]) {
 					errs = e
 				}
 			}
 		}
+		restore(t, r, after)
 	}
 	for k, e := range errs {
 		c.worst[k] = max(c.worst[k], e)
@@ -179,36 +179,39 @@ func (c *goldenTrace) compare(t *testing.T, limit float64) {
 	}
 }
 
-func cloneAll(t *testing.T, xs []*tensors.Tensor) []*tensors.Tensor {
+func stateOf(t *testing.T, r *Rounder) OptimiserState {
 	t.Helper()
-	clones := make([]*tensors.Tensor, len(xs))
-	for i, x := range xs {
-		var err error
-		if clones[i], err = x.LocalClone(); err != nil {
-			t.Fatal(err)
-		}
+	s, err := r.State()
+	if err != nil {
+		t.Fatal(err)
 	}
-	return clones
+	return s
 }
 
-// goldenVariable is a variable of a Rounder: its place among the state's tensors, and its
-// key but for the step.
+func restore(t *testing.T, r *Rounder, s OptimiserState) {
+	t.Helper()
+	if err := r.Restore(s); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// goldenVariable is a variable of a Rounder, and its key but for the step.
 type goldenVariable struct {
-	state int
-	key   string
+	*variable
+	key string
 }
 
 func goldenVariables(r *Rounder, unit string) []goldenVariable {
 	var vs []goldenVariable
-	for _, name := range r.layout.weights {
-		vs = append(vs, goldenVariable{3 * len(vs), "recon/" + unit + "/" + layerWithin(unit, name) + ".alpha"})
+	for _, v := range r.weights {
+		vs = append(vs, goldenVariable{v.variable, "recon/" + unit + "/" + layerWithin(unit, v.layer) + ".alpha"})
 	}
-	for i := range r.layout.acts {
+	for i, v := range r.acts {
 		layer := "" // the last activation is the unit's own
-		if i < len(r.layout.acts)-1 {
+		if i < len(r.acts)-1 {
 			layer = "conv1"
 		}
-		vs = append(vs, goldenVariable{3 * len(vs), "recon/" + unit + "/" + layer + ".act_delta"})
+		vs = append(vs, goldenVariable{v.variable, "recon/" + unit + "/" + layer + ".act_delta"})
 	}
 	return vs
 }
@@ -265,9 +268,9 @@ func compareHard(t *testing.T, g golden, r *Rounder, unit string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range r.layout.weights {
-		key := "recon/" + unit + "/" + layerWithin(unit, name) + ".hard_weight"
-		compareLevels(t, key, flat(t, w[name+".weight"]), g.floats(key), s.Weights[name].Scale)
+	for _, v := range r.weights {
+		key := "recon/" + unit + "/" + layerWithin(unit, v.layer) + ".hard_weight"
+		compareLevels(t, key, flat(t, w[v.layer+".weight"]), g.floats(key), s.Weights[v.layer].Scale)
 	}
 	u := q.folded.Units[r.d.Unit]
 	in, err := goldenBatch(t, g, q, unit, 0).StudentIn.tensor(0, q.c.Rounding.BatchSize)

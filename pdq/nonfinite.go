@@ -51,19 +51,11 @@ func finiteRows(t *tensors.Tensor, what string, first int) error {
 // sumOfSizes is a scalar that is finite just if all of x is.
 func sumOfSizes(x *Node) *Node { return ReduceAllSum(Abs(x)) }
 
-// variable describes the i-th of the unit's variables.
-func (r *Rounder) variable(i int) string {
-	if i < len(r.layout.weights) {
-		return "rounding variables of " + r.layout.weights[i]
-	}
-	return "scale of " + r.layout.acts[i-len(r.layout.weights)] + "'s output"
-}
-
 // culprit names the first tensor that isn't finite in the next step's forward pass: the unit's inputs, or a layer's
 // output; "": none is found.
 func (r *Rounder) culprit() string {
-	batch := r.draw(r.done)
-	part, err := r.part(r.done, batch, 0, len(batch))
+	batch := r.draw(r.opt.done)
+	part, err := r.part(r.opt.done, batch, 0, len(batch))
 	defer free(part...)
 	if err != nil {
 		return ""
@@ -79,8 +71,7 @@ func (r *Rounder) culprit() string {
 		return ""
 	}
 	defer exec.Finalize()
-	trained := append(slices.Clone(r.soft), values(r.state)[len(r.layout.weights):]...)
-	sums, err := call(exec, trained, part)
+	sums, err := call(exec, r.opt.read(), part)
 	defer free(sums...)
 	if err != nil {
 		return ""
@@ -96,8 +87,8 @@ func (r *Rounder) culprit() string {
 // sumsOfOutputs is the graph of a forward pass that returns sumOfSizes of each layer's output, from the unit on,
 // and their names; its arguments are those of gradients.
 func (r *Rounder) sumsOfOutputs(args []*Node, names *[]string) (sums []*Node) {
-	n := len(r.layout.weights) + len(r.layout.acts)
-	trained, in, masks := args[:n], args[n], args[n+3:]
+	n := len(r.opt.vars)
+	read, in, masks := r.opt.bind(args[:n]), args[n], args[n+3:]
 	unit, last := r.q.folded.Units[r.d.Unit], len(r.q.folded.Layers)-1
 	*names = nil
 	look := func(h models.Hooks) models.Hooks {
@@ -111,8 +102,8 @@ func (r *Rounder) sumsOfOutputs(args []*Node, names *[]string) (sums []*Node) {
 		}
 		return h
 	}
-	y := r.q.folded.Forward(in, unit.First, unit.Last, look(r.trainingHooks(in.Graph(), trained, masks)))
-	if r.layout.pd && unit.Last < last {
+	y := r.q.folded.Forward(in, unit.First, unit.Last, look(r.trainingHooks(in.Graph(), read, masks)))
+	if r.logits() && unit.Last < last {
 		r.q.folded.Forward(y, unit.Last+1, last, look(models.Hooks{Param: constants(in.Graph(), r.q.weights)}))
 	}
 	return sums

@@ -91,8 +91,8 @@ func checkRounding(t *testing.T, q *Quantizer, s Student, d *UnitData) {
 	}{
 		"a target":            {func(r *Rounder) { fill(r.d.Target, nan) }, "the target isn't finite"},
 		"an input":            {func(r *Rounder) { fill(r.d.StudentIn, nan) }, "the unit's input isn't finite"},
-		"a rounding variable": {func(r *Rounder) { r.soft[0] = constant(r.soft[0], nan) }, "the output of layer1.0.conv1 isn't finite"},
-		"a scale":             {func(r *Rounder) { r.state[3*len(r.soft)] = tensors.FromScalar(nan) }, "the output of layer1.0.relu1 isn't finite"},
+		"a rounding variable": {func(r *Rounder) { r.weights[0].made = constant(r.weights[0].made, nan) }, "the output of layer1.0.conv1 isn't finite"},
+		"a scale":             {func(r *Rounder) { r.acts[0].value = tensors.FromScalar(nan) }, "the output of layer1.0.relu1 isn't finite"},
 	} {
 		own := *d
 		own.Target, own.StudentIn = clone(d.Target), clone(d.StudentIn)
@@ -143,7 +143,7 @@ func TestGradientNonFinite(t *testing.T) {
 		}
 		defer r.Close()
 		fill(d.StudentIn, 1e37) // and with these weights logits of about 160
-		r.soft[0] = constant(r.soft[0], 1e-36)
+		r.weights[0].made = constant(r.weights[0].made, 1e-36)
 		_, err = r.Steps(t.Context(), 1)
 		checkError(t, "a gradient", err, "pdq: rounding of fc: step 1: the gradient for the rounding variables of fc isn't finite")
 	})

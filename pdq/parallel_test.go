@@ -51,7 +51,7 @@ func TestWorkers(t *testing.T) {
 			if _, err := r.Steps(context.Background(), 2); err != nil {
 				t.Fatal(err)
 			}
-			if state := slices.Concat(r.state, r.soft); want == nil {
+			if state := r.opt.state(); want == nil {
 				want = state
 			} else {
 				for i := range state {
@@ -64,14 +64,14 @@ func TestWorkers(t *testing.T) {
 
 func compareParts(t *testing.T, r *Rounder, parts int) {
 	t.Helper()
-	batch := r.draw(r.done)
-	whole, err := r.part(r.done, batch, 0, len(batch))
+	batch := r.draw(r.opt.done)
+	whole, err := r.part(r.opt.done, batch, 0, len(batch))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for k := range parts {
 		lo, hi := share(len(batch), parts, k)
-		part, err := r.part(r.done, batch, lo, hi)
+		part, err := r.part(r.opt.done, batch, lo, hi)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -35,12 +35,13 @@ type Event struct {
 type Loss struct {
 	Reconstruction float64 // of StepRound; of StepFineTune the error of features, with FineTune.Features
 	PD             float64 // of StepRound and StepFineTune
-	Round          float64 // of StepRound
+	Round          float64 // of StepRound: terms of rounding variables
+	Others         float64 // of StepRound: terms of the unit's output and the logits that aren't the paper's
 	Correction     float64 // of StepCorrect
 }
 
 // Total is what is minimised.
-func (l Loss) Total() float64 { return l.Reconstruction + l.PD + l.Round + l.Correction }
+func (l Loss) Total() float64 { return l.Reconstruction + l.PD + l.Round + l.Others + l.Correction }
 
 // UnitError says which step of which unit failed, as fs.PathError does of files.
 type UnitError struct {

@@ -3,6 +3,7 @@ package pdq
 import (
 	"context"
 	"fmt"
+	"iter"
 	"maps"
 
 	"github.com/gomlx/compute"
@@ -17,6 +18,7 @@ import (
 // could leave changed. Not for concurrent use.
 type Quantizer struct {
 	Progress func(Event) // called between batches and optimisation steps; nil: silent
+	Terms    []Term      // of the loss that rounding minimises: PaperTerms; append your own before the first step
 
 	b       compute.Backend
 	p       Problem
@@ -42,7 +44,7 @@ func New(b compute.Backend, p Problem, c Config) (*Quantizer, error) {
 	if err := finiteWeights(weights); err != nil {
 		return nil, fmt.Errorf("pdq: with batch normalisation folded: %w; a running variance is too small", err)
 	}
-	q := &Quantizer{b: b, p: p, c: c, folded: folded, weights: weights, bits: map[string]LayerBits{}, images: p.Calibration}
+	q := &Quantizer{b: b, p: p, c: c, folded: folded, weights: weights, bits: map[string]LayerBits{}, images: p.Calibration, Terms: PaperTerms(c)}
 	if c.Mirror {
 		if q.images, err = withMirrored(p.Calibration); err != nil {
 			return nil, fmt.Errorf("pdq: mirrored images: %w", err)
@@ -61,6 +63,69 @@ func (q *Quantizer) Folded() (*models.Network, models.Weights) { return q.folded
 // Quantize takes all the steps.
 func (q *Quantizer) Quantize(ctx context.Context) (Student, error) {
 	return q.QuantizeFrom(ctx, State{}, Keeper{})
+}
+
+// QuantizeFrom is Quantize from a State on. With the state of a run with the same Problem, Config and Terms, on the same
+// backend with as many workers, the bits are those of a run that never stopped. What the units before saw is observed
+// again, one after the other.
+func (q *Quantizer) QuantizeFrom(ctx context.Context, from State, k Keeper) (Student, error) {
+	r := &run{Quantizer: q, State: from, keeper: k}
+	err := quantizeRuns(ctx, []*run{r})
+	return r.Student, err
+}
+
+// quantizeRuns is the whole algorithm. The runs differ in their seeds alone, so what no seed enters is computed once.
+func quantizeRuns(ctx context.Context, runs []*run) error {
+	if err := canStart(runs); err != nil {
+		return err
+	}
+	q, first := runs[0].Quantizer, firstUnit(runs)
+	if first < len(q.folded.Units) {
+		teacher, err := startRuns(ctx, runs) // full-precision logits, scales of all weights
+		if err != nil {
+			return err
+		}
+		defer teacher.Free()
+		for data, err := range observations(ctx, teacher, runs, first) { // unit by unit, what each student sees of it
+			if err != nil {
+				return err
+			}
+			corrected, err := correctAll(ctx, runs, data) // distribution correction
+			if err != nil {
+				return err
+			}
+			for i, r := range runs {
+				if err := r.takeUnit(ctx, corrected.withStudent(data[i])); err != nil { // activation scales, rounding
+					return err
+				}
+			}
+			corrected.FreeBut(data...)
+		}
+	}
+	for _, r := range runs {
+		if err := r.fineTune(ctx); err != nil { // not in the paper
+			return err
+		}
+	}
+	return nil
+}
+
+// Units is the loop over the units, for steps of your own: it yields, unit by unit, what the student *s sees of it when
+// the unit's turn comes. The data is freed when the next unit's is there, but for what Correct adds to it.
+func (q *Quantizer) Units(ctx context.Context, t *Teacher, s *Student) iter.Seq2[*UnitData, error] {
+	return func(yield func(*UnitData, error) bool) {
+		r := &run{Quantizer: q, State: State{Student: *s}}
+		for data, err := range observations(ctx, t, []*run{r}, 0) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if !yield(data[0], nil) {
+				return
+			}
+			r.Student = *s
+		}
+	}
 }
 
 // Evaluate returns the score on test of the student s: of the network with what s quantises

@@ -71,8 +71,8 @@ func TestStreamsStandAlone(t *testing.T) {
 		if _, err := r.Steps(t.Context(), 2); err != nil {
 			t.Fatal(err)
 		}
-		batch := r.draw(r.done)
-		part, err := r.part(r.done, batch, 0, len(batch))
+		batch := r.draw(r.opt.done)
+		part, err := r.part(r.opt.done, batch, 0, len(batch))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
-	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/pdquant/pdquant/models"
@@ -36,55 +36,44 @@ func (c RoundingConfig) trivial() bool {
 // Rounder optimises one unit, jointly over its rounding variables and activation scales.
 // Steps picks up where the last call left off.
 type Rounder struct {
-	q      *Quantizer
-	s      Student // at the start
-	d      *UnitData
-	biased models.Weights // folded, with the biases of s
-	layout layout
-	state  []*tensors.Tensor // per variable: value and Adam's two moments
-	soft   []*tensors.Tensor // per layer: its weight as the rounding variables have it
-	steps  stepGraphs
-	weight termWeights
-	spread *[256][8]bool // of coins
-	done   int
+	q        *Quantizer
+	s        Student // at the start
+	d        *UnitData
+	biased   models.Weights // folded, with the biases of s
+	opt      optimiser
+	weights  []layerVariable // rounding variables, by layer
+	acts     []layerVariable // activation scales, by layer
+	outputs  []Term          // the terms of outputs that are switched on
+	rounding []Term          // the terms of rounding variables that are switched on
+	relative []float32       // the weight of each of outputs
+	spread   *[256][8]bool   // of coins
 }
 
-// layout says which variables a unit has, in the order of the graph's arguments.
-type layout struct {
-	weights []string // layers with rounding variables
-	acts    []string // layers with a trained activation scale
-	drop    bool     // activation quantisers drop out
-	mix     bool     // inputs mix student and corrected teacher
-	pd      bool     // the PD term is on
+// layerVariable is the variable of a layer.
+type layerVariable struct {
+	layer string
+	*variable
 }
 
-// NewRounder prepares the optimisation of d's unit from the scales in s. The error names an
-// activation that has no scale yet.
+// NewRounder prepares the optimisation of d's unit from the scales in s. The error names a layer that has no scale yet.
 func (q *Quantizer) NewRounder(s Student, d *UnitData) (*Rounder, error) {
 	r := &Rounder{q: q, s: s, d: d, biased: q.withBiases(s), spread: spreadBytes()}
-	c := q.c.Rounding
-	r.layout = layout{drop: c.ActDrop > 0, mix: c.InputDrop > 0, pd: q.c.Loss.PD > 0}
-	unit := q.folded.Units[d.Unit]
-	for _, l := range q.folded.Layers[unit.First : unit.Last+1] {
-		if q.bits[l.Name].Weight > 0 {
-			if _, ok := s.Weights[l.Name]; !ok {
-				return nil, r.fail(fmt.Errorf("the weight of %s has no scale yet; search weight scales first", l.Name))
-			}
-			r.layout.weights = append(r.layout.weights, l.Name)
+	for _, t := range q.Terms {
+		switch {
+		case t.Weight == 0:
+		case t.Outputs != nil:
+			r.outputs, r.relative = append(r.outputs, t), append(r.relative, float32(t.Weight))
+		default:
+			r.rounding = append(r.rounding, t)
 		}
-		if q.bits[l.Name].Output == 0 {
-			continue
-		}
-		if _, ok := s.Acts[l.Name]; !ok {
-			return nil, r.fail(fmt.Errorf("the output of %s has no scale yet; search activation scales first", l.Name))
-		}
-		r.layout.acts = append(r.layout.acts, l.Name)
 	}
-	var err error
-	if r.steps, err = newStepGraphs(q.b, q.c.Machine.Workers, r.size(), r.whole, r.gradients, r.apply); err != nil {
-		return nil, r.fail(err)
+	r.opt = optimiser{b: q.b, size: min(q.c.Rounding.BatchSize, d.StudentIn.Len()), losses: r.losses,
+		derive: r.softWeight, penalty: r.penalty}
+	err := r.addVariables()
+	if err == nil {
+		err = r.opt.start(q.c.Machine.Workers)
 	}
-	if err = r.start(); err == nil {
+	if err == nil {
 		err = r.balance()
 	}
 	if err != nil {
@@ -94,46 +83,53 @@ func (q *Quantizer) NewRounder(s Student, d *UnitData) (*Rounder, error) {
 	return r, nil
 }
 
-// start sets the variables: α so that h(α) is the fraction by which a weight exceeds the
-// level below it, and the searched activation scales; and the weights that α makes.
-func (r *Rounder) start() error {
-	add := func(value *tensors.Tensor) {
-		r.state = append(r.state, value, tensors.FromShape(value.Shape()), tensors.FromShape(value.Shape()))
-	}
-	for _, name := range r.layout.weights {
-		w := r.q.weights[name+".weight"]
-		flat, err := tensors.CopyFlatData[float32](w)
-		if err != nil {
-			return err
+// addVariables makes the unit's variables at their start: α so that h(α) is the fraction by which a weight exceeds
+// the level below it, and the searched activation scales.
+func (r *Rounder) addVariables() error {
+	c, unit := r.q.c.Rounding, r.q.folded.Units[r.d.Unit]
+	for _, l := range r.q.folded.Layers[unit.First : unit.Last+1] {
+		if r.q.bits[l.Name].Weight > 0 {
+			wq, ok := r.s.Weights[l.Name]
+			if !ok {
+				return fmt.Errorf("the weight of %s has no scale yet; search weight scales first", l.Name)
+			}
+			alpha, err := wq.roundingStart(r.q.weights[l.Name+".weight"])
+			if err != nil {
+				return err
+			}
+			v := newVariable("rounding variables of "+l.Name, alpha, rateAlpha)
+			v.derived, v.fixed = true, c.LearningRate == 0
+			r.weights = append(r.weights, layerVariable{l.Name, v})
 		}
-		q := r.s.Weights[name]
-		per := len(flat) / len(q.Scale)
-		for i, x := range flat {
-			u := x / q.Scale[i/per]
-			frac := float64(u) - math.Floor(float64(u))
-			flat[i] = float32(-math.Log(1.2/(frac+0.1) - 1))
+		if r.q.bits[l.Name].Output > 0 {
+			aq, ok := r.s.Acts[l.Name]
+			if !ok {
+				return fmt.Errorf("the output of %s has no scale yet; search activation scales first", l.Name)
+			}
+			v := newVariable("scale of "+l.Name+"'s output", tensors.FromScalar(aq.Scale), rateScale)
+			v.low, v.fixed = minScale, c.ScaleLearningRate == 0
+			r.acts = append(r.acts, layerVariable{l.Name, v})
 		}
-		add(tensors.FromFlatDataAndDimensions(flat, w.Shape().Dimensions...))
 	}
-	for _, name := range r.layout.acts {
-		add(tensors.FromScalar(r.s.Acts[name].Scale))
+	for _, v := range slices.Concat(r.weights, r.acts) {
+		r.opt.vars = append(r.opt.vars, v.variable)
 	}
-	var err error
-	r.soft, err = r.softened(r.state)
-	return err
+	return nil
 }
 
-// softened returns the unit's weights as the rounding variables of state have them.
-func (r *Rounder) softened(state []*tensors.Tensor) ([]*tensors.Tensor, error) {
-	if len(r.layout.weights) == 0 {
-		return nil, nil
-	}
-	exec, err := NewExec(r.q.b, func(alphas []*Node) []*Node { return r.softWeights(alphas) })
+// roundingStart returns the rounding variables α of the weight w, in its shape, with h(α) the fraction of w/s.
+func (q WeightQuant) roundingStart(w *tensors.Tensor) (*tensors.Tensor, error) {
+	flat, err := tensors.CopyFlatData[float32](w)
 	if err != nil {
 		return nil, err
 	}
-	defer exec.Finalize()
-	return call(exec, values(state)[:len(r.layout.weights)])
+	per := len(flat) / len(q.Scale)
+	for i, x := range flat {
+		u := x / q.Scale[i/per]
+		frac := float64(u) - math.Floor(float64(u))
+		flat[i] = float32(-math.Log(1.2/(frac+0.1) - 1))
+	}
+	return tensors.FromFlatDataAndDimensions(flat, w.Shape().Dimensions...), nil
 }
 
 func (r *Rounder) fail(err error) error { return r.q.fail(StepRound, r.d.Unit, err) }
@@ -141,55 +137,43 @@ func (r *Rounder) fail(err error) error { return r.q.fail(StepRound, r.d.Unit, e
 // Steps takes n steps and returns the last one's losses. An error names the step; the
 // rounder then holds the variables from before it.
 func (r *Rounder) Steps(ctx context.Context, n int) (Loss, error) {
-	var l Loss
-	for range n {
-		if err := ctx.Err(); err != nil {
-			return l, r.fail(err)
-		}
-		var err error
-		if l, err = r.step(); err != nil {
-			return l, r.fail(fmt.Errorf("step %d: %w", r.done+1, err))
-		}
-		r.done++
-		r.q.tell(StepRound, r.d.Unit, r.done, r.q.c.Rounding.Steps, l)
-	}
-	return l, nil
+	l, err := r.opt.steps(ctx, n, r.step, func(l Loss) { r.q.tell(StepRound, r.d.Unit, r.opt.done, r.q.c.Rounding.Steps, l) })
+	return l, r.fail(err)
 }
 
 func (r *Rounder) step() (Loss, error) {
-	out, err := r.advance(r.done, r.weight)
+	next, report, err := r.advance(r.opt.done, r.relative)
 	if err != nil {
 		return Loss{}, err
 	}
-	n := len(r.state) + len(r.soft)
-	vars, losses := out[:n], out[n]
-	defer free(losses)
-	parts, err := tensors.CopyFlatData[float32](losses)
-	if err != nil {
-		free(vars...)
-		return Loss{}, err
+	l := r.loss(report)
+	if k := nonFinite(report); k >= 0 {
+		free(next...)
+		return l, r.diverged(l, k-len(r.outputs)-1)
 	}
-	l := Loss{Reconstruction: float64(parts[0]), PD: float64(parts[1]), Round: float64(parts[2])}
-	if k := nonFinite(parts); k >= 0 {
-		free(vars...)
-		return l, r.diverged(l, parts[3:], k < 3)
-	}
-	free(r.state...)
-	free(r.soft...)
-	r.state, r.soft = vars[:len(r.state)], vars[len(r.state):]
+	r.opt.replace(next)
 	return l, nil
 }
 
-// diverged is the error of a step whose loss or gradients, of which sizes are the sums, aren't finite.
-func (r *Rounder) diverged(l Loss, sizes []float32, loss bool) error {
+// loss returns the terms of a step's report.
+func (r *Rounder) loss(report []float32) (l Loss) {
+	for i, t := range r.outputs {
+		l.addTerm(t.Name, float64(report[i]))
+	}
+	l.addTerm(termRounding, float64(report[len(r.outputs)]))
+	return l
+}
+
+// diverged is the error of a step in which variable v's gradient isn't finite; negative v: the loss.
+func (r *Rounder) diverged(l Loss, v int) error {
 	what := r.culprit()
 	switch {
 	case what != "":
 		what += " isn't finite"
-	case loss:
+	case v < 0:
 		what = fmt.Sprintf("the loss is %g (reconstruction %g, PD %g, rounding %g)", l.Total(), l.Reconstruction, l.PD, l.Round)
 	default:
-		what = fmt.Sprintf("the gradient for the %s isn't finite", r.variable(nonFinite(sizes)))
+		what = fmt.Sprintf("the gradient for the %s isn't finite", r.opt.vars[v].name)
 	}
 	return fmt.Errorf("%s; lower Rounding.LearningRate, or look for extreme weights", what)
 }
@@ -198,37 +182,50 @@ func (r *Rounder) diverged(l Loss, sizes []float32, loss bool) error {
 // activation scales. A variable that isn't a number is an error.
 func (r *Rounder) Student() (Student, error) {
 	s := r.s.clone()
-	for i, name := range r.layout.weights {
-		if r.q.c.Rounding.LearningRate == 0 {
+	for _, v := range r.weights {
+		if v.fixed {
 			continue // scales only: rounding stays to nearest
 		}
-		alpha, err := tensors.CopyFlatData[float32](r.state[3*i])
+		alpha, err := tensors.CopyFlatData[float32](v.value)
 		if err != nil {
 			return s, r.fail(err)
 		}
 		if k := nonFinite(alpha); k >= 0 {
-			return s, r.fail(fmt.Errorf("rounding variable %d of %s is %g after step %d; lower Rounding.LearningRate", k, name, alpha[k], r.done))
+			return s, r.fail(fmt.Errorf("rounding variable %d of %s is %g after step %d; lower Rounding.LearningRate",
+				k, v.layer, alpha[k], r.opt.done))
 		}
-		wq := s.Weights[name]
-		if wq.Levels, err = wq.rounded(r.q.weights[name+".weight"], alpha); err != nil {
+		wq := s.Weights[v.layer]
+		if wq.Levels, err = wq.rounded(r.q.weights[v.layer+".weight"], alpha); err != nil {
 			return s, r.fail(err)
 		}
-		s.Weights[name] = wq
+		s.Weights[v.layer] = wq
 	}
-	for i, name := range r.layout.acts {
-		scale, err := tensors.CopyFlatData[float32](r.state[3*(len(r.layout.weights)+i)])
+	for _, v := range r.acts {
+		scale, err := tensors.CopyFlatData[float32](v.value)
 		if err != nil {
 			return s, r.fail(err)
 		}
 		if nonFinite(scale) >= 0 {
-			return s, r.fail(fmt.Errorf("the scale of %s's output is %g after step %d; lower Rounding.ScaleLearningRate", name, scale[0], r.done))
+			return s, r.fail(fmt.Errorf("the %s is %g after step %d; lower Rounding.ScaleLearningRate", v.name, scale[0], r.opt.done))
 		}
-		aq := s.Acts[name]
+		aq := s.Acts[v.layer]
 		aq.Scale = scale[0]
-		s.Acts[name] = aq
+		s.Acts[v.layer] = aq
 	}
 	return s, nil
 }
+
+// State returns where r is.
+func (r *Rounder) State() (OptimiserState, error) {
+	s, err := r.opt.now()
+	return s, r.fail(err)
+}
+
+// Restore returns r to s: the steps that follow are those that followed there. It is an error if s has other variables.
+func (r *Rounder) Restore(s OptimiserState) error { return r.fail(r.opt.restore(s)) }
+
+// taken returns the number of steps taken.
+func (r *Rounder) taken() int { return r.opt.done }
 
 // rounded returns the levels of the weight w, rounded up where alpha isn't negative, and else down.
 func (q WeightQuant) rounded(w *tensors.Tensor, alpha []float32) ([]uint8, error) {
@@ -246,8 +243,4 @@ func (q WeightQuant) rounded(w *tensors.Tensor, alpha []float32) ([]uint8, error
 }
 
 // Close frees the rounder's graph and state.
-func (r *Rounder) Close() {
-	r.steps.finalize()
-	free(r.state...)
-	free(r.soft...)
-}
+func (r *Rounder) Close() { r.opt.close() }

@@ -11,15 +11,14 @@ import (
 // A step's images are drawn, gathered and mixed here, on the host, from streams that are the same
 // on every backend; a gather within the graph costs a copy of all images on ONNX Runtime.
 
-// size is the number of images in a batch.
-func (r *Rounder) size() int {
-	return min(r.q.c.Rounding.BatchSize, r.d.StudentIn.Len())
-}
+// drops says whether activation quantisers drop out, and mixes whether inputs mix student and corrected teacher.
+func (r *Rounder) drops() bool { return r.q.c.Rounding.ActDrop > 0 }
+func (r *Rounder) mixes() bool { return r.q.c.Rounding.InputDrop > 0 }
 
-// passes is how many times a step's images go through the unit: once with mixed inputs for
-// the reconstruction, and once as they are for PD, unless both are the same.
+// passes is how many times a step's images go through the unit: once with mixed inputs and dropped quantisers for the
+// unit's output, and once without for the logits, unless both are the same.
 func (r *Rounder) passes() int {
-	if r.layout.pd && (r.layout.mix || r.layout.drop) {
+	if r.logits() && (r.mixes() || r.drops()) {
 		return 2
 	}
 	return 1
@@ -27,7 +26,7 @@ func (r *Rounder) passes() int {
 
 // draw returns which images step t takes.
 func (r *Rounder) draw(t int) []int {
-	return datasets.Sample(stream(r.q.c.Seed, r.d.Unit, t, -1), r.size(), r.d.StudentIn.Len())
+	return datasets.Sample(stream(r.q.c.Seed, r.d.Unit, t, -1), r.opt.size, r.d.StudentIn.Len())
 }
 
 // part returns what the graph takes of images lo to hi-1 of step t's batch: inputs, target, logits
@@ -48,7 +47,7 @@ func (r *Rounder) part(t int, batch []int, lo, hi int) ([]*tensors.Tensor, error
 		ts = append(ts, t)
 		err = mutate(t, func(flat []float32) error { return of.gather(flat, indices) })
 	}
-	if err != nil || !r.layout.drop {
+	if err != nil || !r.drops() {
 		return ts, err
 	}
 	masks, err := r.masks(rngs)
@@ -65,7 +64,7 @@ func (r *Rounder) inputs(indices []int, rngs []coins) (*tensors.Tensor, error) {
 			return err
 		}
 		copy(flat[len(flat)-len(first):], first)
-		if !r.layout.mix {
+		if !r.mixes() {
 			return nil
 		}
 		corrected := make([]float32, len(first))
@@ -84,8 +83,9 @@ func (r *Rounder) inputs(indices []int, rngs []coins) (*tensors.Tensor, error) {
 func (r *Rounder) masks(rngs []coins) ([]*tensors.Tensor, error) {
 	var ms []*tensors.Tensor
 	outputs, images := r.q.folded.Shapes(), len(rngs)*r.passes()
-	for _, name := range r.layout.acts {
-		t := tensors.FromShape(shapes.Make(dtypes.Bool, append([]int{images}, outputs[r.q.folded.Index(name)]...)...))
+	for _, v := range r.acts {
+		dims := append([]int{images}, outputs[r.q.folded.Index(v.layer)]...)
+		t := tensors.FromShape(shapes.Make(dtypes.Bool, dims...))
 		ms = append(ms, t)
 		err := tensors.MutableFlatData(t, func(keep []bool) {
 			for i := range images {

@@ -101,7 +101,7 @@ func TestRestore(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer r.Close()
-		steps := func(r *Rounder, n int) (Loss, RounderState) {
+		steps := func(r *Rounder, n int) (Loss, OptimiserState) {
 			l, err := r.Steps(context.Background(), n)
 			if err != nil {
 				t.Fatal(err)
@@ -144,7 +144,7 @@ func TestRestore(t *testing.T) {
 				t.Errorf("%+v", d)
 			}
 		}
-		if err := r.Restore(RounderState{Values: two.Values[1:]}); err == nil || !strings.Contains(err.Error(), "variables") {
+		if err := r.Restore(OptimiserState{Values: two.Values[1:]}); err == nil || !strings.Contains(err.Error(), "variables") {
 			t.Errorf("error %v", err)
 		}
 	})

@@ -41,7 +41,7 @@ func TestQuantizeFrom(t *testing.T) {
 			t.Fatal(err)
 		}
 		all, want := states(t, q)
-		if units := len(p.Network.Units); len(all) != units*3+3 || all[len(all)-1].Rounding.Done != 3 {
+		if units := len(p.Network.Units); len(all) != units*3+3 || all[len(all)-1].Optimiser.Done != 3 {
 			t.Fatalf("%d states of %d units and fine-tuning, with 3 steps each: after the first, the second, and the third or the unit", len(all), units)
 		}
 		if whole, err := q.Quantize(t.Context()); err != nil || !reflect.DeepEqual(whole, want) {
@@ -64,7 +64,7 @@ func TestQuantizeFrom(t *testing.T) {
 				t.Fatalf("state %d: read %+v, error %v", i, read.Unit, err)
 			}
 			if got, err := other.QuantizeFrom(t.Context(), read, Keeper{}); err != nil || !reflect.DeepEqual(got, want) {
-				t.Errorf("from unit %d, step %d: another student, error %v", s.Unit, s.Rounding.Done, err)
+				t.Errorf("from unit %d, step %d: another student, error %v", s.Unit, s.Optimiser.Done, err)
 			}
 		}
 	})
@@ -88,8 +88,8 @@ func TestKeptWhenInterrupted(t *testing.T) {
 	}
 	var last State
 	_, err = q.QuantizeFrom(ctx, State{}, Keeper{500, func(s State) error { last = s; return nil }})
-	if !errors.Is(err, context.Canceled) || last.Unit != 1 || last.Rounding.Done != 4 || last.Elapsed <= 0 {
-		t.Fatalf("kept unit %d, step %d after %v, error %v", last.Unit, last.Rounding.Done, last.Elapsed, err)
+	if !errors.Is(err, context.Canceled) || last.Unit != 1 || last.Optimiser.Done != 4 || last.Elapsed <= 0 {
+		t.Fatalf("kept unit %d, step %d after %v, error %v", last.Unit, last.Optimiser.Done, last.Elapsed, err)
 	}
 	q.Progress = nil
 	if got, err := q.QuantizeFrom(t.Context(), last, Keeper{}); err != nil || !reflect.DeepEqual(got, want) {
@@ -127,8 +127,8 @@ func TestKeptBeforeComparison(t *testing.T) {
 	}
 	last, kept := State{Unit: len(p.Network.Units), Student: s}, 0
 	k := Keeper{500, func(s State) error { last = s; kept++; return nil }}
-	if _, err := q.QuantizeFrom(ctx, last, k); !errors.Is(err, context.Canceled) || last.Rounding.Done != 3 || kept != 1 {
-		t.Fatalf("%d states kept, the last of step %d, error %v", kept, last.Rounding.Done, err)
+	if _, err := q.QuantizeFrom(ctx, last, k); !errors.Is(err, context.Canceled) || last.Optimiser.Done != 3 || kept != 1 {
+		t.Fatalf("%d states kept, the last of step %d, error %v", kept, last.Optimiser.Done, err)
 	}
 	taken = 0
 	if got, err := q.QuantizeFrom(t.Context(), last, k); err != nil || !reflect.DeepEqual(got, want) || taken != 0 || kept != 1 {
@@ -197,7 +197,7 @@ func TestStrangeState(t *testing.T) {
 	}
 	all, student := states(t, q)
 	bad := all[7]
-	bad.Rounding.Values = bad.Rounding.Values[1:]
+	bad.Optimiser.Values = bad.Optimiser.Values[1:]
 	for what, s := range map[string]State{
 		"no such unit":               {Unit: 99, Student: student},
 		"before the first":           {Unit: -1},
@@ -218,7 +218,7 @@ func FuzzState(f *testing.F) {
 		f.Fatal(err)
 	}
 	s := Student{map[string]WeightQuant{"conv1": {2, []float32{1, 2, 3, 4}, []float32{0, 1, 2, 3}, make([]uint8, 36), []float32{1, 0, -1, 2}}}, map[string]ActQuant{"relu": {2, 0.5, 1}}}
-	for _, x := range []State{{}, {Student: s}, {Student: s, Rounding: RounderState{Done: 1, Values: [][]float32{{1, 2}, {3}}}}} {
+	for _, x := range []State{{}, {Student: s}, {Student: s, Optimiser: OptimiserState{Done: 1, Values: [][]float32{{1, 2}, {3}}}}} {
 		var file bytes.Buffer
 		if err := q.WriteState(&file, x); err != nil {
 			f.Fatal(err)

@@ -136,7 +136,7 @@ func (s session) saveIn(folder experiment.Folder, q *pdq.Quantizer, record exper
 	_, steps := s.underWay()
 	if what.UnderWay = steps > 0; what.UnderWay && err == nil {
 		start := s.rounding.start
-		err = part.SaveState(q, roundingFile, pdq.State{Unit: start.data.Unit, Student: start.student, Rounding: s.rounding.state})
+		err = part.SaveState(q, roundingFile, pdq.State{Unit: start.data.Unit, Student: start.student, Optimiser: s.rounding.state})
 	}
 	err = errors.Join(err, part.Write(metricsFile, s.metrics()), part.WriteJSON(sessionFile, what), s.saveScore(part), part.WriteJSON(recordFile, record))
 	if err != nil {
@@ -320,10 +320,10 @@ func (c *call) goOn(s session, q *pdq.Quantizer, f experiment.Folder, units []sa
 	}
 	c.sh.takeLosses() // the correction's, which s has
 	s.data = data
-	s.rounding = &rounding{&roundingStart{state.Student, data, s.config}, state.Rounding}
-	fmt.Fprintf(c.out, "%s goes on at step %d\n", s.unitName(state.Unit), state.Rounding.Done)
+	s.rounding = &rounding{&roundingStart{state.Student, data, s.config}, state.Optimiser}
+	fmt.Fprintf(c.out, "%s goes on at step %d\n", s.unitName(state.Unit), state.Optimiser.Done)
 	return s.with(state.Unit, func(st *unitState) {
-		st.corrected, st.correction, st.rounded = unit.Corrected, unit.Correction, state.Rounding.Done
+		st.corrected, st.correction, st.rounded = unit.Corrected, unit.Correction, state.Optimiser.Done
 	}), nil
 }
 

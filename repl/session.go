@@ -79,7 +79,7 @@ type loss struct {
 // rounding is the optimisation of a unit, at some step.
 type rounding struct {
 	start *roundingStart // the same for all steps of one optimisation
-	state pdq.RounderState
+	state pdq.OptimiserState
 }
 
 // roundingStart is what an optimisation was begun from.

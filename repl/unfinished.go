@@ -149,7 +149,7 @@ func (j *job) state(q *pdq.Quantizer, method string, stderr io.Writer) (pdq.Stat
 	if s.Unit == len(j.network.Units) {
 		steps = "steps of fine-tuning"
 	}
-	fmt.Fprintf(stderr, "%s goes on after %d units and %d %s, which took %.0f s\n", method, s.Unit, s.Rounding.Done, steps, s.Elapsed.Seconds())
+	fmt.Fprintf(stderr, "%s goes on after %d units and %d %s, which took %.0f s\n", method, s.Unit, s.Optimiser.Done, steps, s.Elapsed.Seconds())
 	return s, nil
 }
 

@@ -1,0 +1,103 @@
+package pdq
+
+import (
+	"math"
+
+	"github.com/gomlx/compute/dtypes"
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"github.com/pdquant/pdquant/models"
+)
+
+// The numbers of the schedule, behind Adam's: learning rates.
+const (
+	ratePlaces = scheduleOwn + iota
+	rateScales
+	rateBiases
+)
+
+// bias is that of the layer called name before it is trained, and its root mean square, in which it is trained.
+func (t *tuner) bias(name string) (values []float32, size float32) {
+	values = t.s.Weights[name].Bias
+	if values == nil {
+		values = tensors.MustCopyFlatData[float32](t.q.weights[name+".bias"])
+	}
+	sum := 0.0
+	for _, b := range values {
+		sum += float64(b) * float64(b)
+	}
+	return values, float32(math.Sqrt(sum / float64(len(values))))
+}
+
+// schedule returns the numbers of the next step.
+func (t *tuner) schedule() []float32 {
+	c, n := t.q.c.FineTune, float64(t.opt.done+1)
+	share := (1 + math.Cos(math.Pi*float64(t.opt.done)/float64(c.Steps))) / 2
+	if warm := c.Warmup * float64(c.Steps); n < warm {
+		share *= n / warm
+	}
+	return append(adamCorrections(t.opt.done),
+		float32(c.LearningRate*share), float32(c.ScaleLearningRate*share), float32(c.BiasLearningRate*share))
+}
+
+// outermost is how many levels above the lowest the highest is.
+func outermost(bits int) float64 { return float64(int(1)<<bits - 1) }
+
+// losses is the graph of a part of the batch: of the variables' values and the images. It returns the losses of features
+// and prediction [2], as this part adds to those of the batch.
+func (t *tuner) losses(values nodes, part []*Node) *Node {
+	x := part[0]
+	teacherFeatures, teacher := t.forward(x, models.Hooks{Param: constants(x.Graph(), t.q.weights)})
+	features, student := t.forward(x, t.hooks(x.Graph(), values))
+	pd := PredictionDifference(StopGradient(teacher), student, t.q.c.Loss.Temperature)
+	kept := Scalar(x.Graph(), dtypes.Float32, 0)
+	if w := t.q.c.FineTune.Features; w > 0 {
+		kept = MulScalar(FeatureLoss(features, StopGradient(teacherFeatures)), w)
+	}
+	return MulScalar(Stack([]*Node{kept, pd}, 0), float64(x.Shape().Dim(0))/float64(t.opt.size))
+}
+
+// forward returns what the last unit reads, and the logits.
+func (t *tuner) forward(x *Node, h models.Hooks) (features, logits *Node) {
+	n := t.q.folded
+	head := n.Units[len(n.Units)-1]
+	features = n.Forward(x, 0, head.First-1, h)
+	return features, n.Forward(features, head.First, head.Last, h)
+}
+
+// hooks are those of the student's forward pass.
+func (t *tuner) hooks(g *Graph, values nodes) models.Hooks {
+	fixed := constants(g, t.q.weights)
+	weights, scales := map[string]*Node{}, map[string]*Node{}
+	for _, l := range t.layers {
+		wq := t.s.Weights[l.name]
+		dims := channelDims(t.q.weights[l.name+".weight"])
+		scale := ConstTensor(g, tensors.FromFlatDataAndDimensions(wq.Scale, dims...))
+		zero := ConstTensor(g, tensors.FromFlatDataAndDimensions(wq.Zero, dims...))
+		level := levelRange(0, wq.Bits).quantize(values[l.places], Scalar(g, dtypes.Float32, 1))
+		weights[l.name+".weight"] = Mul(Sub(level, zero), Mul(scale, Exp(values[l.scales])))
+		if l.biases != nil {
+			was, size := t.bias(l.name)
+			start := ConstTensor(g, tensors.FromFlatDataAndDimensions(was, len(was)))
+			weights[l.name+".bias"] = Add(start, MulScalar(values[l.biases], float64(size)))
+		}
+	}
+	for _, v := range t.acts {
+		scales[v.layer] = MulScalar(Exp(values[v.variable]), float64(t.s.Acts[v.layer].Scale))
+	}
+	return models.Hooks{
+		Param: func(name string) *Node {
+			if w, ok := weights[name]; ok {
+				return w
+			}
+			return fixed(name)
+		},
+		After: func(l models.Layer, y *Node) *Node {
+			if scale, ok := scales[l.Name]; ok {
+				return t.s.Acts[l.Name].levels(l).quantize(y, scale)
+			}
+			return y
+		},
+	}
+}

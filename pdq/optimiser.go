@@ -1,0 +1,346 @@
+package pdq
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/gomlx/compute"
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+)
+
+// variable is a tensor that an optimisation trains by Adam.
+type variable struct {
+	name      string  // for messages: "rounding variables of layer1.0.conv1"
+	rate      int     // index of its learning rate in the schedule
+	slower    float64 // its learning rate is divided by this; 0: it isn't
+	low, high float64 // bounds of its values; ±Inf: none
+	fixed     bool    // it keeps its value
+
+	derived bool // the forward pass doesn't read its value, but what optimiser.derive makes of it
+
+	value, mean, square *tensors.Tensor // its value, and Adam's two moments
+	made                *tensors.Tensor // what optimiser.derive makes of value, if derived
+}
+
+// newVariable returns a variable without bounds that starts at value.
+func newVariable(name string, value *tensors.Tensor, rate int) *variable {
+	zeros := func() *tensors.Tensor { return tensors.FromShape(value.Shape()) }
+	return &variable{name: name, rate: rate, low: math.Inf(-1), high: math.Inf(1), value: value, mean: zeros(), square: zeros()}
+}
+
+// nodes are the variables' tensors in a graph.
+type nodes map[*variable]*Node
+
+// optimiser trains variables together, one step of Adam after the other. Rounding and fine-tuning use it.
+type optimiser struct {
+	b    compute.Backend
+	vars []*variable
+	size int // images of a batch
+	done int // steps taken
+
+	// losses is the graph of a part of a batch: of what the forward pass reads of the variables, and of what part
+	// returns for these images. It returns a vector, which this part adds to the losses of the batch.
+	losses func(read nodes, part []*Node) *Node
+	// derive is the graph of what the forward pass reads of a derived variable.
+	derive func(v *variable, value *Node) *Node
+	// penalty is the graph of a further loss, a scalar, of the variables' values; nil: none.
+	penalty func(values nodes, schedule *Node) *Node
+
+	graphs stepGraphs
+}
+
+// start prepares the graphs of a step, once all variables are there.
+func (o *optimiser) start(workers int) (err error) {
+	if o.graphs, err = newStepGraphs(o.b, workers, o.size, o.whole, o.gradients, o.apply); err != nil {
+		return err
+	}
+	made, err := o.deriveAll(o.state())
+	for i, v := range o.derived() {
+		if err == nil {
+			v.made = made[i]
+		}
+	}
+	return err
+}
+
+// derived lists the derived variables.
+func (o *optimiser) derived() []*variable {
+	return slices.DeleteFunc(slices.Clone(o.vars), func(v *variable) bool { return !v.derived })
+}
+
+// state returns all tensors that a step replaces: value and moments of each variable, then what is made of the derived
+// ones.
+func (o *optimiser) state() []*tensors.Tensor {
+	var all []*tensors.Tensor
+	for _, v := range o.vars {
+		all = append(all, v.value, v.mean, v.square)
+	}
+	for _, v := range o.derived() {
+		if v.made != nil {
+			all = append(all, v.made)
+		}
+	}
+	return all
+}
+
+// replace frees the state and puts next, which is in the order of state, in its place.
+func (o *optimiser) replace(next []*tensors.Tensor) {
+	free(o.state()...)
+	for i, v := range o.vars {
+		v.value, v.mean, v.square = next[3*i], next[3*i+1], next[3*i+2]
+	}
+	for i, v := range o.derived() {
+		v.made = next[3*len(o.vars)+i]
+	}
+}
+
+// read returns what the forward pass reads of each variable.
+func (o *optimiser) read() []*tensors.Tensor {
+	var all []*tensors.Tensor
+	for _, v := range o.vars {
+		if v.derived {
+			all = append(all, v.made)
+		} else {
+			all = append(all, v.value)
+		}
+	}
+	return all
+}
+
+// bind returns the nodes of the variables: ns has one for each, in order.
+func (o *optimiser) bind(ns []*Node) nodes {
+	bound := nodes{}
+	for i, v := range o.vars {
+		bound[v] = ns[i]
+	}
+	return bound
+}
+
+// steps takes n steps and returns the loss of the last one. After an error the variables are those from before the
+// failed step.
+func (o *optimiser) steps(ctx context.Context, n int, step func() (Loss, error), tell func(Loss)) (l Loss, err error) {
+	for range n {
+		if err := ctx.Err(); err != nil {
+			return l, err
+		}
+		if l, err = step(); err != nil {
+			return l, fmt.Errorf("step %d: %w", o.done+1, err)
+		}
+		o.done++
+		tell(l)
+	}
+	return l, nil
+}
+
+// advance computes a step from the variables and changes nothing: it returns the next state and the report of apply.
+// part makes what losses reads of images lo to hi-1 of the batch.
+func (o *optimiser) advance(schedule []float32, part func(lo, hi int) ([]*tensors.Tensor, error)) (next []*tensors.Tensor, report []float32, err error) {
+	out, err := o.graphs.advance(o.b, o.state(), o.read(), schedule, o.size, part)
+	if err != nil {
+		return nil, nil, err
+	}
+	n := len(out) - 1
+	defer free(out[n])
+	if report, err = tensors.CopyFlatData[float32](out[n]); err != nil {
+		free(out[:n]...)
+	}
+	return out[:n], report, err
+}
+
+// whole is the graph of one step for a whole batch: of state, schedule, and what part returns.
+func (o *optimiser) whole(args []*Node) []*Node {
+	n := 3 * len(o.vars)
+	var read []*Node
+	for i, v := range o.vars {
+		if v.derived {
+			read, n = append(read, args[n]), n+1
+		} else {
+			read = append(read, args[3*i])
+		}
+	}
+	grads := o.gradients(slices.Concat(read, args[n+1:]))
+	return o.apply(slices.Concat(args[:n+1], grads))
+}
+
+// gradients is the graph of a part of a batch: of what the forward pass reads of each variable, and of what part returns.
+// It returns the gradients for the former, and the losses.
+func (o *optimiser) gradients(args []*Node) []*Node {
+	read, part := args[:len(o.vars)], args[len(o.vars):]
+	losses := o.losses(o.bind(read), part)
+	return append(Gradient(ReduceAllSum(losses), read...), losses)
+}
+
+// apply is the graph that ends a step: of state, schedule, and what gradients returned for each part of the batch. It
+// returns the next state and a vector: the losses, the penalty if there is one, and for each variable the sum of its
+// gradient's sizes.
+func (o *optimiser) apply(args []*Node) []*Node {
+	made := 3 * len(o.vars)
+	n := made + len(o.derived())
+	schedule, grads := args[n], sumParts(args[n+1:], len(o.vars)+1)
+	values := make([]*Node, len(o.vars))
+	for i := range o.vars {
+		values[i] = args[3*i]
+	}
+	report := []*Node{grads[len(o.vars)]}
+	penalty := Scalar(schedule.Graph(), schedule.DType(), 0)
+	if o.penalty != nil {
+		penalty = o.penalty(o.bind(values), schedule)
+		report = append(report, Reshape(penalty, 1))
+	}
+	o.chain(penalty, values, grads)
+	var next []*Node
+	for i, v := range o.vars {
+		next = append(next, v.adam(args[3*i], grads[i], args[3*i+1], args[3*i+2], schedule)...)
+		report = append(report, Reshape(sumOfSizes(grads[i]), 1))
+	}
+	for i, v := range o.vars {
+		if v.derived && v.fixed {
+			next = append(next, args[made])
+		} else if v.derived {
+			next = append(next, o.derive(v, next[3*i]))
+		}
+		if v.derived {
+			made++
+		}
+	}
+	return append(next, Concatenate(report, 0))
+}
+
+// chain replaces the gradients for what is made of derived variables by those for their values, the penalty's among
+// them.
+func (o *optimiser) chain(penalty *Node, values, grads []*Node) {
+	through, of, at := penalty, []*Node(nil), []int(nil)
+	for i, v := range o.vars {
+		if v.derived && !v.fixed {
+			through = Add(through, ReduceAllSum(Mul(o.derive(v, values[i]), StopGradient(grads[i]))))
+			of, at = append(of, values[i]), append(at, i)
+		}
+	}
+	if of == nil {
+		return
+	}
+	for k, g := range Gradient(through, of...) {
+		grads[at[k]] = g
+	}
+}
+
+// adam is the graph of v's step: of its value, gradient and moments. It returns value and moments.
+func (v *variable) adam(value, grad, mean, square, schedule *Node) []*Node {
+	if v.fixed {
+		return []*Node{value, mean, square}
+	}
+	rate := scalar(schedule, v.rate)
+	if v.slower != 0 {
+		rate = DivScalar(rate, v.slower)
+	}
+	value, mean, square = adam(value, grad, mean, square, rate, scalar(schedule, adamFirst), scalar(schedule, adamSecond))
+	if !math.IsInf(v.low, -1) {
+		value = MaxScalar(value, v.low)
+	}
+	if !math.IsInf(v.high, 1) {
+		value = MinScalar(value, v.high)
+	}
+	return []*Node{value, mean, square}
+}
+
+// The schedule of every optimisation begins with Adam's corrections of the moments.
+const (
+	adamFirst = iota
+	adamSecond
+	scheduleOwn // the first number of the optimisation's own
+)
+
+// adamCorrections are those of step t, counted from 0.
+func adamCorrections(t int) []float32 {
+	n := float64(t + 1)
+	return []float32{float32(1 / (1 - math.Pow(0.9, n))), float32(1 / (1 - math.Pow(0.999, n)))}
+}
+
+// sumParts adds up lists of n nodes each, which follow one another.
+func sumParts(ns []*Node, n int) []*Node {
+	sum := slices.Clone(ns[:n])
+	for i, x := range ns[n:] {
+		sum[i%n] = Add(sum[i%n], x)
+	}
+	return sum
+}
+
+// close frees graphs and variables.
+func (o *optimiser) close() {
+	o.graphs.finalize()
+	free(o.state()...)
+}
+
+// OptimiserState is all that steps change of an optimisation, as a value: what is kept before a step can be returned to.
+// It fits an optimisation of the same unit, student and switched-on terms.
+type OptimiserState struct {
+	Done   int         // steps taken
+	Values [][]float32 // per variable: its value and Adam's two moments; rounding variables come before activation scales
+}
+
+// now returns where o is.
+func (o *optimiser) now() (OptimiserState, error) {
+	s := OptimiserState{Done: o.done}
+	for _, v := range o.vars {
+		for _, t := range []*tensors.Tensor{v.value, v.mean, v.square} {
+			x, err := tensors.CopyFlatData[float32](t)
+			if err != nil {
+				return s, err
+			}
+			s.Values = append(s.Values, x)
+		}
+	}
+	return s, nil
+}
+
+// restore returns o to s. It is an error if s has other variables; o is then as it was.
+func (o *optimiser) restore(s OptimiserState) error {
+	if len(s.Values) != 3*len(o.vars) || s.Done < 0 {
+		return fmt.Errorf("the state holds %d variables after %d steps; there are %d", len(s.Values)/3, s.Done, len(o.vars))
+	}
+	var next []*tensors.Tensor
+	for i, x := range s.Values {
+		v := o.vars[i/3]
+		if len(x) != v.value.Size() {
+			free(next...)
+			return fmt.Errorf("the %s have %d elements in the state; they should have %d", v.name, len(x), v.value.Size())
+		}
+		next = append(next, tensors.FromFlatDataAndDimensions(slices.Clone(x), v.value.Shape().Dimensions...))
+	}
+	made, err := o.deriveAll(next)
+	if err != nil {
+		free(next...)
+		return err
+	}
+	o.replace(append(next, made...))
+	o.done = s.Done
+	return nil
+}
+
+// deriveAll returns what is made of the derived variables, for values and moments in the order of state.
+func (o *optimiser) deriveAll(state []*tensors.Tensor) ([]*tensors.Tensor, error) {
+	var values []*tensors.Tensor
+	for i, v := range o.vars {
+		if v.derived {
+			values = append(values, state[3*i])
+		}
+	}
+	if values == nil {
+		return nil, nil
+	}
+	exec, err := NewExec(o.b, func(values []*Node) []*Node {
+		var made []*Node
+		for i, v := range o.derived() {
+			made = append(made, o.derive(v, values[i]))
+		}
+		return made
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer exec.Finalize()
+	return call(exec, values)
+}

@@ -1,0 +1,151 @@
+package pdq
+
+import (
+	"math"
+	"slices"
+
+	"github.com/gomlx/compute/dtypes"
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"github.com/pdquant/pdquant/models"
+)
+
+// The numbers of the schedule, which change from step to step, travel in one vector. These follow Adam's.
+const (
+	rateAlpha = scheduleOwn + iota // learning rates
+	rateScale
+	roundBeta // β
+	roundOn   // 0 during the warm-up, then 1
+	scheduleLen
+)
+
+// schedule returns the numbers of step t, counted from 0. Beyond Rounding.Steps they stay.
+func (r *Rounder) schedule(t int) []float32 {
+	c := r.q.c.Rounding
+	v := append(adamCorrections(t), make([]float32, scheduleLen-scheduleOwn)...)
+	v[rateAlpha] = float32(c.LearningRate)
+	v[rateScale] = float32(c.ScaleLearningRate * (1 + math.Cos(math.Pi*float64(min(t, c.Steps))/float64(c.Steps))) / 2)
+	v[roundBeta] = float32(c.BetaStart)
+	// The reference counts from 1 here, and starts the term at that count.
+	if warm := c.Warmup * float64(c.Steps); float64(t+1) >= warm {
+		v[roundOn] = 1
+		progress := (float64(t+1) - warm) / (float64(c.Steps) - warm)
+		v[roundBeta] = float32(c.BetaEnd + (c.BetaStart-c.BetaEnd)*max(0, 1-progress))
+	}
+	return v
+}
+
+// advance computes step t, counted from 0, with relative as the weights of the terms of outputs. It changes nothing and
+// returns the next state, and the report of optimiser.apply. Steps before 0 are measurements without the other terms.
+func (r *Rounder) advance(t int, relative []float32) ([]*tensors.Tensor, []float32, error) {
+	batch, schedule := r.draw(t), r.schedule(max(t, 0))
+	if t < 0 {
+		schedule[roundOn] = 0
+	}
+	return r.opt.advance(schedule, func(lo, hi int) ([]*tensors.Tensor, error) {
+		part, err := r.part(t, batch, lo, hi)
+		return append(part, tensors.FromValue(relative)), err
+	})
+}
+
+// logits says whether a term reads the student's logits.
+func (r *Rounder) logits() bool {
+	return slices.ContainsFunc(r.outputs, func(t Term) bool { return t.Logits })
+}
+
+// losses is the graph of the terms of outputs for a part of the batch: of the soft weights and activation scales, and of
+// what part returns with the weights of the terms behind it. It returns the terms as this part adds to the batch's means.
+func (r *Rounder) losses(read nodes, part []*Node) *Node {
+	in, target, logits, masks, weight := part[0], part[1], part[2], part[3:len(part)-1], part[len(part)-1]
+	g, images := in.Graph(), target.Shape().Dim(0)
+	unit := r.q.folded.Units[r.d.Unit]
+	y := r.q.folded.Forward(in, unit.First, unit.Last, r.trainingHooks(g, read, masks))
+	undropped := y
+	if r.passes() == 2 {
+		y, undropped = SliceAxis(y, 0, AxisRange(0, images)), SliceAxis(y, 0, AxisRange(images, 2*images))
+	}
+	v := Outputs{Student: y, Teacher: target, TeacherLogits: logits}
+	if r.logits() {
+		v.StudentLogits = r.q.folded.Forward(undropped, unit.Last+1, len(r.q.folded.Layers)-1,
+			models.Hooks{Param: constants(g, r.q.weights)})
+	}
+	var terms []*Node
+	for _, t := range r.outputs {
+		terms = append(terms, t.Outputs(v))
+	}
+	return MulScalar(Mul(Stack(terms, 0), weight), float64(images)/float64(r.opt.size))
+}
+
+// penalty is the graph of the terms of rounding variables.
+func (r *Rounder) penalty(values nodes, schedule *Node) *Node {
+	all := Scalar(schedule.Graph(), dtypes.Float32, 0)
+	for _, t := range r.rounding {
+		sum := Scalar(schedule.Graph(), dtypes.Float32, 0)
+		for _, v := range r.weights {
+			sum = Add(sum, t.Rounding(values[v.variable], scalar(schedule, roundBeta)))
+		}
+		all = Add(all, MulScalar(sum, t.Weight))
+	}
+	return Mul(all, scalar(schedule, roundOn))
+}
+
+// trainingHooks are the hooks of the unit's forward pass with the trained soft weights and
+// activation scales, and with activations that drop out where a mask is false.
+func (r *Rounder) trainingHooks(g *Graph, read nodes, masks []*Node) models.Hooks {
+	fixed := constants(g, r.biased)
+	soft, scales, keep := map[string]*Node{}, map[string]*Node{}, map[string]*Node{}
+	for _, v := range r.weights {
+		soft[v.layer+".weight"] = read[v.variable]
+	}
+	for i, v := range r.acts {
+		scales[v.layer] = read[v.variable]
+		if r.drops() {
+			keep[v.layer] = ConvertDType(masks[i], dtypes.Float32)
+		}
+	}
+	return models.Hooks{
+		Param: func(name string) *Node {
+			if w, ok := soft[name]; ok {
+				return w
+			}
+			return fixed(name)
+		},
+		After: func(l models.Layer, y *Node) *Node {
+			scale, ok := scales[l.Name]
+			if !ok {
+				return y
+			}
+			levels := r.s.Acts[l.Name].levels(l)
+			if k, ok := keep[l.Name]; ok {
+				return levels.dropQuantize(y, scale, k)
+			}
+			return levels.quantize(y, scale)
+		},
+	}
+}
+
+// softWeight is the graph of a layer's weight for the rounding variables alpha of v; with a learning rate of 0, rounded to
+// nearest.
+func (r *Rounder) softWeight(v *variable, alpha *Node) *Node {
+	g := alpha.Graph()
+	name := r.weights[slices.IndexFunc(r.weights, func(w layerVariable) bool { return w.variable == v })].layer
+	q, w := r.s.Weights[name], r.q.weights[name+".weight"]
+	if v.fixed {
+		t, err := q.Dequantize(w)
+		if err != nil {
+			panic(err)
+		}
+		return ConstTensor(g, t)
+	}
+	dims := channelDims(w)
+	flat := tensors.MustCopyFlatData[float32](w)
+	per := len(flat) / len(q.Scale)
+	for i, x := range flat {
+		flat[i] = float32(math.Floor(float64(x/q.Scale[i/per]))) + q.Zero[i/per]
+	}
+	base := ConstTensor(g, tensors.FromFlatDataAndDimensions(flat, w.Shape().Dimensions...))
+	scale := ConstTensor(g, tensors.FromFlatDataAndDimensions(q.Scale, dims...))
+	zero := ConstTensor(g, tensors.FromFlatDataAndDimensions(q.Zero, dims...))
+	return SoftRound(base, alpha, scale, zero, q.Bits)
+}

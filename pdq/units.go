@@ -1,0 +1,253 @@
+package pdq
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"time"
+)
+
+// run is one seed's way through the algorithm.
+type run struct {
+	*Quantizer
+	State
+	keeper  Keeper
+	started time.Time // when its clock was started; zero: it is stopped
+}
+
+// timed calls f with the clocks of the runs going.
+func timed(runs []*run, f func() error) error {
+	for _, r := range runs {
+		r.started = time.Now()
+	}
+	err := f()
+	for _, r := range runs {
+		r.Elapsed, r.started = r.elapsed(), time.Time{}
+	}
+	return err
+}
+
+// elapsed is the run's quantising time so far.
+func (r *run) elapsed() time.Duration {
+	if r.started.IsZero() {
+		return r.Elapsed
+	}
+	return r.Elapsed + time.Since(r.started)
+}
+
+// canStart reports a state that a run can't go on from, and a lack of room for the caches.
+func canStart(runs []*run) error {
+	var errs []error
+	for _, r := range runs {
+		errs = append(errs, r.canGoOn(r.State))
+	}
+	return errors.Join(append(errs, runs[0].checkRoom())...)
+}
+
+// firstUnit is the first unit that a run hasn't finished.
+func firstUnit(runs []*run) int {
+	first := runs[0].Unit
+	for _, r := range runs {
+		first = min(first, r.Unit)
+	}
+	return first
+}
+
+// startRuns returns the teacher's logits, and gives the runs that begin the scales of all weights.
+func startRuns(ctx context.Context, runs []*run) (teacher *Teacher, err error) {
+	err = timed(runs, func() error {
+		if teacher, err = runs[0].Teacher(ctx); err != nil {
+			return err
+		}
+		var scaled Student
+		for _, r := range runs {
+			if len(r.Student.Weights) > 0 {
+				continue
+			}
+			if scaled.Weights == nil {
+				if scaled, err = r.WeightScales(ctx, Student{}); err != nil {
+					return err
+				}
+			}
+			r.Student = scaled
+		}
+		return nil
+	})
+	if err != nil && teacher != nil {
+		teacher.Free()
+	}
+	return teacher, err
+}
+
+// observations yields, for each unit from the first one on, what each run's student sees of it. The runs share what the
+// teacher sees. The data is freed when the next unit's is there.
+func observations(ctx context.Context, t *Teacher, runs []*run, first int) iter.Seq2[[]*UnitData, error] {
+	return func(yield func([]*UnitData, error) bool) {
+		data := make([]*UnitData, len(runs))
+		defer func() { freeData(data) }()
+		for u := range runs[0].folded.Units {
+			next, err := observeAll(ctx, t, runs, u, data)
+			freeData(data)
+			data = next
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if u >= first && !yield(data, nil) {
+				return
+			}
+		}
+	}
+}
+
+// observeAll returns what each run's student sees of unit u, given the data of the unit before.
+func observeAll(ctx context.Context, t *Teacher, runs []*run, u int, before []*UnitData) ([]*UnitData, error) {
+	data := make([]*UnitData, len(runs))
+	for i, r := range runs {
+		err := timed(runs[i:i+1], func() (err error) {
+			data[i], err = r.Observe(ctx, r.Student, t, u, before[i])
+			return err
+		})
+		if err != nil {
+			freeData(data)
+			return nil, err
+		}
+		if i > 0 {
+			freeCaches(data[i].TeacherIn, data[i].TeacherOut)
+			data[i] = data[0].withStudent(data[i])
+		}
+	}
+	return data, nil
+}
+
+// withStudent returns d with what other's student sees.
+func (d *UnitData) withStudent(other *UnitData) *UnitData {
+	own := *d
+	own.StudentIn = other.StudentIn
+	return &own
+}
+
+func freeData(data []*UnitData) {
+	for _, d := range data {
+		d.Free()
+	}
+}
+
+// correctAll corrects what the teacher sees, once for all runs.
+func correctAll(ctx context.Context, runs []*run, data []*UnitData) (d *UnitData, err error) {
+	err = timed(runs, func() (err error) {
+		d, err = runs[0].Correct(ctx, data[0])
+		return err
+	})
+	return d, err
+}
+
+// takeUnit takes the last steps of the unit that d belongs to, from where the run is.
+func (r *run) takeUnit(ctx context.Context, d *UnitData) error {
+	if d.Unit < r.Unit {
+		return nil // another run of these has it still to take
+	}
+	return timed([]*run{r}, func() (err error) {
+		if r.Optimiser.Done == 0 {
+			if r.Student, err = r.ActivationScales(ctx, r.Student, d); err != nil {
+				return err
+			}
+		}
+		finished, err := r.round(ctx, d)
+		if err != nil {
+			return err
+		}
+		r.Unit, r.Student, r.Optimiser = d.Unit+1, finished, OptimiserState{}
+		return r.keep()
+	})
+}
+
+// round is Round from the run's step on, with pauses to keep its state.
+func (r *run) round(ctx context.Context, d *UnitData) (Student, error) {
+	if r.c.Rounding.trivial() {
+		return r.Student, nil
+	}
+	o, err := r.NewRounder(r.Student, d)
+	if err != nil {
+		return r.Student, err
+	}
+	defer o.Close()
+	if err := r.steps(ctx, o, r.c.Rounding.Steps); err != nil {
+		return r.Student, err
+	}
+	return o.Student()
+}
+
+// fineTune is FineTune from the run's step on, with pauses to keep its state.
+func (r *run) fineTune(ctx context.Context) error {
+	if r.c.FineTune.Steps == 0 {
+		return nil
+	}
+	return timed([]*run{r}, func() error {
+		t, err := r.newTuner(r.Student)
+		if err != nil {
+			return err
+		}
+		defer t.close()
+		if err := r.steps(ctx, t, r.c.FineTune.Steps); err != nil {
+			return err
+		}
+		if r.Optimiser.Done < t.taken() { // the work that follows the last step takes time, and may end early
+			if err := r.keepSteps(t); err != nil {
+				return err
+			}
+		}
+		r.Student, err = t.better(ctx)
+		return err
+	})
+}
+
+// optimisation is a Rounder or a tuner.
+type optimisation interface {
+	Steps(ctx context.Context, n int) (Loss, error)
+	State() (OptimiserState, error)
+	Restore(s OptimiserState) error
+	taken() int
+}
+
+// steps takes o from the run's step to the last one, with pauses to keep its state.
+func (r *run) steps(ctx context.Context, o optimisation, total int) error {
+	if r.Optimiser.Done > 0 {
+		if err := o.Restore(r.Optimiser); err != nil {
+			return err
+		}
+	}
+	for left := total - o.taken(); left > 0; left = total - o.taken() {
+		if r.keeper.Every > 0 {
+			left = min(left, r.keeper.Every)
+		}
+		_, err := o.Steps(ctx, left)
+		if o.taken() == total && err == nil {
+			break
+		}
+		if err := errors.Join(err, r.keepSteps(o)); err != nil { // after a failed step o is where it was before
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *run) keepSteps(o optimisation) error {
+	if r.keeper.Keep == nil || o.taken() == 0 {
+		return nil
+	}
+	var err error
+	if r.Optimiser, err = o.State(); err != nil {
+		return err
+	}
+	return r.keep()
+}
+
+func (r *run) keep() error {
+	if r.keeper.Keep == nil {
+		return nil
+	}
+	s := r.State
+	s.Elapsed = r.elapsed()
+	return r.keeper.Keep(s)
+}
