@@ -20,10 +20,10 @@ TESTFLAGS =
 TIMEOUT   = 30m
 
 .DEFAULT_GOAL := help
-.PHONY: help demo repl notebooks jupyter test lint race soak bench onnxruntime teachers
+.PHONY: help demo repl notebooks jupyter test lint race soak bench gpu-check onnxruntime teachers
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## quantise a teacher and compare: TEACHER=resnet8 W=2 A=2 SEED=1 BACKEND=auto OUT=folder ARGS="key=value ..."
 ifneq ($(filter auto onnx,$(BACKEND)),)
@@ -70,6 +70,10 @@ soak: ## for an hour: fuzz every parser, kill a process a hundred times, look fo
 # Alone on the machine, please. PyTorch is Debian's python3-torch; without it, only its columns are missing.
 bench: ## measure steps on each backend, PyTorch beside them, into testdata/benchmarks.tsv: ARGS="-backends=onnx -cases=..."
 	go run ./internal/bench $(ARGS)
+
+# The GPU's machine needs no Go: copy the folder there and run "bash run.sh RESULTS".
+gpu-check: ## pack what checks pdquant on a machine with a GPU: OUT=.gpu
+	go run ./internal/gpucheck -out=$(or $(OUT),.gpu)
 
 onnxruntime: ## install ONNX Runtime, the fast backend, in the user's cache folder
 	@go run ./pdq/backend/onnxinstall

@@ -1,6 +1,8 @@
 package pdq
 
 import (
+	"os"
+	"strings"
 	"testing"
 
 	"github.com/gomlx/compute"
@@ -8,10 +10,16 @@ import (
 	"github.com/pdquant/pdquant/pdq/backend"
 )
 
-// eachBackend runs f on the Go backend, and on ONNX Runtime where its library is; a short test, where it is, on that only.
+// backendsEnv names the backends to test on, separated by spaces; unset, the Go backend and ONNX Runtime.
+const backendsEnv = "PDQUANT_TEST_BACKENDS"
+
+// eachBackend runs f on the Go backend, and on ONNX Runtime where its library is; a short test, where it is, on that
+// only. $PDQUANT_TEST_BACKENDS names others.
 func eachBackend(t *testing.T, f func(t *testing.T, b compute.Backend)) {
 	names := []string{"go", "onnx"}
-	if testing.Short() {
+	if chosen := strings.Fields(os.Getenv(backendsEnv)); len(chosen) > 0 {
+		names = chosen
+	} else if testing.Short() {
 		names = []string{"auto"}
 	}
 	for _, name := range names {
