@@ -3,7 +3,8 @@
 #
 # RESULTS gets check.tsv and a log of each stage. Stages are lines of "stages" below, by their first word; without
 # any, all run, one after the other, until $SECONDS_IN_ALL (480) have passed. A stage that fails doesn't stop the
-# others. $PJRT_PLUGIN names the plugin; unset, it is that of JAX in python3's packages.
+# others, but for the opening of the backend. $PJRT_PLUGIN names the plugin; unset, it is that of JAX in python3's
+# packages.
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 results=$1
@@ -56,7 +57,7 @@ facts() {
 	ldd --version | head -n 1
 	ls "$packages"/jax_plugins/* "$packages"/nvidia 2>/dev/null
 	ls -d /usr/local/cuda* /usr/local/nvidia/* 2>/dev/null
-	env | grep -E 'CUDA|NVIDIA|XLA|LD_LIBRARY|^PATH'
+	env | grep -E '^(CUDA_VERSION|XLA_FLAGS|LD_LIBRARY_PATH|PATH)='
 }
 
 # tests BACKENDS PATTERN: tests of pdq on these backends; the table gets the error of each golden quantity.
@@ -69,7 +70,8 @@ bench() {
 }
 
 demo() {
-	./pdquant demo backend="$xla" w=2 a=2 out="$work/$stage" "$@"
+	./pdquant demo backend="$xla" w=2 a=2 out="$work/$stage" "$@" || return
+	cp "$work/$stage/results.tsv" "$results/$stage.results.tsv"
 }
 
 # Reduced precision (TF32) is XLA's default for products on CUDA, and cuDNN's for convolutions. tf32=false changes
@@ -80,12 +82,12 @@ stages=(
 	"open 90 TF_CPP_MIN_LOG_LEVEL=1 tests $xla,tf32=false ^TestFakeQuantize\$"
 	"golden-exact 240 NVIDIA_TF32_OVERRIDE=0 tests $xla,tf32=false ^TestGolden"
 	"golden-tf32 240 tests $xla ^TestGolden"
-	"golden-convtf32 240 tests $xla,tf32=false ^TestGolden"
-	"steps 240 NVIDIA_TF32_OVERRIDE=0 tests $xla,tf32=false $steps"
-	"bench 240 bench -seconds=0.5 -rounds=3 -cases=resnet20-first,mobilenetv2-depthwise,resnet18-224,resnet20-last"
-	"bench-exact 120 NVIDIA_TF32_OVERRIDE=0 bench -seconds=0.5 -rounds=3 -cases=resnet20-first,resnet18-224"
-	"resnet20 300 demo teacher=resnet20 images=256"
-	"mobilenetv2 300 demo teacher=mobilenetv2 images=256"
+	"bench 200 bench -seconds=0.4 -rounds=3 -cases=resnet20-first,mobilenetv2-depthwise,resnet18-224"
+	"bench-exact 100 NVIDIA_TF32_OVERRIDE=0 bench -seconds=0.4 -rounds=3 -cases=resnet20-first,resnet18-224"
+	"resnet20 200 demo teacher=resnet20 images=256"
+	"mobilenetv2 250 demo teacher=mobilenetv2 images=256"
+	"steps 120 NVIDIA_TF32_OVERRIDE=0 tests $xla,tf32=false $steps"
+	"golden-convtf32 120 tests $xla,tf32=false ^TestGolden"
 )
 
 # verdict STAGE: what of the stage's log goes to the table.
@@ -99,8 +101,12 @@ verdict() {
 			print stage, what, error, limit, (error + 0 <= limit + 0) ? "ok" : "ABOVE"
 		}
 		/^ *--- (PASS|FAIL|SKIP)/ { verdict = $2; sub(/:/, "", verdict); print stage, $3, substr($4, 2) + 0, "", verdict }
-		/^(nearest rounding|MSE only|PD-Quant|PD-Quant, quick|full precision) .*%/ { print stage, $0, "", "", "" }
+
 	' "$results/$1.log" >>"$table"
+	test -e "$results/$1.results.tsv" && # of a demo: accuracy and seconds of each method
+		awk -F '\t' -v stage="$1" -v OFS='\t' 'NR > 1 { print stage, $1 ", top-1", $2, "", ""; print stage, $1 ", seconds", $9, "", "" }' \
+			"$results/$1.results.tsv" >>"$table"
+	return 0
 }
 
 for line in "${stages[@]}"; do
@@ -130,4 +136,5 @@ for line in "${stages[@]}"; do
 	verdict "$stage"
 	echo "== $stage: status $status, $((SECONDS - begun)) s"
 	tail -n "${TAIL:-12}" "$results/$stage.log" | cut -c1-300
+	if [[ $stage = open && $status != 0 ]]; then exit 1; fi
 done
