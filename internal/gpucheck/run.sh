@@ -43,15 +43,15 @@ esac
 xla=xla:$plugin
 
 facts() {
-	row facts plugin "$plugin" "" ""
-	row facts xla_flags "${XLA_FLAGS:-}" "" ""
+	row facts plugin "${plugin##*/}" "" ""
+	row facts xla_flags "$(echo ${XLA_FLAGS:-})" "" ""
 	row facts processor "$(nproc) x $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" "" ""
 	command -v nvidia-smi >/dev/null &&
 		row facts card "$(nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader | head -n 1)" "" ""
 	python3 - <<-'END' 2>/dev/null | while IFS=$'\t' read -r name version; do row facts "$name" "$version" "" ""; done
 		import importlib.metadata as m
 		for n in sorted(d.metadata["Name"] for d in m.distributions()):
-		    if n.startswith(("jax", "nvidia-cu", "torch", "lammps")) and "torchv" not in n:
+		    if n in ("jax", "jaxlib", "torch") or n.startswith(("jax-cuda", "nvidia-cu")):
 		        print(n, m.version(n), sep="\t")
 	END
 	ldd --version | head -n 1
