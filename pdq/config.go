@@ -28,6 +28,9 @@ type Bits struct {
 	W    int  // of weights
 	A    int  // of activations
 	Rule Rule // which tensors get 8 bits: all-low none; qdrop first and last weights, last input (the reference); brecq the first output too
+	// Widths that differ from the rule's, as "conv1.weight=4 layer1.0.relu1.output=3"; 0 bits: full precision; "": none.
+	// Following makes them from a Plan; the reference has none.
+	Except string `json:",omitempty"`
 }
 
 // Rule names a convention for first and last layers.
@@ -186,6 +189,11 @@ func (c Config) Validate() error {
 	check(c.Bits.W >= 2 && c.Bits.W <= 8, "weights of %d bits; choose 2 to 8", c.Bits.W)
 	check(c.Bits.A >= 2 && c.Bits.A <= 8, "activations of %d bits; choose 2 to 8", c.Bits.A)
 	check(c.Bits.Rule >= AllLow && c.Bits.Rule <= BRECQ, "unknown Bits.Rule %d", int(c.Bits.Rule))
+	for _, x := range strings.Fields(c.Bits.Except) {
+		if _, _, err := parseException(x); err != nil {
+			errs = append(errs, err)
+		}
+	}
 	check(c.Scales.Metric >= LpNorm && c.Scales.Metric <= PD, "unknown Scales.Metric %d", int(c.Scales.Metric))
 	check(c.Scales.Power > 0, "Scales.Power is %g; it must be > 0", c.Scales.Power)
 	check(c.Scales.Candidates >= 1, "Scales.Candidates is %d; it must be >= 1", c.Scales.Candidates)

@@ -14,7 +14,7 @@ func TestPaper(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The reference's defaults: README.md and main_imagenet.py of hustvl/PD-Quant.
-	if c.Rounding.Steps != 20000 || c.Rounding.BatchSize != 32 || c.Loss.PD != 10 || c.Correction.Weight != 50 || c.Bits != (Bits{2, 4, QDrop}) {
+	if c.Rounding.Steps != 20000 || c.Rounding.BatchSize != 32 || c.Loss.PD != 10 || c.Correction.Weight != 50 || c.Bits != (Bits{W: 2, A: 4, Rule: QDrop}) {
 		t.Errorf("settings of resnet20: %+v", c)
 	}
 	settings := map[string][3]float64{} // weight of the rounding term, temperature, λc
@@ -94,7 +94,7 @@ func TestBaselines(t *testing.T) {
 }
 
 func TestConfigAsJSON(t *testing.T) {
-	want := Config{Bits: Bits{2, 4, BRECQ}, Scales: ScaleConfig{Metric: Cosine}}
+	want := Config{Bits: Bits{W: 2, A: 4, Rule: BRECQ}, Scales: ScaleConfig{Metric: Cosine}}
 	data, err := json.Marshal(want)
 	if err != nil {
 		t.Fatal(err)
@@ -120,7 +120,7 @@ func TestBitsMapWithoutWeights(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, lb := range (Bits{A: 4, Rule: QDrop}).Map(n) {
+	for _, lb := range (Bits{A: 4, Rule: QDrop}).rule(n) {
 		if lb.Weight != 0 {
 			t.Errorf("%s has a weight of %d bits", lb.Layer, lb.Weight)
 		}
@@ -150,7 +150,7 @@ func TestBitsMap(t *testing.T) {
 		BRECQ: {"features.0.0": {8, 0}, "features.0.2": {0, 8}, "features.9.2": {0, 8}},
 	} {
 		got := map[string][2]int{}
-		for _, lb := range (Bits{W: 2, A: 4, Rule: rule}).Map(folded) {
+		for _, lb := range (Bits{W: 2, A: 4, Rule: rule}).rule(folded) {
 			got[lb.Layer] = [2]int{lb.Weight, lb.Output}
 		}
 		for layer, w := range want {

@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"slices"
+
+	"github.com/gomlx/gomlx/core/graph"
 
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models"
@@ -11,9 +14,8 @@ import (
 	"github.com/pdquant/pdquant/pdq/backend"
 )
 
-// The steps of PD-Quant on a tiny untrained network.
-func ExampleQuantizer() {
-	ctx := context.Background()
+// tiny prepares the steps of PD-Quant on an untrained network.
+func tiny() *pdq.Quantizer {
 	b, _, err := backend.Open("go")
 	if err != nil {
 		log.Fatal(err)
@@ -36,7 +38,13 @@ func ExampleQuantizer() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	s, err := q.Quantize(ctx)
+	return q
+}
+
+// The steps of PD-Quant on a tiny untrained network.
+func ExampleQuantizer() {
+	q := tiny()
+	s, err := q.Quantize(context.Background())
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -56,4 +64,25 @@ func ExampleConfig_MSEOnly() {
 	// Output:
 	// 10 500
 	// 0 0
+}
+
+// A term of one's own: here the squared error of the logits, in place of the prediction difference.
+func ExampleTerm() {
+	q := tiny() // an untrained network, quantised to two bits
+	logits := pdq.Term{Name: "logits", Weight: 0.1, Logits: true, Outputs: func(v pdq.Outputs) *graph.Node {
+		return graph.ReduceAllMean(graph.Square(graph.Sub(v.StudentLogits, v.TeacherLogits)))
+	}}
+	paper := q.Terms
+	for _, terms := range [][]pdq.Term{paper, slices.Concat(paper[:1], paper[2:], []pdq.Term{logits})} {
+		q.Terms = terms
+		var last pdq.Loss
+		q.Progress = func(e pdq.Event) { last = e.Loss }
+		if _, err := q.Quantize(context.Background()); err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf("PD %t, own %t\n", last.PD > 0, last.Others > 0)
+	}
+	// Output:
+	// PD true, own false
+	// PD false, own true
 }

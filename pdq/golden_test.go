@@ -213,7 +213,7 @@ func TestGoldenWeightScales(t *testing.T) {
 			continue // 25,600 candidates per channel
 		}
 		low := Bits{W: bits, A: bits, Rule: QDrop}
-		for _, lb := range low.Map(q.folded) {
+		for _, lb := range low.rule(q.folded) {
 			if lb.Weight == 0 {
 				continue
 			}

@@ -50,7 +50,7 @@ func TestPaperNetworks(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			c.Rounding.Steps, c.Rounding.BatchSize, c.Correction.Steps, c.Scales.Images = 3, 4, 2, 8
+			c.Rounding.Steps, c.Rounding.BatchSize, c.Correction.Steps, c.Scales.Images, c.Scales.Candidates = 3, 4, 2, 8, 20
 			q, err := New(b, Problem{n, models.Init(n, 1), pool.Slice(0, 8)}, c)
 			if err != nil {
 				t.Fatal(err)
@@ -60,7 +60,7 @@ func TestPaperNetworks(t *testing.T) {
 				t.Errorf("%s: %v", n.Name, err)
 				continue
 			}
-			for _, l := range c.Bits.Map(q.folded) {
+			for _, l := range q.plan {
 				if w, ok := s.Weights[l.Layer]; l.Weight > 0 && (!ok || w.Bits != l.Weight || w.Levels == nil) {
 					t.Errorf("%s: the weight of %s isn't rounded to %d bits", n.Name, l.Layer, l.Weight)
 				}
@@ -80,7 +80,7 @@ func TestPaperBits(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []LayerBits{{"conv1", 8, 0}, {"relu", 0, 4}, {"layer1.0.conv1", 2, 0}, {"layer1.0.relu1", 0, 4}, {"layer1.0.conv2", 2, 0}, {"layer1.0.relu2", 0, 8}, {"fc", 8, 0}}
-	if got := (Bits{W: 2, A: 4, Rule: QDrop}).Map(folded); !slices.Equal(got, want) {
+	if got := (Bits{W: 2, A: 4, Rule: QDrop}).rule(folded); !slices.Equal(got, want) {
 		t.Errorf("bits %v, want %v", got, want)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"slices"
 
 	"github.com/gomlx/compute"
 	. "github.com/gomlx/gomlx/core/graph"
@@ -24,7 +25,8 @@ type Quantizer struct {
 	p       Problem
 	c       Config
 	images  datasets.Images      // calibration images, and perhaps mirrored ones
-	bits    map[string]LayerBits // by layer of folded
+	plan    Plan                 // widths of what is quantised
+	bits    map[string]LayerBits // the same by layer of folded
 	folded  *models.Network      // batch normalisation folded: what is quantised
 	weights models.Weights       // of folded
 }
@@ -50,7 +52,10 @@ func New(b compute.Backend, p Problem, c Config) (*Quantizer, error) {
 			return nil, fmt.Errorf("pdq: mirrored images: %w", err)
 		}
 	}
-	for _, lb := range c.Bits.Map(folded) {
+	if q.plan, err = c.Bits.Plan(folded); err != nil {
+		return nil, err
+	}
+	for _, lb := range q.plan {
 		q.bits[lb.Layer] = lb
 	}
 	return q, nil
@@ -59,6 +64,9 @@ func New(b compute.Backend, p Problem, c Config) (*Quantizer, error) {
 // Folded returns the network that is quantised, with batch normalisation folded, and its
 // weights.
 func (q *Quantizer) Folded() (*models.Network, models.Weights) { return q.folded, q.weights }
+
+// Plan returns the widths of all that is quantised.
+func (q *Quantizer) Plan() Plan { return slices.Clone(q.plan) }
 
 // Quantize takes all the steps.
 func (q *Quantizer) Quantize(ctx context.Context) (Student, error) {

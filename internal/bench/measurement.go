@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"iter"
 	"time"
 
 	"github.com/gomlx/compute"
@@ -18,6 +19,7 @@ type measurement struct {
 	unit     int
 	q        *pdq.Quantizer
 	d        *pdq.UnitData
+	stop     func() // ends the loop over the units, which frees d
 	rounder  *pdq.Rounder
 	bits     []pdq.LayerBits
 	torch    *torch
@@ -41,7 +43,7 @@ func newMeasurement(ctx context.Context, b compute.Backend, c benchCase, workers
 	if m.q, err = pdq.New(b, p, m.config); err != nil {
 		return nil, err
 	}
-	m.bits = m.config.Bits.Map(m.folded())
+	m.bits = m.q.Plan()
 	return m, m.prepare(ctx)
 }
 
@@ -55,12 +57,12 @@ func (m *measurement) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for u := range m.unit + 1 {
-		before := m.d
-		if m.d, err = m.q.Observe(ctx, s, teacher, u, before); err != nil {
+	next, stop := iter.Pull2(m.q.Units(ctx, teacher, &s))
+	m.stop = stop
+	for range m.unit + 1 {
+		if m.d, err, _ = next(); err != nil {
 			return err
 		}
-		before.Free()
 		start := time.Now()
 		if s, err = m.q.ActivationScales(ctx, s, m.d); err != nil {
 			return err
@@ -121,5 +123,7 @@ func (m *measurement) close() {
 	if m.rounder != nil {
 		m.rounder.Close()
 	}
-	m.d.Free()
+	if m.stop != nil {
+		m.stop()
+	}
 }

@@ -1,0 +1,298 @@
+package pdq
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/pdquant/pdquant/models"
+)
+
+// LayerBits are the widths of one layer of a folded network: of its weight, and of its output as the next layers read
+// it. 0: not quantised.
+type LayerBits struct {
+	Layer  string
+	Weight int `json:",omitempty"`
+	Output int `json:",omitempty"`
+}
+
+// Plan holds the widths of every layer that has any, in the network's order.
+type Plan []LayerBits
+
+// Plan returns the widths that b's rule and exceptions give to n, which is folded.
+//
+// Outputs are quantised after a layer's activation function, after an addition and its activation function, and not
+// between a convolution and the addition that follows it. Logits aren't quantised. It is an error if Except names a tensor
+// that the rule doesn't quantise.
+func (b Bits) Plan(n *models.Network) (Plan, error) {
+	p := b.rule(n)
+	for _, x := range strings.Fields(b.Except) {
+		tensor, bits, err := parseException(x)
+		if err != nil {
+			return nil, err
+		}
+		if p, err = p.With(tensor, bits); err != nil {
+			return nil, fmt.Errorf("pdq: Bits.Except, %s: %w", n.Name, err)
+		}
+	}
+	return p, nil
+}
+
+// rule returns the widths that the rule alone gives to n.
+func (b Bits) rule(n *models.Network) Plan {
+	var p Plan
+	var weights, outputs []int // indices into p
+	for i, l := range n.Layers {
+		lb := LayerBits{Layer: l.Name}
+		if l.HasWeight() {
+			lb.Weight = b.W
+		}
+		if quantisesOutput(n, i) {
+			lb.Output = b.A
+		}
+		if lb.Weight > 0 {
+			weights = append(weights, len(p))
+		}
+		if lb.Output > 0 {
+			outputs = append(outputs, len(p))
+		}
+		if lb.Weight+lb.Output > 0 {
+			p = append(p, lb)
+		}
+	}
+	if b.Rule == AllLow {
+		return p
+	}
+	if len(weights) > 0 {
+		p[weights[0]].Weight, p[weights[len(weights)-1]].Weight = 8, 8
+	}
+	if len(outputs) > 0 {
+		p[outputs[len(outputs)-1]].Output = 8
+		if b.Rule == BRECQ {
+			p[outputs[0]].Output = 8
+		}
+	}
+	return p
+}
+
+// With returns p with another width of one tensor, which is "LAYER.weight" or "LAYER.output": 2 to 8 bits, or 0 for full
+// precision. The error lists the tensors.
+func (p Plan) With(tensor string, bits int) (Plan, error) {
+	if bits != 0 && (bits < 2 || bits > 8) {
+		return nil, fmt.Errorf("%s of %d bits; choose 2 to 8, or 0 for full precision", tensor, bits)
+	}
+	next := slices.Clone(p)
+	for i := range next {
+		if width := next[i].width(tensor); width != nil && *width > 0 {
+			*width = bits
+			return slices.DeleteFunc(next, func(l LayerBits) bool { return l.Weight+l.Output == 0 }), nil
+		}
+	}
+	return nil, fmt.Errorf("nothing that is quantised is called %q; choose one of %s", tensor, strings.Join(p.Tensors(), ", "))
+}
+
+// width returns the width of the tensor with this name, or nil if it isn't one of l's.
+func (l *LayerBits) width(tensor string) *int {
+	switch tensor {
+	case l.Layer + weightTensor:
+		return &l.Weight
+	case l.Layer + outputTensor:
+		return &l.Output
+	}
+	return nil
+}
+
+// The ends of tensors' names.
+const (
+	weightTensor = ".weight"
+	outputTensor = ".output"
+)
+
+// Tensors lists the names of what p quantises: "LAYER.weight" and "LAYER.output".
+func (p Plan) Tensors() []string {
+	var names []string
+	for _, l := range p {
+		if l.Weight > 0 {
+			names = append(names, l.Layer+weightTensor)
+		}
+		if l.Output > 0 {
+			names = append(names, l.Layer+outputTensor)
+		}
+	}
+	return names
+}
+
+// Layer returns the widths of the layer called name; zeros if p has none.
+func (p Plan) Layer(name string) LayerBits {
+	if i := slices.IndexFunc(p, func(l LayerBits) bool { return l.Layer == name }); i >= 0 {
+		return p[i]
+	}
+	return LayerBits{Layer: name}
+}
+
+// Following returns b with the exceptions that make its plan for n the same as p. It is an error if p quantises a tensor
+// that the rule doesn't, or has a width that isn't 2 to 8.
+func (b Bits) Following(n *models.Network, p Plan) (Bits, error) {
+	b.Except = ""
+	rule := b.rule(n)
+	for _, tensor := range p.Tensors() {
+		if !slices.Contains(rule.Tensors(), tensor) {
+			return b, fmt.Errorf("pdq: the plan quantises %s, but %s has nothing that is quantised of that name; choose among %s",
+				tensor, n.Name, strings.Join(rule.Tensors(), ", "))
+		}
+	}
+	var exceptions []string
+	for _, tensor := range rule.Tensors() {
+		name := tensor[:strings.LastIndexByte(tensor, '.')]
+		was, is := rule.Layer(name), p.Layer(name)
+		if want := *is.width(tensor); want != *was.width(tensor) {
+			if _, err := rule.With(tensor, want); err != nil {
+				return b, fmt.Errorf("pdq: the plan: %w", err)
+			}
+			exceptions = append(exceptions, fmt.Sprintf("%s=%d", tensor, want))
+		}
+	}
+	b.Except = strings.Join(exceptions, " ")
+	return b, nil
+}
+
+// parseException splits "LAYER.weight=4".
+func parseException(text string) (tensor string, bits int, err error) {
+	tensor, number, ok := strings.Cut(text, "=")
+	if ok {
+		bits, err = strconv.Atoi(number)
+	}
+	if !ok || err != nil || !strings.HasSuffix(tensor, weightTensor) && !strings.HasSuffix(tensor, outputTensor) {
+		return "", 0, fmt.Errorf("pdq: Bits.Except: %q; give LAYER.weight=BITS or LAYER.output=BITS", text)
+	}
+	return tensor, bits, nil
+}
+
+// String returns the plan as a map: a line for each layer, with the bits of its weight and of its output.
+func (p Plan) String() string {
+	var text strings.Builder
+	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	for _, l := range p {
+		fmt.Fprintf(w, "%s\t%s\t%s\n", l.Layer, labelled("w", l.Weight), labelled("a", l.Output))
+	}
+	_ = w.Flush() // a Builder takes everything
+	return text.String()
+}
+
+func labelled(label string, bits int) string {
+	if bits == 0 {
+		return ""
+	}
+	return label + strconv.Itoa(bits)
+}
+
+// planHeader is the first line of a plan's TSV.
+const planHeader = "layer\tweight\toutput"
+
+// WriteTSV writes p as a table: a header, then a line for each layer; 0 bits are left empty. JSON is what
+// encoding/json makes of a Plan.
+func (p Plan) WriteTSV(w io.Writer) error {
+	text := planHeader + "\n"
+	for _, l := range p {
+		text += l.Layer + "\t" + labelled("", l.Weight) + "\t" + labelled("", l.Output) + "\n"
+	}
+	if _, err := io.WriteString(w, text); err != nil {
+		return fmt.Errorf("pdq: writing the plan: %w", err)
+	}
+	return nil
+}
+
+// ReadPlan reads a plan from TSV, as WriteTSV writes it, or from JSON; the first byte tells which.
+func ReadPlan(r io.Reader) (Plan, error) {
+	data, err := io.ReadAll(r)
+	if err != nil {
+		return nil, fmt.Errorf("pdq: reading the plan: %w", err)
+	}
+	var p Plan
+	if bytes.HasPrefix(bytes.TrimSpace(data), []byte("[")) {
+		if err := json.Unmarshal(data, &p); err != nil {
+			return nil, fmt.Errorf("pdq: the plan: %w", err)
+		}
+		return p, p.check()
+	}
+	for i, line := range strings.Split(strings.TrimRight(string(data), "\n"), "\n") {
+		line = strings.TrimSuffix(line, "\r")
+		if i == 0 && line == planHeader {
+			continue
+		}
+		l, err := parsePlanLine(line)
+		if err != nil || i == 0 {
+			return nil, fmt.Errorf("pdq: the plan, line %d: %q; give a JSON list, or TSV with the header %q and widths of 2 to 8", i+1, line, planHeader)
+		}
+		p = append(p, l)
+	}
+	return p, p.check()
+}
+
+// parsePlanLine reads one layer of a plan's TSV.
+func parsePlanLine(line string) (l LayerBits, err error) {
+	fields := strings.Split(line, "\t")
+	if len(fields) != 3 || fields[0] == "" {
+		return l, errors.New("three fields are needed")
+	}
+	l.Layer = fields[0]
+	for i, to := range []*int{&l.Weight, &l.Output} {
+		if text := fields[i+1]; text != "" {
+			if *to, err = strconv.Atoi(text); err != nil {
+				return l, err
+			}
+		}
+	}
+	return l, nil
+}
+
+// check reports a layer that comes twice, or a width that is neither 0 nor 2 to 8.
+func (p Plan) check() error {
+	seen := map[string]bool{}
+	for _, l := range p {
+		for _, bits := range []int{l.Weight, l.Output} {
+			if bits != 0 && (bits < 2 || bits > 8) {
+				return fmt.Errorf("pdq: the plan: %s has %d bits; choose 2 to 8, or leave it out for full precision", l.Layer, bits)
+			}
+		}
+		if seen[l.Layer] {
+			return fmt.Errorf("pdq: the plan: %s comes twice; remove one of the lines", l.Layer)
+		}
+		seen[l.Layer] = true
+	}
+	return nil
+}
+
+// Map is Plan without exceptions' errors. It goes when the last caller has.
+func (b Bits) Map(n *models.Network) []LayerBits {
+	p, err := b.Plan(n)
+	if err != nil {
+		return b.rule(n)
+	}
+	return p
+}
+
+// quantisesOutput says whether the output of layer i of a folded network is quantised.
+func quantisesOutput(n *models.Network, i int) bool {
+	consumers := n.Consumers(i)
+	if len(consumers) == 0 {
+		return false // logits
+	}
+	next := n.Layers[consumers[0]].Kind
+	activated := len(consumers) == 1 && (next == models.KindReLU || next == models.KindReLU6)
+	switch n.Layers[i].Kind {
+	case models.KindReLU, models.KindReLU6:
+		return true
+	case models.KindAdd:
+		return !activated
+	case models.KindConv, models.KindLinear:
+		return !activated && !(len(consumers) == 1 && next == models.KindAdd)
+	}
+	return false
+}
