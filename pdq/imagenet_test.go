@@ -14,6 +14,7 @@ import (
 	"github.com/pdquant/pdquant/internal/formula"
 	"github.com/pdquant/pdquant/internal/memory"
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/models/arch"
 	"github.com/pdquant/pdquant/pdq/backend"
 )
 
@@ -64,7 +65,7 @@ func TestImageNet(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"resnet18", "mobilenetv2-1.0"} {
-		n, err := models.Design(name, 3, 224, 1000)
+		n, err := arch.Design(name, arch.SquareInput(3, 224, 1000))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,7 +10,7 @@ import (
 	"github.com/gomlx/compute"
 
 	"github.com/pdquant/pdquant/datasets"
-	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/models/arch"
 )
 
 // TestTeachers checks that the shipped teachers are as good as their records say, and as
@@ -30,7 +30,7 @@ func TestTeachers(t *testing.T) {
 			test = test.Slice(0, 500)
 		}
 		for name, least := range promised {
-			teacher, err := models.LoadTeacher(name)
+			teacher, err := arch.LoadTeacher(name)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -54,7 +54,7 @@ func TestTeachers(t *testing.T) {
 			if math.Abs(100*acc-recorded) > tolerance {
 				t.Errorf("%s: %.2f %%, recorded %.2f", name, 100*acc, recorded)
 			}
-			info, err := os.Stat("../models/teachers/" + name + ".safetensors")
+			info, err := os.Stat("../models/arch/teachers/" + name + ".safetensors")
 			if err != nil {
 				t.Fatal(err)
 			}
