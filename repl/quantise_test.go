@@ -16,6 +16,7 @@ import (
 	"github.com/pdquant/pdquant/internal/formula"
 	"github.com/pdquant/pdquant/models"
 	"github.com/pdquant/pdquant/models/arch"
+	"github.com/pdquant/pdquant/models/checkpoint"
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/backend"
 )
