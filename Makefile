@@ -20,10 +20,10 @@ TESTFLAGS =
 TIMEOUT   = 30m
 
 .DEFAULT_GOAL := help
-.PHONY: help demo repl notebooks jupyter test lint race soak bench onnxruntime teachers
+.PHONY: help demo repl notebooks jupyter test lint race soak bench gpu-check onnxruntime teachers
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## quantise a teacher and compare: TEACHER=resnet8 W=2 A=2 SEED=1 BACKEND=auto OUT=folder ARGS="key=value ..."
 ifneq ($(filter auto onnx,$(BACKEND)),)
@@ -45,10 +45,10 @@ jupyter: ## open the notebooks in Jupyter
 	@command -v jupyter-notebook >/dev/null || $(SUDO) apt-get install -qq -y --no-install-recommends jupyter-notebook jupyter-nbconvert jupyter-client
 	go run ./internal/notebooks -open
 
-# The root's test reads the whole tree, which the test cache does not see: -count=1.
+# The root's test reads the whole tree, which the test cache does not see: -count=1. go vet is part of lint.
 test: lint ## check the code and run all tests: TESTFLAGS=-v TIMEOUT=30m
-	go test -count=1 .
-	go test -timeout $(TIMEOUT) $(TESTFLAGS) ./...
+	go test -vet=off -count=1 $(TESTFLAGS) .
+	go test -vet=off -timeout $(TIMEOUT) $(TESTFLAGS) $$(go list ./... | grep pdquant/pdquant/)
 
 lint: ## gofmt, go mod tidy, go vet, staticcheck, checksums of the modules
 	@unformatted=$$("$$(go env GOROOT)/bin/gofmt" -l .); test -z "$$unformatted" || { echo "gofmt -w $$unformatted"; exit 1; }
@@ -57,19 +57,25 @@ lint: ## gofmt, go mod tidy, go vet, staticcheck, checksums of the modules
 	go tool -modfile=internal/tools/go.mod staticcheck ./...
 	go mod verify
 
+# Words in the names of tests in which goroutines run side by side: workers, files read ahead, searches, progress, signals.
+CONCURRENT = Workers|SideBySide|Shared|Seeds|Group|Stream|Cancel|CacheLimit|Interrupt|Killed|Terminated|Progress|Search\b|Train\b|FineTuneStart|ImageFolder\b|LoadRandom
+
 # The Go backend's SIMD code keeps addresses as integers, which checkptr, part of
 # the race detector's build, takes for a fault.
-race: ## test the packages that start goroutines under the race detector
-	@packages=$$(grep -rlE '^\s*go (func|[A-Za-z_.]+)\(|\.Go\(func' --include='*.go' . | xargs -r -n1 dirname | sort -u); \
-	if test -z "$$packages"; then echo "no package starts goroutines"; exit 0; fi; \
-	set -x; go test -race -gcflags=all=-d=checkptr=0 -short -timeout $(TIMEOUT) $(TESTFLAGS) $$packages
+race: ## run the tests with goroutines side by side under the race detector
+	@packages=$$(grep -rlE '^func Test.*($(CONCURRENT))' --include='*_test.go' . | xargs -n1 dirname | sort -u); \
+	set -x; go test -vet=off -race -gcflags=all=-d=checkptr=0 -short -run '$(CONCURRENT)' -timeout $(TIMEOUT) $(TESTFLAGS) $$packages
 
-soak: ## for an hour: fuzz every parser, kill a process a hundred times, look for leaks, into testdata/soak.tsv: ARGS="-fuzz=1m"
+soak: ## for two hours: fuzz every parser, all tests in their long forms, into testdata/soak.tsv: ARGS="-fuzz=1m"
 	go run ./internal/soak $(ARGS)
 
 # Alone on the machine, please. PyTorch is Debian's python3-torch; without it, only its columns are missing.
 bench: ## measure steps on each backend, PyTorch beside them, into testdata/benchmarks.tsv: ARGS="-backends=onnx -cases=..."
 	go run ./internal/bench $(ARGS)
+
+# The GPU's machine needs no Go: copy the folder there and run "bash run.sh RESULTS".
+gpu-check: ## pack what checks pdquant on a machine with a GPU: OUT=.gpu
+	go run ./internal/gpucheck -out=$(or $(OUT),.gpu)
 
 onnxruntime: ## install ONNX Runtime, the fast backend, in the user's cache folder
 	@go run ./pdq/backend/onnxinstall

@@ -11,7 +11,7 @@ import (
 // TestBalanced: the PD term's gradients are Loss.PD times as large as the reconstruction's at a unit's start, and the
 // steps are those with the weight that this takes.
 func TestBalanced(t *testing.T) {
-	eachBackend(t, func(t *testing.T, b compute.Backend) {
+	oneBackend(t, func(t *testing.T, b compute.Backend) {
 		rounder := func(l LossConfig, rounding RoundingConfig) *Rounder {
 			c := tinyConfig(t)
 			c.Loss, c.Rounding = l, rounding

@@ -37,7 +37,7 @@ func tuned(t *testing.T, b compute.Backend) (Problem, Config, Student) {
 
 // TestFineTune: the loss falls, what results is a student like others, and what has no learning rate stays.
 func TestFineTune(t *testing.T) {
-	eachBackend(t, func(t *testing.T, b compute.Backend) {
+	oneBackend(t, func(t *testing.T, b compute.Backend) {
 		p, c, s := tuned(t, b)
 		for i, rates := range [][3]float64{{0.02, 0.005, 0.01}, {0.02, 0, 0}, {0, 0.005, 0}, {0, 0, 0.01}, {0, 0, 0}} {
 			if testing.Short() && i > 0 {
@@ -304,7 +304,7 @@ func TestFineTuneGradient(t *testing.T) {
 // TestFineTuneStart: before the first step the student is the one that was given, whatever its rounding; and
 // with parts computed side by side the steps are nearly the same.
 func TestFineTuneStart(t *testing.T) {
-	eachBackend(t, func(t *testing.T, b compute.Backend) {
+	oneBackend(t, func(t *testing.T, b compute.Backend) {
 		p, c, s := tuned(t, b)
 		nearest := s.clone()
 		for name, w := range s.Weights {

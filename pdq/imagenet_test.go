@@ -10,9 +10,12 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/gomlx/compute"
+
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/internal/formula"
 	"github.com/pdquant/pdquant/internal/memory"
+	"github.com/pdquant/pdquant/internal/soaked"
 	"github.com/pdquant/pdquant/models"
 	"github.com/pdquant/pdquant/models/arch"
 	"github.com/pdquant/pdquant/pdq/backend"
@@ -48,9 +51,7 @@ func photos(t *testing.T, n int) string {
 // TestImageNet takes two of the paper's networks at their full size, 224x224, through every step, on images
 // from a folder.
 func TestImageNet(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes long; run without -short")
-	}
+	soaked.Only(t, "a minute; the shell's quantise takes a network of full size the same way, TestPaperNetworks the architectures")
 	b, note, err := backend.Open("onnx")
 	if err != nil {
 		t.Skipf("on the Go backend it would take long: %v", err)
@@ -65,26 +66,31 @@ func TestImageNet(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"resnet18", "mobilenetv2-1.0"} {
-		n, err := arch.Design(name, arch.SquareInput(3, 224, 1000))
-		if err != nil {
-			t.Fatal(err)
-		}
-		w := models.Weights{}
-		for i, p := range n.Params() {
-			w[p.Name] = formula.Tensor(i, p.Name, p.Shape...)
-		}
-		c, err := Fast(name, 2, 2)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.Rounding.Steps, c.Rounding.BatchSize, c.Correction.Steps, c.Scales.Images, c.Machine.Workers = 2, 4, 2, 4, backend.Workers(b)
-		r, err := Run(context.Background(), b, Problem{n, w, images}, Method{"PD-Quant", c}, images, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Logf("%s: %.1f s, peak memory %d MiB of %d", name, r.Seconds, r.PeakMemory>>20, memory.Total()>>20)
-		if len(r.Student.Weights) == 0 || len(r.Test.Top1) != 8 {
-			t.Errorf("%s: %d quantised weights, %d images tested", name, len(r.Student.Weights), len(r.Test.Top1))
-		}
+		t.Run(name, func(t *testing.T) { fullSize(t, b, name, images) })
+	}
+}
+
+// fullSize takes a network for ImageNet through every step.
+func fullSize(t *testing.T, b compute.Backend, name string, images datasets.Images) {
+	n, err := arch.Design(name, arch.SquareInput(3, 224, 1000))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := models.Weights{}
+	for i, p := range n.Params() {
+		w[p.Name] = formula.Tensor(i, p.Name, p.Shape...)
+	}
+	c, err := Fast(name, 2, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Rounding.Steps, c.Rounding.BatchSize, c.Correction.Steps, c.Scales.Images, c.Machine.Workers = 2, 4, 2, 4, backend.Workers(b)
+	r, err := Run(context.Background(), b, Problem{n, w, images}, Method{"PD-Quant", c}, images, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%.1f s, peak memory %d MiB of %d", r.Seconds, r.PeakMemory>>20, memory.Total()>>20)
+	if len(r.Student.Weights) == 0 || len(r.Test.Top1) != 8 {
+		t.Errorf("%d quantised weights, %d images tested", len(r.Student.Weights), len(r.Test.Top1))
 	}
 }

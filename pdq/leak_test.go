@@ -2,13 +2,13 @@ package pdq
 
 import (
 	"math"
-	"os"
 	"runtime"
 	"testing"
 
 	"github.com/gomlx/compute"
 
 	"github.com/pdquant/pdquant/internal/memory"
+	"github.com/pdquant/pdquant/internal/soaked"
 )
 
 // inUse is the memory that this process uses, in MiB.
@@ -27,10 +27,10 @@ func TestLeaks(t *testing.T) {
 		t.Skip("slow under -short: nothing else depends on it")
 	}
 	more := 1
-	if os.Getenv("PDQUANT_SOAK") != "" {
-		more = 8
+	if soaked.Long() {
+		more = 16
 	}
-	eachBackend(t, func(t *testing.T, b compute.Backend) {
+	oneBackend(t, func(t *testing.T, b compute.Backend) {
 		c := tinyConfig(t)
 		c.Rounding.Steps, c.Machine.Workers = 1<<20, 2
 		q, err := New(b, tinyProblem(t, 32), c)
@@ -43,8 +43,8 @@ func TestLeaks(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer r.Close()
-		bounded(t, "steps", more*1020, 0.3, func() error { _, err := r.Steps(t.Context(), 1); return err })
-		bounded(t, "units", more*90, 2, func() error { return wholeUnit(t, q, s) })
+		bounded(t, "steps", more*510, 0.3, func() error { _, err := r.Steps(t.Context(), 1); return err })
+		bounded(t, "units", more*60, 2, func() error { return wholeUnit(t, q, s) })
 	})
 }
 

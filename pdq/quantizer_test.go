@@ -29,13 +29,13 @@ func tinyProblem(t testing.TB, images int) Problem {
 	return Problem{n, models.Init(n, 1), pool.Slice(0, images)}
 }
 
-// tinyConfig has every term on, and few steps.
+// tinyConfig has every term on, few steps, and few candidates in the search of scales.
 func tinyConfig(t testing.TB) Config {
 	c, err := Paper("resnet8", 2, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Rounding.Steps, c.Rounding.BatchSize, c.Correction.Steps, c.Scales.Images = 6, 8, 4, 8
+	c.Rounding.Steps, c.Rounding.BatchSize, c.Correction.Steps, c.Scales.Images, c.Scales.Candidates = 6, 8, 4, 8, 20
 	return c
 }
 
@@ -144,6 +144,7 @@ func TestStepsLeaveTheirInputsAlone(t *testing.T) {
 func TestMetrics(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		c := tinyConfig(t)
+		c.Scales.Candidates = 100
 		ctx := context.Background()
 		found := map[Metric]Student{}
 		var q *Quantizer

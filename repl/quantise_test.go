@@ -68,7 +68,7 @@ func TestQuantise(t *testing.T) {
 	}
 	dir, checkpoint := imageNetFiles(t)
 	out := filepath.Join(dir, "run")
-	line := "quantise resnet18 methods=pd images=12 test=12 steps=1 dc=1 seed=3 data=" + dir + " checkpoint=" + checkpoint + " out=" + out
+	line := "quantise resnet18 methods=pd images=10 test=10 steps=1 dc=1 seed=3 data=" + dir + " checkpoint=" + checkpoint + " out=" + out
 	if err := runLine(context.Background(), line, io.Discard, io.Discard); err == nil || !strings.Contains(err.Error(), "no better than guessing among 1000 classes") {
 		t.Errorf("a network at chance level: error %v", err)
 	}
@@ -81,7 +81,7 @@ func TestQuantise(t *testing.T) {
 			t.Errorf("the report doesn't say %q:\n%s", want, &report)
 		}
 	}
-	for _, want := range []string{"warning", "rounding weight 0.01, T 4, λr 0.1, λc 0.02", "12 of " + filepath.Base(dir) + "/train for calibration (seed 3), 12 of " + filepath.Base(dir) + "/val"} {
+	for _, want := range []string{"warning", "rounding weight 0.01, T 4, λr 0.1, λc 0.02", "10 of " + filepath.Base(dir) + "/train for calibration (seed 3), 10 of " + filepath.Base(dir) + "/val"} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log doesn't say %q:\n%s", want, &log)
 		}
@@ -91,7 +91,7 @@ func TestQuantise(t *testing.T) {
 		t.Fatal(err)
 	}
 	var r pdq.Record
-	if err := json.Unmarshal(data, &r); err != nil || len(r.Calibration.Crops) != 12 || r.Calibration.Crops[11].Box.Empty() || !strings.Contains(r.Command, "quantise resnet18 w=2") {
+	if err := json.Unmarshal(data, &r); err != nil || len(r.Calibration.Crops) != 10 || r.Calibration.Crops[9].Box.Empty() || !strings.Contains(r.Command, "quantise resnet18 w=2") {
 		t.Errorf("run.json holds %+v, error %v", r, err)
 	}
 	if info, err := os.Stat(filepath.Join(out, "pd-quant.safetensors")); err != nil || info.Size() == 0 {

@@ -15,7 +15,7 @@ import (
 	"github.com/pdquant/pdquant/pdq"
 )
 
-// testShell is a shell on the Go backend with a small teacher, few images and few steps, after lines.
+// testShell is a shell with a small teacher, few images and few steps, after lines.
 func testShell(t *testing.T, lines ...string) (*shell, *bytes.Buffer) {
 	t.Helper()
 	var out bytes.Buffer
@@ -168,8 +168,10 @@ func TestInside(t *testing.T) {
 			}
 		}
 	}
-	if err := sh.line(t.Context(), "sweep fc"); err != nil || ofTests() == "go" && !strings.Contains(out.String(), "16 scales, PD on 8 images") {
-		t.Errorf("sweep's defaults on the Go backend: error %v, printed %s", err, out)
+	for line, want := range map[string]string{"backend go; sweep fc; undo": "16 scales, PD on 8 images", "sweep fc": " scales, PD on 8 images"} {
+		if err := sh.line(t.Context(), line); err != nil || !strings.Contains(out.String(), want) {
+			t.Errorf("%s: error %v, printed %s", line, err, out)
+		}
 	}
 	look("units", "layers", "layers fc", "inspect conv1", "inspect relu", "sweep layer1.0.conv1 points=4", "sweep layer1.0.relu1 points=4 metric=pd", "bn layer3.0", "bn fc", "show", "show pd", "history", "help", "help plot", "bits")
 	if err := sh.line(t.Context(), "run conv1; dc 1; scales acts 1; step 1 n=3"); err != nil {

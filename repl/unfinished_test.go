@@ -10,20 +10,43 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/pdquant/pdquant/internal/soaked"
 	"github.com/pdquant/pdquant/pdq"
 )
 
 // program is a demo of a few seconds as a process of its own.
-func program(dir string) *exec.Cmd { return programOf(dir, "steps=8", "keep=2") }
+func program(dir string) *exec.Cmd { return programKeeping(dir, "keep=2") }
 
-// programOf is a demo with so many steps, between so many of which it keeps its state.
-func programOf(dir, steps, keep string) *exec.Cmd {
-	return exec.Command("pdq", "demo", "images=8", "test=40", steps, "dc=2", "backend="+ofTests(), keep, "out="+dir)
+// programKeeping is program with another number of steps between states.
+func programKeeping(dir, keep string) *exec.Cmd {
+	return exec.Command("pdq", "demo", "images=8", "test=40", "steps=8", "dc=2", "backend="+ofTests(), keep, "out="+dir)
 }
+
+// undisturbed returns the outcome of a program that nothing disturbs, and how long it takes; run once for all tests.
+func undisturbed(t *testing.T) (map[string]string, time.Duration) {
+	t.Helper()
+	undisturbedOnce.Do(func() {
+		dir, start := filepath.Join(t.TempDir(), "whole"), time.Now()
+		finish(t, program(dir))
+		undisturbedTook = time.Since(start)
+		undisturbedOutcome = outcome(t, dir)
+	})
+	if undisturbedOutcome == nil {
+		t.Fatal("a program that nothing disturbs failed")
+	}
+	return undisturbedOutcome, undisturbedTook
+}
+
+var (
+	undisturbedOnce    sync.Once
+	undisturbedOutcome map[string]string
+	undisturbedTook    time.Duration
+)
 
 // finish runs the program to its end and returns its report, and what it printed besides.
 func finish(t *testing.T, c *exec.Cmd) (report, log string) {
@@ -70,19 +93,16 @@ func checkSame(t *testing.T, what string, got, want map[string]string) {
 // TestKilled kills a process at random moments. Each time the same command goes on, and at the end all is as if
 // nothing had happened.
 func TestKilled(t *testing.T) {
-	kills := 8
+	kills := 4
 	switch {
-	case os.Getenv("PDQUANT_SOAK") != "":
+	case soaked.Long():
 		kills = 100
 	case testing.Short():
 		kills = 3
 	}
-	whole := filepath.Join(t.TempDir(), "whole")
-	start := time.Now()
-	finish(t, program(whole))
-	took, want := time.Since(start), outcome(t, whole)
+	want, took := undisturbed(t)
 	dir := filepath.Join(t.TempDir(), "killed")
-	seed := uint64(start.UnixNano())
+	seed := uint64(time.Now().UnixNano())
 	rng := rand.New(rand.NewPCG(seed, 0))
 	t.Logf("undisturbed %v, seed %d", took, seed)
 	wentOn, ended := 0, 0
@@ -139,14 +159,13 @@ func TestSignals(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows has no such signals")
 	}
-	whole := filepath.Join(t.TempDir(), "whole")
-	finish(t, programOf(whole, "steps=60", "keep=1000000"))
+	want, _ := undisturbed(t)
 	for _, s := range []struct {
 		signal syscall.Signal
 		status int
 	}{{syscall.SIGINT, 130}, {syscall.SIGTERM, 143}} {
 		dir := filepath.Join(t.TempDir(), s.signal.String())
-		c, log := programOf(dir, "steps=60", "keep=1000000"), &bytes.Buffer{}
+		c, log := programKeeping(dir, "keep=1000000"), &bytes.Buffer{}
 		c.Stderr = log
 		if err := c.Start(); err != nil {
 			t.Fatal(err)
@@ -158,10 +177,10 @@ func TestSignals(t *testing.T) {
 		if err := c.Wait(); c.ProcessState.ExitCode() != s.status || !strings.Contains(log.String(), "the same command goes on from there") {
 			t.Errorf("%v: status %d, error %v, printed\n%s", s.signal, c.ProcessState.ExitCode(), err, log)
 		}
-		if _, more := finish(t, programOf(dir, "steps=60", "keep=1000000")); !strings.Contains(more, "PD-Quant goes on after") {
+		if _, more := finish(t, programKeeping(dir, "keep=1000000")); !strings.Contains(more, "PD-Quant goes on after") {
 			t.Errorf("%v: the next process printed\n%s", s.signal, more)
 		}
-		checkSame(t, s.signal.String(), outcome(t, dir), outcome(t, whole))
+		checkSame(t, s.signal.String(), outcome(t, dir), want)
 	}
 }
 
@@ -173,8 +192,8 @@ func TestDiskFull(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows has no ulimit")
 	}
-	whole, dir := filepath.Join(t.TempDir(), "whole"), filepath.Join(t.TempDir(), "full")
-	finish(t, program(whole))
+	want, _ := undisturbed(t)
+	dir := filepath.Join(t.TempDir(), "full")
 	c, log := exec.Command("sh", "-c", "ulimit -f 600; exec pdq "+strings.Join(program(dir).Args[1:], " ")), &bytes.Buffer{}
 	c.Stderr = log
 	if err := c.Run(); c.ProcessState.ExitCode() != 1 {
@@ -187,7 +206,7 @@ func TestDiskFull(t *testing.T) {
 	if _, more := finish(t, program(dir)); !strings.Contains(more, "going on") {
 		t.Errorf("the next process printed\n%s", more)
 	}
-	checkSame(t, "after a full disk", outcome(t, dir), outcome(t, whole))
+	checkSame(t, "after a full disk", outcome(t, dir), want)
 }
 
 // TestUnfinished: a folder is one process's at a time, and an unfinished run isn't mixed with another, nor lost to it.
@@ -256,8 +275,8 @@ func TestDamagedState(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow under -short: TestKilled takes the same way")
 	}
-	whole, dir := filepath.Join(t.TempDir(), "whole"), filepath.Join(t.TempDir(), "damaged")
-	finish(t, program(whole))
+	want, _ := undisturbed(t)
+	dir := filepath.Join(t.TempDir(), "damaged")
 	c := program(dir)
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
@@ -275,5 +294,5 @@ func TestDamagedState(t *testing.T) {
 	if _, log := finish(t, program(dir)); !strings.Contains(log, "warning") || !strings.Contains(log, "PD-Quant goes on after") {
 		t.Errorf("printed\n%s", log)
 	}
-	checkSame(t, "after damage", outcome(t, dir), outcome(t, whole))
+	checkSame(t, "after damage", outcome(t, dir), want)
 }

@@ -32,7 +32,8 @@ type settings struct {
 	backends, cases []string
 	seconds         float64
 	rounds          int
-	python, out     string
+	python, device  string
+	out             string
 }
 
 func parse(args []string) (settings, error) {
@@ -43,6 +44,7 @@ func parse(args []string) (settings, error) {
 	f.Float64Var(&s.seconds, "seconds", 1.5, "seconds for each measurement of a round")
 	f.IntVar(&s.rounds, "rounds", 5, "rounds in which pdquant and PyTorch take turns")
 	f.StringVar(&s.python, "python", "/usr/bin/python3", "Python with PyTorch; empty: no comparison")
+	f.StringVar(&s.device, "device", "cpu", "what PyTorch computes on: cpu or cuda")
 	f.StringVar(&s.out, "out", "testdata/benchmarks.tsv", "table to append to")
 	if err := f.Parse(args); err != nil {
 		return s, err

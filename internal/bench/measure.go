@@ -56,7 +56,7 @@ func (s settings) measure(ctx context.Context, name string, c benchCase) (row, e
 	defer m.close()
 	r.gflop, r.scales = gflop(m.folded(), m.folded().Units[m.unit]), m.scales
 	if s.python != "" {
-		if m.torch, err = startTorch(s.python, m.q, m.problem.Network, m.unit, batch, m.bits); err != nil {
+		if m.torch, err = startTorch(s.python, s.device, m.q, m.problem.Network, m.unit, batch, m.bits); err != nil {
 			fmt.Printf("no comparison with PyTorch: %v\n", err)
 		} else {
 			r.torch = m.torch.version

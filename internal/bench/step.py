@@ -14,6 +14,9 @@ import torch.nn.functional as F
 case = json.loads(sys.stdin.readline())
 torch.manual_seed(0)
 torch.set_num_threads(case["threads"])  # some builds take one by themselves
+CUDA = case["device"] == "cuda"
+if CUDA:
+    torch.set_default_device("cuda")
 BATCH, IMAGES, T, BITS = case["batch"], 2 * case["batch"], 4.0, 2
 ROUND = lambda x: (x.round() - x).detach() + x
 
@@ -139,11 +142,14 @@ def dc():
     adam_x.step()
 
 
-print("PyTorch", torch.__version__, torch.get_num_threads(), "threads", flush=True)
+where = torch.cuda.get_device_name() if CUDA else "%d threads" % torch.get_num_threads()
+print("PyTorch", torch.__version__, where, flush=True)
 for line in sys.stdin:
     what, n = line.split()
     f = {"step": step, "dc": dc}[what]
     start = time.perf_counter()
     for _ in range(int(n)):
         f()
+        if CUDA:
+            torch.cuda.synchronize()
     print((time.perf_counter() - start) * 1e3 / int(n), flush=True)

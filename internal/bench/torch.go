@@ -28,6 +28,7 @@ type torch struct {
 
 // torchCase is what step.py reads.
 type torchCase struct {
+	Device        string           `json:"device"`
 	Threads       int              `json:"threads"`
 	Batch         int              `json:"batch"`
 	Classes       int              `json:"classes"`
@@ -54,11 +55,12 @@ type torchLayer struct {
 	Eps    float64  `json:"eps"`
 }
 
-// startTorch starts the process for a unit of q's network. It fails where python has no PyTorch.
-func startTorch(python string, q *pdq.Quantizer, teacher *models.Network, unit, batch int, bits []pdq.LayerBits) (*torch, error) {
+// startTorch starts the process for a unit of q's network, to compute on device, "cpu" or "cuda". It fails where python has no PyTorch.
+func startTorch(python, device string, q *pdq.Quantizer, teacher *models.Network, unit, batch int, bits []pdq.LayerBits) (*torch, error) {
 	folded, weights := q.Folded()
 	u, tu := folded.Units[unit], teacher.Units[unit]
 	c := torchCase{
+		Device:  device,
 		Threads: runtime.GOMAXPROCS(0), Batch: batch, Classes: folded.Classes, In: folded.InputShape(u.First),
 		Unit: torchLayers(folded.Layers[u.First : u.Last+1]), Rest: torchLayers(folded.Layers[u.Last+1:]),
 		TeacherUnit:  torchLayers(teacher.Layers[tu.First : tu.Last+1]),

@@ -1,5 +1,5 @@
-// Command soak runs for an hour what takes too long for each test run: fuzzing of every parser, a process killed a
-// hundred times, and long loops that must leave nothing behind. It writes a report:
+// Command soak runs for an hour or two what takes too long for each test run: fuzzing of every parser, and all tests in their
+// long forms, with a process killed a hundred times, and long loops that must leave nothing behind. It writes a report:
 //
 //	go run ./internal/soak                     # 10 minutes of fuzzing for each parser, two at a time
 //	go run ./internal/soak -fuzz=30s -out=     # a short one, not written
@@ -88,6 +88,7 @@ func tasks(ctx context.Context, fuzz time.Duration) ([]task, error) {
 	all := []task{
 		{"TestKilled", []string{"-run=^TestKilled$", "-v", "-timeout=60m", "./repl"}},
 		{"TestLeaks", []string{"-run=^TestLeaks$", "-v", "-timeout=60m", "./pdq"}},
+		{"long forms", []string{"-skip=^(TestKilled|TestLeaks)$", "-timeout=120m", "./..."}},
 	}
 	listed, err := exec.CommandContext(ctx, "go", "list", "-f", `{{if .TestGoFiles}}{{.ImportPath}}{{end}}`, "./...").Output()
 	if err != nil {

@@ -1,0 +1,113 @@
+// Command gpucheck packs what checks pdquant on a machine with a GPU: the golden tests, the benchmarks, the
+// shell, and a script that runs them through XLA. The machine needs no Go, no network, and nothing of this tree:
+//
+//	go run ./internal/gpucheck -out=.gpu
+//	bash .gpu/run.sh /path/results
+//
+// The script takes the PJRT plugin of JAX in python3's packages, or the one that $PJRT_PLUGIN names (a plugin for
+// the processor rehearses it), and leaves a table, check.tsv, and the logs in the folder for results. What the
+// numbers mean is in testdata/gpu/README.md. Measurement itself belongs to internal/bench, golden numbers to the
+// tests of pdq.
+package main
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+)
+
+//go:embed run.sh
+var script []byte
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := pack(ctx, os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "gpucheck:", err)
+		os.Exit(1)
+	}
+}
+
+// pack builds the programs and writes them, the golden numbers and the script to a folder.
+func pack(ctx context.Context, args []string, stdout io.Writer) error {
+	f := flag.NewFlagSet("gpucheck", flag.ContinueOnError)
+	out := f.String("out", ".gpu", "folder for the archive and the script; what it holds of them is replaced")
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	if f.NArg() > 0 {
+		return fmt.Errorf("%d arguments; there are flags only", f.NArg())
+	}
+	tree, err := os.MkdirTemp("", "gpucheck")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tree)
+	if err := build(ctx, tree); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(*out, 0o755); err != nil {
+		return err
+	}
+	archive := filepath.Join(*out, "check.tar.xz")
+	// The programs embed the same images: with a dictionary that spans them all, these count once.
+	compress := "--use-compress-program=xz --lzma2=preset=2,dict=192MiB"
+	if err := command(ctx, "tar", compress, "-cf", archive, "-C", tree, "."); err != nil {
+		return err
+	}
+	info, err := os.Stat(archive)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(*out, "run.sh"), script, 0o755); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(stdout, "%s: %.1f MiB\n", archive, float64(info.Size())/(1<<20))
+	return err
+}
+
+// build puts the programs and their data into tree, as they lie in this one.
+func build(ctx context.Context, tree string) error {
+	golden := filepath.Join("testdata", "golden")
+	for _, dir := range []string{"pdq", golden} {
+		if err := os.MkdirAll(filepath.Join(tree, dir), 0o755); err != nil {
+			return err
+		}
+	}
+	for _, args := range [][]string{
+		{"build", "-o", filepath.Join(tree, "pdquant"), "./repl"},
+		{"test", "-c", "-o", filepath.Join(tree, "pdq", "pdq.test"), "./pdq"},
+		{"build", "-o", filepath.Join(tree, "bench"), "./internal/bench"},
+	} {
+		if err := command(ctx, "go", append(args[:1:1], append([]string{"-ldflags=-s -w"}, args[1:]...)...)...); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{"golden.npz", "weights.npz"} {
+		data, err := os.ReadFile(filepath.Join(golden, name))
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(tree, golden, name), data, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func command(ctx context.Context, name string, args ...string) error {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
+	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("%s %q: %w", name, args, err)
+	}
+	return nil
+}
