@@ -61,7 +61,7 @@ func Load(path string, n *models.Network) (models.Weights, error) {
 func Read(r io.ReaderAt, size int64, n *models.Network) (models.Weights, error) {
 	w, err := readCheckpoint(r, size, n)
 	if err != nil {
-		return nil, fmt.Errorf("checkpoint: checkpoint: %w", err)
+		return nil, fmt.Errorf("checkpoint: %w", err)
 	}
 	return w, nil
 }

@@ -53,7 +53,7 @@ func ExampleRead() {
 	fmt.Println(err)
 	// Output:
 	// 47 tensors, <nil>
-	// models: checkpoint: the safetensors file ends in tensor "layer1.0.conv2.weight", which is bytes 13160 to 22376 of 16080; fetch or write it again
+	// checkpoint: the safetensors file ends in tensor "layer1.0.conv2.weight", which is bytes 13160 to 22376 of 16080; fetch or write it again
 }
 
 // Weights are written and read as safetensors files.

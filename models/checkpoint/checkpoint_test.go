@@ -364,7 +364,7 @@ func TestReadZip(t *testing.T) {
 		{"damaged pickle", pickle, "data.pkl: zip: checksum error"},
 		{"nothing", []byte("PK\x03\x04"), "the zip archive's directory, before its end at byte 4, is missing"},
 	} {
-		if _, err := readBytes(c.file, nil); err == nil || !strings.Contains(err.Error(), "checkpoint: checkpoint: "+c.want) {
+		if _, err := readBytes(c.file, nil); err == nil || !strings.Contains(err.Error(), "checkpoint: "+c.want) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
 		}
 	}
@@ -508,7 +508,7 @@ func TestReadErrors(t *testing.T) {
 		{"scalar in an empty storage", string(legacyFile("}" + pickleText("a") + pickleTensor(0, 0, "(t", "(t") + "s")), `tensor "a" of shape []: its last element is number 1 of a storage of 0`},
 	} {
 		_, err := readBytes([]byte(c.file), nil)
-		if err == nil || !strings.HasPrefix(err.Error(), "checkpoint: checkpoint: ") || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
+		if err == nil || !strings.HasPrefix(err.Error(), "checkpoint: ") || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
 		}
 	}
@@ -538,7 +538,7 @@ func FuzzRead(f *testing.F) {
 		if err == nil {
 			_, err = readBytes(file, n)
 		}
-		if err != nil && (strings.ContainsAny(err.Error(), "\n\r") || !strings.HasPrefix(err.Error(), "checkpoint: checkpoint: ")) {
+		if err != nil && (strings.ContainsAny(err.Error(), "\n\r") || !strings.HasPrefix(err.Error(), "checkpoint: ")) {
 			t.Errorf("error %q", err)
 		}
 	})
