@@ -482,23 +482,3 @@ func TestProblemValidate(t *testing.T) {
 		}
 	}
 }
-
-func TestFolder(t *testing.T) {
-	file := t.TempDir() + "/file"
-	f, err := CreateFolder(t.TempDir() + "/a/b")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := f.WriteJSON("run.json", Record{Teacher: "resnet8"}); err != nil {
-		t.Fatal(err)
-	}
-	if err := Folder(t.TempDir()).Write("file", nil); err != nil {
-		t.Fatal(err)
-	}
-	if err := Folder(file).Write("x", nil); err == nil {
-		t.Error("writing to a folder that doesn't exist succeeds")
-	}
-	if _, err := CreateFolder(f.Path("run.json") + "/sub"); err == nil {
-		t.Error("a folder inside a file was made")
-	}
-}

@@ -14,7 +14,7 @@ import (
 
 	"github.com/pdquant/pdquant/internal/soaked"
 	"github.com/pdquant/pdquant/models/arch"
-	"github.com/pdquant/pdquant/pdq"
+	"github.com/pdquant/pdquant/pdq/experiment"
 )
 
 // runLine runs one command, as the program's arguments give it.
@@ -45,7 +45,7 @@ func TestBadInput(t *testing.T) {
 		"demo backend=onnx:/no.so":  "/no.so",
 		"demo out=" + file + "/run": "run folder",
 		"download dir=" + dir + " url=http://127.0.0.1:1/": "http://127.0.0.1:1/",
-		"train out=" + file + "/run":                       "repl: out=" + file + "/run: pdq: run folder: mkdir " + file + ": not a directory; choose another",
+		"train out=" + file + "/run":                       "repl: out=" + file + "/run: experiment: run folder: mkdir " + file + ": not a directory; choose another",
 		"train data=/nowhere out=" + dir:                   "/nowhere",
 		"train data=" + dir + " out=" + dir:                "dataset-fashion-mnist",
 	} {
@@ -130,7 +130,7 @@ func checkFolder(t *testing.T, dir, command string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var r pdq.Record
+	var r experiment.Record
 	if err := json.Unmarshal(data, &r); err != nil {
 		t.Fatal(err)
 	}

@@ -17,8 +17,8 @@ import (
 	"github.com/pdquant/pdquant/models"
 	"github.com/pdquant/pdquant/models/arch"
 	"github.com/pdquant/pdquant/models/checkpoint"
-	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/backend"
+	"github.com/pdquant/pdquant/pdq/experiment"
 )
 
 // imageNetFiles writes a data set laid out as ImageNet is, an image of each of 1,000 classes in both parts,
@@ -90,7 +90,7 @@ func TestQuantise(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var r pdq.Record
+	var r experiment.Record
 	if err := json.Unmarshal(data, &r); err != nil || len(r.Calibration.Crops) != 10 || r.Calibration.Crops[9].Box.Empty() || !strings.Contains(r.Command, "quantise resnet18 w=2") {
 		t.Errorf("run.json holds %+v, error %v", r, err)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/pdquant/pdquant/models/checkpoint"
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/backend"
+	"github.com/pdquant/pdquant/pdq/experiment"
 )
 
 func trainCommand() command {
@@ -42,7 +43,7 @@ func trainTeacher(ctx context.Context, v values, stdout, stderr io.Writer) error
 		return err
 	}
 	c.Seed = uint64(seed)
-	folder, err := pdq.CreateFolder(v["out"]) // before the hours of training
+	folder, err := experiment.CreateFolder(v["out"]) // before the hours of training
 	if err != nil {
 		return fmt.Errorf("repl: out=%s: %w", v["out"], err)
 	}
@@ -81,7 +82,7 @@ func trainTeacher(ctx context.Context, v values, stdout, stderr io.Writer) error
 	}, stdout)
 }
 
-func writeTeacher(folder pdq.Folder, name string, w models.Weights, record map[string]string, stdout io.Writer) error {
+func writeTeacher(folder experiment.Folder, name string, w models.Weights, record map[string]string, stdout io.Writer) error {
 	var file bytes.Buffer
 	if err := checkpoint.WriteWeights(&file, w, record); err != nil {
 		return err

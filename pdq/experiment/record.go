@@ -1,4 +1,4 @@
-package pdq
+package experiment
 
 import (
 	"fmt"
@@ -9,6 +9,7 @@ import (
 
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/pdq"
 )
 
 // Record says what a run was given, so that it can be repeated. It is a run folder's run.json.
@@ -24,7 +25,7 @@ type Record struct {
 	Threads     int      // GOMAXPROCS
 	Machine     string   // operating system and processor architecture
 	Versions    []string // Go and the modules that compute
-	Methods     []Method
+	Methods     []pdq.Method
 }
 
 // CalibrationRecord says which images of a pool were drawn.
@@ -36,7 +37,7 @@ type CalibrationRecord struct {
 }
 
 // NewRecord records a comparison of methods on n; the caller adds Command and Backend.
-func NewRecord(n *models.Network, w models.Weights, cal datasets.Calibration, test datasets.Stream, methods []Method) (Record, error) {
+func NewRecord(n *models.Network, w models.Weights, cal datasets.Calibration, test datasets.Stream, methods []pdq.Method) (Record, error) {
 	hash, err := w.Hash()
 	testName, testHash := test.Describe()
 	return Record{
@@ -62,38 +63,19 @@ func (r Record) Differs(other Record) string {
 		}
 	}
 	for i, m := range r.Methods {
-		if d := m.Config.differs(other.Methods[i].Config); d != "" {
+		if d := m.Config.Differs(other.Methods[i].Config); d != "" {
 			return fmt.Sprintf("the configuration of %s: %s", m.Name, d)
 		}
 	}
 	return ""
 }
 
-func names(methods []Method) string {
+func names(methods []pdq.Method) string {
 	var list []string
 	for _, m := range methods {
 		list = append(list, m.Name)
 	}
 	return strings.Join(list, ", ")
-}
-
-// differs says in which field c and another configuration differ first; "": in none. Machine decides nothing.
-func (c Config) differs(other Config) string {
-	c.Machine, other.Machine = MachineConfig{}, MachineConfig{}
-	if c == other {
-		return ""
-	}
-	fields, err := Fields()
-	if err != nil {
-		return err.Error()
-	}
-	for _, f := range fields {
-		was, _ := c.Get(f.Name) // Fields lists them
-		if is, _ := other.Get(f.Name); was != is {
-			return fmt.Sprintf("%s=%s, now %s", f.Name, was, is)
-		}
-	}
-	return "the first and last layer's bits"
 }
 
 // versions lists Go's and those of the modules that decide the numbers.
