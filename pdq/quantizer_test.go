@@ -13,11 +13,12 @@ import (
 
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/models/arch"
 )
 
 // tinyProblem is a residual network of 4 channels with random weights, and real images.
 func tinyProblem(t testing.TB, images int) Problem {
-	n, err := models.ResNet(models.ResNetConfig{Blocks: 1, Width: 4, Channels: 1, Size: 28, Classes: 10})
+	n, err := arch.ResNet(arch.ResNetConfig{Blocks: 1, Width: 4, Input: arch.SquareInput(1, 28, 10)})
 	if err != nil {
 		t.Fatal(err)
 	}

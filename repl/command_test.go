@@ -13,7 +13,7 @@ import (
 	"testing"
 
 	"github.com/pdquant/pdquant/internal/soaked"
-	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/models/arch"
 	"github.com/pdquant/pdquant/pdq/experiment"
 )
 
@@ -74,7 +74,7 @@ func TestHelp(t *testing.T) {
 
 // TestDemo runs the whole demo with few images and steps, with the smallest teacher twice.
 func TestDemo(t *testing.T) {
-	for _, teacher := range models.TeacherNames() {
+	for _, teacher := range arch.TeacherNames() {
 		t.Run(teacher, func(t *testing.T) {
 			if teacher != "resnet8" && testing.Short() {
 				t.Skip("slow under -short: resnet8's demo takes the same way")

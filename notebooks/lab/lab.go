@@ -74,7 +74,7 @@ func Open() (*Lab, error) {
 	return l, nil
 }
 
-// Subject returns the network called name, as models.Find knows it. The error is ErrMissing if weights or
+// Subject returns the network called name, as arch.Find knows it. The error is ErrMissing if weights or
 // data aren't here.
 func (l *Lab) Subject(name string) (Subject, error) { return subject(l.data, name, l.Tests) }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/models/arch"
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/backend"
 )
@@ -79,7 +80,7 @@ func TestFolder(t *testing.T) {
 // tinyQuantizer returns the steps for a small network with random weights.
 func tinyQuantizer(t *testing.T) *pdq.Quantizer {
 	t.Helper()
-	n, err := models.ResNet(models.ResNetConfig{Blocks: 1, Width: 4, Channels: 1, Size: 28, Classes: 10})
+	n, err := arch.ResNet(arch.ResNetConfig{Blocks: 1, Width: 4, Input: arch.SquareInput(1, 28, 10)})
 	if err != nil {
 		t.Fatal(err)
 	}
