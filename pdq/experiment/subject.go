@@ -9,6 +9,8 @@ import (
 
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/models/arch"
+	"github.com/pdquant/pdquant/models/checkpoint"
 )
 
 // ErrMissing is the error of Open where images or weights aren't on this machine. The message says how to get them.
@@ -22,7 +24,7 @@ type Subject struct {
 	Network *models.Network
 	Weights models.Weights
 	Origin  string          // where the weights come from, as "shipped"
-	Trained models.Trained  // the registry's entry, with published accuracies; zero: the network isn't in the registry
+	Trained arch.Trained    // the registry's entry, with published accuracies; zero: the network isn't in the registry
 	Pool    datasets.Pool   // images to calibrate on
 	Test    datasets.Stream // images to test on
 	Tested  string          // what those are: "test images", or held-out training images
@@ -53,7 +55,7 @@ func Open(src Source) (Subject, error) {
 		src.Root = "data"
 	}
 	s := Subject{Name: src.Name, Design: src.Name, Data: src.Set, Tested: "test images"}
-	trained, err := models.Find(src.Name)
+	trained, err := arch.Find(src.Name)
 	if err == nil {
 		s.Trained, s.Design = trained, trained.Design
 		if s.Data == "" {
@@ -94,18 +96,18 @@ func (src Source) images(set datasets.Set) (datasets.Pool, datasets.Stream, erro
 // network loads the network and its weights, and says where these come from.
 func (src Source) network(s Subject, set datasets.Set) (*models.Network, models.Weights, string, error) {
 	if s.Trained.Name == "" {
-		n, err := models.Design(s.Design, set.Channels, set.Size, set.Classes)
+		n, err := arch.Design(s.Design, arch.SquareInput(set.Channels, set.Size, set.Classes))
 		if err != nil {
 			return nil, nil, "", err
 		}
-		w, err := models.LoadCheckpoint(src.Checkpoint, n)
+		w, err := checkpoint.Load(src.Checkpoint, n)
 		return n, w, "weights of " + src.Checkpoint, err
 	}
 	path, err := src.checkpoint(s.Trained)
 	if err != nil {
 		return nil, nil, "", err
 	}
-	n, w, err := s.Trained.Load(path, set.Channels, set.Size, set.Classes)
+	n, w, err := s.Trained.Load(path, arch.SquareInput(set.Channels, set.Size, set.Classes))
 	if path == "" {
 		return n, w, "shipped", err
 	}
@@ -113,7 +115,7 @@ func (src Source) network(s Subject, set datasets.Set) (*models.Network, models.
 }
 
 // checkpoint returns the file of t's weights; "": they are built in.
-func (src Source) checkpoint(t models.Trained) (string, error) {
+func (src Source) checkpoint(t arch.Trained) (string, error) {
 	if src.Checkpoint != "" || t.File == "" {
 		return src.Checkpoint, nil
 	}
