@@ -230,3 +230,37 @@ func receiverExported(d *ast.FuncDecl) bool {
 		}
 	}
 }
+
+// TestReadme: the README has at most 8 KB, and its Go lines stand in an example that runs.
+func TestReadme(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(readme) > 8<<10 {
+		t.Errorf("the README has %d bytes; move what is more than 8192 to docs", len(readme))
+	}
+	examples, err := os.ReadFile("pdq/example_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	statements := func(text []byte) (all []string) {
+		for line := range strings.Lines(string(text)) {
+			line, _, _ = strings.Cut(line, "//")
+			all = append(all, strings.TrimSpace(line))
+		}
+		return all
+	}
+	shown := statements(examples)
+	for i, block := range bytes.Split(readme, []byte("```")) {
+		code, ok := bytes.CutPrefix(block, []byte("go\n"))
+		if i%2 == 0 || !ok {
+			continue
+		}
+		for _, line := range statements(code) {
+			if !slices.Contains(shown, line) {
+				t.Errorf("%q stands in the README and in no example of pdq", line)
+			}
+		}
+	}
+}
