@@ -7,7 +7,7 @@ GOEXPERIMENT ?= simd
 export GOEXPERIMENT
 
 # Settings of "make demo".
-TEACHER = resnet8
+TEACHER = mobilenetv2
 W       = 2
 A       = 2
 SEED    = 1
@@ -25,7 +25,7 @@ TIMEOUT   = 30m
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## quantise a teacher and compare: TEACHER=resnet8 W=2 A=2 SEED=1 BACKEND=auto OUT=folder ARGS="key=value ..."
+demo: ## quantise a teacher and compare: TEACHER=mobilenetv2 W=2 A=2 SEED=1 BACKEND=auto OUT=folder ARGS="key=value ..."
 ifneq ($(filter auto onnx,$(BACKEND)),)
 	@$(MAKE) --no-print-directory onnxruntime || echo "going on without ONNX Runtime: slower"
 endif
