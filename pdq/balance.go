@@ -3,6 +3,8 @@ package pdq
 import (
 	"errors"
 	"slices"
+
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
 // balanceBatches are drawn to measure the gradients of both terms.
@@ -58,8 +60,8 @@ func (r *Rounder) gradientSize(t int, relative []float32) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	free(next...)
-	if k := nonFinite(report); k >= 0 {
+	exec.Free(next...)
+	if k := exec.NonFinite(report); k >= 0 {
 		return 0, errors.New("the loss or a gradient isn't finite before the first step; look for extreme weights")
 	}
 	sizes, n := report[len(r.outputs)+1:], len(r.weights) // behind the losses

@@ -11,6 +11,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
 // Correct returns d with the teacher's input to the unit corrected towards the statistics of
@@ -31,14 +32,14 @@ func (q *Quantizer) Correct(ctx context.Context, d *UnitData) (*UnitData, error)
 		return d, nil
 	}
 	n := d.TeacherIn.Len()
-	corrected, err := q.keep(d.Unit)(d.TeacherIn.dims)
+	corrected, err := q.keep(d.Unit)(d.TeacherIn.Dims())
 	if err != nil {
 		return nil, q.fail(StepCorrect, d.Unit, err)
 	}
 	group, workers := min(q.c.Correction.Group, n), max(q.c.Machine.Workers, 1)
 	perWorker := (n + workers - 1) / workers
-	size := min(max(chunkOf(q.folded)/group, 1), (perWorker+group-1)/group) * group // whole groups
-	step, err := newSharedExec(q.b, q.correctionStep(unit))
+	size := min(max(exec.ChunkSize(q.folded)/group, 1), (perWorker+group-1)/group) * group // whole groups
+	step, err := exec.NewShared(q.b, q.correctionStep(unit))
 	if err != nil {
 		return nil, q.fail(StepCorrect, d.Unit, err)
 	}
@@ -51,18 +52,18 @@ func (q *Quantizer) Correct(ctx context.Context, d *UnitData) (*UnitData, error)
 		done += steps
 		q.tell(StepCorrect, d.Unit, done, chunks*q.c.Correction.Steps, Loss{Correction: loss})
 	}
-	err = sideBySide(chunks, q.c.Machine.Workers, func(k int) error {
-		x0, err := d.TeacherIn.tensor(k*size, min((k+1)*size, n))
+	err = exec.Parallel(chunks, q.c.Machine.Workers, func(k int) error {
+		x0, err := d.TeacherIn.Tensor(k*size, min((k+1)*size, n))
 		if err != nil {
 			return err
 		}
-		defer free(x0)
+		defer exec.Free(x0)
 		x, err := q.correctChunk(ctx, step, x0, k*size, tell)
 		if err != nil {
 			return err
 		}
-		defer free(x)
-		return put(corrected, x, k*size)
+		defer exec.Free(x)
+		return corrected.Put(x, k*size)
 	})
 	if err != nil {
 		corrected.Free()
@@ -70,11 +71,11 @@ func (q *Quantizer) Correct(ctx context.Context, d *UnitData) (*UnitData, error)
 	}
 	out := *d
 	out.CorrectedIn = corrected
-	run := newRunner(q.b, q.c.Machine.Workers, q.folded)
-	run.keep = q.keep(d.Unit)
-	run.finite = []string{"the teacher's output for the corrected input"}
-	target, err := run.run(ctx, func(xs []*Node) []*Node {
-		return []*Node{q.p.Network.Forward(xs[0], unit.First, unit.Last, models.Hooks{Param: constants(xs[0].Graph(), q.p.Weights)})}
+	run := q.quietRunner()
+	run.NewCache = q.keep(d.Unit)
+	run.Finite = []string{"the teacher's output for the corrected input"}
+	target, err := run.Run(ctx, func(xs []*Node) []*Node {
+		return []*Node{q.p.Network.Forward(xs[0], unit.First, unit.Last, models.Hooks{Param: exec.Constants(xs[0].Graph(), q.p.Weights)})}
 	}, corrected)
 	if err != nil {
 		corrected.Free()
@@ -95,7 +96,7 @@ func hasNorm(n *models.Network, u models.Unit) bool {
 
 // correctChunk optimises the images x0 [n,C,H,W] and returns the corrected ones. first is how many images come before, for
 // messages.
-func (q *Quantizer) correctChunk(ctx context.Context, step *sharedExec, x0 *tensors.Tensor, first int, tell func(steps int, loss float64)) (x *tensors.Tensor, err error) {
+func (q *Quantizer) correctChunk(ctx context.Context, step *exec.Shared, x0 *tensors.Tensor, first int, tell func(steps int, loss float64)) (x *tensors.Tensor, err error) {
 	n := x0.Shape().Dim(0)
 	group := min(q.c.Correction.Group, n)
 	if x, err = x0.LocalClone(); err != nil {
@@ -103,9 +104,9 @@ func (q *Quantizer) correctChunk(ctx context.Context, step *sharedExec, x0 *tens
 	}
 	m, v := tensors.FromShape(x0.Shape()), tensors.FromShape(x0.Shape())
 	defer func() {
-		free(m, v)
+		exec.Free(m, v)
 		if err != nil {
-			free(x)
+			exec.Free(x)
 		}
 	}()
 	plateaus := make([]plateau, (n+group-1)/group)
@@ -129,10 +130,10 @@ func (q *Quantizer) correctChunk(ctx context.Context, step *sharedExec, x0 *tens
 		if err != nil {
 			return x, err
 		}
-		free(x, m, v)
+		exec.Free(x, m, v)
 		x, m, v = out[0], out[1], out[2]
 		losses, err := tensors.CopyFlatData[float32](out[3])
-		free(out[3])
+		exec.Free(out[3])
 		if err != nil {
 			return x, err
 		}
@@ -201,7 +202,7 @@ func addDistance(loss, x, x0 *Node, weight float64) *Node {
 // batch normalisations.
 func (q *Quantizer) normLoss(unit models.Unit, x *Node) *Node {
 	var loss *Node
-	param := constants(x.Graph(), q.p.Weights)
+	param := exec.Constants(x.Graph(), q.p.Weights)
 	h := models.Hooks{Param: param}
 	h.Norm = func(l models.Layer, y *Node) *Node {
 		mean, variance := Reshape(param(l.Name+".running_mean"), 1, l.Out), Reshape(param(l.Name+".running_var"), 1, l.Out)

@@ -8,6 +8,7 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
 // UnitDifference compares the student's output of a unit with the teacher's.
@@ -34,11 +35,11 @@ func (q *Quantizer) Differences(ctx context.Context, s Student, images int) ([]U
 	if err != nil {
 		return nil, err
 	}
-	out, err := q.runner(StepInspect, -1).run(ctx, func(xs []*Node) []*Node {
+	out, err := q.runner(StepInspect, -1).Run(ctx, func(xs []*Node) []*Node {
 		g := xs[0].Graph()
 		student := unitOutputs(q.folded, xs[0], studentHooks(g, w, s))
 		var sums []*Node
-		for u, t := range unitOutputs(q.folded, xs[0], models.Hooks{Param: constants(g, q.weights)}) {
+		for u, t := range unitOutputs(q.folded, xs[0], models.Hooks{Param: exec.Constants(g, q.weights)}) {
 			sums = append(sums, perChannelSum(Square(t)), perChannelSum(Square(Sub(student[u], t))))
 		}
 		return sums
@@ -46,7 +47,7 @@ func (q *Quantizer) Differences(ctx context.Context, s Student, images int) ([]U
 	if err != nil {
 		return nil, err
 	}
-	defer freeCaches(out...)
+	defer exec.FreeCaches(out...)
 	var all []UnitDifference
 	for u, unit := range q.folded.Units {
 		all = append(all, newDifference(unit.Name, columnSums(out[2*u]), columnSums(out[2*u+1])))
@@ -99,8 +100,8 @@ func perChannelSum(x *Node) *Node {
 
 // columnSums sums c [N,C] over N. It is in memory.
 func columnSums(c *Cache) []float64 {
-	sums := make([]float64, c.per())
-	for i, v := range c.flat {
+	sums := make([]float64, c.PerImage())
+	for i, v := range c.Flat() {
 		sums[i%len(sums)] += float64(v)
 	}
 	return sums

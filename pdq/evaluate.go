@@ -12,6 +12,7 @@ import (
 
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
 // Score says for each image whether a network was right, so that two networks can be
@@ -91,17 +92,17 @@ func (q *Quantizer) predictionDifferences(ctx context.Context, s Student, images
 		return nil, err
 	}
 	last := len(q.folded.Layers) - 1
-	out, err := newRunner(q.b, q.c.Machine.Workers, q.folded).run(ctx, func(xs []*Node) []*Node {
-		teacher := q.folded.Forward(xs[0], 0, last, models.Hooks{Param: constants(xs[0].Graph(), q.weights)})
+	out, err := q.quietRunner().Run(ctx, func(xs []*Node) []*Node {
+		teacher := q.folded.Forward(xs[0], 0, last, models.Hooks{Param: exec.Constants(xs[0].Graph(), q.weights)})
 		student := q.folded.Forward(xs[0], 0, last, studentHooks(xs[0].Graph(), w, s))
 		return []*Node{ReduceSum(differenceTerms(teacher, student, q.c.Loss.Temperature), 1)}
-	}, normalised{images})
+	}, exec.Normalised{Images: images})
 	if err != nil {
 		return nil, err
 	}
-	defer freeCaches(out...)
+	defer exec.FreeCaches(out...)
 	each := make([]float64, images.Len())
-	for i, v := range out[0].flat {
+	for i, v := range out[0].Flat() {
 		if each[i] = float64(v); v-v != 0 {
 			return nil, fmt.Errorf("the prediction difference of image %d is %g", i, v)
 		}
@@ -113,10 +114,10 @@ func (q *Quantizer) predictionDifferences(ctx context.Context, s Student, images
 // workers as of MachineConfig. between is called between batches; nil: not.
 func EvaluateTeacher(ctx context.Context, b compute.Backend, workers int, n *models.Network, w models.Weights, test datasets.Stream, between func(done, total int)) (Score, error) {
 	f := func(xs []*Node) []*Node {
-		return []*Node{n.Forward(xs[0], 0, len(n.Layers)-1, models.Hooks{Param: constants(xs[0].Graph(), w)})}
+		return []*Node{n.Forward(xs[0], 0, len(n.Layers)-1, models.Hooks{Param: exec.Constants(xs[0].Graph(), w)})}
 	}
-	run := newRunner(b, workers, n)
-	run.between = between
+	run := exec.NewRunner(b, workers, n)
+	run.Progress = between
 	score, err := evaluate(ctx, run, n, f, test)
 	if err != nil {
 		return score, &UnitError{StepEvaluate, "", err}
@@ -126,14 +127,14 @@ func EvaluateTeacher(ctx context.Context, b compute.Backend, workers int, n *mod
 
 // evaluate returns the score on test of n, or a student of it, whose logits [N,classes] forward
 // gives for images [N,C,H,W].
-func evaluate(ctx context.Context, r runner, n *models.Network, forward func(xs []*Node) []*Node, test datasets.Stream) (s Score, err error) {
-	exec, err := newSharedExec(r.b, forward)
+func evaluate(ctx context.Context, r exec.Runner, n *models.Network, forward func(xs []*Node) []*Node, test datasets.Stream) (s Score, err error) {
+	compiled, err := exec.NewShared(r.Backend, forward)
 	if err != nil {
 		return s, err
 	}
-	defer exec.Finalize()
-	between := r.between
-	for batch, err := range test.Batches(ctx, r.chunk*max(r.workers, 1)) {
+	defer compiled.Finalize()
+	progress := r.Progress
+	for batch, err := range test.Batches(ctx, r.Chunk*max(r.Workers, 1)) {
 		if err == nil {
 			err = batch.Validate()
 		}
@@ -145,12 +146,12 @@ func evaluate(ctx context.Context, r runner, n *models.Network, forward func(xs 
 		if err != nil {
 			return Score{}, err
 		}
-		r.between = func(done, _ int) {
-			if between != nil {
-				between(min(len(s.Top1)+done, test.Len()), test.Len())
+		r.Progress = func(done, _ int) {
+			if progress != nil {
+				progress(min(len(s.Top1)+done, test.Len()), test.Len())
 			}
 		}
-		right, err := r.score(ctx, exec, batch, len(s.Top1))
+		right, err := rightOf(ctx, r, compiled, batch, len(s.Top1))
 		if err != nil {
 			return Score{}, err
 		}
@@ -162,11 +163,11 @@ func evaluate(ctx context.Context, r runner, n *models.Network, forward func(xs 
 	return s, nil
 }
 
-// score says which images of a batch are right, before which first others came.
-func (r runner) score(ctx context.Context, exec *sharedExec, batch datasets.Images, first int) ([]bool, error) {
+// rightOf says which images of a batch are classified correctly. first images came before it.
+func rightOf(ctx context.Context, r exec.Runner, compiled *exec.Shared, batch datasets.Images, first int) ([]bool, error) {
 	filled := batch
-	if first > 0 && batch.Len() < r.chunk { // so that the graph of a whole chunk serves it
-		indices := make([]int, r.chunk)
+	if first > 0 && batch.Len() < r.Chunk { // so that the graph of a whole chunk serves it
+		indices := make([]int, r.Chunk)
 		for i := range indices {
 			indices[i] = i % batch.Len()
 		}
@@ -175,12 +176,12 @@ func (r runner) score(ctx context.Context, exec *sharedExec, batch datasets.Imag
 			return nil, err
 		}
 	}
-	out, err := r.compute(ctx, exec, normalised{filled})
+	out, err := r.Call(ctx, compiled, exec.Normalised{Images: filled})
 	if err != nil {
 		return nil, err
 	}
-	defer freeCaches(out...)
-	return correct(out[0].flat[:batch.Len()*len(out[0].flat)/filled.Len()], batch.Labels, first)
+	defer exec.FreeCaches(out...)
+	return correct(out[0].Flat()[:batch.Len()*len(out[0].Flat())/filled.Len()], batch.Labels, first)
 }
 
 // correct says of each image whether the largest of its logits [N,classes] is its label's. first is how
@@ -190,7 +191,7 @@ func correct(logits []float32, labels []int32, first int) ([]bool, error) {
 	right := make([]bool, len(labels))
 	for i, label := range labels {
 		row := logits[i*classes : (i+1)*classes]
-		if k := nonFinite(row); k >= 0 {
+		if k := exec.NonFinite(row); k >= 0 {
 			return nil, fmt.Errorf("logit %d of image %d is %g", k, first+i, row[k])
 		}
 		best := 0

@@ -8,6 +8,8 @@ import (
 
 	"github.com/gomlx/gomlx/core/tensors"
 	"gonum.org/v1/gonum/stat"
+
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
 // FineTune returns s, which quantises all units, with all levels and scales trained together so that the network's prediction
@@ -174,21 +176,21 @@ func (t *tuner) step() (l Loss, err error) {
 		return l, err
 	}
 	next, report, err := t.opt.advance(t.schedule(), func(lo, hi int) ([]*tensors.Tensor, error) {
-		x, err := normalised{batch}.tensor(lo, hi)
+		x, err := exec.Normalised{Images: batch}.Tensor(lo, hi)
 		return []*tensors.Tensor{x}, err
 	})
 	if err != nil {
 		return l, err
 	}
 	l.Reconstruction, l.PD = float64(report[0]), float64(report[1])
-	switch k := nonFinite(report); {
+	switch k := exec.NonFinite(report); {
 	case k >= 2:
 		err = fmt.Errorf("the gradient for the %s isn't finite; lower FineTune.LearningRate", t.opt.vars[k-2].name)
 	case k >= 0:
 		err = fmt.Errorf("the loss is %g; lower FineTune.LearningRate", l.Total())
 	}
 	if err != nil {
-		free(next...)
+		exec.Free(next...)
 		return l, err
 	}
 	t.opt.replace(next)

@@ -8,6 +8,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
 // The numbers of the schedule, behind Adam's: learning rates.
@@ -48,7 +49,7 @@ func outermost(bits int) float64 { return float64(int(1)<<bits - 1) }
 // and prediction [2], as this part adds to those of the batch.
 func (t *tuner) losses(values nodes, part []*Node) *Node {
 	x := part[0]
-	teacherFeatures, teacher := t.forward(x, models.Hooks{Param: constants(x.Graph(), t.q.weights)})
+	teacherFeatures, teacher := t.forward(x, models.Hooks{Param: exec.Constants(x.Graph(), t.q.weights)})
 	features, student := t.forward(x, t.hooks(x.Graph(), values))
 	pd := PredictionDifference(StopGradient(teacher), student, t.q.c.Loss.Temperature)
 	kept := Scalar(x.Graph(), dtypes.Float32, 0)
@@ -68,7 +69,7 @@ func (t *tuner) forward(x *Node, h models.Hooks) (features, logits *Node) {
 
 // hooks are those of the student's forward pass.
 func (t *tuner) hooks(g *Graph, values nodes) models.Hooks {
-	fixed := constants(g, t.q.weights)
+	fixed := exec.Constants(g, t.q.weights)
 	weights, scales := map[string]*Node{}, map[string]*Node{}
 	for _, l := range t.layers {
 		wq := t.s.Weights[l.name]

@@ -15,6 +15,7 @@ import (
 	"gonum.org/v1/gonum/floats"
 
 	"github.com/pdquant/pdquant/datasets"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
 // tuned is a problem, a configuration with fine-tuning, and a student with all units finished.
@@ -107,16 +108,16 @@ func TestFineTuneStudent(t *testing.T) {
 		if _, err := tn.Steps(t.Context(), 5); err != nil {
 			t.Fatal(err)
 		}
-		exec, err := NewExec(b, tn.opt.gradients)
+		compiled, err := NewExec(b, tn.opt.gradients)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer exec.Finalize()
-		x, err := normalised{p.Calibration}.tensor(0, p.Calibration.Len())
+		defer compiled.Finalize()
+		x, err := exec.Normalised{Images: p.Calibration}.Tensor(0, p.Calibration.Len())
 		if err != nil {
 			t.Fatal(err)
 		}
-		out, err := call(exec, tn.opt.read(), []*tensors.Tensor{x})
+		out, err := exec.Call(compiled, tn.opt.read(), []*tensors.Tensor{x})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -262,19 +263,19 @@ func TestFineTuneGradient(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer tn.close()
-	exec, err := NewExec(b, tn.opt.gradients)
+	compiled, err := NewExec(b, tn.opt.gradients)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer exec.Finalize()
-	x, err := normalised{p.Calibration}.tensor(0, tn.opt.size)
+	defer compiled.Finalize()
+	x, err := exec.Normalised{Images: p.Calibration}.Tensor(0, tn.opt.size)
 	if err != nil {
 		t.Fatal(err)
 	}
 	at := func(i int, v []float32) (loss float64, grad []float32) {
 		vars := tn.opt.read()
 		vars[i] = tensors.FromFlatDataAndDimensions(slices.Clone(v), vars[i].Shape().Dimensions...)
-		out, err := call(exec, vars, []*tensors.Tensor{x})
+		out, err := exec.Call(compiled, vars, []*tensors.Tensor{x})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
 // Histogram counts values in bins of equal width from Low to High.
@@ -167,14 +168,14 @@ func (q *Quantizer) output(ctx context.Context, s Student, name string, n int) (
 		return nil, 0, err
 	}
 	images := q.firstImages(n)
-	out, err := newRunner(q.b, q.c.Machine.Workers, q.folded).run(ctx, func(xs []*Node) []*Node {
+	out, err := q.quietRunner().Run(ctx, func(xs []*Node) []*Node {
 		return []*Node{q.folded.Forward(xs[0], 0, i, studentHooks(xs[0].Graph(), w, s.before(q.folded, i)))}
 	}, images)
 	if err != nil {
 		return nil, 0, err
 	}
-	x := out[0].flat
-	if k := nonFinite(x); k >= 0 {
+	x := out[0].Flat()
+	if k := exec.NonFinite(x); k >= 0 {
 		err = fmt.Errorf("pdq: value %d of the output of %s is %g", k, name, x[k])
 	}
 	return x, images.Len(), err
@@ -189,8 +190,8 @@ func some(n int, what string) error {
 }
 
 // firstImages returns the first n calibration images, or all if there are fewer.
-func (q *Quantizer) firstImages(n int) normalised {
-	return normalised{q.p.Calibration.Slice(0, min(n, q.p.Calibration.Len()))}
+func (q *Quantizer) firstImages(n int) exec.Normalised {
+	return exec.Normalised{Images: q.p.Calibration.Slice(0, min(n, q.p.Calibration.Len()))}
 }
 
 // before returns the part of s that quantises layers of n before the i-th.

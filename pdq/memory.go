@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"github.com/pdquant/pdquant/internal/memory"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
 // UnitMemory is what the caches of a unit take.
@@ -53,7 +54,7 @@ func roomFor(plan []UnitMemory, limit, free int64, dir string) error {
 // output, original and corrected.
 func (q *Quantizer) cacheBytes(u int) int64 {
 	n, unit := q.p.Network, q.p.Network.Units[u]
-	in, out := product(n.InputShape(unit.First)), product(n.Shapes()[unit.Last])
+	in, out := exec.Product(n.InputShape(unit.First)), exec.Product(n.Shapes()[unit.Last])
 	numbers := 2*in + out
 	if q.c.Correction.Steps > 0 && hasNorm(n, unit) {
 		numbers += in + out
@@ -64,5 +65,5 @@ func (q *Quantizer) cacheBytes(u int) int64 {
 // keep makes caches for unit u as the plan says.
 func (q *Quantizer) keep(u int) func(dims []int) (*Cache, error) {
 	inFile := q.MemoryPlan()[u].InFile
-	return func(dims []int) (*Cache, error) { return newCache(dims, inFile, q.c.Machine.CacheDir) }
+	return func(dims []int) (*Cache, error) { return exec.NewCache(dims, inFile, q.c.Machine.CacheDir) }
 }

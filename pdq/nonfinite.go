@@ -10,22 +10,18 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// Numbers that are NaN or infinite are looked for where they could come in: in weights, in what units see, and in
-// the loss and gradients of each step.
-
-// nonFinite returns the index of the first of x that is NaN or infinite, or -1.
-func nonFinite(x []float32) int {
-	return slices.IndexFunc(x, func(v float32) bool { return v-v != 0 })
-}
+// Values that are NaN or infinite are looked for where they could come in: in weights, in what units see, and in the
+// loss and gradients of each step.
 
 // finiteWeights reports a weight that isn't a number.
 func finiteWeights(w models.Weights) error {
 	for _, name := range slices.Sorted(maps.Keys(w)) {
 		var found error
 		err := tensors.ConstFlatData(w[name], func(flat []float32) {
-			if k := nonFinite(flat); k >= 0 {
+			if k := exec.NonFinite(flat); k >= 0 {
 				found = fmt.Errorf("value %d of %s is %g", k, name, flat[k])
 			}
 		})
@@ -36,18 +32,6 @@ func finiteWeights(w models.Weights) error {
 	return nil
 }
 
-// finiteRows reports an image's part of t [N,...] that isn't finite. what it is of, and how many images came
-// before, are for messages.
-func finiteRows(t *tensors.Tensor, what string, first int) error {
-	var found error
-	err := tensors.ConstFlatData(t, func(flat []float32) {
-		if k := nonFinite(flat); k >= 0 {
-			found = fmt.Errorf("%s is %g at image %d", what, flat[k], first+k/(len(flat)/t.Shape().Dim(0)))
-		}
-	})
-	return errors.Join(err, found)
-}
-
 // sumOfSizes is a scalar that is finite just if all of x is.
 func sumOfSizes(x *Node) *Node { return ReduceAllSum(Abs(x)) }
 
@@ -56,23 +40,23 @@ func sumOfSizes(x *Node) *Node { return ReduceAllSum(Abs(x)) }
 func (r *Rounder) culprit() string {
 	batch := r.draw(r.opt.done)
 	part, err := r.part(r.opt.done, batch, 0, len(batch))
-	defer free(part...)
+	defer exec.Free(part...)
 	if err != nil {
 		return ""
 	}
 	for i, what := range []string{"the unit's input", "the target", "the teacher's logits"} {
-		if err := finiteRows(part[i], what, 0); err != nil {
+		if err := exec.FiniteRows(part[i], what, 0); err != nil {
 			return what
 		}
 	}
 	var names []string
-	exec, err := NewExec(r.q.b, func(args []*Node) []*Node { return r.sumsOfOutputs(args, &names) })
+	compiled, err := NewExec(r.q.b, func(args []*Node) []*Node { return r.sumsOfOutputs(args, &names) })
 	if err != nil {
 		return ""
 	}
-	defer exec.Finalize()
-	sums, err := call(exec, r.opt.read(), part)
-	defer free(sums...)
+	defer compiled.Finalize()
+	sums, err := exec.Call(compiled, r.opt.read(), part)
+	defer exec.Free(sums...)
 	if err != nil {
 		return ""
 	}
@@ -104,7 +88,7 @@ func (r *Rounder) sumsOfOutputs(args []*Node, names *[]string) (sums []*Node) {
 	}
 	y := r.q.folded.Forward(in, unit.First, unit.Last, look(r.trainingHooks(in.Graph(), read, masks)))
 	if r.logits() && unit.Last < last {
-		r.q.folded.Forward(y, unit.Last+1, last, look(models.Hooks{Param: constants(in.Graph(), r.q.weights)}))
+		r.q.folded.Forward(y, unit.Last+1, last, look(models.Hooks{Param: exec.Constants(in.Graph(), r.q.weights)}))
 	}
 	return sums
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
 // NormView compares the statistics that a batch normalisation has with those of its input.
@@ -36,13 +37,13 @@ func (q *Quantizer) InspectNorms(ctx context.Context, d *UnitData, images int) (
 	if err != nil || views == nil {
 		return nil, err
 	}
-	before, err := q.normStats(ctx, firstImages{d.TeacherIn, min(images, d.TeacherIn.Len())}, unit.First, unit)
+	before, err := q.normStats(ctx, exec.FirstImages{Cache: d.TeacherIn, N: min(images, d.TeacherIn.Len())}, unit.First, unit)
 	if err != nil {
 		return nil, q.fail(StepCorrect, d.Unit, err)
 	}
 	after := before
 	if d.CorrectedIn != d.TeacherIn {
-		if after, err = q.normStats(ctx, firstImages{d.CorrectedIn, min(images, d.CorrectedIn.Len())}, unit.First, unit); err != nil {
+		if after, err = q.normStats(ctx, exec.FirstImages{Cache: d.CorrectedIn, N: min(images, d.CorrectedIn.Len())}, unit.First, unit); err != nil {
 			return nil, q.fail(StepCorrect, d.Unit, err)
 		}
 	}
@@ -102,10 +103,10 @@ func (q *Quantizer) normViews(unit models.Unit) ([]NormView, error) {
 }
 
 // normStats returns the statistics of the unit's normalisations for the inputs x of layer first.
-func (q *Quantizer) normStats(ctx context.Context, x imageSource, first int, unit models.Unit) ([]NormStats, error) {
-	out, err := newRunner(q.b, q.c.Machine.Workers, q.folded).run(ctx, func(xs []*Node) []*Node {
+func (q *Quantizer) normStats(ctx context.Context, x exec.Images, first int, unit models.Unit) ([]NormStats, error) {
+	out, err := q.quietRunner().Run(ctx, func(xs []*Node) []*Node {
 		var stats []*Node
-		param := constants(xs[0].Graph(), q.p.Weights)
+		param := exec.Constants(xs[0].Graph(), q.p.Weights)
 		h := models.Hooks{Param: param}
 		h.Norm = func(l models.Layer, y *Node) *Node {
 			mean, variance := Reshape(param(l.Name+".running_mean"), 1, l.Out), Reshape(param(l.Name+".running_var"), 1, l.Out)
@@ -121,7 +122,7 @@ func (q *Quantizer) normStats(ctx context.Context, x imageSource, first int, uni
 	if err != nil {
 		return nil, err
 	}
-	defer freeCaches(out...)
+	defer exec.FreeCaches(out...)
 	var all []NormStats
 	for part := range slices.Chunk(out, 3) {
 		var s NormStats

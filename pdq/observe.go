@@ -8,7 +8,11 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
+
+// Cache holds float32 numbers for each image, in memory or in a temporary file. Several goroutines may read it at once.
+type Cache = exec.Cache
 
 // UnitData is what one unit sees over the calibration images. No field changes its
 // meaning later.
@@ -33,17 +37,17 @@ func (q *Quantizer) Observe(ctx context.Context, s Student, t *Teacher, u int, p
 	}
 	student, teacher := q.folded, q.p.Network
 	var first, teacherFirst int
-	var studentIn, teacherIn imageSource = normalised{q.images}, normalised{q.images}
+	var studentIn, teacherIn exec.Images = exec.Normalised{Images: q.images}, exec.Normalised{Images: q.images}
 	if prev != nil {
 		first, teacherFirst = student.Units[prev.Unit].First, teacher.Units[prev.Unit].First
 		studentIn, teacherIn = prev.StudentIn, prev.TeacherIn
 	}
 	run := q.runner(StepObserve, u)
-	run.keep = q.keep(u)
-	run.finite = []string{"the student's input to it", "the teacher's input to it", "the teacher's output of it"}
-	out, err := run.run(ctx, func(xs []*Node) []*Node {
+	run.NewCache = q.keep(u)
+	run.Finite = []string{"the student's input to it", "the teacher's input to it", "the teacher's output of it"}
+	out, err := run.Run(ctx, func(xs []*Node) []*Node {
 		g := xs[0].Graph()
-		h := models.Hooks{Param: constants(g, q.p.Weights)}
+		h := models.Hooks{Param: exec.Constants(g, q.p.Weights)}
 		tu := teacher.Units[u]
 		in := teacher.Forward(xs[1], teacherFirst, tu.First-1, h)
 		return []*Node{

@@ -9,6 +9,8 @@ import (
 	"github.com/gomlx/compute"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
+
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
 // variable is a tensor that an optimisation trains by Adam.
@@ -49,12 +51,12 @@ type optimiser struct {
 	// penalty is the graph of a further loss, a scalar, of the variables' values; nil: none.
 	penalty func(values nodes, schedule *Node) *Node
 
-	graphs stepGraphs
+	graphs exec.StepGraphs
 }
 
 // start prepares the graphs of a step, once all variables are there.
 func (o *optimiser) start(workers int) (err error) {
-	if o.graphs, err = newStepGraphs(o.b, workers, o.size, o.whole, o.gradients, o.apply); err != nil {
+	if o.graphs, err = exec.NewStepGraphs(o.b, workers, o.size, o.whole, o.gradients, o.apply); err != nil {
 		return err
 	}
 	made, err := o.deriveAll(o.state())
@@ -88,7 +90,7 @@ func (o *optimiser) state() []*tensors.Tensor {
 
 // replace frees the state and puts next, which is in the order of state, in its place.
 func (o *optimiser) replace(next []*tensors.Tensor) {
-	free(o.state()...)
+	exec.Free(o.state()...)
 	for i, v := range o.vars {
 		v.value, v.mean, v.square = next[3*i], next[3*i+1], next[3*i+2]
 	}
@@ -138,14 +140,14 @@ func (o *optimiser) steps(ctx context.Context, n int, step func() (Loss, error),
 // advance computes a step from the variables and changes nothing: it returns the next state and the report of apply.
 // part makes what losses reads of images lo to hi-1 of the batch.
 func (o *optimiser) advance(schedule []float32, part func(lo, hi int) ([]*tensors.Tensor, error)) (next []*tensors.Tensor, report []float32, err error) {
-	out, err := o.graphs.advance(o.b, o.state(), o.read(), schedule, o.size, part)
+	out, err := o.graphs.Step(o.b, o.state(), o.read(), schedule, o.size, part)
 	if err != nil {
 		return nil, nil, err
 	}
 	n := len(out) - 1
-	defer free(out[n])
+	defer exec.Free(out[n])
 	if report, err = tensors.CopyFlatData[float32](out[n]); err != nil {
-		free(out[:n]...)
+		exec.Free(out[:n]...)
 	}
 	return out[:n], report, err
 }
@@ -270,8 +272,8 @@ func sumParts(ns []*Node, n int) []*Node {
 
 // close frees graphs and variables.
 func (o *optimiser) close() {
-	o.graphs.finalize()
-	free(o.state()...)
+	o.graphs.Finalize()
+	exec.Free(o.state()...)
 }
 
 // OptimiserState is all that steps change of an optimisation, as a value: what is kept before a step can be returned to.
@@ -305,14 +307,14 @@ func (o *optimiser) restore(s OptimiserState) error {
 	for i, x := range s.Values {
 		v := o.vars[i/3]
 		if len(x) != v.value.Size() {
-			free(next...)
+			exec.Free(next...)
 			return fmt.Errorf("the %s have %d elements in the state; they should have %d", v.name, len(x), v.value.Size())
 		}
 		next = append(next, tensors.FromFlatDataAndDimensions(slices.Clone(x), v.value.Shape().Dimensions...))
 	}
 	made, err := o.deriveAll(next)
 	if err != nil {
-		free(next...)
+		exec.Free(next...)
 		return err
 	}
 	o.replace(append(next, made...))
@@ -331,7 +333,7 @@ func (o *optimiser) deriveAll(state []*tensors.Tensor) ([]*tensors.Tensor, error
 	if values == nil {
 		return nil, nil
 	}
-	exec, err := NewExec(o.b, func(values []*Node) []*Node {
+	compiled, err := NewExec(o.b, func(values []*Node) []*Node {
 		var made []*Node
 		for i, v := range o.derived() {
 			made = append(made, o.derive(v, values[i]))
@@ -341,6 +343,6 @@ func (o *optimiser) deriveAll(state []*tensors.Tensor) ([]*tensors.Tensor, error
 	if err != nil {
 		return nil, err
 	}
-	defer exec.Finalize()
-	return call(exec, values)
+	defer compiled.Finalize()
+	return exec.Call(compiled, values)
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
 // Quantizer takes the steps for one Problem and Config, and holds nothing that a step
@@ -180,7 +181,7 @@ func (q *Quantizer) withBiases(s Student) models.Weights {
 // studentHooks are the hooks of a forward pass with constant weights w that quantises the
 // activations that s does.
 func studentHooks(g *Graph, w models.Weights, s Student) models.Hooks {
-	return models.Hooks{Param: constants(g, w), After: func(l models.Layer, y *Node) *Node {
+	return models.Hooks{Param: exec.Constants(g, w), After: func(l models.Layer, y *Node) *Node {
 		a, ok := s.Acts[l.Name]
 		if !ok {
 			return y
@@ -211,9 +212,14 @@ func (q *Quantizer) tell(step Step, unit, done, total int, l Loss) {
 	}
 }
 
-// runner computes graphs over images, and reports the progress of a step.
-func (q *Quantizer) runner(step Step, unit int) runner {
-	r := newRunner(q.b, q.c.Machine.Workers, q.folded)
-	r.between = func(done, total int) { q.tell(step, unit, done, total, Loss{}) }
+// runner returns what computes graphs over images, and reports the progress of a step.
+func (q *Quantizer) runner(step Step, unit int) exec.Runner {
+	r := q.quietRunner()
+	r.Progress = func(done, total int) { q.tell(step, unit, done, total, Loss{}) }
 	return r
+}
+
+// quietRunner is a runner that doesn't report progress.
+func (q *Quantizer) quietRunner() exec.Runner {
+	return exec.NewRunner(q.b, q.c.Machine.Workers, q.folded)
 }

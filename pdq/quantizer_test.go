@@ -13,6 +13,7 @@ import (
 
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
 // tinyProblem is a residual network of 4 channels with random weights, and real images.
@@ -162,7 +163,7 @@ func TestMetrics(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		in := firstImages{d.StudentIn, c.Scales.Images}
+		in := exec.FirstImages{Cache: d.StudentIn, N: c.Scales.Images}
 		w, err := q.studentWeights(found[PD])
 		if err != nil {
 			t.Fatal(err)
@@ -293,7 +294,7 @@ func TestOrderOfSteps(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &UnitData{Unit: 1, StudentIn: cacheOf(make([]float32, 8*28*28), 8, 1, 28, 28)}
+	d := &UnitData{Unit: 1, StudentIn: exec.CacheOf(make([]float32, 8*28*28), 8, 1, 28, 28)}
 	for want, s := range map[string]Student{
 		"pdq: rounding of layer1.0: the weight of layer1.0.conv1 has no scale yet; search weight scales first":     {},
 		"pdq: rounding of layer1.0: the output of layer1.0.relu1 has no scale yet; search activation scales first": s,

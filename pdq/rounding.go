@@ -9,6 +9,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
 // Round returns s with the rounding and the activation scales of d's unit optimised, and
@@ -147,8 +148,8 @@ func (r *Rounder) step() (Loss, error) {
 		return Loss{}, err
 	}
 	l := r.loss(report)
-	if k := nonFinite(report); k >= 0 {
-		free(next...)
+	if k := exec.NonFinite(report); k >= 0 {
+		exec.Free(next...)
 		return l, r.diverged(l, k-len(r.outputs)-1)
 	}
 	r.opt.replace(next)
@@ -190,7 +191,7 @@ func (r *Rounder) Student() (Student, error) {
 		if err != nil {
 			return s, r.fail(err)
 		}
-		if k := nonFinite(alpha); k >= 0 {
+		if k := exec.NonFinite(alpha); k >= 0 {
 			return s, r.fail(fmt.Errorf("rounding variable %d of %s is %g after step %d; lower Rounding.LearningRate",
 				k, v.layer, alpha[k], r.opt.done))
 		}
@@ -205,7 +206,7 @@ func (r *Rounder) Student() (Student, error) {
 		if err != nil {
 			return s, r.fail(err)
 		}
-		if nonFinite(scale) >= 0 {
+		if exec.NonFinite(scale) >= 0 {
 			return s, r.fail(fmt.Errorf("the %s is %g after step %d; lower Rounding.ScaleLearningRate", v.name, scale[0], r.opt.done))
 		}
 		aq := s.Acts[v.layer]

@@ -6,6 +6,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/pdquant/pdquant/datasets"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
 // A step's images are drawn, gathered and mixed here, on the host, from streams that are the same
@@ -43,9 +44,9 @@ func (r *Rounder) part(t int, batch []int, lo, hi int) ([]*tensors.Tensor, error
 		if err != nil {
 			return ts, err
 		}
-		t := tensors.FromShape(of.shape(len(indices)))
+		t := tensors.FromShape(of.Shape(len(indices)))
 		ts = append(ts, t)
-		err = mutate(t, func(flat []float32) error { return of.gather(flat, indices) })
+		err = exec.Mutate(t, func(flat []float32) error { return of.Gather(flat, indices) })
 	}
 	if err != nil || !r.drops() {
 		return ts, err
@@ -57,10 +58,10 @@ func (r *Rounder) part(t int, batch []int, lo, hi int) ([]*tensors.Tensor, error
 // inputs returns the unit's inputs for all passes, [passes·B,C,H,W]: those that are mixed element
 // by element from the student's and the corrected teacher's, before those that are the student's.
 func (r *Rounder) inputs(indices []int, rngs []coins) (*tensors.Tensor, error) {
-	t := tensors.FromShape(r.d.StudentIn.shape(r.passes() * len(indices)))
-	return t, mutate(t, func(flat []float32) error {
+	t := tensors.FromShape(r.d.StudentIn.Shape(r.passes() * len(indices)))
+	return t, exec.Mutate(t, func(flat []float32) error {
 		first := flat[:len(flat)/r.passes()]
-		if err := r.d.StudentIn.gather(first, indices); err != nil {
+		if err := r.d.StudentIn.Gather(first, indices); err != nil {
 			return err
 		}
 		copy(flat[len(flat)-len(first):], first)
@@ -68,11 +69,11 @@ func (r *Rounder) inputs(indices []int, rngs []coins) (*tensors.Tensor, error) {
 			return nil
 		}
 		corrected := make([]float32, len(first))
-		if err := r.d.CorrectedIn.gather(corrected, indices); err != nil {
+		if err := r.d.CorrectedIn.Gather(corrected, indices); err != nil {
 			return err
 		}
 		for i, rng := range rngs {
-			lo, hi := share(len(first), len(rngs), i)
+			lo, hi := exec.Part(len(first), len(rngs), i)
 			rng.mix(first[lo:hi], corrected[lo:hi], r.q.c.Rounding.InputDrop)
 		}
 		return nil
@@ -89,7 +90,7 @@ func (r *Rounder) masks(rngs []coins) ([]*tensors.Tensor, error) {
 		ms = append(ms, t)
 		err := tensors.MutableFlatData(t, func(keep []bool) {
 			for i := range images {
-				lo, hi := share(len(keep), images, i)
+				lo, hi := exec.Part(len(keep), images, i)
 				rngs[i%len(rngs)].fill(keep[lo:hi], 1-r.q.c.Rounding.ActDrop)
 			}
 		})

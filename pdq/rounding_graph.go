@@ -9,6 +9,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
 // The numbers of the schedule, which change from step to step, travel in one vector. These follow Adam's.
@@ -68,7 +69,7 @@ func (r *Rounder) losses(read nodes, part []*Node) *Node {
 	v := Outputs{Student: y, Teacher: target, TeacherLogits: logits}
 	if r.logits() {
 		v.StudentLogits = r.q.folded.Forward(undropped, unit.Last+1, len(r.q.folded.Layers)-1,
-			models.Hooks{Param: constants(g, r.q.weights)})
+			models.Hooks{Param: exec.Constants(g, r.q.weights)})
 	}
 	var terms []*Node
 	for _, t := range r.outputs {
@@ -93,7 +94,7 @@ func (r *Rounder) penalty(values nodes, schedule *Node) *Node {
 // trainingHooks are the hooks of the unit's forward pass with the trained soft weights and
 // activation scales, and with activations that drop out where a mask is false.
 func (r *Rounder) trainingHooks(g *Graph, read nodes, masks []*Node) models.Hooks {
-	fixed := constants(g, r.biased)
+	fixed := exec.Constants(g, r.biased)
 	soft, scales, keep := map[string]*Node{}, map[string]*Node{}, map[string]*Node{}
 	for _, v := range r.weights {
 		soft[v.layer+".weight"] = read[v.variable]

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
 // minScale is the smallest scale of a quantiser, as the reference's.
@@ -199,7 +201,7 @@ func searchWeight(ctx context.Context, w []float32, channels, bits int, c ScaleC
 }
 
 func allFinite(x []float32) error {
-	if i := nonFinite(x); i >= 0 {
+	if i := exec.NonFinite(x); i >= 0 {
 		return fmt.Errorf("value %d is %g; there is no scale for that", i, x[i])
 	}
 	return nil

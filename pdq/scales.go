@@ -10,6 +10,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
 // WeightScales returns s with a searched quantiser, rounding to nearest, for every weight:
@@ -46,7 +47,7 @@ func (q *Quantizer) ActivationScales(ctx context.Context, s Student, d *UnitData
 	if err != nil {
 		return s, q.fail(StepActivationScales, d.Unit, err)
 	}
-	in := firstImages{d.StudentIn, min(q.c.Scales.Images, d.StudentIn.Len())}
+	in := exec.FirstImages{Cache: d.StudentIn, N: min(q.c.Scales.Images, d.StudentIn.Len())}
 	unit := q.folded.Units[d.Unit]
 	for _, l := range q.folded.Layers[unit.First : unit.Last+1] {
 		delete(s.Acts, l.Name)
@@ -64,25 +65,16 @@ func (q *Quantizer) ActivationScales(ctx context.Context, s Student, d *UnitData
 	return s, nil
 }
 
-// firstImages are the first n of a cache.
-type firstImages struct {
-	*Cache
-	n int
-}
-
-// Len returns n.
-func (f firstImages) Len() int { return f.n }
-
 // activationScale searches the quantiser for the output of layer i of d's unit, on inputs in.
-func (q *Quantizer) activationScale(ctx context.Context, s Student, w models.Weights, d *UnitData, in firstImages, i int) (ActQuant, error) {
+func (q *Quantizer) activationScale(ctx context.Context, s Student, w models.Weights, d *UnitData, in exec.FirstImages, i int) (ActQuant, error) {
 	unit, name := q.folded.Units[d.Unit], q.folded.Layers[i].Name
-	out, err := newRunner(q.b, q.c.Machine.Workers, q.folded).run(ctx, func(xs []*Node) []*Node {
+	out, err := q.quietRunner().Run(ctx, func(xs []*Node) []*Node {
 		return []*Node{q.folded.Forward(xs[0], unit.First, i, studentHooks(xs[0].Graph(), w, s))}
 	}, in)
 	if err != nil {
 		return ActQuant{}, err
 	}
-	x := out[0].flat
+	x := out[0].Flat()
 	if q.c.Scales.Metric != PD {
 		return searchActivation(ctx, x, q.bits[name].Output, q.c.Scales)
 	}
@@ -96,20 +88,20 @@ func (q *Quantizer) activationScale(ctx context.Context, s Student, w models.Wei
 // searchByPD returns the one of cs for the output of the layer called name that changes the
 // network's predictions least, the first of equals: on the inputs in of d's unit, with what s
 // quantises, and with the rest of the network in full precision.
-func (q *Quantizer) searchByPD(ctx context.Context, s Student, w models.Weights, d *UnitData, in firstImages, name string, cs []candidate) (ActQuant, error) {
+func (q *Quantizer) searchByPD(ctx context.Context, s Student, w models.Weights, d *UnitData, in exec.FirstImages, name string, cs []candidate) (ActQuant, error) {
 	a := ActQuant{Bits: q.bits[name].Output}
-	logits, err := d.Logits.tensor(0, in.n)
+	logits, err := d.Logits.Tensor(0, in.N)
 	if err != nil {
 		return a, err
 	}
-	defer free(logits)
-	inputs, err := in.tensor(0, in.n)
+	defer exec.Free(logits)
+	inputs, err := in.Tensor(0, in.N)
 	if err != nil {
 		return a, err
 	}
-	defer free(inputs)
+	defer exec.Free(inputs)
 	unit := q.folded.Units[d.Unit]
-	exec, err := NewExec(q.b, func(in, logits, scale, zero *Node) *Node {
+	compiled, err := NewExec(q.b, func(in, logits, scale, zero *Node) *Node {
 		h := studentHooks(in.Graph(), w, s)
 		others := h.After
 		h.After = func(l models.Layer, y *Node) *Node {
@@ -119,24 +111,24 @@ func (q *Quantizer) searchByPD(ctx context.Context, s Student, w models.Weights,
 			return others(l, y)
 		}
 		y := q.folded.Forward(in, unit.First, unit.Last, h)
-		rest := q.folded.Forward(y, unit.Last+1, len(q.folded.Layers)-1, models.Hooks{Param: constants(in.Graph(), q.weights)})
+		rest := q.folded.Forward(y, unit.Last+1, len(q.folded.Layers)-1, models.Hooks{Param: exec.Constants(in.Graph(), q.weights)})
 		return PredictionDifference(logits, rest, q.c.Loss.Temperature)
 	})
 	if err != nil {
 		return a, err
 	}
-	defer exec.Finalize()
+	defer compiled.Finalize()
 	least := math.Inf(1)
 	for _, c := range cs {
 		if err := ctx.Err(); err != nil {
 			return a, err
 		}
-		out, err := exec.Call1(inputs, logits, c.scale, c.zero)
+		out, err := compiled.Call1(inputs, logits, c.scale, c.zero)
 		if err != nil {
 			return a, err
 		}
 		pd := float64(tensors.ToScalar[float32](out))
-		free(out)
+		exec.Free(out)
 		if pd < least {
 			a.Scale, a.Zero, least = c.scale, c.zero, pd
 		}

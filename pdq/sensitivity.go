@@ -11,6 +11,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
 // Sensitivity says how much one quantiser alone changes the predictions.
@@ -36,18 +37,18 @@ func (q *Quantizer) Sensitivities(ctx context.Context, s Student, images int) ([
 	if err != nil {
 		return nil, err
 	}
-	defer freeCaches(inputs...)
-	teacher := inputs[len(inputs)-1].flat
+	defer exec.FreeCaches(inputs...)
+	teacher := inputs[len(inputs)-1].Flat()
 	var mu sync.Mutex // guards all and q.tell
 	var all []Sensitivity
 	done := 0
-	err = sideBySide(len(q.folded.Units), q.c.Machine.Workers, func(u int) error {
+	err = exec.Parallel(len(q.folded.Units), q.c.Machine.Workers, func(u int) error {
 		alone := alone{q: q, s: s, quantised: w, unit: q.folded.Units[u]}
-		in, err := inputs[u].tensor(0, inputs[u].Len())
+		in, err := inputs[u].Tensor(0, inputs[u].Len())
 		if err != nil {
 			return err
 		}
-		defer free(in)
+		defer exec.Free(in)
 		found, err := alone.measure(ctx, in, teacher)
 		mu.Lock()
 		defer mu.Unlock()
@@ -66,8 +67,8 @@ func (q *Quantizer) Sensitivities(ctx context.Context, s Student, images int) ([
 // unitInputs returns what each unit reads in full precision of the first n calibration images, and
 // the logits. The caller frees them.
 func (q *Quantizer) unitInputs(ctx context.Context, n int) ([]*Cache, error) {
-	return newRunner(q.b, q.c.Machine.Workers, q.folded).run(ctx, func(xs []*Node) []*Node {
-		h := models.Hooks{Param: constants(xs[0].Graph(), q.weights)}
+	return q.quietRunner().Run(ctx, func(xs []*Node) []*Node {
+		h := models.Hooks{Param: exec.Constants(xs[0].Graph(), q.weights)}
 		var ins []*Node
 		x, first := xs[0], 0
 		for _, unit := range q.folded.Units {
@@ -105,11 +106,11 @@ func (a alone) weights() []string {
 // measure returns the sensitivities of the unit's quantisers, for its inputs in and the logits that
 // the teacher has for them.
 func (a alone) measure(ctx context.Context, in *tensors.Tensor, teacher []float32) ([]Sensitivity, error) {
-	exec, err := NewExec(a.q.b, func(xs []*Node) []*Node { return []*Node{a.logits(xs)} })
+	compiled, err := NewExec(a.q.b, func(xs []*Node) []*Node { return []*Node{a.logits(xs)} })
 	if err != nil {
 		return nil, err
 	}
-	defer exec.Finalize()
+	defer compiled.Finalize()
 	var all []Sensitivity
 	for _, l := range a.layers() {
 		if w, ok := a.s.Weights[l.Name]; ok {
@@ -136,13 +137,13 @@ func (a alone) measure(ctx context.Context, in *tensors.Tensor, teacher []float3
 			weights = append(weights, t)
 		}
 		vector := tensors.FromValue(switches)
-		out, err := call(exec, []*tensors.Tensor{in, vector}, weights)
-		free(vector)
+		out, err := exec.Call(compiled, []*tensors.Tensor{in, vector}, weights)
+		exec.Free(vector)
 		if err != nil {
 			return nil, err
 		}
 		student, err := tensors.CopyFlatData[float32](out[0])
-		free(out...)
+		exec.Free(out...)
 		if err != nil {
 			return nil, err
 		}
@@ -156,7 +157,7 @@ func (a alone) measure(ctx context.Context, in *tensors.Tensor, teacher []float3
 func (a alone) logits(xs []*Node) *Node {
 	in, switches, weights := xs[0], xs[1], xs[2:]
 	g := in.Graph()
-	own, fixed := map[string]*Node{}, constants(g, a.q.weights)
+	own, fixed := map[string]*Node{}, exec.Constants(g, a.q.weights)
 	for i, name := range a.weights() {
 		own[name+".weight"] = weights[i]
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
 // SweepPoint tells what a scale costs by each metric.
@@ -151,47 +152,47 @@ func (q *Quantizer) sweepPD(ctx context.Context, sweep []SweepPoint, n int, s St
 		return err
 	}
 	images := q.firstImages(n)
-	caches, err := newRunner(q.b, q.c.Machine.Workers, q.folded).run(ctx, func(xs []*Node) []*Node {
+	caches, err := q.quietRunner().Run(ctx, func(xs []*Node) []*Node {
 		g := xs[0].Graph()
 		return []*Node{
 			Identity(q.folded.Forward(xs[0], 0, first-1, studentHooks(g, w, s))),
-			q.folded.Forward(xs[0], 0, len(q.folded.Layers)-1, models.Hooks{Param: constants(g, q.weights)}),
+			q.folded.Forward(xs[0], 0, len(q.folded.Layers)-1, models.Hooks{Param: exec.Constants(g, q.weights)}),
 		}
 	}, images)
 	if err != nil {
 		return err
 	}
-	defer freeCaches(caches...)
+	defer exec.FreeCaches(caches...)
 	read := make([]*tensors.Tensor, len(caches))
-	defer func() { free(read...) }()
+	defer func() { exec.Free(read...) }()
 	for i, c := range caches {
-		if read[i], err = c.tensor(0, c.Len()); err != nil {
+		if read[i], err = c.Tensor(0, c.Len()); err != nil {
 			return err
 		}
 	}
-	if err := toDevice(q.b, read); err != nil {
+	if err := exec.ToDevice(q.b, read); err != nil {
 		return err
 	}
-	exec, err := newSharedExec(q.b, func(xs []*Node) []*Node {
+	compiled, err := exec.NewShared(q.b, func(xs []*Node) []*Node {
 		return []*Node{PredictionDifference(xs[1], forward(xs[0], xs[2:]), q.c.Loss.Temperature)}
 	})
 	if err != nil {
 		return err
 	}
-	defer exec.Finalize()
+	defer compiled.Finalize()
 	var mu sync.Mutex // guards q.tell
 	done := 0
-	return sideBySide(len(sweep), q.c.Machine.Workers, func(k int) error {
+	return exec.Parallel(len(sweep), q.c.Machine.Workers, func(k int) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		in := args(k)
-		defer free(in...)
-		out, err := call(exec, read, in)
+		defer exec.Free(in...)
+		out, err := exec.Call(compiled, read, in)
 		if err != nil {
 			return err
 		}
-		defer free(out...)
+		defer exec.Free(out...)
 		sweep[k].PD = float64(tensors.ToScalar[float32](out[0]))
 		mu.Lock()
 		defer mu.Unlock()

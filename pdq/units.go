@@ -5,6 +5,8 @@ import (
 	"errors"
 	"iter"
 	"time"
+
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
 // run is one seed's way through the algorithm.
@@ -113,7 +115,7 @@ func observeAll(ctx context.Context, t *Teacher, runs []*run, u int, before []*U
 			return nil, err
 		}
 		if i > 0 {
-			freeCaches(data[i].TeacherIn, data[i].TeacherOut)
+			exec.FreeCaches(data[i].TeacherIn, data[i].TeacherOut)
 			data[i] = data[0].withStudent(data[i])
 		}
 	}
