@@ -113,4 +113,3 @@ func TestWorkersAgree(t *testing.T) {
 		}
 	})
 }
-
