@@ -87,14 +87,14 @@ func (q *Quantizer) predictionDifferences(ctx context.Context, s Student, images
 	if err := takes(q.p.Network, images); err != nil {
 		return nil, fmt.Errorf("images %w", err)
 	}
-	w, err := q.studentWeights(s)
+	w, err := q.StudentWeights(s)
 	if err != nil {
 		return nil, err
 	}
 	last := len(q.folded.Layers) - 1
 	out, err := q.quietRunner().Run(ctx, func(xs []*Node) []*Node {
 		teacher := q.folded.Forward(xs[0], 0, last, models.Hooks{Param: exec.Constants(xs[0].Graph(), q.weights)})
-		student := q.folded.Forward(xs[0], 0, last, studentHooks(xs[0].Graph(), w, s))
+		student := q.folded.Forward(xs[0], 0, last, s.Hooks(xs[0].Graph(), w))
 		return []*Node{ReduceSum(differenceTerms(teacher, student, q.c.Loss.Temperature), 1)}
 	}, exec.Normalised{Images: images})
 	if err != nil {

@@ -105,7 +105,7 @@ func TestPredictionDifferences(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w, err := q.studentWeights(s)
+		w, err := q.StudentWeights(s)
 		if err != nil {
 			t.Fatal(err)
 		}

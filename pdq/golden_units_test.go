@@ -265,7 +265,7 @@ func compareHard(t *testing.T, g golden, r *Rounder, unit string) {
 		t.Fatal(err)
 	}
 	q := r.q
-	w, err := q.studentWeights(s)
+	w, err := q.StudentWeights(s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -279,7 +279,7 @@ func compareHard(t *testing.T, g golden, r *Rounder, unit string) {
 		t.Fatal(err)
 	}
 	y := MustExecOnce(q.b, func(x *Node) *Node {
-		return q.folded.Forward(x, u.First, u.Last, studentHooks(x.Graph(), w, s))
+		return q.folded.Forward(x, u.First, u.Last, s.Hooks(x.Graph(), w))
 	}, in)
 	key := "recon/" + unit + ".quantized_output"
 	compareLevels(t, key, flat(t, y), g.floats(key), []float32{s.Acts[q.folded.Layers[u.Last].Name].Scale})

@@ -31,7 +31,7 @@ func (q *Quantizer) Observe(ctx context.Context, s Student, t *Teacher, u int, p
 	if err := errors.Join(q.canObserve(s, u, prev), q.sameImages(t, prev)); err != nil {
 		return nil, q.fail(StepObserve, u, err)
 	}
-	w, err := q.studentWeights(s)
+	w, err := q.StudentWeights(s)
 	if err != nil {
 		return nil, q.fail(StepObserve, u, err)
 	}
@@ -51,7 +51,7 @@ func (q *Quantizer) Observe(ctx context.Context, s Student, t *Teacher, u int, p
 		tu := teacher.Units[u]
 		in := teacher.Forward(xs[1], teacherFirst, tu.First-1, h)
 		return []*Node{
-			student.Forward(xs[0], first, student.Units[u].First-1, studentHooks(g, w, s)),
+			student.Forward(xs[0], first, student.Units[u].First-1, s.Hooks(g, w)),
 			in,
 			teacher.Forward(in, tu.First, tu.Last, h),
 		}

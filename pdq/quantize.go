@@ -30,6 +30,12 @@ func DropQuantize(x, scale *Node, zero float32, keep *Node, bits int) *Node {
 	return levelRange(zero, bits).dropQuantize(x, scale, keep)
 }
 
+// RoundToLevels is FakeQuantize with a zero point that is a node of the graph, and without gradient.
+func RoundToLevels(x, scale, zero *Node, bits int) *Node {
+	level := ClipScalar(Add(Round(Div(x, scale)), zero), 0, float64(int(1)<<bits-1))
+	return Mul(Sub(level, zero), scale)
+}
+
 // levels are the integers that x/scale is rounded to. Every operation on activations
 // counts: bounds that can't be reached are infinite, and cost nothing.
 type levels struct{ lo, hi float64 }

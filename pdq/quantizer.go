@@ -62,6 +62,15 @@ func New(b compute.Backend, p Problem, c Config) (*Quantizer, error) {
 	return q, nil
 }
 
+// Problem returns the network, weights and images that q was made for.
+func (q *Quantizer) Problem() Problem { return q.p }
+
+// Config returns the settings that q was made with.
+func (q *Quantizer) Config() Config { return q.c }
+
+// Backend returns what computes the steps.
+func (q *Quantizer) Backend() compute.Backend { return q.b }
+
 // Folded returns the network that is quantised, with batch normalisation folded, and its
 // weights.
 func (q *Quantizer) Folded() (*models.Network, models.Weights) { return q.folded, q.weights }
@@ -140,18 +149,19 @@ func (q *Quantizer) Units(ctx context.Context, t *Teacher, s *Student) iter.Seq2
 // Evaluate returns the score on test of the student s: of the network with what s quantises
 // quantised, and the rest in full precision.
 func (q *Quantizer) Evaluate(ctx context.Context, s Student, test datasets.Stream) (Score, error) {
-	w, err := q.studentWeights(s)
+	w, err := q.StudentWeights(s)
 	if err != nil {
 		return Score{}, q.fail(StepEvaluate, -1, err)
 	}
 	score, err := evaluate(ctx, q.runner(StepEvaluate, -1), q.folded, func(xs []*Node) []*Node {
-		return []*Node{q.folded.Forward(xs[0], 0, len(q.folded.Layers)-1, studentHooks(xs[0].Graph(), w, s))}
+		return []*Node{q.folded.Forward(xs[0], 0, len(q.folded.Layers)-1, s.Hooks(xs[0].Graph(), w))}
 	}, test)
 	return score, q.fail(StepEvaluate, -1, err)
 }
 
-// studentWeights returns the folded weights with those that s quantises on their levels, and the biases that it has of its own.
-func (q *Quantizer) studentWeights(s Student) (models.Weights, error) {
+// StudentWeights returns the weights of the folded network as s has them: those that it quantises on their levels, and
+// its biases.
+func (q *Quantizer) StudentWeights(s Student) (models.Weights, error) {
 	w := q.withBiases(s)
 	for layer, wq := range s.Weights {
 		full, ok := w[layer+".weight"]
@@ -176,18 +186,6 @@ func (q *Quantizer) withBiases(s Student) models.Weights {
 		}
 	}
 	return w
-}
-
-// studentHooks are the hooks of a forward pass with constant weights w that quantises the
-// activations that s does.
-func studentHooks(g *Graph, w models.Weights, s Student) models.Hooks {
-	return models.Hooks{Param: exec.Constants(g, w), After: func(l models.Layer, y *Node) *Node {
-		a, ok := s.Acts[l.Name]
-		if !ok {
-			return y
-		}
-		return a.levels(l).quantize(y, Const(g, a.Scale))
-	}}
 }
 
 // fail wraps err with the step and the unit (-1: none) it happened in.

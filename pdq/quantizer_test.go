@@ -164,13 +164,13 @@ func TestMetrics(t *testing.T) {
 			}
 		}
 		in := exec.FirstImages{Cache: d.StudentIn, N: c.Scales.Images}
-		w, err := q.studentWeights(found[PD])
+		w, err := q.StudentWeights(found[PD])
 		if err != nil {
 			t.Fatal(err)
 		}
 		lp, pd := found[LpNorm].Acts["relu"], found[PD].Acts["relu"]
 		// Among both, the search by PD must again take its own, in either order.
-		for _, cs := range [][]candidate{{{lp.Scale, lp.Zero}, {pd.Scale, pd.Zero}}, {{pd.Scale, pd.Zero}, {lp.Scale, lp.Zero}}} {
+		for _, cs := range [][]ActQuant{{lp, pd}, {pd, lp}} {
 			s := found[PD].clone()
 			delete(s.Acts, "relu")
 			got, err := q.searchByPD(ctx, s, w, d, in, "relu", cs)

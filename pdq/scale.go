@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"github.com/pdquant/pdquant/pdq/internal/exec"
+	"github.com/pdquant/pdquant/pdq/internal/power"
 )
 
 // minScale is the smallest scale of a quantiser, as the reference's.
@@ -82,7 +83,7 @@ func candidates(x []float32, bits, n int, side sides) []candidate {
 
 // errorSum returns Σ|x-x_q|^p over x, or more than limit as soon as the sum is certain to
 // be.
-func (c candidate) errorSum(x []float32, bits int, p *power, limit float64) float64 {
+func (c candidate) errorSum(x []float32, bits int, p *power.Table, limit float64) float64 {
 	lo, hi := -c.zero, float32(int(1)<<bits-1)-c.zero
 	inverse := 1 / c.scale
 	var sum float64
@@ -90,7 +91,7 @@ func (c candidate) errorSum(x []float32, bits int, p *power, limit float64) floa
 		part := x[:min(block, len(x))]
 		x = x[len(part):]
 		for _, v := range part {
-			sum += p.of(abs(v - roundWithin(v*inverse, lo, hi)*c.scale))
+			sum += p.Of(abs(v - roundWithin(v*inverse, lo, hi)*c.scale))
 		}
 	}
 	return sum
@@ -128,7 +129,7 @@ func abs(x float32) float32 { return math.Float32frombits(math.Float32bits(x) &^
 
 // search returns the best candidate for x, the first of equals. It uses all processors
 // and gives the same answer with any number of them.
-func search(ctx context.Context, x []float32, bits int, side sides, metric Metric, c ScaleConfig, p *power) (candidate, error) {
+func search(ctx context.Context, x []float32, bits int, side sides, metric Metric, c ScaleConfig, p *power.Table) (candidate, error) {
 	cs := candidates(x, bits, c.Candidates, side)
 	if side == twoSided && metric == LpNorm {
 		x = outermostFirst(x)
@@ -189,7 +190,7 @@ func searchWeight(ctx context.Context, w []float32, channels, bits int, c ScaleC
 		return WeightQuant{}, err
 	}
 	q := WeightQuant{Bits: bits, Scale: make([]float32, channels), Zero: make([]float32, channels)}
-	side, p, per := sidesOf(w), newPower(c.Power), len(w)/channels
+	side, p, per := sidesOf(w), power.New(c.Power), len(w)/channels
 	for o := range channels {
 		best, err := search(ctx, w[o*per:(o+1)*per], bits, side, LpNorm, c, p)
 		if err != nil {
@@ -212,24 +213,24 @@ func searchActivation(ctx context.Context, x []float32, bits int, c ScaleConfig)
 	if err := allFinite(x); err != nil {
 		return ActQuant{}, err
 	}
-	best, err := search(ctx, x, bits, sidesOf(x), c.Metric, c, newPower(c.Power))
+	best, err := search(ctx, x, bits, sidesOf(x), c.Metric, c, power.New(c.Power))
 	return ActQuant{Bits: bits, Scale: best.scale, Zero: best.zero}, err
 }
 
-// bestZeros returns for each range that candidates tries of x the zero point with the least
-// LpNorm, the first of equals.
-func bestZeros(ctx context.Context, x []float32, bits int, c ScaleConfig) ([]candidate, error) {
+// RangeCandidates returns what a search of scales for the activations x tries: c.Candidates ranges, the k-th k/Candidates
+// of the full one, each with the zero point of the least LpNorm, the first of equals.
+func RangeCandidates(ctx context.Context, x []float32, bits int, c ScaleConfig) ([]ActQuant, error) {
 	if err := allFinite(x); err != nil {
 		return nil, err
 	}
-	cs, p := candidates(x, bits, c.Candidates, sidesOf(x)), newPower(c.Power)
+	cs, p := candidates(x, bits, c.Candidates, sidesOf(x)), power.New(c.Power)
 	zeros := len(cs) / c.Candidates
-	best := make([]candidate, c.Candidates)
+	best := make([]ActQuant, c.Candidates)
 	err := parallel(ctx, c.Candidates, func(i int) {
 		least := math.Inf(1)
 		for _, cand := range cs[i*zeros : (i+1)*zeros] {
 			if sum := cand.errorSum(x, bits, p, least); sum < least {
-				best[i], least = cand, sum
+				best[i], least = ActQuant{Bits: bits, Scale: cand.scale, Zero: cand.zero}, sum
 			}
 		}
 	})

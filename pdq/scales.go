@@ -43,7 +43,7 @@ func (q *Quantizer) WeightScales(ctx context.Context, s Student) (Student, error
 // of the layers, each with the ones before it quantising; what s had for them doesn't matter.
 func (q *Quantizer) ActivationScales(ctx context.Context, s Student, d *UnitData) (Student, error) {
 	s = s.clone()
-	w, err := q.studentWeights(s)
+	w, err := q.StudentWeights(s)
 	if err != nil {
 		return s, q.fail(StepActivationScales, d.Unit, err)
 	}
@@ -69,7 +69,7 @@ func (q *Quantizer) ActivationScales(ctx context.Context, s Student, d *UnitData
 func (q *Quantizer) activationScale(ctx context.Context, s Student, w models.Weights, d *UnitData, in exec.FirstImages, i int) (ActQuant, error) {
 	unit, name := q.folded.Units[d.Unit], q.folded.Layers[i].Name
 	out, err := q.quietRunner().Run(ctx, func(xs []*Node) []*Node {
-		return []*Node{q.folded.Forward(xs[0], unit.First, i, studentHooks(xs[0].Graph(), w, s))}
+		return []*Node{q.folded.Forward(xs[0], unit.First, i, s.Hooks(xs[0].Graph(), w))}
 	}, in)
 	if err != nil {
 		return ActQuant{}, err
@@ -78,7 +78,7 @@ func (q *Quantizer) activationScale(ctx context.Context, s Student, w models.Wei
 	if q.c.Scales.Metric != PD {
 		return searchActivation(ctx, x, q.bits[name].Output, q.c.Scales)
 	}
-	cs, err := bestZeros(ctx, x, q.bits[name].Output, q.c.Scales)
+	cs, err := RangeCandidates(ctx, x, q.bits[name].Output, q.c.Scales)
 	if err != nil {
 		return ActQuant{}, err
 	}
@@ -88,7 +88,7 @@ func (q *Quantizer) activationScale(ctx context.Context, s Student, w models.Wei
 // searchByPD returns the one of cs for the output of the layer called name that changes the
 // network's predictions least, the first of equals: on the inputs in of d's unit, with what s
 // quantises, and with the rest of the network in full precision.
-func (q *Quantizer) searchByPD(ctx context.Context, s Student, w models.Weights, d *UnitData, in exec.FirstImages, name string, cs []candidate) (ActQuant, error) {
+func (q *Quantizer) searchByPD(ctx context.Context, s Student, w models.Weights, d *UnitData, in exec.FirstImages, name string, cs []ActQuant) (ActQuant, error) {
 	a := ActQuant{Bits: q.bits[name].Output}
 	logits, err := d.Logits.Tensor(0, in.N)
 	if err != nil {
@@ -102,11 +102,11 @@ func (q *Quantizer) searchByPD(ctx context.Context, s Student, w models.Weights,
 	defer exec.Free(inputs)
 	unit := q.folded.Units[d.Unit]
 	compiled, err := NewExec(q.b, func(in, logits, scale, zero *Node) *Node {
-		h := studentHooks(in.Graph(), w, s)
+		h := s.Hooks(in.Graph(), w)
 		others := h.After
 		h.After = func(l models.Layer, y *Node) *Node {
 			if l.Name == name {
-				return quantizeBy(y, scale, zero, a.Bits)
+				return RoundToLevels(y, scale, zero, a.Bits)
 			}
 			return others(l, y)
 		}
@@ -123,14 +123,14 @@ func (q *Quantizer) searchByPD(ctx context.Context, s Student, w models.Weights,
 		if err := ctx.Err(); err != nil {
 			return a, err
 		}
-		out, err := compiled.Call1(inputs, logits, c.scale, c.zero)
+		out, err := compiled.Call1(inputs, logits, c.Scale, c.Zero)
 		if err != nil {
 			return a, err
 		}
 		pd := float64(tensors.ToScalar[float32](out))
 		exec.Free(out)
 		if pd < least {
-			a.Scale, a.Zero, least = c.scale, c.zero, pd
+			a, least = c, pd
 		}
 	}
 	if math.IsInf(least, 1) {

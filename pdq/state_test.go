@@ -266,7 +266,7 @@ func FuzzState(f *testing.F) {
 		}
 		fuzzed.Bounded(t, func() {
 			if s, _, err := readState(bytes.NewReader(data)); err == nil && q.canGoOn(s) == nil {
-				if _, err := q.studentWeights(s.Student); err != nil {
+				if _, err := q.StudentWeights(s.Student); err != nil {
 					t.Error(err)
 				}
 			}

@@ -5,9 +5,11 @@ import (
 	"maps"
 	"math"
 
+	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
 // Student is a network on its way to low bits. Steps take a Student and return a new
@@ -31,6 +33,11 @@ type ActQuant struct {
 	Scale, Zero float32
 }
 
+// Quantize returns the level nearest to v.
+func (a ActQuant) Quantize(v float32) float32 {
+	return roundWithin(v/a.Scale, -a.Zero, float32(int(1)<<a.Bits-1)-a.Zero) * a.Scale
+}
+
 // levels are those that the output of layer l can reach.
 func (a ActQuant) levels(l models.Layer) levels {
 	r := levelRange(a.Zero, a.Bits)
@@ -38,6 +45,18 @@ func (a ActQuant) levels(l models.Layer) levels {
 		r = r.notNegative()
 	}
 	return r
+}
+
+// Hooks are those of a forward pass of the folded network in graph g, with the constant weights w: it quantises the
+// activations that s does. With StudentWeights it is the student's forward pass.
+func (s Student) Hooks(g *graph.Graph, w models.Weights) models.Hooks {
+	return models.Hooks{Param: exec.Constants(g, w), After: func(l models.Layer, y *graph.Node) *graph.Node {
+		a, ok := s.Acts[l.Name]
+		if !ok {
+			return y
+		}
+		return a.levels(l).quantize(y, graph.Const(g, a.Scale))
+	}}
 }
 
 // clone returns a Student whose maps can be changed.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/pdquant/pdquant/pdq"
+	"github.com/pdquant/pdquant/pdq/look"
 )
 
 // Files of a run folder, beside run.json.
@@ -64,7 +65,7 @@ type savedUnit struct {
 	Correction pdq.CorrectionConfig // if so
 	Rounded    int                  // steps
 	Finished   bool
-	Norms      []pdq.NormView
+	Norms      []look.NormView
 }
 
 // metric is a line of metrics.jsonl.
