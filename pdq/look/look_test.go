@@ -13,13 +13,14 @@ import (
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/internal/testbackend"
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/models/arch"
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/look"
 )
 
 // tinyProblem is a small untrained network with calibration images.
 func tinyProblem(t *testing.T, images int) pdq.Problem {
-	n, err := models.ResNet(models.ResNetConfig{Blocks: 1, Width: 4, Channels: 1, Size: 28, Classes: 10})
+	n, err := arch.ResNet(arch.ResNetConfig{Blocks: 1, Width: 4, Input: arch.SquareInput(1, 28, 10)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -85,7 +85,7 @@ func TeacherNorms(ctx context.Context, q *pdq.Quantizer, u, images int) ([]NormV
 func normViews(p pdq.Problem, unit models.Unit) ([]NormView, error) {
 	var views []NormView
 	for _, l := range p.Network.Layers[unit.First : unit.Last+1] {
-		if l.Kind != models.KindBatchNorm {
+		if _, ok := l.Op.(models.BatchNorm); !ok {
 			continue
 		}
 		v := NormView{Layer: l.Name}
@@ -113,12 +113,13 @@ func normStats(ctx context.Context, q *pdq.Quantizer, x exec.Images, first int, 
 		var stats []*Node
 		param := exec.Constants(xs[0].Graph(), p.Weights)
 		h := models.Hooks{Param: param}
-		h.Norm = func(l models.Layer, y *Node) *Node {
-			mean, variance := param(l.Name+".running_mean"), param(l.Name+".running_var")
+		h.Norm = func(l models.Layer, bn models.BatchNorm, y *Node) *Node {
+			own := l.Scoped(param)
+			mean, variance := own("running_mean"), own("running_var")
 			if p.Network.Index(l.Name) >= unit.First {
 				stats = append(stats, statistics(y, mean, variance)...)
 			}
-			return models.Normalize(y, mean, variance, l, h)
+			return bn.Normalize(y, mean, variance, own)
 		}
 		p.Network.Forward(xs[0], first, unit.Last, h)
 		return stats

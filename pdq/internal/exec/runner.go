@@ -61,7 +61,7 @@ func NewRunner(b compute.Backend, workers int, n *models.Network) Runner {
 
 // ChunkSize is the number of images that go through n at once.
 func ChunkSize(n *models.Network) int {
-	largest := n.Channels * n.Size * n.Size
+	largest := n.Channels * n.Height * n.Width
 	for _, s := range n.Shapes() {
 		largest = max(largest, Product(s))
 	}
