@@ -1,0 +1,267 @@
+package experiment
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/gomlx/compute"
+
+	"github.com/pdquant/pdquant/datasets"
+	"github.com/pdquant/pdquant/pdq"
+	"github.com/pdquant/pdquant/pdq/backend"
+)
+
+// Grid is subjects × bits × methods × seeds, after each subject in full precision.
+type Grid struct {
+	Subjects []Subject
+	Bits     []Width
+	Methods  []Method
+	Seeds    []uint64
+	Images   int      // calibration images, which each seed draws
+	Preset   string   // whose Config methods change, one of pdq.PresetNames
+	Settings Settings // set in the preset's Config before methods change it
+
+	Backend compute.Backend
+	Note    string            // what backend.Open said of it
+	Machine pdq.MachineConfig // Workers 0: as many as suit the backend
+	Every   int               // steps between states to go on from; 0: 500
+	Until   time.Time         // nothing new is begun after it; zero: no limit
+	Anyway  bool              // goes on with a network that only guesses
+	Command string            // for the records: what was typed
+
+	Began    func(c Cell, number, of int) // called before a cell is computed; nil: not
+	Step     func(e pdq.Event)            // called between steps; nil: not
+	Finished func(r Result)               // called when a cell is computed; nil: not
+	Warn     func(text string)            // called with what the user should know; nil: not
+}
+
+// Cell is one result to compute.
+type Cell struct {
+	Subject *Subject
+	Width
+	Method Method
+	Seed   uint64
+}
+
+// String returns the cell as progress shows it.
+func (c Cell) String() string {
+	if c.Method.Change == nil {
+		return c.Subject.Name + " " + c.Method.Name
+	}
+	return fmt.Sprintf("%s %v %s, seed %d", c.Subject.Name, c.Width, c.Method.Name, c.Seed)
+}
+
+// Cells lists what the grid computes, in the order in which it does.
+func (g Grid) Cells() []Cell {
+	var cells []Cell
+	for i := range g.Subjects {
+		s := &g.Subjects[i]
+		if len(g.Seeds) > 0 {
+			cells = append(cells, Cell{s, Width{32, 32}, Method{Name: FullPrecision}, g.Seeds[0]})
+		}
+		for _, w := range g.Bits {
+			for _, m := range g.Methods {
+				for _, seed := range g.Seeds {
+					cells = append(cells, Cell{s, w, m, seed})
+				}
+			}
+		}
+	}
+	return cells
+}
+
+// Config returns the configuration of a cell, and that of its preset.
+func (g Grid) Config(c Cell) (config, preset pdq.Config, err error) {
+	if preset, err = pdq.Preset(g.Preset, c.Subject.Design, c.W, c.A); err != nil {
+		return config, preset, err
+	}
+	if config, err = g.Settings.Set(preset); err != nil {
+		return config, preset, err
+	}
+	if config, err = c.Method.Change(config); err != nil {
+		return config, preset, err
+	}
+	config.Seed, config.Machine = c.Seed, g.machine()
+	return config, preset, config.Validate()
+}
+
+func (g Grid) machine() pdq.MachineConfig {
+	m := g.Machine
+	if m.Workers == 0 {
+		m.Workers = backend.Workers(g.Backend)
+	}
+	return m
+}
+
+// check reports what can be seen before anything is computed.
+func (g Grid) check() error {
+	if len(g.Subjects) == 0 || len(g.Bits) == 0 || len(g.Methods) == 0 || len(g.Seeds) == 0 || g.Images < 1 {
+		return fmt.Errorf("experiment: %d networks, %d settings of bits, %d methods, %d seeds and %d calibration images; give at least one of each",
+			len(g.Subjects), len(g.Bits), len(g.Methods), len(g.Seeds), g.Images)
+	}
+	for _, c := range g.Cells() {
+		if c.Method.Change == nil {
+			continue
+		}
+		if _, _, err := g.Config(c); err != nil {
+			return fmt.Errorf("experiment: %v: %w", c, err)
+		}
+	}
+	return nil
+}
+
+// Run computes the cells that the folder's table has no results of, adds each to the table at once, and returns the results
+// of all cells in their order. It goes on where an earlier Run stopped, within a unit too, and computes once what cells
+// share. The folder is this process's alone until Run returns. It is an error if the table has a result of the same name
+// that other weights, images, settings, backend or versions gave.
+//
+// After an error, or once the time is up, the results are those that there are.
+func (g Grid) Run(ctx context.Context, f Folder) (results []Result, err error) {
+	if err := g.check(); err != nil {
+		return nil, err
+	}
+	unlock, err := f.Lock()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	table, err := f.Results()
+	if err != nil {
+		return nil, err
+	}
+	r := &gridRun{Grid: g, folder: f, table: table, drawn: map[uint64]datasets.Calibration{}}
+	cells := g.Cells()
+	for i, c := range cells {
+		result, found, err := r.find(ctx, c)
+		if err == nil && !found {
+			if !g.Until.IsZero() && time.Now().After(g.Until) {
+				continue // others may be in the table
+			}
+			if g.Began != nil {
+				g.Began(c, i+1, len(cells))
+			}
+			result, err = r.compute(ctx, c, result)
+		}
+		if err != nil {
+			return results, fmt.Errorf("experiment: %v: %w", c, err)
+		}
+		results = append(results, result)
+	}
+	return results, nil
+}
+
+// gridRun is a Grid on its way.
+type gridRun struct {
+	Grid
+	folder  Folder
+	table   []Result
+	subject *Subject // whose images are drawn
+	drawn   map[uint64]datasets.Calibration
+	hash    string // of the subject's weights
+}
+
+// calibration draws a cell's images, or returns them if they were drawn before.
+func (r *gridRun) calibration(ctx context.Context, c Cell) (datasets.Calibration, error) {
+	if r.subject != c.Subject {
+		clear(r.drawn)
+		var err error
+		if r.hash, err = c.Subject.Weights.Hash(); err != nil {
+			return datasets.Calibration{}, err
+		}
+		r.subject = c.Subject
+	}
+	cal, ok := r.drawn[c.Seed]
+	if ok {
+		return cal, nil
+	}
+	cal, err := c.Subject.Pool.Calibrate(ctx, r.Images, c.Seed)
+	if err == nil {
+		r.drawn[c.Seed] = cal
+	}
+	return cal, err
+}
+
+// find returns the result of a cell from the table; if it isn't there, what is known before it is computed.
+func (r *gridRun) find(ctx context.Context, c Cell) (result Result, found bool, err error) {
+	cal, err := r.calibration(ctx, c)
+	if err != nil {
+		return result, false, err
+	}
+	result = Result{Network: c.Subject.Name, Data: c.Subject.Data, Width: c.Width, Method: c.Method.Name, Seed: c.Seed, Images: cal.Len(),
+		Test: Accuracy{N: c.Subject.Test.Len()}, Tested: c.Subject.Tested, Calibration: Accuracy{N: cal.Len()},
+		Backend: backend.WithoutPath(r.Note), Threads: runtime.GOMAXPROCS(0), Versions: strings.Join(versions(), ", "), Date: time.Now().UTC().Format(time.DateOnly)}
+	var config pdq.Config
+	if c.Method.Change != nil {
+		var preset pdq.Config
+		if config, preset, err = r.Config(c); err != nil {
+			return result, false, err
+		}
+		settings, err := settingsOf(preset, withoutIdle(config, preset))
+		if err != nil {
+			return result, false, err
+		}
+		result.Preset, result.Settings = r.Preset, settings.String()
+	}
+	result.Hash = r.hashOf(c.Subject, cal, config)
+	for _, x := range r.table {
+		if x.Hash == result.Hash {
+			if err := sameMachine(r.folder, x, result); err != nil {
+				return result, false, err
+			}
+			x.Method = c.Method.Name
+			return x, true, nil
+		}
+		if x.label() == result.label() {
+			return result, false, fmt.Errorf("%s has a result of this name and these settings that another network's weights, images or version gave; choose another folder", r.folder.Path(ResultsFile))
+		}
+	}
+	return result, false, nil
+}
+
+// label is what a reader of the table takes a row for.
+func (r Result) label() string {
+	return fmt.Sprint(r.Network, r.Data, r.Width, r.Method, r.Preset, r.Settings, r.Seed, r.Images, r.Test.N, r.Tested)
+}
+
+// sameMachine is an error if a result in the table was computed by another backend or version than those to come.
+func sameMachine(f Folder, was, is Result) error {
+	for _, x := range []struct{ what, was, is string }{{"backend", was.Backend, is.Backend}, {"versions", was.Versions, is.Versions}} {
+		if x.was != x.is {
+			return fmt.Errorf("%s has this result of another %s: %s, now %s; choose another folder", f.Path(ResultsFile), x.what, x.was, x.is)
+		}
+	}
+	return nil
+}
+
+// withoutIdle returns c with the preset's values in the fields of steps that it doesn't take: they decide nothing.
+func withoutIdle(c, preset pdq.Config) pdq.Config {
+	if c.FineTune.Steps == 0 {
+		c.FineTune = preset.FineTune
+		c.FineTune.Steps = 0
+	}
+	if c.Correction.Steps == 0 {
+		c.Correction = preset.Correction
+		c.Correction.Steps = 0
+	}
+	return c
+}
+
+// hashOf identifies a result: the same hash, the same numbers on the same backend.
+func (r *gridRun) hashOf(s *Subject, cal datasets.Calibration, c pdq.Config) string {
+	c.Machine = pdq.MachineConfig{}
+	c = withoutIdle(c, pdq.Config{})
+	test, hash := s.Test.Describe()
+	data, err := json.Marshal([]any{s.Network.Name, r.hash, cal.Hash(), cal.Mean, cal.Std, test, hash, c})
+	if err != nil { // a Config that Validate passed has a JSON form
+		return err.Error()
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:8])
+}

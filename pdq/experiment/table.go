@@ -1,0 +1,144 @@
+package experiment
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/pdquant/pdquant/pdq/plot"
+)
+
+// Table is a table of text, to be drawn by whoever shows it.
+type Table struct {
+	Title   string
+	Columns []string
+	Rows    [][]string
+	Notes   []string // what the reader must know, a line each
+}
+
+// Summary is what a method gave on a network with some bits, over all seeds.
+type Summary struct {
+	Network, Data string
+	Width
+	Method  string
+	Images  int
+	Results []Result // a seed each
+	Base    []Result // of the first method with the same network, bits and images; nil: this is the first
+	Teacher []Result // in full precision; nil: not run, or this is it
+}
+
+// Summarise puts the results of each network, bits, method and number of images together, in their order.
+func Summarise(results []Result) []Summary {
+	var all []Summary
+	for _, r := range results {
+		i := slices.IndexFunc(all, func(s Summary) bool {
+			return s.Network == r.Network && s.Data == r.Data && s.Width == r.Width && s.Method == r.Method && s.Images == r.Images && s.Results[0].Settings == r.Settings
+		})
+		if i < 0 {
+			i = len(all)
+			all = append(all, Summary{Network: r.Network, Data: r.Data, Width: r.Width, Method: r.Method, Images: r.Images})
+		}
+		all[i].Results = append(all[i].Results, r)
+	}
+	for i, s := range all {
+		if s.Method == FullPrecision {
+			continue
+		}
+		for _, o := range all {
+			if o.Network == s.Network && o.Data == s.Data && o.Method == FullPrecision && all[i].Teacher == nil {
+				all[i].Teacher = o.Results
+			}
+		}
+		first := slices.IndexFunc(all, func(o Summary) bool {
+			return o.Network == s.Network && o.Data == s.Data && o.Width == s.Width && o.Images == s.Images
+		})
+		if first < i {
+			all[i].Base = all[first].Results
+		}
+	}
+	return all
+}
+
+// Of returns the results of the method of that name.
+func Of(results []Result, method string) []Result {
+	return slices.DeleteFunc(slices.Clone(results), func(r Result) bool { return r.Method != method })
+}
+
+// Compare lays out results: a row for each network, bits and method.
+func Compare(results []Result) Table {
+	t := Table{Columns: []string{"network", "bits", "method", "top-1 %", "to full precision", "to the first method", "calibration top-1 %", "seeds", "seconds", "peak MiB"}}
+	var over Over
+	for _, s := range Summarise(results) {
+		bits, first, teacher, seeds := s.Width.String(), "-", "-", fmt.Sprint(len(s.Results))
+		if s.Method == FullPrecision {
+			bits, seeds = "-", "-"
+		}
+		if s.Base != nil {
+			first = Difference(s.Results, s.Base).Signed()
+		}
+		if s.Teacher != nil {
+			teacher = Difference(s.Results, s.Teacher).Signed()
+		}
+		if len(s.Results) > 1 {
+			over = OverSeeds
+		}
+		peak := "-"
+		if m := s.peak(); m > 0 {
+			peak = fmt.Sprint(m >> 20)
+		}
+		t.Rows = append(t.Rows, []string{s.Network, bits, s.Method, Top1(s.Results).String(), teacher, first,
+			fmt.Sprintf("%.2f", CalibrationTop1(s.Results).Mean), seeds, fmt.Sprintf("%.1f", Seconds(s.Results).Mean), peak})
+	}
+	t.Notes = notes(over)
+	return t
+}
+
+func notes(over Over) []string {
+	if over == OverSeeds {
+		return []string{"Means over seeds ± their standard error, of full precision over images; differences seed by seed on the same images."}
+	}
+	return []string{"One seed: ± is one standard error over the test images, and tells nothing about other seeds; differences image by image."}
+}
+
+// peak is the most memory of the results.
+func (s Summary) peak() int64 {
+	var most int64
+	for _, r := range s.Results {
+		most = max(most, r.PeakMemory)
+	}
+	return most
+}
+
+// MethodRow returns the cells under MethodColumns: a method beside another.
+func MethodRow(name string, rs, base []Result) []string {
+	difference := ""
+	if len(rs) > 0 && (len(base) == 0 || &rs[0] != &base[0]) {
+		difference = Difference(rs, base).Signed()
+	}
+	if len(rs) == 0 {
+		return []string{name, "not run", "", "", "", "", ""}
+	}
+	return []string{name, Top1(rs).String(), difference, CalibrationTop1(rs).String(), Overfitting(rs).String(), fmt.Sprint(len(rs)), fmt.Sprintf("%.0f", Seconds(rs).Mean)}
+}
+
+// MethodColumns are the columns of a table of methods on one network.
+func MethodColumns(first string) []string {
+	return []string{first, "test top-1 %", "difference", "calibration top-1 %", "calibration − test", "seeds", "seconds a seed"}
+}
+
+// Bars returns the accuracies for plot.Bars: a bar for each network, bits and method.
+func Bars(results []Result) []plot.Bar {
+	var bars []plot.Bar
+	all := Summarise(results)
+	for _, s := range all {
+		label := s.Method
+		if slices.ContainsFunc(all, func(o Summary) bool { return o.Network != s.Network }) {
+			label = s.Network + ", " + label
+		}
+		if s.Method != FullPrecision && slices.ContainsFunc(all, func(o Summary) bool { return o.Method != FullPrecision && o.Width != s.Width }) {
+			label += " " + s.Width.String()
+		}
+		e := Top1(s.Results)
+		bars = append(bars, plot.Bar{Label: label, Value: e.Mean, Error: e.StandardError})
+	}
+	return bars
+}
