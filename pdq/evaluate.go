@@ -15,12 +15,12 @@ import (
 	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// Score says for each image whether a network was right, so that two networks can be
-// compared in pairs.
+// Score holds, for each image, whether a network classified it correctly, so that two networks can be
+// compared image by image.
 type Score struct{ Top1 []bool }
 
-// Accuracy returns the fraction of images that were right, and its standard error. Both are
-// NaN of no images.
+// Accuracy returns the fraction of images that were classified correctly, and its standard error. Without
+// images both are NaN.
 func (s Score) Accuracy() (acc, stderr float64) {
 	right := 0
 	for _, ok := range s.Top1 {
@@ -34,8 +34,8 @@ func (s Score) Accuracy() (acc, stderr float64) {
 }
 
 // Minus returns the difference of the accuracies of s and o on the same images, and its
-// standard error. Errors on the same image cancel: the difference is known far better
-// than either accuracy. Both are NaN if the numbers of images differ, or are 0.
+// standard error. Errors on the same image cancel, so the difference is known far better
+// than either accuracy. Both are NaN if the numbers of images differ or are 0.
 func (s Score) Minus(o Score) (diff, stderr float64) {
 	if len(s.Top1) != len(o.Top1) {
 		return math.NaN(), math.NaN()
@@ -56,9 +56,8 @@ func (s Score) Minus(o Score) (diff, stderr float64) {
 	return diff, math.Sqrt((squares/n - diff*diff) / n)
 }
 
-// AtChance says whether s is no better than guessing one of so many classes would be: as many right or
-// more would come about by it with a probability above 1e-3. Fewer than ten images are too few to
-// say: then it is false.
+// AtChance says whether s is no better than guessing one of the given number of classes: whether guessing gives as many
+// correct images or more with a probability above 1e-3. It is false for fewer than ten images, which are too few to say.
 func (s Score) AtChance(classes int) bool {
 	right := 0
 	for _, ok := range s.Top1 {
@@ -70,8 +69,8 @@ func (s Score) AtChance(classes int) bool {
 	return len(s.Top1) >= 10 && (right == 0 || guess.Survival(float64(right-1)) > 1e-3)
 }
 
-// PredictionDifferences returns each image's prediction difference between the teacher and the student s, at Loss.Temperature.
-// Means of it, over the same images, tell students apart where as many images are too few for accuracies to.
+// PredictionDifferences returns, for each image, the prediction difference between the teacher and the student s, at
+// Loss.Temperature. Its mean over the same images tells students apart with fewer images than their accuracies need.
 func (q *Quantizer) PredictionDifferences(ctx context.Context, s Student, images datasets.Images) ([]float64, error) {
 	each, err := q.predictionDifferences(ctx, s, images)
 	return each, q.fail(StepEvaluate, -1, err)
@@ -110,14 +109,15 @@ func (q *Quantizer) predictionDifferences(ctx context.Context, s Student, images
 	return each, nil
 }
 
-// EvaluateTeacher returns the score of the full-precision network n on test, computed by so many
-// workers as of MachineConfig. between is called between batches; nil: not.
-func EvaluateTeacher(ctx context.Context, b compute.Backend, workers int, n *models.Network, w models.Weights, test datasets.Stream, between func(done, total int)) (Score, error) {
+// EvaluateTeacher returns the score of the full-precision network n on test. workers is that of MachineConfig; progress
+// is called between batches, unless it is nil.
+func EvaluateTeacher(ctx context.Context, b compute.Backend, workers int, n *models.Network, w models.Weights,
+	test datasets.Stream, progress func(done, total int)) (Score, error) {
 	f := func(xs []*Node) []*Node {
 		return []*Node{n.Forward(xs[0], 0, len(n.Layers)-1, models.Hooks{Param: exec.Constants(xs[0].Graph(), w)})}
 	}
 	run := exec.NewRunner(b, workers, n)
-	run.Progress = between
+	run.Progress = progress
 	score, err := evaluate(ctx, run, n, f, test)
 	if err != nil {
 		return score, &UnitError{StepEvaluate, "", err}
@@ -125,9 +125,10 @@ func EvaluateTeacher(ctx context.Context, b compute.Backend, workers int, n *mod
 	return score, nil
 }
 
-// evaluate returns the score on test of n, or a student of it, whose logits [N,classes] forward
-// gives for images [N,C,H,W].
-func evaluate(ctx context.Context, r exec.Runner, n *models.Network, forward func(xs []*Node) []*Node, test datasets.Stream) (s Score, err error) {
+// evaluate returns the score on test of n, or of a student of n. forward is the graph from images [N,C,H,W] to logits
+// [N,classes].
+func evaluate(ctx context.Context, r exec.Runner, n *models.Network, forward func(xs []*Node) []*Node,
+	test datasets.Stream) (s Score, err error) {
 	compiled, err := exec.NewShared(r.Backend, forward)
 	if err != nil {
 		return s, err
@@ -151,7 +152,7 @@ func evaluate(ctx context.Context, r exec.Runner, n *models.Network, forward fun
 				progress(min(len(s.Top1)+done, test.Len()), test.Len())
 			}
 		}
-		right, err := rightOf(ctx, r, compiled, batch, len(s.Top1))
+		right, err := classify(ctx, r, compiled, batch, len(s.Top1))
 		if err != nil {
 			return Score{}, err
 		}
@@ -163,10 +164,10 @@ func evaluate(ctx context.Context, r exec.Runner, n *models.Network, forward fun
 	return s, nil
 }
 
-// rightOf says which images of a batch are classified correctly. first images came before it.
-func rightOf(ctx context.Context, r exec.Runner, compiled *exec.Shared, batch datasets.Images, first int) ([]bool, error) {
+// classify says which images of a batch are classified correctly. The batch begins at image first, for messages.
+func classify(ctx context.Context, r exec.Runner, compiled *exec.Shared, batch datasets.Images, first int) ([]bool, error) {
 	filled := batch
-	if first > 0 && batch.Len() < r.Chunk { // so that the graph of a whole chunk serves it
+	if first > 0 && batch.Len() < r.Chunk { // fill it up, so that the graph of a whole chunk fits it
 		indices := make([]int, r.Chunk)
 		for i := range indices {
 			indices[i] = i % batch.Len()
@@ -184,8 +185,8 @@ func rightOf(ctx context.Context, r exec.Runner, compiled *exec.Shared, batch da
 	return correct(out[0].Flat()[:batch.Len()*len(out[0].Flat())/filled.Len()], batch.Labels, first)
 }
 
-// correct says of each image whether the largest of its logits [N,classes] is its label's. first is how
-// many images came before, for messages.
+// correct says, for each image, whether the largest of its logits [N,classes] is that of its label. The images are
+// counted from first on, for messages.
 func correct(logits []float32, labels []int32, first int) ([]bool, error) {
 	classes := len(logits) / len(labels)
 	right := make([]bool, len(labels))
