@@ -14,16 +14,17 @@ import (
 	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// Correct returns d with the teacher's input to the unit corrected towards the statistics of
-// the unit's batch normalisations (DC), and with the teacher unit's output for it as target.
-// The input x starts as x0, the teacher's. Adam minimises, per image,
+// Correct returns d with the teacher's input to the unit corrected towards the statistics of the
+// unit's batch normalisations (distribution correction, DC). The target is the output of the
+// teacher's unit for the corrected input. The input x starts as x0, the teacher's. Adam minimises,
+// per image,
 //
 //	Σ_BN [Σ_C (m-μ)² + Σ_C (d-σ)²] + Weight·mean_HW Σ_C (x-x0)²
 //
 // m and d are the mean and unbiased deviation over H·W of the normalisation's input, μ
 // and σ the running ones; 1e-6 is added under both roots. A 1x1 map has no deviation term.
-// A unit without batch normalisation is returned as it is, unlike in the reference. The result
-// shares d's other tensors: it takes d's place, and freeing it frees both.
+// The data of a unit without batch normalisation is returned unchanged, unlike in the reference. The
+// result shares the other tensors of d: it replaces d, and freeing it frees both.
 //
 // PD-Quant, section 3.4; reference: quant/distribution_correction.py.
 func (q *Quantizer) Correct(ctx context.Context, d *UnitData) (*UnitData, error) {
@@ -32,7 +33,7 @@ func (q *Quantizer) Correct(ctx context.Context, d *UnitData) (*UnitData, error)
 		return d, nil
 	}
 	n := d.TeacherIn.Len()
-	corrected, err := q.keep(d.Unit)(d.TeacherIn.Dims())
+	corrected, err := q.newCache(d.Unit)(d.TeacherIn.Dims())
 	if err != nil {
 		return nil, q.fail(StepCorrect, d.Unit, err)
 	}
@@ -72,7 +73,7 @@ func (q *Quantizer) Correct(ctx context.Context, d *UnitData) (*UnitData, error)
 	out := *d
 	out.CorrectedIn = corrected
 	run := q.quietRunner()
-	run.NewCache = q.keep(d.Unit)
+	run.NewCache = q.newCache(d.Unit)
 	run.Finite = []string{"the teacher's output for the corrected input"}
 	target, err := run.Run(ctx, func(xs []*Node) []*Node {
 		return []*Node{q.p.Network.Forward(xs[0], unit.First, unit.Last, models.Hooks{Param: exec.Constants(xs[0].Graph(), q.p.Weights)})}
@@ -94,9 +95,10 @@ func hasNorm(n *models.Network, u models.Unit) bool {
 	return false
 }
 
-// correctChunk optimises the images x0 [n,C,H,W] and returns the corrected ones. first is how many images come before, for
+// correctChunk optimises the images x0 [n,C,H,W] and returns the corrected ones. They are counted from first on, for
 // messages.
-func (q *Quantizer) correctChunk(ctx context.Context, step *exec.Shared, x0 *tensors.Tensor, first int, tell func(steps int, loss float64)) (x *tensors.Tensor, err error) {
+func (q *Quantizer) correctChunk(ctx context.Context, step *exec.Shared, x0 *tensors.Tensor, first int,
+	tell func(steps int, loss float64)) (x *tensors.Tensor, err error) {
 	n := x0.Shape().Dim(0)
 	group := min(q.c.Correction.Group, n)
 	if x, err = x0.LocalClone(); err != nil {
@@ -142,7 +144,7 @@ func (q *Quantizer) correctChunk(ctx context.Context, step *exec.Shared, x0 *ten
 			return x, fmt.Errorf("step %d: %w", t, err)
 		}
 		if allStopped(plateaus) {
-			tell(q.c.Correction.Steps-t+1, mean) // the steps that need not be taken count as done
+			tell(q.c.Correction.Steps-t+1, mean) // the steps that are left out count as done
 			break
 		}
 		tell(1, mean)
@@ -150,8 +152,8 @@ func (q *Quantizer) correctChunk(ctx context.Context, step *exec.Shared, x0 *ten
 	return x, nil
 }
 
-// stepPlateaus gives each group its images' mean loss, and returns the mean of all. first is how many images come before, for
-// messages.
+// stepPlateaus tells each group the mean loss of its images, and returns the mean over all images. They are counted from
+// first on, for messages.
 func stepPlateaus(ps []plateau, losses []float32, group, first int) (float64, error) {
 	var all float64
 	for g := range ps {
@@ -170,7 +172,7 @@ func stepPlateaus(ps []plateau, losses []float32, group, first int) (float64, er
 }
 
 // correctionStep builds one Adam step on images x [n,C,H,W] with moments m and v; rates and
-// share [n] are each image's learning rate and its part in its group's mean loss; bias [2]
+// share [n] are each image's learning rate and its weight in the mean loss of its group; bias [2]
 // corrects Adam's moments. It returns x, m, v and the losses [n].
 func (q *Quantizer) correctionStep(unit models.Unit) func(args []*Node) []*Node {
 	return func(args []*Node) []*Node {
@@ -198,8 +200,8 @@ func addDistance(loss, x, x0 *Node, weight float64) *Node {
 	return Add(loss, MulScalar(distance, weight/positions))
 }
 
-// normLoss returns [n] the distance of each image's statistics from those of the unit's
-// batch normalisations.
+// normLoss returns, for each image, the distance of its statistics from those of the unit's
+// batch normalisations, [n].
 func (q *Quantizer) normLoss(unit models.Unit, x *Node) *Node {
 	var loss *Node
 	param := exec.Constants(x.Graph(), q.p.Weights)
@@ -219,9 +221,9 @@ func (q *Quantizer) normLoss(unit models.Unit, x *Node) *Node {
 	return loss
 }
 
-// statisticsDistance returns [N] the distance of the statistics of each of y [N,C,H,W] from mean
-// and variance [1,C]: Σ_C (m-μ)² + Σ_C (d-σ)². The gradient for y is written out, as it is simple
-// in the centred y, which has been computed anyway:
+// statisticsDistance returns, for each image of y [N,C,H,W], the distance of its statistics from mean
+// and variance [1,C], [N]: Σ_C (m-μ)² + Σ_C (d-σ)². The gradient for y is written out because it is
+// simple in the centred y, which is at hand:
 //
 //	2(m-μ)/P + 2(d-σ)/(d·(P-1))·(y-m),  P = H·W
 func statisticsDistance(y, mean, variance *Node) *Node {

@@ -100,7 +100,7 @@ func TestFineTuneStudent(t *testing.T) {
 		t.Fatal(err)
 	}
 	for round := range 2 {
-		tn, err := q.newTuner(s)
+		tn, err := q.newFineTuner(s)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -202,7 +202,7 @@ func TestFineTuneDiverges(t *testing.T) {
 	if got, err := q.FineTune(t.Context(), s); err != nil || !reflect.DeepEqual(got, s) {
 		t.Errorf("the student changed: %t, error %v", !reflect.DeepEqual(got, s), err)
 	}
-	tn, err := q.newTuner(s)
+	tn, err := q.newFineTuner(s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,7 +235,7 @@ func TestFineTuneRates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tn, err := q.newTuner(s)
+	tn, err := q.newFineTuner(s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,7 +258,7 @@ func TestFineTuneGradient(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tn, err := q.newTuner(s)
+	tn, err := q.newFineTuner(s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -320,7 +320,7 @@ func TestFineTuneStart(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				tn, err := q.newTuner(s)
+				tn, err := q.newFineTuner(s)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -16,7 +16,7 @@ import (
 // Values that are NaN or infinite are looked for where they could come in: in weights, in what units see, and in the
 // loss and gradients of each step.
 
-// finiteWeights reports a weight that isn't a number.
+// finiteWeights is an error if a weight isn't finite.
 func finiteWeights(w models.Weights) error {
 	for _, name := range slices.Sorted(maps.Keys(w)) {
 		var found error
@@ -32,12 +32,12 @@ func finiteWeights(w models.Weights) error {
 	return nil
 }
 
-// sumOfSizes is a scalar that is finite just if all of x is.
-func sumOfSizes(x *Node) *Node { return ReduceAllSum(Abs(x)) }
+// sumOfMagnitudes returns Σ|x|, which is finite only if all of x is.
+func sumOfMagnitudes(x *Node) *Node { return ReduceAllSum(Abs(x)) }
 
-// culprit names the first tensor that isn't finite in the next step's forward pass: the unit's inputs, or a layer's
-// output; "": none is found.
-func (r *Rounder) culprit() string {
+// firstNonFinite names the first tensor in the next step's forward pass that isn't finite: an input of the unit, or the
+// output of a layer. It is "" if there is none.
+func (r *Rounder) firstNonFinite() string {
 	batch := r.draw(r.opt.done)
 	part, err := r.part(r.opt.done, batch, 0, len(batch))
 	defer exec.Free(part...)
@@ -68,27 +68,27 @@ func (r *Rounder) culprit() string {
 	return ""
 }
 
-// sumsOfOutputs is the graph of a forward pass that returns sumOfSizes of each layer's output, from the unit on,
-// and their names; its arguments are those of gradients.
+// sumsOfOutputs is the graph of a forward pass that returns sumOfMagnitudes of each layer's output, from the unit on. It
+// sets the layers' names. Its arguments are those of optimiser.gradients.
 func (r *Rounder) sumsOfOutputs(args []*Node, names *[]string) (sums []*Node) {
 	n := len(r.opt.vars)
 	read, in, masks := r.opt.bind(args[:n]), args[n], args[n+3:]
 	unit, last := r.q.folded.Units[r.d.Unit], len(r.q.folded.Layers)-1
 	*names = nil
-	look := func(h models.Hooks) models.Hooks {
+	watched := func(h models.Hooks) models.Hooks {
 		after := h.After
 		h.After = func(l models.Layer, y *Node) *Node {
 			if after != nil {
 				y = after(l, y)
 			}
-			*names, sums = append(*names, l.Name), append(sums, sumOfSizes(y))
+			*names, sums = append(*names, l.Name), append(sums, sumOfMagnitudes(y))
 			return y
 		}
 		return h
 	}
-	y := r.q.folded.Forward(in, unit.First, unit.Last, look(r.trainingHooks(in.Graph(), read, masks)))
+	y := r.q.folded.Forward(in, unit.First, unit.Last, watched(r.trainingHooks(in.Graph(), read, masks)))
 	if r.logits() && unit.Last < last {
-		r.q.folded.Forward(y, unit.Last+1, last, look(models.Hooks{Param: exec.Constants(in.Graph(), r.q.weights)}))
+		r.q.folded.Forward(y, unit.Last+1, last, watched(models.Hooks{Param: exec.Constants(in.Graph(), r.q.weights)}))
 	}
 	return sums
 }

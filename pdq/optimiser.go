@@ -196,7 +196,7 @@ func (o *optimiser) apply(args []*Node) []*Node {
 	var next []*Node
 	for i, v := range o.vars {
 		next = append(next, v.adam(args[3*i], grads[i], args[3*i+1], args[3*i+2], schedule)...)
-		report = append(report, Reshape(sumOfSizes(grads[i]), 1))
+		report = append(report, Reshape(sumOfMagnitudes(grads[i]), 1))
 	}
 	for i, v := range o.vars {
 		if v.derived && v.fixed {

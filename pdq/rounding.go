@@ -167,7 +167,7 @@ func (r *Rounder) loss(report []float32) (l Loss) {
 
 // diverged is the error of a step in which variable v's gradient isn't finite; negative v: the loss.
 func (r *Rounder) diverged(l Loss, v int) error {
-	what := r.culprit()
+	what := r.firstNonFinite()
 	switch {
 	case what != "":
 		what += " isn't finite"
@@ -225,8 +225,8 @@ func (r *Rounder) State() (OptimiserState, error) {
 // Restore returns r to s: the steps that follow are those that followed there. It is an error if s has other variables.
 func (r *Rounder) Restore(s OptimiserState) error { return r.fail(r.opt.restore(s)) }
 
-// taken returns the number of steps taken.
-func (r *Rounder) taken() int { return r.opt.done }
+// stepsDone returns the number of steps taken.
+func (r *Rounder) stepsDone() int { return r.opt.done }
 
 // rounded returns the levels of the weight w, rounded up where alpha isn't negative, and else down.
 func (q WeightQuant) rounded(w *tensors.Tensor, alpha []float32) ([]uint8, error) {

@@ -186,7 +186,7 @@ func (r *run) fineTune(ctx context.Context) error {
 		return nil
 	}
 	return timed([]*run{r}, func() error {
-		t, err := r.newTuner(r.Student)
+		t, err := r.newFineTuner(r.Student)
 		if err != nil {
 			return err
 		}
@@ -194,7 +194,7 @@ func (r *run) fineTune(ctx context.Context) error {
 		if err := r.steps(ctx, t, r.c.FineTune.Steps); err != nil {
 			return err
 		}
-		if r.Optimiser.Done < t.taken() { // the work that follows the last step takes time, and may end early
+		if r.Optimiser.Done < t.stepsDone() { // the work that follows the last step takes time, and may end early
 			if err := r.keepSteps(t); err != nil {
 				return err
 			}
@@ -204,12 +204,12 @@ func (r *run) fineTune(ctx context.Context) error {
 	})
 }
 
-// optimisation is a Rounder or a tuner.
+// optimisation is a Rounder or a fineTuner.
 type optimisation interface {
 	Steps(ctx context.Context, n int) (Loss, error)
 	State() (OptimiserState, error)
 	Restore(s OptimiserState) error
-	taken() int
+	stepsDone() int
 }
 
 // steps takes o from the run's step to the last one, with pauses to keep its state.
@@ -219,12 +219,12 @@ func (r *run) steps(ctx context.Context, o optimisation, total int) error {
 			return err
 		}
 	}
-	for left := total - o.taken(); left > 0; left = total - o.taken() {
+	for left := total - o.stepsDone(); left > 0; left = total - o.stepsDone() {
 		if r.keeper.Every > 0 {
 			left = min(left, r.keeper.Every)
 		}
 		_, err := o.Steps(ctx, left)
-		if o.taken() == total && err == nil {
+		if o.stepsDone() == total && err == nil {
 			break
 		}
 		if err := errors.Join(err, r.keepSteps(o)); err != nil { // after a failed step o is where it was before
@@ -235,7 +235,7 @@ func (r *run) steps(ctx context.Context, o optimisation, total int) error {
 }
 
 func (r *run) keepSteps(o optimisation) error {
-	if r.keeper.Keep == nil || o.taken() == 0 {
+	if r.keeper.Keep == nil || o.stepsDone() == 0 {
 		return nil
 	}
 	var err error
