@@ -86,7 +86,7 @@ func (t *fineTuner) addVariables() error {
 		}
 		if aq, ok := t.s.Acts[l.Name]; ok {
 			v := newVariable("scale of "+l.Name+"'s output", tensors.FromScalar(float32(0)), rateScales)
-			v.slower, v.fixed = outermost(aq.Bits), t.q.c.FineTune.ScaleLearningRate == 0
+			v.divisor, v.fixed = outermost(aq.Bits), t.q.c.FineTune.ScaleLearningRate == 0
 			t.acts = append(t.acts, layerVariable{l.Name, v})
 		} else if t.q.bits[l.Name].Output > 0 {
 			return fmt.Errorf("the output of %s isn't quantised; take the units first", l.Name)
@@ -120,7 +120,7 @@ func (t *fineTuner) newLayer(name string, wq WeightQuant) (tunedLayer, error) {
 	l.places.low, l.places.high = -0.45, outermost(wq.Bits)+0.45 // without bounds, a weight could drift far beyond the outermost level
 	zeros := make([]float32, len(wq.Scale))
 	l.scales = newVariable("weight scales of "+name, tensors.FromFlatDataAndDimensions(zeros, channelDims(w)...), rateScales)
-	l.scales.slower, l.scales.fixed = outermost(wq.Bits), c.ScaleLearningRate == 0
+	l.scales.divisor, l.scales.fixed = outermost(wq.Bits), c.ScaleLearningRate == 0
 	if bias, ok := t.q.weights[name+".bias"]; ok && c.BiasLearningRate > 0 {
 		l.biases = newVariable("bias of "+name, tensors.FromShape(bias.Shape()), rateBiases)
 	}
@@ -163,7 +163,7 @@ func (t *fineTuner) fail(err error) error { return t.q.fail(StepFineTune, -1, er
 
 // State returns the state of the optimisation.
 func (t *fineTuner) State() (OptimiserState, error) {
-	s, err := t.opt.now()
+	s, err := t.opt.snapshot()
 	return s, t.fail(err)
 }
 

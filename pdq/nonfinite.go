@@ -87,7 +87,7 @@ func (r *Rounder) sumsOfOutputs(args []*Node, names *[]string) (sums []*Node) {
 		return h
 	}
 	y := r.q.folded.Forward(in, unit.First, unit.Last, watched(r.trainingHooks(in.Graph(), read, masks)))
-	if r.logits() && unit.Last < last {
+	if r.needsLogits() && unit.Last < last {
 		r.q.folded.Forward(y, unit.Last+1, last, watched(models.Hooks{Param: exec.Constants(in.Graph(), r.q.weights)}))
 	}
 	return sums
