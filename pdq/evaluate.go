@@ -83,7 +83,7 @@ func (q *Quantizer) predictionDifferences(ctx context.Context, s Student, images
 	if err := images.Validate(); err != nil {
 		return nil, err
 	}
-	if err := takes(q.p.Network, images); err != nil {
+	if err := fitsInput(q.p.Network, images); err != nil {
 		return nil, fmt.Errorf("images %w", err)
 	}
 	w, err := q.StudentWeights(s)
@@ -140,7 +140,7 @@ func evaluate(ctx context.Context, r exec.Runner, n *models.Network, forward fun
 			err = batch.Validate()
 		}
 		if err == nil {
-			if err = takes(n, batch); err != nil {
+			if err = fitsInput(n, batch); err != nil {
 				err = fmt.Errorf("images %w", err)
 			}
 		}

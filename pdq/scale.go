@@ -14,10 +14,10 @@ import (
 	"github.com/pdquant/pdquant/pdq/internal/power"
 )
 
-// minScale is the smallest scale of a quantiser, as the reference's.
+// minScale is the smallest scale of a quantiser, as in the reference.
 const minScale = 1e-8
 
-// sides says where a tensor's values lie, which decides what a search tries.
+// sides says on which sides of 0 a tensor's values lie. This decides what a search tries.
 type sides int
 
 const (
@@ -54,9 +54,9 @@ type candidate struct {
 	scale, zero float32
 }
 
-// candidates lists what a search of x tries, in the reference's order: n ranges, i/n of the
-// full one, i = 1..n, and for two-sided tensors every zero point. side is that of the
-// whole tensor, of which x may be one channel.
+// candidates lists the quantisers that a search for x tries, in the reference's order: n ranges, i/n
+// of the full one, i = 1..n, and for two-sided tensors every zero point. x may be one channel of a
+// tensor; side is that of the whole tensor.
 //
 // Reference: perform_1D_search and perform_2D_search in quant/quant_layer.py.
 func candidates(x []float32, bits, n int, side sides) []candidate {
@@ -81,8 +81,7 @@ func candidates(x []float32, bits, n int, side sides) []candidate {
 	return cs
 }
 
-// errorSum returns Σ|x-x_q|^p over x, or more than limit as soon as the sum is certain to
-// be.
+// errorSum returns Σ|x-x_q|^p over x. It stops as soon as the sum is above limit.
 func (c candidate) errorSum(x []float32, bits int, p *power.Table, limit float64) float64 {
 	lo, hi := -c.zero, float32(int(1)<<bits-1)-c.zero
 	inverse := 1 / c.scale
@@ -127,9 +126,10 @@ func roundWithin(u, lo, hi float32) float32 {
 
 func abs(x float32) float32 { return math.Float32frombits(math.Float32bits(x) &^ (1 << 31)) }
 
-// search returns the best candidate for x, the first of equals. It uses all processors
-// and gives the same answer with any number of them.
-func search(ctx context.Context, x []float32, bits int, side sides, metric Metric, c ScaleConfig, p *power.Table) (candidate, error) {
+// search returns the best candidate for x, the first of equals. It uses all processors, and the
+// result doesn't depend on their number.
+func search(ctx context.Context, x []float32, bits int, side sides, metric Metric, c ScaleConfig, p *power.Table) (
+	candidate, error) {
 	cs := candidates(x, bits, c.Candidates, side)
 	if side == twoSided && metric == LpNorm {
 		x = outermostFirst(x)
@@ -138,7 +138,7 @@ func search(ctx context.Context, x []float32, bits int, side sides, metric Metri
 	var limit atomic.Uint64 // the best score so far, as bits
 	limit.Store(math.Float64bits(math.Inf(1)))
 	err := parallel(ctx, len(cs), func(i int) {
-		i = len(cs) - 1 - i // wide ranges are never far off: they soon give a limit
+		i = len(cs) - 1 - i // wide ranges are never far off, so they soon give a low limit
 		if metric == Cosine {
 			scores[i] = cs[i].cosineDistance(x, bits)
 			return
@@ -160,15 +160,15 @@ func search(ctx context.Context, x []float32, bits int, side sides, metric Metri
 	return cs[best], err
 }
 
-// outermostFirst returns x in the order of falling magnitude: most pairs of a range and a zero point
-// cut off the outermost values, and so are known to be bad after a few of them.
+// outermostFirst returns x in the order of falling magnitude. Most candidates clip the outermost values, so a few of them
+// suffice to rule these candidates out.
 func outermostFirst(x []float32) []float32 {
 	x = slices.Clone(x)
 	slices.SortFunc(x, func(a, b float32) int { return cmp.Compare(abs(b), abs(a)) })
 	return x
 }
 
-// parallel calls f(0) … f(n-1) on all processors, unless ctx ends before.
+// parallel calls f(0) … f(n-1) on all processors. It stops early if ctx ends.
 func parallel(ctx context.Context, n int, f func(i int)) error {
 	var next atomic.Int64
 	var wg sync.WaitGroup
@@ -183,8 +183,8 @@ func parallel(ctx context.Context, n int, f func(i int)) error {
 	return ctx.Err()
 }
 
-// searchWeight returns the quantiser of a weight w [O,...], given flat: a candidate for each
-// of the channels O. The whole tensor's signs decide what is tried.
+// searchWeight returns the quantiser of a weight w [O,...], given flat: the best candidate for each
+// channel. The signs of the whole tensor decide what it tries.
 func searchWeight(ctx context.Context, w []float32, channels, bits int, c ScaleConfig) (WeightQuant, error) {
 	if err := allFinite(w); err != nil {
 		return WeightQuant{}, err
@@ -217,8 +217,8 @@ func searchActivation(ctx context.Context, x []float32, bits int, c ScaleConfig)
 	return ActQuant{Bits: bits, Scale: best.scale, Zero: best.zero}, err
 }
 
-// RangeCandidates returns what a search of scales for the activations x tries: c.Candidates ranges, the k-th k/Candidates
-// of the full one, each with the zero point of the least LpNorm, the first of equals.
+// RangeCandidates returns quantisers for the activations x, one for each range that a search of scales tries: the k-th
+// range is k/Candidates of the full one. Each has the zero point with the least LpNorm, the first of equals.
 func RangeCandidates(ctx context.Context, x []float32, bits int, c ScaleConfig) ([]ActQuant, error) {
 	if err := allFinite(x); err != nil {
 		return nil, err

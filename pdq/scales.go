@@ -13,8 +13,8 @@ import (
 	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// WeightScales returns s with a searched quantiser, rounding to nearest, for every weight:
-// per output channel, the range and zero point with the least mean |w-w_q|^Power.
+// WeightScales returns s with a quantiser that rounds to nearest for every weight. For each output
+// channel it searches the range and the zero point with the least mean |w-w_q|^Power.
 func (q *Quantizer) WeightScales(ctx context.Context, s Student) (Student, error) {
 	s = s.clone()
 	layers := q.folded.Layers
@@ -39,9 +39,9 @@ func (q *Quantizer) WeightScales(ctx context.Context, s Student) (Student, error
 	return s, nil
 }
 
-// ActivationScales returns s with a searched quantiser for every activation of the unit d
-// is of, on at most Scales.Images of the student's inputs. They are searched in the order
-// of the layers, each with the ones before it quantising; what s had for them doesn't matter.
+// ActivationScales returns s with a searched quantiser for every activation of the unit of d, on at
+// most Scales.Images of the student's inputs. It goes through the layers in their order, each with
+// those before it quantised, and ignores the quantisers that s already has for them.
 func (q *Quantizer) ActivationScales(ctx context.Context, s Student, d *UnitData) (Student, error) {
 	s = s.clone()
 	w, err := q.StudentWeights(s)
@@ -66,8 +66,9 @@ func (q *Quantizer) ActivationScales(ctx context.Context, s Student, d *UnitData
 	return s, nil
 }
 
-// activationScale searches the quantiser for the output of layer i of d's unit, on inputs in.
-func (q *Quantizer) activationScale(ctx context.Context, s Student, w models.Weights, d *UnitData, in exec.FirstImages, i int) (ActQuant, error) {
+// activationScale searches the quantiser for the output of layer i of the unit of d, on the inputs in.
+func (q *Quantizer) activationScale(ctx context.Context, s Student, w models.Weights, d *UnitData, in exec.FirstImages, i int) (
+	ActQuant, error) {
 	unit, name := q.folded.Units[d.Unit], q.folded.Layers[i].Name
 	out, err := q.quietRunner().Run(ctx, func(xs []*Node) []*Node {
 		return []*Node{q.folded.Forward(xs[0], unit.First, i, s.Hooks(xs[0].Graph(), w))}
@@ -86,10 +87,11 @@ func (q *Quantizer) activationScale(ctx context.Context, s Student, w models.Wei
 	return q.searchByPD(ctx, s, w, d, in, name, cs)
 }
 
-// searchByPD returns the one of cs for the output of the layer called name that changes the
-// network's predictions least, the first of equals: on the inputs in of d's unit, with what s
-// quantises, and with the rest of the network in full precision.
-func (q *Quantizer) searchByPD(ctx context.Context, s Student, w models.Weights, d *UnitData, in exec.FirstImages, name string, cs []ActQuant) (ActQuant, error) {
+// searchByPD returns the quantiser among cs that changes the network's predictions least, the first of
+// equals. It is for the output of the layer called name; in are inputs of the unit of d. What s
+// quantises is quantised, and the rest of the network is in full precision.
+func (q *Quantizer) searchByPD(ctx context.Context, s Student, w models.Weights, d *UnitData, in exec.FirstImages,
+	name string, cs []ActQuant) (ActQuant, error) {
 	a := ActQuant{Bits: q.bits[name].Output}
 	logits, err := d.Logits.Tensor(0, in.N)
 	if err != nil {
