@@ -55,8 +55,8 @@ func Paper(arch string, w, a int) (Config, error) {
 	for family, p := range architectures() {
 		if strings.HasPrefix(arch, family) {
 			return Config{
-				Bits:       Bits{W: w, A: a, Rule: QDrop},
-				Scales:     ScaleConfig{Metric: LpNorm, Power: 2.4, Candidates: 100, Images: 256},
+				Bits:   Bits{W: w, A: a, Rule: QDrop},
+				Scales: ScaleConfig{Metric: LpNorm, Power: 2.4, Candidates: 100, Images: 256},
 				Correction: CorrectionConfig{Steps: 500, LearningRate: 1e-3, MinRate: 1e-5, Patience: 100, Group: 32,
 					Weight: 1 / p.lambdaC},
 				Rounding: RoundingConfig{Steps: 20000, BatchSize: 32, LearningRate: 3e-3, ScaleLearningRate: 4e-5,

@@ -16,11 +16,11 @@ import (
 	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// Quantizer takes the steps for one Problem and Config, and holds nothing that a step
-// could leave changed. Not for concurrent use.
+// Quantizer takes the steps for one Problem and Config. No step changes it. It isn't for concurrent
+// use.
 type Quantizer struct {
 	Progress func(Event) // called between batches and optimisation steps; nil: silent
-	Terms    []Term      // of the loss that rounding minimises: PaperTerms; append your own before the first step
+	Terms    []Term      // of the loss that rounding minimises: PaperTerms; append others before the first step
 
 	b       compute.Backend
 	p       Problem
@@ -47,7 +47,8 @@ func New(b compute.Backend, p Problem, c Config) (*Quantizer, error) {
 	if err := finiteWeights(weights); err != nil {
 		return nil, fmt.Errorf("pdq: with batch normalisation folded: %w; a running variance is too small", err)
 	}
-	q := &Quantizer{b: b, p: p, c: c, folded: folded, weights: weights, bits: map[string]LayerBits{}, images: p.Calibration, Terms: PaperTerms(c)}
+	q := &Quantizer{b: b, p: p, c: c, folded: folded, weights: weights, bits: map[string]LayerBits{},
+		images: p.Calibration, Terms: PaperTerms(c)}
 	if c.Mirror {
 		if q.images, err = withMirrored(p.Calibration); err != nil {
 			return nil, fmt.Errorf("pdq: mirrored images: %w", err)
@@ -113,7 +114,7 @@ func quantizeRuns(ctx context.Context, runs []*run) error {
 				return err
 			}
 			for i, r := range runs {
-				if err := r.takeUnit(ctx, corrected.withStudent(data[i])); err != nil { // activation scales, rounding
+				if err := r.finishUnit(ctx, corrected.withStudent(data[i])); err != nil { // activation scales, rounding
 					return err
 				}
 			}

@@ -235,7 +235,7 @@ func FuzzState(f *testing.F) {
 			copy(data[at+10:], hex.EncodeToString(sum[:]))
 		}
 		fuzzed.Bounded(t, func() {
-			if s, _, err := readState(bytes.NewReader(data)); err == nil && q.canGoOn(s) == nil {
+			if s, _, err := readState(bytes.NewReader(data)); err == nil && q.canResume(s) == nil {
 				if _, err := q.StudentWeights(s.Student); err != nil {
 					t.Error(err)
 				}
