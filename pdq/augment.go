@@ -121,7 +121,8 @@ func bilinear(plane []uint8, w int, x, y float64) float64 {
 	return above + (y-float64(top))*(below-above)
 }
 
-// paste puts a rectangle of another image into an image. Its fraction of the area is uniform (CutMix, arXiv 1905.04899).
+// paste puts a rectangle of another image into an image. Its fraction of the area is uniform (CutMix, arXiv
+// 1905.04899).
 func (a augmenter) paste(rng *rand.Rand, to, other []uint8) {
 	h, w := a.images.Height, a.images.Width
 	side := math.Sqrt(rng.Float64())

@@ -28,8 +28,9 @@ func (r *Rounder) outputTerm(name string) int {
 // variables before the first step, in batches that no step draws. The weight is Loss.PD times the ratio of the sizes of
 // these gradients, so that the PD term's gradients are Loss.PD times as large as the reconstruction's.
 //
-// This is not in the paper, which has one weight for all units. But the squared error of a unit depends on its channels,
-// their scale and the bits, and the gradient of PD depends on how certain the teacher is of its predictions.
+// This is not in the paper, which has one weight for all units. But the squared error of a unit depends on its
+// channels, their scale and the bits, and the gradient of PD depends on how certain the teacher is of its
+// predictions.
 func (r *Rounder) balance() error {
 	pd, reconstruction := r.outputTerm(termPD), r.outputTerm(termReconstruction)
 	if pd < 0 || reconstruction < 0 || !r.q.c.Loss.Balanced {

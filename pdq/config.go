@@ -28,8 +28,8 @@ type Bits struct {
 	W    int  // of weights
 	A    int  // of activations
 	Rule Rule // which tensors get 8 bits: all-low none; qdrop first and last weights, last input (the reference); brecq the first output too
-	// Widths that differ from the rule's, as "conv1.weight=4 layer1.0.relu1.output=3"; 0 bits: full precision; "": none.
-	// Following makes them from a Plan; the reference has none.
+	// Widths that differ from the rule's, as "conv1.weight=4 layer1.0.relu1.output=3"; 0 bits: full precision; "":
+	// none. Following makes them from a Plan; the reference has none.
 	Except string `json:",omitempty"`
 }
 
@@ -132,8 +132,8 @@ type LossConfig struct {
 	Temperature float64 // T of the softened predictions, > 0; ResNets 4
 }
 
-// FineTuneConfig sets the pass over the whole network that follows the units': all levels, scales and biases are trained
-// together to keep the prediction. It isn't part of the paper.
+// FineTuneConfig sets the pass over the whole network that follows the units': all levels, scales and biases are
+// trained together to keep the prediction. It isn't part of the paper.
 type FineTuneConfig struct {
 	Steps             int     // 0: no such pass
 	BatchSize         int     // images per step, >= 1

@@ -152,8 +152,8 @@ func (q *Quantizer) correctChunk(ctx context.Context, step *exec.Shared, x0 *ten
 	return x, nil
 }
 
-// stepPlateaus tells each group the mean loss of its images, and returns the mean over all images. They are counted from
-// first on, for messages.
+// stepPlateaus tells each group the mean loss of its images, and returns the mean over all images. They are counted
+// from first on, for messages.
 func stepPlateaus(ps []plateau, losses []float32, group, first int) (float64, error) {
 	var all float64
 	for g := range ps {

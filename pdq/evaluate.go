@@ -56,8 +56,9 @@ func (s Score) Minus(o Score) (diff, stderr float64) {
 	return diff, math.Sqrt((squares/n - diff*diff) / n)
 }
 
-// AtChance says whether s is no better than guessing one of the given number of classes: whether guessing gives as many
-// correct images or more with a probability above 1e-3. It is false for fewer than ten images, which are too few to say.
+// AtChance says whether s is no better than guessing one of the given number of classes: whether guessing gives as
+// many correct images or more with a probability above 1e-3. It is false for fewer than ten images, which are too few
+// to say.
 func (s Score) AtChance(classes int) bool {
 	right := 0
 	for _, ok := range s.Top1 {

@@ -85,7 +85,8 @@ func TestEvaluateBrokenStream(t *testing.T) {
 	})
 }
 
-// TestPredictionDifferences: none before anything is quantised, afterwards that of the logits, and an image's own whatever the others are.
+// TestPredictionDifferences: none before anything is quantised, afterwards that of the logits, and an image's own
+// whatever the others are.
 func TestPredictionDifferences(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		p, c := tinyProblem(t, 20), tinyConfig(t)

@@ -16,13 +16,13 @@ import (
 // predictions. The loss is the prediction difference between teacher and student, at Loss.Temperature; with
 // FineTune.Features also the error of what the last unit reads. With FineTune.BiasLearningRate biases are trained too.
 //
-// A weight starts on its level and moves between levels; the gradient passes straight through its rounding. Scales are
-// trained by their logarithms, the slower the more levels they span, and biases in units of their layer's root mean
-// square. The images are the calibration images, changed and mixed at random. They need no labels, because the loss asks
-// for the teacher's predictions.
+// A weight starts on its level and moves between levels; the gradient passes straight through its rounding. Scales
+// are trained by their logarithms, the slower the more levels they span, and biases in units of their layer's root
+// mean square. The images are the calibration images, changed and mixed at random. They need no labels, because the
+// loss asks for the teacher's predictions.
 //
-// It returns s unchanged with FineTune.Steps 0, and if the prediction difference on the calibration images isn't smaller
-// afterwards, as happens at too high a learning rate.
+// It returns s unchanged with FineTune.Steps 0, and if the prediction difference on the calibration images isn't
+// smaller afterwards, as happens at too high a learning rate.
 //
 // This step is not in the paper, which ends with the last unit.
 func (q *Quantizer) FineTune(ctx context.Context, s Student) (Student, error) {

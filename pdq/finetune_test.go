@@ -90,7 +90,8 @@ func mean(xs []float64) float64 {
 	return sum / float64(len(xs))
 }
 
-// TestFineTuneStudent: what was trained, again from a student with biases of its own, predicts as the graph that trains it did.
+// TestFineTuneStudent: what was trained, again from a student with biases of its own, predicts as the graph that
+// trains it did.
 func TestFineTuneStudent(t *testing.T) {
 	b := anyBackend(t)
 	p, c, s := tuned(t, b)
@@ -249,8 +250,8 @@ func TestFineTuneRates(t *testing.T) {
 	}
 }
 
-// TestFineTuneGradient compares the gradients for the logarithms of the last layer's weight scales and for its bias, over which
-// the loss is smooth, with differences of the loss.
+// TestFineTuneGradient compares the gradients for the logarithms of the last layer's weight scales and for its bias,
+// over which the loss is smooth, with differences of the loss.
 func TestFineTuneGradient(t *testing.T) {
 	b := anyBackend(t)
 	p, c, s := tuned(t, b)
@@ -348,7 +349,8 @@ func TestFineTuneStart(t *testing.T) {
 	})
 }
 
-// TestAugmentGeometry: a gradient across an image stays one, as steep as its size and angle make it, through the same middle.
+// TestAugmentGeometry: a gradient across an image stays one, as steep as its size and angle make it, through the same
+// middle.
 func TestAugmentGeometry(t *testing.T) {
 	const side = 32
 	ramp := datasets.Images{Pixels: make([]uint8, side*side), Channels: 1, Height: side, Width: side, Mean: []float32{0}, Std: []float32{1}, Labels: []int32{0}}

@@ -26,7 +26,8 @@ func (l leakyReLU) Graph(in []*Node, _ func(name string) *Node) *Node {
 	return Max(in[0], MulScalar(in[0], l.Slope))
 }
 
-// TestNewKind takes a network with a kind of layer of its own through all steps: nothing but its type has to be written.
+// TestNewKind takes a network with a kind of layer of its own through all steps: nothing but its type has to be
+// written.
 func TestNewKind(t *testing.T) {
 	p := tinyProblem(t, 16)
 	n := *p.Network

@@ -68,8 +68,8 @@ func (r *Rounder) firstNonFinite() string {
 	return ""
 }
 
-// sumsOfOutputs is the graph of a forward pass that returns sumOfMagnitudes of each layer's output, from the unit on. It
-// sets the layers' names. Its arguments are those of optimiser.gradients.
+// sumsOfOutputs is the graph of a forward pass that returns sumOfMagnitudes of each layer's output, from the unit on.
+// It sets the layers' names. Its arguments are those of optimiser.gradients.
 func (r *Rounder) sumsOfOutputs(args []*Node, names *[]string) (sums []*Node) {
 	n := len(r.opt.vars)
 	read, in, masks := r.opt.bind(args[:n]), args[n], args[n+3:]

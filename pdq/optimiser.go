@@ -136,8 +136,8 @@ func (o *optimiser) steps(ctx context.Context, n int, step func() (Loss, error),
 	return l, nil
 }
 
-// advance computes a step from the variables and changes nothing. It returns the next state and the report of apply. part
-// makes the tensors of images lo to hi-1 of the batch, for losses.
+// advance computes a step from the variables and changes nothing. It returns the next state and the report of apply.
+// part makes the tensors of images lo to hi-1 of the batch, for losses.
 func (o *optimiser) advance(schedule []float32, part func(lo, hi int) ([]*tensors.Tensor, error)) (
 	next []*tensors.Tensor, report []float32, err error) {
 	out, err := o.graphs.Step(o.b, o.state(), o.read(), schedule, o.size, part)
@@ -175,9 +175,9 @@ func (o *optimiser) gradients(args []*Node) []*Node {
 	return append(Gradient(ReduceAllSum(losses), read...), losses)
 }
 
-// apply is the graph that ends a step. Its arguments are state, schedule, and what gradients returned for each part of the
-// batch. It returns the next state and the report, a vector: the losses, the penalty if there is one, and for each
-// variable the sum of the magnitudes of its gradient.
+// apply is the graph that ends a step. Its arguments are state, schedule, and what gradients returned for each part
+// of the batch. It returns the next state and the report, a vector: the losses, the penalty if there is one, and for
+// each variable the sum of the magnitudes of its gradient.
 func (o *optimiser) apply(args []*Node) []*Node {
 	made := 3 * len(o.vars)
 	n := made + len(o.derived())

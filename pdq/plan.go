@@ -28,8 +28,8 @@ type Plan []LayerBits
 // Plan returns the widths that the rule and the exceptions give to the folded network n.
 //
 // Outputs are quantised after a layer's activation function, after an addition and its activation function, and not
-// between a convolution and the addition that follows it. Logits aren't quantised. It is an error if Except names a tensor
-// that the rule doesn't quantise.
+// between a convolution and the addition that follows it. Logits aren't quantised. It is an error if Except names a
+// tensor that the rule doesn't quantise.
 func (b Bits) Plan(n *models.Network) (Plan, error) {
 	p := b.rule(n)
 	for _, x := range strings.Fields(b.Except) {
@@ -136,8 +136,8 @@ func (p Plan) Layer(name string) LayerBits {
 	return LayerBits{Layer: name}
 }
 
-// Following returns b with the exceptions that make its plan for n the same as p. It is an error if p quantises a tensor
-// that the rule doesn't, or has a width that isn't 2 to 8.
+// Following returns b with the exceptions that make its plan for n the same as p. It is an error if p quantises a
+// tensor that the rule doesn't, or has a width that isn't 2 to 8.
 func (b Bits) Following(n *models.Network, p Plan) (Bits, error) {
 	b.Except = ""
 	rule := b.rule(n)

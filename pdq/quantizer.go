@@ -84,9 +84,9 @@ func (q *Quantizer) Quantize(ctx context.Context) (Student, error) {
 	return q.QuantizeFrom(ctx, State{}, Keeper{})
 }
 
-// QuantizeFrom is Quantize from a State on. With the state of a run with the same Problem, Config and Terms, on the same
-// backend with as many workers, the bits are those of a run that never stopped. What the units before saw is observed
-// again, one after the other.
+// QuantizeFrom is Quantize from a State on. With the state of a run with the same Problem, Config and Terms, on the
+// same backend with as many workers, the bits are those of a run that never stopped. What the units before saw is
+// observed again, one after the other.
 func (q *Quantizer) QuantizeFrom(ctx context.Context, from State, k Keeper) (Student, error) {
 	r := &run{Quantizer: q, State: from, keeper: k}
 	err := quantizeRuns(ctx, []*run{r})

@@ -167,7 +167,8 @@ func (r *Rounder) loss(report []float32) (l Loss) {
 	return l
 }
 
-// diverged returns the error of a step in which the gradient for variable v isn't finite or, if v is negative, the loss.
+// diverged returns the error of a step in which the gradient for variable v isn't finite or, if v is negative, the
+// loss.
 func (r *Rounder) diverged(l Loss, v int) error {
 	what := r.firstNonFinite()
 	switch {

@@ -18,8 +18,8 @@ func (r *Rounder) drops() bool { return r.q.c.Rounding.ActDrop > 0 }
 // mixes says whether inputs mix those of the student with the corrected ones of the teacher.
 func (r *Rounder) mixes() bool { return r.q.c.Rounding.InputDrop > 0 }
 
-// passes returns how many times the images of a step go through the unit: once with mixed inputs and dropped quantisers,
-// for the unit's output, and once without, for the logits, unless both are the same.
+// passes returns how many times the images of a step go through the unit: once with mixed inputs and dropped
+// quantisers, for the unit's output, and once without, for the logits, unless both are the same.
 func (r *Rounder) passes() int {
 	if r.needsLogits() && (r.mixes() || r.drops()) {
 		return 2

@@ -55,8 +55,9 @@ func (r *Rounder) needsLogits() bool {
 	return slices.ContainsFunc(r.outputs, func(t Term) bool { return t.Logits })
 }
 
-// losses is the graph of the terms with Outputs for a part of the batch. It takes the soft weights and activation scales,
-// and the tensors of part followed by the weights of the terms. It returns what this part adds to the batch's means.
+// losses is the graph of the terms with Outputs for a part of the batch. It takes the soft weights and activation
+// scales, and the tensors of part followed by the weights of the terms. It returns what this part adds to the batch's
+// means.
 func (r *Rounder) losses(read nodes, part []*Node) *Node {
 	in, target, logits, masks, weight := part[0], part[1], part[2], part[3:len(part)-1], part[len(part)-1]
 	g, images := in.Graph(), target.Shape().Dim(0)
@@ -126,8 +127,8 @@ func (r *Rounder) trainingHooks(g *Graph, read nodes, masks []*Node) models.Hook
 	}
 }
 
-// softWeight is the graph of a layer's weight for the rounding variables alpha, the value of v. With a learning rate of 0
-// the weight is rounded to nearest.
+// softWeight is the graph of a layer's weight for the rounding variables alpha, the value of v. With a learning rate
+// of 0 the weight is rounded to nearest.
 func (r *Rounder) softWeight(v *variable, alpha *Node) *Node {
 	g := alpha.Graph()
 	name := r.weights[slices.IndexFunc(r.weights, func(w layerVariable) bool { return w.variable == v })].layer

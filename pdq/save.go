@@ -23,8 +23,8 @@ type StudentRecord struct {
 	Config      Config // that the student was made with
 }
 
-// WriteStudent writes s, which quantises the whole network or a part of it, to w: as a sealed safetensors file with scales,
-// zero points and levels, and with a StudentRecord.
+// WriteStudent writes s, which quantises the whole network or a part of it, to w: as a sealed safetensors file with
+// scales, zero points and levels, and with a StudentRecord.
 func (q *Quantizer) WriteStudent(w io.Writer, s Student) error {
 	record, err := q.studentRecord()
 	if err != nil {
@@ -36,8 +36,8 @@ func (q *Quantizer) WriteStudent(w io.Writer, s Student) error {
 	return nil
 }
 
-// ReadStudent reads a file that WriteStudent wrote. It is an error if the file is damaged, belongs to another teacher, or
-// quantises a layer to other widths than the configuration of q.
+// ReadStudent reads a file that WriteStudent wrote. It is an error if the file is damaged, belongs to another
+// teacher, or quantises a layer to other widths than the configuration of q.
 func (q *Quantizer) ReadStudent(r io.Reader) (Student, error) {
 	s, record, err := readStudent(r)
 	if err != nil {
@@ -129,8 +129,8 @@ func floatBlob(xs ...float32) blob {
 	return b
 }
 
-// The tensors of a layer: the quantiser of its weight, the level of each weight, the bias if it is trained, and the quantiser
-// of its output.
+// The tensors of a layer: the quantiser of its weight, the level of each weight, the bias if it is trained, and the
+// quantiser of its output.
 const (
 	weightBits, weightScale, weightZero, weightLevels = ".weight.bits", ".weight.scale", ".weight.zero", ".weight.levels"
 	trainedBias                                       = ".bias"

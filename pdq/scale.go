@@ -160,8 +160,8 @@ func search(ctx context.Context, x []float32, bits int, side sides, metric Metri
 	return cs[best], err
 }
 
-// outermostFirst returns x in the order of falling magnitude. Most candidates clip the outermost values, so a few of them
-// suffice to rule these candidates out.
+// outermostFirst returns x in the order of falling magnitude. Most candidates clip the outermost values, so a few of
+// them suffice to rule these candidates out.
 func outermostFirst(x []float32) []float32 {
 	x = slices.Clone(x)
 	slices.SortFunc(x, func(a, b float32) int { return cmp.Compare(abs(b), abs(a)) })

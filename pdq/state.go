@@ -14,10 +14,10 @@ type State struct {
 	Elapsed   time.Duration  // quantising time so far
 }
 
-// Keeper saves states from which a run can resume. It gets one after each unit, after every Every steps of rounding or
-// fine-tuning, after the last step of fine-tuning, and when steps end early, by an error or because the context ended. So
-// at most Every steps are lost, and the distribution correction of a unit, which is computed again. An error of Keep ends
-// the run.
+// Keeper saves states from which a run can resume. It gets one after each unit, after every Every steps of rounding
+// or fine-tuning, after the last step of fine-tuning, and when steps end early, by an error or because the context
+// ended. So at most Every steps are lost, and the distribution correction of a unit, which is computed again. An
+// error of Keep ends the run.
 type Keeper struct {
 	Every int               // steps between two states; 0: only between units
 	Keep  func(State) error // nil: no state is saved

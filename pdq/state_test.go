@@ -31,8 +31,8 @@ func states(t *testing.T, q *Quantizer) ([]State, Student) {
 	return all, s
 }
 
-// TestQuantizeFrom: from states after units and rounding steps, a new Quantizer goes on to the same bits. The long form takes
-// every state.
+// TestQuantizeFrom: from states after units and rounding steps, a new Quantizer goes on to the same bits. The long
+// form takes every state.
 func TestQuantizeFrom(t *testing.T) {
 	oneBackend(t, func(t *testing.T, b compute.Backend) {
 		p, c := tinyProblem(t, 20), tinyConfig(t)
@@ -103,8 +103,8 @@ func TestKeptWhenInterrupted(t *testing.T) {
 	}
 }
 
-// TestKeptBeforeComparison: a context that ends once fine-tuning's last step is taken, while the student is compared with the
-// one before, repeats no step, however rarely states are kept.
+// TestKeptBeforeComparison: a context that ends once fine-tuning's last step is taken, while the student is compared
+// with the one before, repeats no step, however rarely states are kept.
 func TestKeptBeforeComparison(t *testing.T) {
 	b := anyBackend(t)
 	p, c, s := tuned(t, b)

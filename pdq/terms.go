@@ -8,7 +8,8 @@ type Term struct {
 	Weight float64 // of the term, >= 0; 0 switches it off
 	Logits bool    // whether Outputs reads StudentLogits; then each step computes the rest of the network
 
-	// Outputs is the graph of a term that depends on the outputs of unit and network: a scalar, the mean over the images.
+	// Outputs is the graph of a term that depends on the outputs of unit and network: a scalar, the mean over the
+	// images.
 	Outputs func(v Outputs) *Node
 	// Rounding is the graph of a term that depends on the rounding variables α of one layer, in the weight's shape: a
 	// scalar. The loss has the sum over the layers, from Rounding.Warmup on. beta is the schedule's β.

@@ -40,7 +40,7 @@ func TestBadInput(t *testing.T) {
 		"demo images=0":             "repl: images=0; give a whole number from 1 to 2048",
 		"demo images=2049":          "repl: images=2049; give a whole number from 1 to 2048",
 		"demo steps=-1":             "repl: steps=-1; give a whole number from 0 to 1000000",
-		"demo preset=slow":          `pdq: no preset "slow"; choose one of quick, best, fast, paper`,
+		"demo preset=slow":          `pdq: no preset "slow"; choose one of glance, quick, best, fast, paper`,
 		"demo backend=tpu":          `"tpu"`,
 		"demo backend=onnx:/no.so":  "/no.so",
 		"demo out=" + file + "/run": "run folder",
@@ -100,11 +100,11 @@ func ofTests() string { return "auto" }
 func demoTable(t *testing.T, teacher string) string {
 	dir := filepath.Join(t.TempDir(), "run")
 	var out, log bytes.Buffer
-	args := []string{"demo", "teacher=" + teacher, "images=8", "test=40", "steps=2", "dc=2", "backend=" + ofTests(), "out=" + dir}
+	args := []string{"demo", "teacher=" + teacher, "images=8", "test=40", "steps=2", "dc=2", "finetune=2", "backend=" + ofTests(), "out=" + dir}
 	if err := runLine(context.Background(), strings.Join(args, " "), &out, &log); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"full precision", "nearest rounding", "MSE only", "PD-Quant", "paired", "one standard error over 40 test images"} {
+	for _, want := range []string{"full precision", "nearest rounding", "MSE only", "PD-Quant against MSE only, paired", "best against MSE only, paired", "one standard error over 40 test images"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the report doesn't say %q:\n%s", want, &out)
 		}
@@ -112,7 +112,7 @@ func demoTable(t *testing.T, teacher string) string {
 	if !strings.Contains(log.String(), "rule qdrop") {
 		t.Errorf("the bits aren't printed:\n%s", &log)
 	}
-	checkFolder(t, dir, "go run ./repl demo teacher="+teacher+" w=2 a=2 images=8 seed=1 preset=quick steps=2 dc=2 test=40 backend="+ofTests()+" keep=500 anew=false out="+dir)
+	checkFolder(t, dir, "go run ./repl demo teacher="+teacher+" w=2 a=2 images=8 seed=1 preset=glance steps=2 dc=2 finetune=2 test=40 backend="+ofTests()+" keep=500 anew=false out="+dir)
 	table, err := os.ReadFile(filepath.Join(dir, "results.tsv"))
 	if err != nil {
 		t.Fatal(err)
@@ -134,7 +134,7 @@ func checkFolder(t *testing.T, dir, command string) {
 	if err := json.Unmarshal(data, &r); err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Calibration.Indices) != 8 || len(r.TeacherHash) != 64 || len(r.Methods) != 3 || r.Methods[2].Config.Rounding.Steps != 2 || r.Command != command {
+	if len(r.Calibration.Indices) != 8 || len(r.TeacherHash) != 64 || len(r.Methods) != 4 || r.Methods[2].Config.Rounding.Steps != 2 || r.Command != command {
 		t.Errorf("run.json holds %+v", r)
 	}
 	chart, err := os.Open(filepath.Join(dir, "chart.png"))
@@ -149,7 +149,7 @@ func checkFolder(t *testing.T, dir, command string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(entries) != 3+2+3 { // the lock, the scores, and a student for each method
+	if len(entries) != 3+2+4 { // the lock, the scores, and a student for each method
 		t.Errorf("the folder holds %v", entries)
 	}
 }
@@ -164,7 +164,7 @@ func TestCancelledDemo(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	err := runLine(ctx, "demo images=8 test=40 out="+dir+" backend="+ofTests(), io.Discard, io.Discard)
+	err := runLine(ctx, "demo teacher=resnet8 images=8 test=40 out="+dir+" backend="+ofTests(), io.Discard, io.Discard)
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
@@ -180,7 +180,7 @@ func TestCancelledDemo(t *testing.T) {
 // TestFailedDemo: what was finished before a method failed is in the folder.
 func TestFailedDemo(t *testing.T) {
 	dir := t.TempDir()
-	v, err := demoCommand().parse([]string{"images=8", "test=40", "backend=" + ofTests(), "out=" + dir})
+	v, err := demoCommand().parse([]string{"teacher=resnet8", "images=8", "test=40", "backend=" + ofTests(), "out=" + dir})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,17 +13,18 @@ import (
 
 func demoCommand() command {
 	return command{
-		name: "demo", group: groupPrograms, help: "quantise a shipped teacher with PD-Quant and compare it with simpler methods",
+		name: "demo", group: groupPrograms, help: "quantise a shipped teacher by nearest rounding, MSE only, PD-Quant and best, and compare them",
 		options: []option{
-			{"teacher", "resnet8", "trained network: " + strings.Join(arch.TeacherNames(), ", ")},
+			{"teacher", "mobilenetv2", "trained network: " + strings.Join(arch.TeacherNames(), ", ")},
 			{"w", "2", "bits of weights, 2 to 8"},
 			{"a", "2", "bits of activations, 2 to 8"},
-			{"images", "256", "calibration images, 1 to 2048"},
+			{"images", "128", "calibration images, 1 to 2048"},
 			{"seed", "1", "of the calibration draw and the optimisation"},
-			{"preset", "quick", "quick: for a first look; best: what gave the best accuracy, fine-tuning after the units; fast: the paper with a correction that stops; paper: the reference's steps, which take hours"},
+			{"preset", "glance", "glance: for a first look in minutes; quick: for a better one; best: what gave the best accuracy, fine-tuning after the units; fast: the paper with a correction that stops; paper: the reference's steps, which take hours"},
 			{"steps", "", "rounding steps per unit, 0 to 1000000; empty: the preset's"},
 			{"dc", "", "correction steps per unit, 0 to 100000; empty: the preset's"},
-			{"test", "10000", "test images, 1 to 10000"},
+			{"finetune", "", "steps of fine-tuning for best, which follow the units of MSE only, 0 to 100000; empty: 150 with glance, else 1500; 0: leave best out"},
+			{"test", "5000", "test images, 1 to 10000"},
 			{"backend", "auto", "auto, go, onnx, xla, ..."},
 			memoryOption(),
 			keepOption(),
@@ -65,7 +66,12 @@ func newDemo(v values) (*job, error) {
 	if err := j.configure(v, w, a, seed); err != nil {
 		return nil, err
 	}
-	j.methods = pdq.Methods(j.config)
+	tuning := bestSteps(v["preset"])
+	if err := v.override("finetune", 0, 100000, &tuning); err != nil {
+		return nil, err
+	}
+	j.methods = withBest(j.config, tuning)
+	j.table = "testdata/demo.tsv has three seeds of these settings, for mobilenetv2 at W2A2."
 	pool, err := datasets.FashionMNISTCalibration()
 	if err != nil {
 		return nil, err
@@ -79,4 +85,28 @@ func newDemo(v values) (*job, error) {
 	}
 	j.test = test.Slice(0, tests)
 	return j, j.open(v, fmt.Sprintf("runs/demo-%s-w%da%d-s%d", v["teacher"], w, a, seed))
+}
+
+// bestSteps returns how many steps of fine-tuning best takes with a preset, unless an option says otherwise.
+func bestSteps(preset string) int {
+	if preset == "glance" {
+		return 150
+	}
+	return 1500
+}
+
+// withBest returns the methods that demo compares: those of c, and best, which goes on from the units of MSE only with
+// steps of fine-tuning. If c fine-tunes itself, that takes the steps.
+func withBest(c pdq.Config, steps int) []pdq.Method {
+	if c.FineTune.Steps > 0 {
+		c.FineTune.Steps = steps
+		return pdq.Methods(c)
+	}
+	methods := pdq.Methods(c)
+	if steps == 0 {
+		return methods
+	}
+	best := c.MSEOnly()
+	best.FineTune.Steps = steps
+	return append(methods, pdq.Method{Name: "best", Config: best})
 }

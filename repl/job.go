@@ -25,6 +25,7 @@ type job struct {
 	test        datasets.Stream
 	methods     []pdq.Method
 	published   string // figures to compare with; "": none
+	table       string // where results over several seeds are; "": nowhere
 	anyway      bool   // go on with a network at chance level
 	anew        bool   // don't go on with an unfinished run
 	keep        int    // rounding steps between states to go on from
@@ -85,9 +86,10 @@ func (j *job) compare(ctx context.Context, results []pdq.Result, stderr io.Write
 		}
 		results = append(results, teacher)
 	}
+	progress.forecast = newForecast(j.network, j.calibration.Len(), j.test.Len(), j.methods[len(results)-1:])
 	for _, m := range j.methods[len(results)-1:] {
 		progress.start(m.Name)
-		r, err := j.quantise(ctx, m, progress, stderr)
+		r, err := j.quantise(ctx, m, results, progress, stderr)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", m.Name, err)
 		}
@@ -217,8 +219,13 @@ func (j *job) report(w io.Writer, results []pdq.Result) error {
 		return err
 	}
 	fmt.Fprintln(w, resultTable(results))
-	fmt.Fprintln(w, verdict(results))
+	for _, line := range verdicts(results) {
+		fmt.Fprintln(w, line)
+	}
 	fmt.Fprintf(w, "One calibration draw and one seed; ± is one standard error over %d test images, not over seeds.\n", len(results[0].Test.Top1))
+	if j.table != "" {
+		fmt.Fprintln(w, j.table)
+	}
 	if j.published != "" {
 		fmt.Fprintln(w, j.published)
 	}

@@ -25,6 +25,7 @@ type progress struct {
 	began    time.Time // the current step
 	count    int       // steps done of it
 	loss     string    // the last one
+	forecast *forecast // of the methods to come; nil: none
 }
 
 func newProgress(w io.Writer) *progress {
@@ -46,6 +47,9 @@ func (p *progress) event(e pdq.Event) {
 	}
 	if p.method != "" {
 		step = p.method + ": " + step
+	}
+	if p.forecast != nil {
+		p.forecast.event(p.method, e)
 	}
 	p.show(step, e.Done, e.Total, lossText(e))
 }
@@ -73,7 +77,7 @@ func (p *progress) show(step string, count, total int, loss string) {
 	}
 	p.count, p.loss = count, loss
 	if p.bar != nil {
-		p.bar.Describe(step + loss)
+		p.bar.Describe(step + loss + p.leftText())
 		_ = p.bar.Set(count) // fails only for a bar that ended
 	}
 }
@@ -85,9 +89,17 @@ func (p *progress) done() {
 		p.bar = nil
 	}
 	if took := time.Since(p.began); p.step != "" && took > time.Second {
-		fmt.Fprintf(p.w, "%-60s %6.1f s  %5.1f steps/s %s\n", p.step, took.Seconds(), float64(p.count)/took.Seconds(), p.loss)
+		fmt.Fprintf(p.w, "%-60s %6.1f s  %5.1f steps/s %s\n", p.step, took.Seconds(), float64(p.count)/took.Seconds(), p.loss+p.leftText())
 	}
 	p.step = ""
+}
+
+// leftText is the forecast, as the end of a line.
+func (p *progress) leftText() string {
+	if left := p.forecast.left(); left != "" {
+		return "; " + left
+	}
+	return ""
 }
 
 // besideBar writes to w, on a line without p's bar, which the next event shows again.

@@ -452,11 +452,11 @@ func TestResumeRounding(t *testing.T) {
 	if err := sh.line(t.Context(), "undo; save "+dir); err != nil {
 		t.Fatal(err)
 	}
-	if err := runLine(t.Context(), "demo images=8 test=40 steps=0 dc=0 anew=true out="+dir+" backend="+ofTests(), io.Discard, io.Discard); err == nil || !strings.Contains(err.Error(), "holds a session that save wrote") {
+	if err := runLine(t.Context(), "demo teacher=resnet8 images=8 test=40 steps=0 dc=0 finetune=2 anew=true out="+dir+" backend="+ofTests(), io.Discard, io.Discard); err == nil || !strings.Contains(err.Error(), "holds a session that save wrote") {
 		t.Errorf("a demo in a session's folder: %v", err)
 	}
 	dir = t.TempDir()
-	if err := runLine(t.Context(), "demo images=8 test=40 steps=0 dc=0 out="+dir+" backend="+ofTests(), io.Discard, io.Discard); err != nil {
+	if err := runLine(t.Context(), "demo teacher=resnet8 images=8 test=40 steps=0 dc=0 finetune=2 out="+dir+" backend="+ofTests(), io.Discard, io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	sh, _ = testShell(t, "show seed")

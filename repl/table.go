@@ -54,10 +54,22 @@ func writeTSV(w io.Writer, results []pdq.Result) {
 	}
 }
 
-// verdict says in one line how the last method compares with the one before it.
-func verdict(results []pdq.Result) string {
-	last, before := results[len(results)-1], results[len(results)-2]
-	diff, se := last.Test.Minus(before.Test)
+// verdicts says in a line each how the methods after MSE only compare with it; without it, the last with the one before.
+func verdicts(results []pdq.Result) []string {
+	k := slices.IndexFunc(results, func(r pdq.Result) bool { return r.Method == "MSE only" })
+	if k < 0 || k == len(results)-1 {
+		k = len(results) - 2
+	}
+	var lines []string
+	for _, r := range results[k+1:] {
+		lines = append(lines, verdict(r, results[k]))
+	}
+	return lines
+}
+
+// verdict says in one line how a method compares with another.
+func verdict(r, base pdq.Result) string {
+	diff, se := r.Test.Minus(base.Test)
 	word := "no difference beyond two standard errors"
 	if math.Abs(diff) > 2*se {
 		word = "better"
@@ -65,7 +77,7 @@ func verdict(results []pdq.Result) string {
 			word = "worse"
 		}
 	}
-	return fmt.Sprintf("%s against %s, paired: %+.2f ± %.2f points: %s.", last.Method, before.Method, 100*diff, 100*se, word)
+	return fmt.Sprintf("%s against %s, paired: %+.2f ± %.2f points: %s.", r.Method, base.Method, 100*diff, 100*se, word)
 }
 
 // chart draws the results into the run folder.

@@ -7,8 +7,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/experiment"
@@ -153,8 +155,9 @@ func (j *job) state(q *pdq.Quantizer, method string, stderr io.Writer) (pdq.Stat
 	return s, nil
 }
 
-// quantise takes a method from where it is to its end. Where to go on is in the folder all the while.
-func (j *job) quantise(ctx context.Context, m pdq.Method, progress *progress, stderr io.Writer) (pdq.Result, error) {
+// quantise takes a method from where it is to its end: where an earlier run of it stopped, or where a finished method
+// leaves off whose units are the same. Where to go on is in the folder all the while.
+func (j *job) quantise(ctx context.Context, m pdq.Method, finished []pdq.Result, progress *progress, stderr io.Writer) (pdq.Result, error) {
 	q, err := pdq.New(j.backend, j.problem(), m.Config)
 	if err != nil {
 		return pdq.Result{}, err
@@ -163,6 +166,12 @@ func (j *job) quantise(ctx context.Context, m pdq.Method, progress *progress, st
 	if err != nil {
 		return pdq.Result{}, err
 	}
+	if from.Unit == 0 && from.Optimiser.Done == 0 {
+		if from, err = j.sharedUnits(q, m, finished, stderr); err != nil {
+			return pdq.Result{}, err
+		}
+	}
+	progress.forecast.skip(m.Name, j.network.Units, from)
 	q.Progress = progress.event
 	name := stateName(m.Name)
 	r, err := q.RunFrom(ctx, m.Name, j.test, from, pdq.Keeper{Every: j.keep, Keep: func(s pdq.State) error { return j.folder.SaveState(q, name, s) }})
@@ -170,4 +179,29 @@ func (j *job) quantise(ctx context.Context, m pdq.Method, progress *progress, st
 		return r, err
 	}
 	return r, j.folder.SaveStudent(q, studentName(m.Name), r.Student)
+}
+
+// startsFrom returns the index of the method whose units m shares: that of the same settings but without fine-tuning; -1
+// if there is none.
+func startsFrom(m pdq.Method, methods []pdq.Method) int {
+	if m.Config.FineTune.Steps == 0 {
+		return -1
+	}
+	m.Config.FineTune.Steps = 0
+	return slices.IndexFunc(methods, func(o pdq.Method) bool { return reflect.DeepEqual(o.Config, m.Config) })
+}
+
+// sharedUnits returns the end of the units that a finished method shares with m, the zero State if there is none.
+func (j *job) sharedUnits(q *pdq.Quantizer, m pdq.Method, finished []pdq.Result, stderr io.Writer) (pdq.State, error) {
+	k := startsFrom(m, j.methods)
+	if k < 0 || k+1 >= len(finished) { // the first that is finished is full precision
+		return pdq.State{}, nil
+	}
+	r := finished[k+1]
+	s, err := j.folder.LoadStudent(q, studentName(r.Method))
+	if err != nil {
+		return pdq.State{}, fmt.Errorf("%w; begin anew with anew=true", err)
+	}
+	fmt.Fprintf(stderr, "%s goes on from the units of %s, which took %.0f s\n", m.Name, r.Method, r.Seconds)
+	return pdq.State{Unit: len(j.network.Units), Student: s, Elapsed: time.Duration(r.Seconds * float64(time.Second))}, nil
 }

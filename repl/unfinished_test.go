@@ -24,7 +24,7 @@ func program(dir string) *exec.Cmd { return programKeeping(dir, "keep=2") }
 
 // programKeeping is program with another number of steps between states.
 func programKeeping(dir, keep string) *exec.Cmd {
-	return exec.Command("pdq", "demo", "images=8", "test=40", "steps=8", "dc=2", "backend="+ofTests(), keep, "out="+dir)
+	return exec.Command("pdq", "demo", "teacher=resnet8", "images=8", "test=40", "steps=8", "dc=2", "finetune=8", "backend="+ofTests(), keep, "out="+dir)
 }
 
 // undisturbed returns the outcome of a program that nothing disturbs, and how long it takes; run once for all tests.
@@ -213,7 +213,7 @@ func TestDiskFull(t *testing.T) {
 func TestUnfinished(t *testing.T) {
 	dir := t.TempDir()
 	demo := func(more string) error {
-		return runLine(t.Context(), "demo images=8 test=40 steps=2 dc=0 out="+dir+" backend="+ofTests()+more, io.Discard, io.Discard)
+		return runLine(t.Context(), "demo teacher=resnet8 images=8 test=40 steps=2 dc=0 finetune=2 out="+dir+" backend="+ofTests()+more, io.Discard, io.Discard)
 	}
 	unlock, err := experiment.Folder(dir).Lock()
 	if err != nil {
@@ -225,7 +225,7 @@ func TestUnfinished(t *testing.T) {
 	if err := unlock(); err != nil {
 		t.Fatal(err)
 	}
-	v, err := demoCommand().parse([]string{"images=8", "test=40", "steps=2", "dc=0", "backend=" + ofTests(), "out=" + dir})
+	v, err := demoCommand().parse([]string{"teacher=resnet8", "images=8", "test=40", "steps=2", "dc=0", "finetune=2", "backend=" + ofTests(), "out=" + dir})
 	if err != nil {
 		t.Fatal(err)
 	}

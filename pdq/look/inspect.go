@@ -61,8 +61,8 @@ func Weight(q *pdq.Quantizer, s pdq.Student, layer string) (WeightView, error) {
 	return v, nil
 }
 
-// count counts the levels of channel o, whose weights x are quantised as xq. It returns the sums of the squares of x and
-// of the errors.
+// count counts the levels of channel o, whose weights x are quantised as xq. It returns the sums of the squares of x
+// and of the errors.
 func (v *WeightView) count(x, xq []float32, o int) (signal, noise float64) {
 	s, z, last := v.Quant.Scale[o], v.Quant.Zero[o], float64(int(1)<<v.Quant.Bits-1)
 	for i, xi := range x {
@@ -123,7 +123,8 @@ func Output(ctx context.Context, q *pdq.Quantizer, s pdq.Student, layer string, 
 	return v, nil
 }
 
-// output returns the output of layer, before its quantiser, on the first calibration images, at most n, and their number.
+// output returns the output of layer, before its quantiser, on the first calibration images, at most n, and their
+// number.
 func output(ctx context.Context, q *pdq.Quantizer, s pdq.Student, layer string, n int) ([]float32, int, error) {
 	if err := atLeastOne(n, "images"); err != nil {
 		return nil, 0, err

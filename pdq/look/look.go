@@ -1,5 +1,6 @@
-// Package look shows what quantisation does inside a network: to weights, outputs and predictions, and at which scales. It
-// changes nothing. What it shows is computed here; figures and tables of it belong to the shell and to notebooks.
+// Package look shows what quantisation does inside a network: to weights, outputs and predictions, and at which
+// scales. It changes nothing. What it shows is computed here; figures and tables of it belong to the shell and to
+// notebooks.
 package look
 
 import (

@@ -144,8 +144,8 @@ func normStats(ctx context.Context, q *pdq.Quantizer, x exec.Images, first int, 
 	return all, nil
 }
 
-// statistics returns the mean and the unbiased deviation of y [N,C,H,W] over H·W, [N,C], and their distance [N,1] from the
-// running ones, as Correct's loss has it. A 1x1 map has no deviation: it is 0, and no part of the distance.
+// statistics returns the mean and the unbiased deviation of y [N,C,H,W] over H·W, [N,C], and their distance [N,1]
+// from the running ones, as Correct's loss has it. A 1x1 map has no deviation: it is 0, and no part of the distance.
 func statistics(y, mean, variance *Node) []*Node {
 	const eps = 1e-6 // under the roots, as in Correct
 	n, c := y.Shape().Dim(0), y.Shape().Dim(1)

@@ -164,8 +164,8 @@ func (u unitQuantisers) arguments(x Sensitivity) (switches []float32, weights []
 	return switches, weights
 }
 
-// logits is the graph of the network from the unit on. Its arguments are the unit's inputs, switches [layers], which are 1
-// where an output is quantised, and the unit's weights.
+// logits is the graph of the network from the unit on. Its arguments are the unit's inputs, switches [layers], which
+// are 1 where an output is quantised, and the unit's weights.
 func (u unitQuantisers) logits(xs []*Node) *Node {
 	in, switches, weights := xs[0], xs[1], xs[2:]
 	own := map[string]*Node{}
