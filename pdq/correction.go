@@ -76,7 +76,8 @@ func (q *Quantizer) Correct(ctx context.Context, d *UnitData) (*UnitData, error)
 	run.NewCache = q.newCache(d.Unit)
 	run.Finite = []string{"the teacher's output for the corrected input"}
 	target, err := run.Run(ctx, func(xs []*Node) []*Node {
-		return []*Node{q.p.Network.Forward(xs[0], unit.First, unit.Last, models.Hooks{Param: exec.Constants(xs[0].Graph(), q.p.Weights)})}
+		h := models.Hooks{Param: exec.Constants(xs[0].Graph(), q.p.Weights)}
+		return []*Node{q.p.Network.Forward(xs[0], unit.First, unit.Last, h)}
 	}, corrected)
 	if err != nil {
 		corrected.Free()
@@ -163,7 +164,8 @@ func stepPlateaus(ps []plateau, losses []float32, group, first int) (float64, er
 			sum += float64(l)
 		}
 		if math.IsNaN(sum) || math.IsInf(sum, 0) {
-			return 0, fmt.Errorf("the loss of images %d to %d is %g; lower Correction.LearningRate", first+g*group, first+g*group+len(part)-1, sum)
+			return 0, fmt.Errorf("the loss of images %d to %d is %g; lower Correction.LearningRate",
+				first+g*group, first+g*group+len(part)-1, sum)
 		}
 		ps[g].step(sum / float64(len(part)))
 		all += sum / float64(len(losses))
@@ -239,7 +241,8 @@ func statisticsDistance(y, mean, variance *Node) *Node {
 	centred := Sub(flat, Reshape(m, n, c, 1))
 	d := Sqrt(AddScalar(DivScalar(ReduceSum(Square(centred), 2), float64(size-1)), eps))
 	wide := Sub(d, Sqrt(AddScalar(variance, eps)))
-	return models.WithGradient(Add(ReduceSum(Square(off), 1), ReduceSum(Square(wide), 1)), []*Node{y}, []func(v *Node) *Node{func(v *Node) *Node {
+	distance := Add(ReduceSum(Square(off), 1), ReduceSum(Square(wide), 1))
+	return models.WithGradient(distance, []*Node{y}, []func(v *Node) *Node{func(v *Node) *Node {
 		v = Reshape(v, n, 1)
 		shift := Mul(v, MulScalar(off, 2/float64(size)))
 		slope := Mul(v, Div(MulScalar(wide, 2/float64(size-1)), d))
@@ -250,21 +253,22 @@ func statisticsDistance(y, mean, variance *Node) *Node {
 // plateau cuts a learning rate to a tenth when a loss hasn't fallen by 1e-4 of its
 // best for more than patience steps: torch.optim.lr_scheduler.ReduceLROnPlateau.
 //
-// It stops when ten steps haven't lowered the loss by a fraction of tolerance; 0: never.
+// It stops when ten steps have lowered the loss by less than the fraction tolerance; with 0, never.
 type plateau struct {
 	rate, min float64
 	patience  int
 	best      float64
-	bad       int
+	bad       int // steps without progress
 
 	tolerance float64
 	steps     int
-	mark      float64 // the loss at the last of the steps that ten divides
+	mark      float64 // the loss at the last multiple of ten steps
 	stopped   bool
 }
 
 func newPlateau(c CorrectionConfig) plateau {
-	return plateau{rate: c.LearningRate, min: c.MinRate, patience: c.Patience, best: math.Inf(1), tolerance: c.Tolerance, mark: math.Inf(1)}
+	return plateau{rate: c.LearningRate, min: c.MinRate, patience: c.Patience, tolerance: c.Tolerance,
+		best: math.Inf(1), mark: math.Inf(1)}
 }
 
 func allStopped(ps []plateau) bool {

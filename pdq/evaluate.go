@@ -166,7 +166,8 @@ func evaluate(ctx context.Context, r exec.Runner, n *models.Network, forward fun
 }
 
 // classify says which images of a batch are classified correctly. The batch begins at image first, for messages.
-func classify(ctx context.Context, r exec.Runner, compiled *exec.Shared, batch datasets.Images, first int) ([]bool, error) {
+func classify(ctx context.Context, r exec.Runner, compiled *exec.Shared, batch datasets.Images, first int) (
+	[]bool, error) {
 	filled := batch
 	if first > 0 && batch.Len() < r.Chunk { // fill it up, so that the graph of a whole chunk fits it
 		indices := make([]int, r.Chunk)

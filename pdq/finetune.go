@@ -117,9 +117,9 @@ func (t *fineTuner) newLayer(name string, wq WeightQuant) (tunedLayer, error) {
 	}
 	l := tunedLayer{name: name, places: newVariable("levels of "+name, places, ratePlaces)}
 	l.places.fixed = c.LearningRate == 0
-	l.places.low, l.places.high = -0.45, outermost(wq.Bits)+0.45 // without bounds, a weight could drift far beyond the outermost level
-	zeros := make([]float32, len(wq.Scale))
-	l.scales = newVariable("weight scales of "+name, tensors.FromFlatDataAndDimensions(zeros, channelDims(w)...), rateScales)
+	l.places.low, l.places.high = -0.45, outermost(wq.Bits)+0.45 // beyond, it would drift away
+	start := tensors.FromFlatDataAndDimensions(make([]float32, len(wq.Scale)), channelDims(w)...)
+	l.scales = newVariable("weight scales of "+name, start, rateScales)
 	l.scales.divisor, l.scales.fixed = outermost(wq.Bits), c.ScaleLearningRate == 0
 	if bias, ok := t.q.weights[name+".bias"]; ok && c.BiasLearningRate > 0 {
 		l.biases = newVariable("bias of "+name, tensors.FromShape(bias.Shape()), rateBiases)

@@ -89,7 +89,8 @@ func (q *Quantizer) quantised(s Student, layers []models.Layer) error {
 // sameImages is an error if t or prev was computed for another number of images.
 func (q *Quantizer) sameImages(t *Teacher, prev *UnitData) error {
 	if n, want := t.Logits.Len(), q.images.Len(); n != want {
-		return fmt.Errorf("the teacher's logits are of %d images, the units are fitted to %d; infer the teacher again", n, want)
+		return fmt.Errorf("the teacher's logits are of %d images, the units are fitted to %d; infer the teacher again",
+			n, want)
 	}
 	if prev != nil && prev.StudentIn.Len() != q.images.Len() {
 		return fmt.Errorf("unit %d was observed on %d images, the units are fitted to %d; observe from the first on",

@@ -30,7 +30,8 @@ type variable struct {
 // newVariable returns a variable without bounds that starts at value.
 func newVariable(name string, value *tensors.Tensor, rate int) *variable {
 	zeros := func() *tensors.Tensor { return tensors.FromShape(value.Shape()) }
-	return &variable{name: name, rate: rate, low: math.Inf(-1), high: math.Inf(1), value: value, mean: zeros(), square: zeros()}
+	return &variable{name: name, rate: rate, low: math.Inf(-1), high: math.Inf(1),
+		value: value, mean: zeros(), square: zeros()}
 }
 
 // nodes are the variables' tensors in a graph.

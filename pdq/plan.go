@@ -94,7 +94,8 @@ func (p Plan) With(tensor string, bits int) (Plan, error) {
 			return slices.DeleteFunc(next, func(l LayerBits) bool { return l.Weight+l.Output == 0 }), nil
 		}
 	}
-	return nil, fmt.Errorf("nothing that is quantised is called %q; choose one of %s", tensor, strings.Join(p.Tensors(), ", "))
+	return nil, fmt.Errorf("nothing that is quantised is called %q; choose one of %s",
+		tensor, strings.Join(p.Tensors(), ", "))
 }
 
 // width returns a pointer to the width of a tensor, or nil if it isn't one of l.
@@ -143,7 +144,8 @@ func (b Bits) Following(n *models.Network, p Plan) (Bits, error) {
 	rule := b.rule(n)
 	for _, tensor := range p.Tensors() {
 		if !slices.Contains(rule.Tensors(), tensor) {
-			return b, fmt.Errorf("pdq: the plan quantises %s, but %s has nothing that is quantised of that name; choose among %s",
+			return b, fmt.Errorf("pdq: the plan quantises %s, but %s has nothing that is quantised of that name; "+
+				"choose among %s",
 				tensor, n.Name, strings.Join(rule.Tensors(), ", "))
 		}
 	}
@@ -228,7 +230,8 @@ func ReadPlan(r io.Reader) (Plan, error) {
 		}
 		l, err := parsePlanLine(line)
 		if err != nil || i == 0 {
-			return nil, fmt.Errorf("pdq: the plan, line %d: %q; give a JSON list, or TSV with the header %q and widths of 2 to 8",
+			return nil, fmt.Errorf("pdq: the plan, line %d: %q; give a JSON list, or TSV with the header %q and "+
+				"widths of 2 to 8",
 				i+1, line, planHeader)
 		}
 		p = append(p, l)

@@ -20,7 +20,8 @@ const (
 
 // String names the step as messages do.
 func (s Step) String() string {
-	return enumName([]string{"teacher inference", "weight scales", "observation", "distribution correction", "activation scales", "rounding", "fine-tuning", "evaluation", "inspection"}, int(s))
+	return enumName([]string{"teacher inference", "weight scales", "observation", "distribution correction",
+		"activation scales", "rounding", "fine-tuning", "evaluation", "inspection"}, int(s))
 }
 
 // Event tells the progress of a step.

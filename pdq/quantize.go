@@ -153,5 +153,7 @@ func RectifiedSigmoid(alpha *Node) *Node {
 // clip is ClipScalar with PyTorch's gradient, which is 1 on the bounds too, in a fifth of the operations.
 func clip(x *Node, lo, hi float64) *Node {
 	y := MaxScalar(MinScalar(x, hi), lo)
-	return models.WithGradient(y, []*Node{x}, []func(v *Node) *Node{func(v *Node) *Node { return Mul(v, ConvertDType(Equal(y, x), v.DType())) }})
+	return models.WithGradient(y, []*Node{x}, []func(v *Node) *Node{func(v *Node) *Node {
+		return Mul(v, ConvertDType(Equal(y, x), v.DType()))
+	}})
 }

@@ -48,7 +48,8 @@ func (q *Quantizer) ReadStudent(r io.Reader) (Student, error) {
 		return s, err
 	}
 	if record.Network != own.Network || record.TeacherHash != own.TeacherHash {
-		return Student{}, fmt.Errorf("pdq: a student of %s with weights %.12s, not of %s with weights %.12s; load that teacher first",
+		return Student{}, fmt.Errorf("pdq: a student of %s with weights %.12s, not of %s with weights %.12s; "+
+			"load that teacher first",
 			record.Network, record.TeacherHash, own.Network, own.TeacherHash)
 	}
 	if err := q.fits(s); err != nil {
@@ -176,7 +177,8 @@ func readWeightQuant(blobs map[string]blob, layer string) (WeightQuant, error) {
 	head, err := blobs[layer+weightBits].floats()
 	scale, err2 := blobs[layer+weightScale].floats()
 	zero, err3 := blobs[layer+weightZero].floats()
-	if err := errors.Join(err, err2, err3); err != nil || len(head) != 1 || !isWidth(head[0]) || len(scale) == 0 || len(zero) != len(scale) {
+	err = errors.Join(err, err2, err3)
+	if err != nil || len(head) != 1 || !isWidth(head[0]) || len(scale) == 0 || len(zero) != len(scale) {
 		return WeightQuant{}, fmt.Errorf("the quantiser of %s's weight is damaged", layer)
 	}
 	q := WeightQuant{Bits: int(head[0]), Scale: scale, Zero: zero}

@@ -67,8 +67,8 @@ func (q *Quantizer) ActivationScales(ctx context.Context, s Student, d *UnitData
 }
 
 // activationScale searches the quantiser for the output of layer i of the unit of d, on the inputs in.
-func (q *Quantizer) activationScale(ctx context.Context, s Student, w models.Weights, d *UnitData, in exec.FirstImages, i int) (
-	ActQuant, error) {
+func (q *Quantizer) activationScale(ctx context.Context, s Student, w models.Weights, d *UnitData,
+	in exec.FirstImages, i int) (ActQuant, error) {
 	unit, name := q.folded.Units[d.Unit], q.folded.Layers[i].Name
 	out, err := q.quietRunner().Run(ctx, func(xs []*Node) []*Node {
 		return []*Node{q.folded.Forward(xs[0], unit.First, i, s.Hooks(xs[0].Graph(), w))}
@@ -114,8 +114,9 @@ func (q *Quantizer) searchByPD(ctx context.Context, s Student, w models.Weights,
 			return others(l, y)
 		}
 		y := q.folded.Forward(in, unit.First, unit.Last, h)
-		rest := q.folded.Forward(y, unit.Last+1, len(q.folded.Layers)-1, models.Hooks{Param: exec.Constants(in.Graph(), q.weights)})
-		return PredictionDifference(logits, rest, q.c.Loss.Temperature)
+		full := models.Hooks{Param: exec.Constants(in.Graph(), q.weights)}
+		student := q.folded.Forward(y, unit.Last+1, len(q.folded.Layers)-1, full)
+		return PredictionDifference(logits, student, q.c.Loss.Temperature)
 	})
 	if err != nil {
 		return a, err

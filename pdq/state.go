@@ -9,7 +9,7 @@ import (
 // State is the state of a run: all that it needs to resume, to the same bits. The zero State is the beginning.
 type State struct {
 	Unit      int            // the next unit; those before it are finished
-	Student   Student        // so far; once Optimiser has begun, the student it began from, with the unit's activation scales
+	Student   Student        // so far; once Optimiser has begun, the student from which it began
 	Optimiser OptimiserState // of the rounding of Unit or, after the last unit, of the fine-tuning; Done 0: not begun
 	Elapsed   time.Duration  // quantising time so far
 }

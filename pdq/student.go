@@ -24,7 +24,7 @@ type WeightQuant struct {
 	Bits        int
 	Scale, Zero []float32 // by output channel
 	Levels      []uint8   // of each element, 0 to 2^Bits-1: level k stands for (k-Zero)·Scale; nil: the nearest
-	Bias        []float32 // of the layer, by output channel, in full precision, if trained with the weight; nil: the teacher's
+	Bias        []float32 // by output channel, in full precision, if trained with the weight; nil: the teacher's
 }
 
 // ActQuant is the quantiser of one layer's output.
@@ -75,7 +75,8 @@ func (s Student) clone() Student {
 // isn't for a weight of this size.
 func (q WeightQuant) Dequantize(w *tensors.Tensor) (*tensors.Tensor, error) {
 	if o := w.Shape().Dim(0); len(q.Scale) != o || len(q.Zero) != o || (q.Levels != nil && len(q.Levels) != w.Size()) {
-		return nil, fmt.Errorf("pdq: %d scales, %d zero points and %d levels don't fit a weight of shape %v", len(q.Scale), len(q.Zero), len(q.Levels), w.Shape().Dimensions)
+		return nil, fmt.Errorf("pdq: %d scales, %d zero points and %d levels don't fit a weight of shape %v",
+			len(q.Scale), len(q.Zero), len(q.Levels), w.Shape().Dimensions)
 	}
 	if o := w.Shape().Dim(0); q.Bias != nil && len(q.Bias) != o {
 		return nil, fmt.Errorf("pdq: %d biases don't fit a weight of shape %v", len(q.Bias), w.Shape().Dimensions)

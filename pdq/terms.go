@@ -18,8 +18,8 @@ type Term struct {
 
 // Outputs are the values from which a term can be computed, for the images of a batch.
 type Outputs struct {
-	Student, Teacher             *Node // outputs of the unit, [N,C,H,W] or [N,C]: the student's, and the corrected teacher's
-	StudentLogits, TeacherLogits *Node // [N,classes]; the student's with the unit quantised and what follows in full precision
+	Student, Teacher             *Node // outputs of the unit, [N,C,H,W] or [N,C]; Teacher for the corrected input
+	StudentLogits, TeacherLogits *Node // [N,classes]; StudentLogits with only the unit quantised, not what follows
 }
 
 // The names of the paper's terms.
@@ -33,7 +33,9 @@ const (
 // difference, and the term that makes rounding variables decide.
 func PaperTerms(c Config) []Term {
 	return []Term{
-		{Name: termReconstruction, Weight: 1, Outputs: func(v Outputs) *Node { return ReconstructionLoss(v.Student, v.Teacher) }},
+		{Name: termReconstruction, Weight: 1, Outputs: func(v Outputs) *Node {
+			return ReconstructionLoss(v.Student, v.Teacher)
+		}},
 		{Name: termPD, Weight: c.Loss.PD, Logits: true, Outputs: func(v Outputs) *Node {
 			return PredictionDifference(v.TeacherLogits, v.StudentLogits, c.Loss.Temperature)
 		}},

@@ -30,7 +30,8 @@ type SweepPoint struct {
 // SweepOutput tries ranges k/points of the full one, k = 1..points, for the output of layer. What comes before it is
 // quantised as s does, what follows is in full precision. Zero points are those of the least Lp. It takes the first
 // calibration images, at most images.
-func SweepOutput(ctx context.Context, q *pdq.Quantizer, s pdq.Student, layer string, images, points int) ([]SweepPoint, error) {
+func SweepOutput(ctx context.Context, q *pdq.Quantizer, s pdq.Student, layer string, images, points int) (
+	[]SweepPoint, error) {
 	if err := atLeastOne(points, "points"); err != nil {
 		return nil, err
 	}
@@ -68,9 +69,10 @@ func SweepOutput(ctx context.Context, q *pdq.Quantizer, s pdq.Student, layer str
 	})
 }
 
-// SweepWeight is SweepOutput for the weight of layer, rounded to nearest: point k takes k/points of the range of each
+// SweepWeight is SweepOutput for the weight of layer, rounded to nearest. Point k has k/points of the range of each
 // channel.
-func SweepWeight(ctx context.Context, q *pdq.Quantizer, s pdq.Student, layer string, images, points int) ([]SweepPoint, error) {
+func SweepWeight(ctx context.Context, q *pdq.Quantizer, s pdq.Student, layer string, images, points int) (
+	[]SweepPoint, error) {
 	if err := errors.Join(atLeastOne(images, "images"), atLeastOne(points, "points")); err != nil {
 		return nil, err
 	}
@@ -154,12 +156,14 @@ func newSweep(q *pdq.Quantizer, s pdq.Student, layer string, images int) (*sweep
 	if u < 0 {
 		return nil, fmt.Errorf("look: %s isn't in a unit", layer)
 	}
-	return &sweep{q: q, s: s, n: n, layer: i, unit: n.Units[u], images: firstImages(q, images), lp: power.New(q.Config().Scales.Power)}, nil
+	return &sweep{q: q, s: s, n: n, layer: i, unit: n.Units[u], images: firstImages(q, images),
+		lp: power.New(q.Config().Scales.Power)}, nil
 }
 
 // add appends a point, of n in all, whose quantisers cs, one for each part of the tensor xs, have the same range.
 func (sw *sweep) add(n int, xs [][]float32, cs []pdq.ActQuant) {
-	p := SweepPoint{Fraction: float64(len(sw.points)+1) / float64(n), Scale: float64(cs[0].Scale), Zero: float64(cs[0].Zero)}
+	p := SweepPoint{Fraction: float64(len(sw.points)+1) / float64(n),
+		Scale: float64(cs[0].Scale), Zero: float64(cs[0].Zero)}
 	p.measure(xs, cs, sw.lp)
 	sw.points = append(sw.points, p)
 }

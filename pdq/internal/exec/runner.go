@@ -48,7 +48,7 @@ type Runner struct {
 	Workers  int                              // chunks computed at once
 	Chunk    int                              // images in each
 	NewCache func(dims []int) (*Cache, error) // makes the caches for results
-	Finite   []string                         // names of results that must be finite, in their order; others aren't checked
+	Finite   []string                         // names of the first results, which must be finite
 	Progress func(done, total int)            // called after each chunk, never twice at once; nil: silent
 }
 
