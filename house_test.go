@@ -19,13 +19,26 @@ import (
 
 const module = "github.com/pdquant/pdquant/"
 
-// mayImport is a statement of policy: change the code, not this table.
+// mayImport is a statement of policy: change the code, not this table. Folders import those that are listed, and
+// themselves. Internal folders of the root are helpers: they are listed where they use packages that aren't.
 var mayImport = map[string][]string{
 	"datasets":  {},
 	"models":    {"datasets"},
 	"pdq":       {"models", "datasets"},
 	"repl":      {"pdq", "models", "datasets"},
 	"notebooks": {"pdq", "models", "datasets"},
+	"internal":  {"pdq", "models", "datasets"},
+}
+
+// below lists what packages within a folder may not import of that folder: the reader goes from the first to the last.
+var below = map[string][]string{
+	"models":            {"models/arch", "models/checkpoint"},
+	"models/checkpoint": {"models/arch"},
+	"pdq":               {"pdq/look", "pdq/experiment", "pdq/backend", "pdq/plot"},
+	"pdq/internal/exec": {"pdq", "pdq/look", "pdq/experiment"},
+	"pdq/look":          {"pdq/experiment"},
+	"pdq/backend":       {"pdq"},
+	"pdq/plot":          {"pdq"},
 }
 
 type pkg struct {
@@ -69,8 +82,8 @@ func top(path string) string {
 func TestImports(t *testing.T) {
 	for _, p := range packages(t) {
 		from := top(p.ImportPath)
-		if from == "" || from == "internal" {
-			continue // this folder; internal helpers
+		if from == "" {
+			continue // this folder
 		}
 		allowed, ok := mayImport[from]
 		if !ok {
@@ -80,26 +93,35 @@ func TestImports(t *testing.T) {
 			if to := top(imp); to != "" && to != from && to != "internal" && !slices.Contains(allowed, to) {
 				t.Errorf("%s imports %s; %s may import only %v", p.ImportPath, imp, from, allowed)
 			}
+			name := strings.TrimPrefix(p.ImportPath, module)
+			if slices.Contains(below[name], strings.TrimPrefix(imp, module)) {
+				t.Errorf("%s imports %s, which builds on it", name, imp)
+			}
 		}
 	}
 }
 
-// TestSource checks the files of all packages but commands: what is exported has a
-// comment, functions are short, there is no package state and no init.
+// TestSource checks the files of all packages, commands too: what is exported has a
+// comment, functions are short, there is no package state and no init; and each package has a comment.
 func TestSource(t *testing.T) {
 	fset := token.NewFileSet()
 	for _, p := range packages(t) {
+		documented := len(p.GoFiles) == 0
 		for _, name := range slices.Concat(p.GoFiles, p.IgnoredGoFiles) {
 			f, err := parser.ParseFile(fset, filepath.Join(p.Dir, name), nil, parser.ParseComments)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if f.Name.Name == "main" || strings.HasSuffix(name, "_test.go") {
+			if strings.HasSuffix(name, "_test.go") {
 				continue
 			}
+			documented = documented || f.Doc != nil
 			for _, complaint := range check(fset, f) {
 				t.Error(complaint)
 			}
+		}
+		if !documented {
+			t.Errorf("%s has no package comment", p.ImportPath)
 		}
 	}
 }
@@ -227,6 +249,40 @@ func receiverExported(d *ast.FuncDecl) bool {
 			return t.IsExported()
 		default:
 			return false
+		}
+	}
+}
+
+// TestReadme: the README has at most 8 KB, and its Go lines stand in an example that runs.
+func TestReadme(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(readme) > 8<<10 {
+		t.Errorf("the README has %d bytes; move what is more than 8192 to docs", len(readme))
+	}
+	examples, err := os.ReadFile("pdq/example_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	statements := func(text []byte) (all []string) {
+		for line := range strings.Lines(string(text)) {
+			line, _, _ = strings.Cut(line, "//")
+			all = append(all, strings.TrimSpace(line))
+		}
+		return all
+	}
+	shown := statements(examples)
+	for i, block := range bytes.Split(readme, []byte("```")) {
+		code, ok := bytes.CutPrefix(block, []byte("go\n"))
+		if i%2 == 0 || !ok {
+			continue
+		}
+		for _, line := range statements(code) {
+			if !slices.Contains(shown, line) {
+				t.Errorf("%q stands in the README and in no example of pdq", line)
+			}
 		}
 	}
 }

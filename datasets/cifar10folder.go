@@ -28,7 +28,8 @@ const (
 )
 
 // OpenCIFAR10 returns the 50,000 training and 10,000 test images of CIFAR-10 from the files that either
-// archive of it unpacks to: six batches, in dir or in its folder cifar-10-batches-bin or -py.
+// archive of it unpacks to: six batches, in dir or in its folder cifar-10-batches-bin or -py. Without these,
+// it takes the files train*.bin and test*.bin in dir, which may hold any number of images in the binary form.
 // Errors are those of CIFAR10; that of a missing file satisfies errors.Is(err, fs.ErrNotExist).
 func OpenCIFAR10(dir string) (train, test Images, err error) {
 	at, ending := filepath.Join(dir, "cifar-10-batches-bin"), ".bin"
@@ -42,15 +43,28 @@ func OpenCIFAR10(dir string) (train, test Images, err error) {
 	for i := range 5 {
 		batches = append(batches, filepath.Join(at, fmt.Sprintf("data_batch_%d%s", i+1, ending)))
 	}
+	tests := []string{filepath.Join(at, "test_batch"+ending)}
+	if _, err := os.Stat(tests[0]); err != nil {
+		if excerpts, excerptTests := cifar10Excerpt(dir); excerpts != nil && excerptTests != nil {
+			batches, tests = excerpts, excerptTests
+		}
+	}
 	if train, err = CIFAR10(batches...); err != nil {
 		return Images{}, Images{}, err
 	}
 	train.Name = "cifar10/train"
-	if test, err = CIFAR10(filepath.Join(at, "test_batch"+ending)); err != nil {
+	if test, err = CIFAR10(tests...); err != nil {
 		return Images{}, Images{}, err
 	}
 	test.Name = "cifar10/test"
 	return train, test, nil
+}
+
+// cifar10Excerpt lists the files in dir that hold some of CIFAR-10's training and test images, by their names' beginnings.
+func cifar10Excerpt(dir string) (train, test []string) {
+	train, _ = filepath.Glob(filepath.Join(dir, "train*.bin")) // fails only for a bad pattern
+	test, _ = filepath.Glob(filepath.Join(dir, "test*.bin"))
+	return train, test
 }
 
 // DownloadCIFAR10 fetches CIFAR-10 (170 MB) and unpacks it to dir/cifar-10-batches-bin. A nil client is

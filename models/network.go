@@ -1,9 +1,10 @@
-// Package models describes image classifiers: the Network they are, the
-// architectures that build one, their weights, and the training of teachers.
+// Package models describes image classifiers: the Network, which is layers with an Op each, their weights, the forward
+// pass with its gradients, and the folding of batch normalisation.
 //
-// Layouts are PyTorch's: activations [N,C,H,W], convolution weights
-// [O,C/groups,K,K], linear weights [O,I]. Names are PyTorch's too: layer
-// "layer1.0.conv1" has the weight "layer1.0.conv1.weight".
+// Layouts are PyTorch's: activations [N,C,H,W], convolution weights [O,C/groups,K,K], linear weights [O,I]. Names are
+// PyTorch's too: layer "layer1.0.conv1" has the weight "layer1.0.conv1.weight".
+//
+// Architectures and training belong in package arch, file formats in package checkpoint, and quantisation in package pdq.
 package models
 
 import (

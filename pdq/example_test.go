@@ -6,6 +6,7 @@ import (
 	"log"
 	"slices"
 
+	"github.com/gomlx/compute"
 	"github.com/gomlx/gomlx/core/graph"
 
 	"github.com/pdquant/pdquant/datasets"
@@ -15,13 +16,13 @@ import (
 	"github.com/pdquant/pdquant/pdq/backend"
 )
 
-// tiny prepares the steps of PD-Quant on an untrained network.
-func tiny() *pdq.Quantizer {
+// tinyParts returns an untrained network with its weights, a few images, and settings of few steps.
+func tinyParts() (b compute.Backend, n *models.Network, w models.Weights, images datasets.Images, c pdq.Config) {
 	b, _, err := backend.Open("go")
 	if err != nil {
 		log.Fatal(err)
 	}
-	n, err := arch.ResNet(arch.ResNetConfig{Blocks: 1, Width: 4, Input: arch.SquareInput(1, 28, 10)})
+	n, err = arch.ResNet(arch.ResNetConfig{Blocks: 1, Width: 4, Input: arch.SquareInput(1, 28, 10)})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -29,13 +30,18 @@ func tiny() *pdq.Quantizer {
 	if err != nil {
 		log.Fatal(err)
 	}
-	c, err := pdq.Quick(n.Name, 2, 2)
+	c, err = pdq.Quick(n.Name, 2, 2)
 	if err != nil {
 		log.Fatal(err)
 	}
 	c.Rounding.Steps, c.Correction.Steps = 3, 3
+	return b, n, models.Init(n, 1), pool.Slice(0, 8), c
+}
 
-	q, err := pdq.New(b, pdq.Problem{Network: n, Weights: models.Init(n, 1), Calibration: pool.Slice(0, 8)}, c)
+// tiny prepares the steps of PD-Quant on an untrained network.
+func tiny() *pdq.Quantizer {
+	b, n, w, images, c := tinyParts()
+	q, err := pdq.New(b, pdq.Problem{Network: n, Weights: w, Calibration: images}, c)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -86,4 +92,37 @@ func ExampleTerm() {
 	// Output:
 	// PD true, own false
 	// PD false, own true
+}
+
+// The loop over the units, for steps of one's own in between. (The README shows these lines.)
+func ExampleQuantizer_Units() {
+	ctx := context.Background()
+	b, n, w, images, config := tinyParts()
+	test := images
+	check := func(err error) {
+		if err != nil {
+			log.Fatal(err)
+		}
+	}
+
+	q, err := pdq.New(b, pdq.Problem{Network: n, Weights: w, Calibration: images}, config)
+	check(err)
+	t, err := q.Teacher(ctx) // full-precision logits
+	check(err)
+	s, err := q.WeightScales(ctx, pdq.Student{}) // scales of all weights
+	check(err)
+	for d, err := range q.Units(ctx, t, &s) { // unit by unit, what the student sees of it
+		check(err)
+		d, err = q.Correct(ctx, d) // distribution correction
+		check(err)
+		s, err = q.ActivationScales(ctx, s, d) // scales of the unit's activations
+		check(err)
+		s, err = q.Round(ctx, s, d) // rounding and scales, jointly
+		check(err)
+	}
+	score, err := q.Evaluate(ctx, s, test)
+	check(err)
+	fmt.Println(len(s.Weights), "weights quantised,", len(score.Top1), "images evaluated")
+	// Output:
+	// 10 weights quantised, 8 images evaluated
 }

@@ -24,9 +24,9 @@ func TestManual(t *testing.T) {
 	}
 }
 
-// TestReadme: the README shows the script and the output that the tests run.
+// TestReadme: the tour shows the script and the output that the tests run.
 func TestReadme(t *testing.T) {
-	readme, err := os.ReadFile("../README.md")
+	readme, err := os.ReadFile("../docs/tour.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +37,7 @@ func TestReadme(t *testing.T) {
 	for _, f := range script.Files {
 		shown := strings.TrimRight(string(f.Data), "\n")
 		if shown == "" || !strings.Contains(string(readme), "\n"+shown+"\n") {
-			t.Errorf("the README doesn't show %s of testdata/script/readme.txtar:\n%s", f.Name, shown)
+			t.Errorf("docs/tour.md doesn't show %s of testdata/script/readme.txtar:\n%s", f.Name, shown)
 		}
 	}
 }
