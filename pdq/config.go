@@ -132,8 +132,8 @@ type RoundingConfig struct {
 // LossConfig sets the prediction-difference term.
 type LossConfig struct {
 	PD float64 // weight of the PD term, 1/λr of the paper (λr 0.1 is PD 10); 0: MSE only
-	// The unit of PD is the weight at which both terms' gradients are equally large at a unit's start, instead of 1; the
-	// reference: false
+	// The unit of PD is the weight at which both terms' gradients are equally large at a unit's start, instead of 1;
+	// the reference: false
 	Balanced    bool
 	Temperature float64 // T of the softened predictions, > 0; ResNets 4
 }

@@ -125,7 +125,7 @@ func TestPlateauStops(t *testing.T) {
 	}
 }
 
-// TestOneGroup: all images can be one group, however large the number asked for.
+// TestOneGroup: a group larger than the number of images is all images.
 func TestOneGroup(t *testing.T) {
 	b := anyBackend(t)
 	var losses []float64
@@ -151,7 +151,7 @@ func TestOneGroup(t *testing.T) {
 	}
 }
 
-// TestCorrectionNonFinite: a loss that isn't a number names the images among all, not among those corrected at once.
+// TestCorrectionNonFinite: the error of a loss that isn't finite counts images from the first of all, not of the chunk.
 func TestCorrectionNonFinite(t *testing.T) {
 	c := tinyConfig(t)
 	c.Correction.Group, c.Machine.Workers = 2, 2 // two times four images

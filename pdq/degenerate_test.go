@@ -11,7 +11,7 @@ import (
 	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// TestDegenerate: what has no spread, or hardly anything to look at, is quantised all the same.
+// TestDegenerate: constant weights and images, and very few images, are quantised without errors.
 func TestDegenerate(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow under -short: nothing in it runs side by side that other tests don't")
@@ -55,7 +55,7 @@ func smallProblem(t *testing.T) Problem {
 	return Problem{n, models.Init(n, 1), im}
 }
 
-// checkFinite takes all steps and checks that what results is numbers.
+// checkFinite takes all steps and checks that the results are finite.
 func checkFinite(t *testing.T, b compute.Backend, p Problem) {
 	for _, metric := range []Metric{LpNorm, PD} {
 		c := tinyConfig(t)

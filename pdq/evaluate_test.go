@@ -85,8 +85,8 @@ func TestEvaluateBrokenStream(t *testing.T) {
 	})
 }
 
-// TestPredictionDifferences: none before anything is quantised, afterwards that of the logits, and an image's own
-// whatever the others are.
+// TestPredictionDifferences: the difference is 0 before anything is quantised, then that of the logits, and doesn't
+// depend on the other images.
 func TestPredictionDifferences(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		p, c := tinyProblem(t, 20), tinyConfig(t)

@@ -74,7 +74,7 @@ func ExampleConfig_MSEOnly() {
 	// 0 0
 }
 
-// A term of one's own: here the squared error of the logits, in place of the prediction difference.
+// Your own term: here the squared error of the logits, in place of the prediction difference.
 func ExampleTerm() {
 	q := tiny() // an untrained network, quantised to two bits
 	logits := pdq.Term{Name: "logits", Weight: 0.1, Logits: true, Outputs: func(v pdq.Outputs) *graph.Node {
@@ -95,7 +95,7 @@ func ExampleTerm() {
 	// PD false, own true
 }
 
-// A student is kept in a file, which knows its teacher and settings.
+// A student's file also tells its teacher and settings.
 func ExampleQuantizer_WriteStudent() {
 	q := tiny()
 	s, err := q.Quantize(context.Background())
@@ -119,7 +119,7 @@ func ExampleQuantizer_WriteStudent() {
 	// resnet8 W2A2, 10 weights
 }
 
-// The loop over the units, for steps of one's own in between. (The README shows these lines.)
+// The loop over the units, for your own steps in between. (The README shows these lines.)
 func ExampleQuantizer_Units() {
 	ctx := context.Background()
 	b, n, w, images, config := tinyParts()

@@ -73,7 +73,7 @@ func (g golden) tensor(key string) *tensors.Tensor {
 	return tensors.FromFlatDataAndDimensions(v, g.file.Header(key+".npy").Descr.Shape...)
 }
 
-// cache returns an array by images.
+// cache returns an array as a cache of images.
 func (g golden) cache(key string) *Cache {
 	g.t.Helper()
 	return exec.CacheOf(g.floats(key), g.file.Header(key+".npy").Descr.Shape...)
@@ -105,7 +105,7 @@ func goldenConfig(t *testing.T) Config {
 }
 
 // goldenQuantizer returns a quantizer of the golden network. Its one calibration image is a
-// placeholder: the golden images, which are no bytes, go to the steps directly.
+// placeholder: the golden images aren't bytes, so the steps get them directly.
 func goldenQuantizer(t *testing.T, b compute.Backend, c Config) *Quantizer {
 	t.Helper()
 	n, w := goldenNetwork(t)
@@ -139,7 +139,7 @@ func flat(t *testing.T, x any) []float32 {
 	return v
 }
 
-// distance returns |got-want|/|want|, Euclidean; of anything from zeros, |got|.
+// distance returns |got-want|/|want|, Euclidean, or |got| if want is 0.
 func distance(got, want []float32) float64 {
 	if len(got) != len(want) {
 		return math.Inf(1)
@@ -155,7 +155,7 @@ func distance(got, want []float32) float64 {
 	return math.Sqrt(d / s)
 }
 
-// worst returns the largest |got-want|/|want| of an element; of anything from zero, |got|.
+// worst returns the largest |got-want|/|want| of an element, or |got| where want is 0.
 func worst(got, want []float32) float64 {
 	if len(got) != len(want) {
 		return math.Inf(1)

@@ -24,8 +24,8 @@ func unitIndex(t *testing.T, q *Quantizer, name string) int {
 	return u
 }
 
-// TestGoldenCorrection: the corrected inputs, and by how much they were corrected, which is
-// little against the inputs.
+// TestGoldenCorrection compares the corrected inputs, and the correction itself, which is small compared with the
+// inputs.
 func TestGoldenCorrection(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		g := openGolden(t, "golden.npz")
@@ -70,7 +70,7 @@ func TestGoldenReconstruction(t *testing.T) {
 	}
 }
 
-// reconstruct takes the golden steps on a unit, and compares what they leave.
+// reconstruct takes the golden steps on a unit, and compares the results.
 //
 // A Rounder draws its batches at random. Here it is given the images of one batch at a time,
 // which it can only shuffle: that changes no mean over the batch.
@@ -196,7 +196,7 @@ func restore(t *testing.T, r *Rounder, s OptimiserState) {
 	}
 }
 
-// goldenVariable is a variable of a Rounder, and its key but for the step.
+// goldenVariable is a variable of a Rounder, and its key without the step.
 type goldenVariable struct {
 	*variable
 	key string
@@ -256,8 +256,8 @@ func goldenBatch(t *testing.T, g golden, q *Quantizer, unit string, step int) *U
 	return &UnitData{Unit: unitIndex(t, q, unit), StudentIn: in, CorrectedIn: in, Target: take(".target"), Logits: take(".fp_logits")}
 }
 
-// compareHard compares the unit's hard weights, and its output with them. Where a value lies
-// between two levels may be decided differently, once in a thousand.
+// compareHard compares the unit's weights on their levels, and its output with them. One value in a thousand may be
+// on the neighbouring level.
 func compareHard(t *testing.T, g golden, r *Rounder, unit string) {
 	t.Helper()
 	s, err := r.Student()

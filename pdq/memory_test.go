@@ -43,7 +43,7 @@ func TestCacheLimit(t *testing.T) {
 	})
 }
 
-// TestMemoryPlan: the plan's bytes are those of the caches that there are.
+// TestMemoryPlan: the plan's bytes are those of the actual caches.
 func TestMemoryPlan(t *testing.T) {
 	b, err := compute.NewWithConfig("go")
 	if err != nil {

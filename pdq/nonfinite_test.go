@@ -13,7 +13,7 @@ import (
 	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// filled is w with all values of one tensor changed.
+// filled returns w with all values of one tensor changed.
 func filled(t *testing.T, w models.Weights, name string, change func(float32) float32) models.Weights {
 	out := models.Weights{}
 	for k, v := range w {
@@ -83,7 +83,7 @@ func TestNonFinite(t *testing.T) {
 	})
 }
 
-// checkRounding breaks what the rounding of unit 1 computes with, and what its variables are.
+// checkRounding makes inputs and variables of the rounding of unit 1 NaN, one at a time.
 func checkRounding(t *testing.T, q *Quantizer, s Student, d *UnitData) {
 	nan := float32(math.NaN())
 	for what, c := range map[string]struct {
@@ -130,7 +130,7 @@ func constant(t *tensors.Tensor, v float32) *tensors.Tensor {
 	return tensors.FromFlatDataAndDimensions(slices.Repeat([]float32{v}, t.Size()), t.Shape().Dimensions...)
 }
 
-// TestGradientNonFinite: a gradient that overflows is found though loss and activations are finite.
+// TestGradientNonFinite: a gradient that overflows is found even if loss and activations are finite.
 func TestGradientNonFinite(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		q, err := New(b, tinyProblem(t, 8), tinyConfig(t))

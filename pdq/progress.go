@@ -44,7 +44,7 @@ type Loss struct {
 // Total is what is minimised.
 func (l Loss) Total() float64 { return l.Reconstruction + l.PD + l.Round + l.Others + l.Correction }
 
-// UnitError says which step of which unit failed, as fs.PathError does of files.
+// UnitError says which step failed, and in which unit.
 type UnitError struct {
 	Step Step
 	Unit string

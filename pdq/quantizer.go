@@ -130,7 +130,7 @@ func quantizeRuns(ctx context.Context, runs []*run) error {
 }
 
 // Units is the loop over the units, for steps of your own: it yields, unit by unit, what the student *s sees of it when
-// the unit's turn comes. The data is freed when the next unit's is there, but for what Correct adds to it.
+// the unit's turn comes. It frees the data of a unit once it has that of the next, except for what Correct adds.
 func (q *Quantizer) Units(ctx context.Context, t *Teacher, s *Student) iter.Seq2[*UnitData, error] {
 	return func(yield func(*UnitData, error) bool) {
 		r := &run{Quantizer: q, State: State{Student: *s}}
@@ -178,7 +178,7 @@ func (q *Quantizer) StudentWeights(s Student) (models.Weights, error) {
 	return w, nil
 }
 
-// withBiases returns the folded weights with the biases that s has of its own.
+// withBiases returns the folded weights with the biases of s.
 func (q *Quantizer) withBiases(s Student) models.Weights {
 	w := maps.Clone(q.weights)
 	for layer, wq := range s.Weights {

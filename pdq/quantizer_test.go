@@ -141,7 +141,7 @@ func TestStepsLeaveTheirInputsAlone(t *testing.T) {
 	})
 }
 
-// TestMetrics searches activation scales by each metric, and finds that each minimises its own.
+// TestMetrics searches activation scales by each metric, and checks that each result minimises its metric.
 func TestMetrics(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		c := tinyConfig(t)
@@ -170,7 +170,7 @@ func TestMetrics(t *testing.T) {
 			t.Fatal(err)
 		}
 		lp, pd := found[LpNorm].Acts["relu"], found[PD].Acts["relu"]
-		// Among both, the search by PD must again take its own, in either order.
+		// Between both, the search by PD must choose its own again, in either order.
 		for _, cs := range [][]ActQuant{{lp, pd}, {pd, lp}} {
 			s := found[PD].clone()
 			delete(s.Acts, "relu")
@@ -399,7 +399,7 @@ func TestBadData(t *testing.T) {
 	})
 }
 
-// TestRates: a learning rate of 0 leaves what it is of as it was.
+// TestRates: variables with a learning rate of 0 stay.
 func TestRates(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		for _, rates := range [][2]float64{{0, 0}, {0, 1e-2}, {1e-1, 0}, {1e-1, 1e-2}} {
@@ -427,7 +427,7 @@ func TestRates(t *testing.T) {
 	})
 }
 
-// TestScalesStayPositive: at a learning rate that throws scales below 0 they stop at the least.
+// TestScalesStayPositive: scales stop at the smallest one at a learning rate that would make them negative.
 func TestScalesStayPositive(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		c := tinyConfig(t)
@@ -449,7 +449,7 @@ func TestScalesStayPositive(t *testing.T) {
 	})
 }
 
-// TestActivationScalesAgain: a second search finds the same, though s has quantisers by then.
+// TestActivationScalesAgain: a second search finds the same quantisers, although s has them already.
 func TestActivationScalesAgain(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		c := tinyConfig(t)

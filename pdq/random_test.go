@@ -52,8 +52,8 @@ func BenchmarkCoins(b *testing.B) {
 	}
 }
 
-// TestStreamsStandAlone: what a unit's rounding draws doesn't depend on whether the units before it were rounded, or
-// the student evaluated in between; another seed draws otherwise.
+// TestStreamsStandAlone: the random numbers of a unit's rounding don't depend on whether the units before it were
+// rounded, or the student was evaluated in between. Another seed gives others.
 func TestStreamsStandAlone(t *testing.T) {
 	b, p, c := anyBackend(t), tinyProblem(t, 20), tinyConfig(t)
 	drawn := func(seed uint64, before func(q *Quantizer, s Student, d *UnitData) Student) ([]int, []float32) {

@@ -11,8 +11,8 @@ import (
 	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// TestWorkers: the parts of a batch hold what the whole holds, whoever computes them, and a step
-// comes to the same but for the order of sums.
+// TestWorkers: the parts of a batch together hold the whole batch for any number of workers, and a step gives the same
+// result up to the order of sums.
 func TestWorkers(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		var want []*tensors.Tensor
@@ -70,7 +70,7 @@ func compareParts(t *testing.T, r *Rounder, parts int) {
 	}
 }
 
-// imagesOf returns what t holds of images lo to hi-1, booleans as 0 and 1.
+// imagesOf returns the values of images lo to hi-1, booleans as 0 and 1.
 func imagesOf(t *testing.T, x *tensors.Tensor, lo, hi int) []float32 {
 	t.Helper()
 	per := x.Size() / x.Shape().Dim(0)
@@ -88,7 +88,7 @@ func imagesOf(t *testing.T, x *tensors.Tensor, lo, hi int) []float32 {
 	return flat(t, x)[lo*per : hi*per]
 }
 
-// TestWorkersAgree: images that don't interact give the same bits, whoever computes them.
+// TestWorkersAgree: images that don't interact give the same bits for any number of workers.
 func TestWorkersAgree(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		var want []float32

@@ -15,11 +15,11 @@ import (
 // UnitDifference compares the student's output of a unit with the teacher's.
 type UnitDifference struct {
 	Unit     string
-	SNR      float64             // of the teacher's output to what the student's is off by, decibels
-	Channels []ChannelDifference // the worst first: those that the most noise is in
+	SNR      float64             // teacher's output to the student's error, decibels
+	Channels []ChannelDifference // those with the most noise first
 }
 
-// ChannelDifference is one channel's part.
+// ChannelDifference is the part of one channel.
 type ChannelDifference struct {
 	Channel int
 	SNR     float64 // decibels
@@ -58,7 +58,7 @@ func Differences(ctx context.Context, q *pdq.Quantizer, s pdq.Student, images in
 	return all, nil
 }
 
-// newDifference is the difference with signal and noise by channel.
+// newDifference returns the difference for signal and noise by channel.
 func newDifference(unit string, signal, noise []float64) UnitDifference {
 	var sum, off float64
 	for c := range signal {
@@ -101,7 +101,7 @@ func perChannelSum(x *Node) *Node {
 	return ReduceSum(Reshape(x, x.Shape().Dim(0), x.Shape().Dim(1), -1), 2)
 }
 
-// columnSums sums c [N,C] over N. It is in memory.
+// columnSums sums the cache c [N,C], which is in memory, over N.
 func columnSums(c *exec.Cache) []float64 {
 	sums := make([]float64, c.PerImage())
 	for i, v := range c.Flat() {

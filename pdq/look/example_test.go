@@ -41,7 +41,7 @@ func shipped() (*pdq.Quantizer, pdq.Student) {
 	return q, s
 }
 
-// What a layer's weights became.
+// The weight of a layer and its levels.
 func ExampleWeight() {
 	q, s := shipped()
 	v, err := look.Weight(q, s, "layer1.0.conv1")
@@ -53,7 +53,7 @@ func ExampleWeight() {
 	// 4 bits, 16 levels, 16 channels
 }
 
-// What an activation's range costs, by the error and by the prediction difference.
+// The cost of an activation's range, by the error and by the prediction difference.
 func ExampleSweepOutput() {
 	q, s := shipped()
 	points, err := look.SweepOutput(context.Background(), q, s, "layer1.0.relu1", 8, 10)
@@ -66,7 +66,7 @@ func ExampleSweepOutput() {
 	// 10 % of the range costs more than 100 %: error true, PD true
 }
 
-// Which quantiser changes the predictions most, each alone.
+// The quantisers of a student by how much each alone changes the predictions.
 func ExampleSensitivities() {
 	q, s := shipped()
 	all, err := look.Sensitivities(context.Background(), q, s, 8)

@@ -12,15 +12,15 @@ import (
 	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// WeightView is what one layer's weight looks like.
+// WeightView shows the weight of one layer.
 type WeightView struct {
 	Layer   string
 	Shape   []int
-	Quant   pdq.WeightQuant // Bits 0: not quantised yet, and what follows Values is empty
+	Quant   pdq.WeightQuant // Bits 0: not quantised yet; then the fields after Values are empty
 	Values  Histogram       // of the folded weight
-	Levels  []int           // how many weights lie on each level, 0 to 2^Bits-1
-	Clipped int             // beyond the outermost levels by more than half a step
-	Flipped int             // rounded other than to nearest
+	Levels  []int           // number of weights on each level, 0 to 2^Bits-1
+	Clipped int             // number of weights beyond the outermost levels by more than half a step
+	Flipped int             // number of weights not rounded to nearest
 	SNR     float64         // signal to quantisation noise, decibels
 	Channel []float64       // the same by output channel
 }
@@ -82,12 +82,12 @@ func (v *WeightView) count(x, xq []float32, o int) (signal, noise float64) {
 	return signal, noise
 }
 
-// OutputView is what one layer's output looks like on some calibration images.
+// OutputView shows the output of one layer on calibration images.
 type OutputView struct {
 	Layer   string
 	Images  int
 	Quant   pdq.ActQuant // Bits 0: not quantised yet, and what follows Values is empty
-	Values  Histogram    // before quantisation, of what s makes of the layers before
+	Values  Histogram    // before quantisation, with the layers before it quantised
 	Levels  []int        // how many values fall on each level, 0 to 2^Bits-1
 	Clipped int          // beyond the outermost levels by more than half a step
 	SNR     float64      // signal to quantisation noise, decibels

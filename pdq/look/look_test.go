@@ -85,7 +85,7 @@ func total(counts []int) (n int) {
 	return n
 }
 
-// TestWeightAndOutput looks at a student with scales: counts are of all values, and agree with each other.
+// TestWeightAndOutput looks at a student with scales: the counts include all values and agree with each other.
 func TestWeightAndOutput(t *testing.T) {
 	testbackend.Each(t, func(t *testing.T, b compute.Backend) {
 		q, err := pdq.New(b, tinyProblem(t, 20), tinyConfig(t))
@@ -134,8 +134,7 @@ func TestWeightAndOutput(t *testing.T) {
 	})
 }
 
-// TestSweep: the least Lp of a sweep is where the search of scales ends, and its PD is no lower
-// than that where the search by PD does.
+// TestSweep: the point with the least Lp has the scale that the search of scales finds.
 func TestSweep(t *testing.T) {
 	testbackend.Each(t, func(t *testing.T, b compute.Backend) {
 		c := tinyConfig(t)
@@ -175,7 +174,7 @@ func TestSweep(t *testing.T) {
 	})
 }
 
-// checkSweep checks that numbers are in their ranges and, unless scale is 0, that it has the least Lp.
+// checkSweep checks that all numbers are in range and, unless scale is 0, that the point with the least Lp has it.
 func checkSweep(t *testing.T, layer string, sweep []look.SweepPoint, scale float64) {
 	t.Helper()
 	best := sweep[0]
@@ -192,7 +191,7 @@ func checkSweep(t *testing.T, layer string, sweep []look.SweepPoint, scale float
 	}
 }
 
-// TestDifferences: full precision differs in nothing, and one quantiser in the units from its own on.
+// TestDifferences: in full precision no unit differs, and with one quantiser those from its own on.
 func TestDifferences(t *testing.T) {
 	testbackend.Each(t, func(t *testing.T, b compute.Backend) {
 		q, err := pdq.New(b, tinyProblem(t, 20), tinyConfig(t))
@@ -229,7 +228,7 @@ func TestDifferences(t *testing.T) {
 	})
 }
 
-// TestSensitivities: each is what a student with that quantiser alone gives.
+// TestSensitivities: each agrees with a student that has only this quantiser.
 func TestSensitivities(t *testing.T) {
 	testbackend.Each(t, func(t *testing.T, b compute.Backend) {
 		q, err := pdq.New(b, tinyProblem(t, 20), tinyConfig(t))
@@ -275,8 +274,7 @@ func TestSensitivities(t *testing.T) {
 	})
 }
 
-// TestNorms: the distances before correction are the loss that Correct starts at, and
-// correction lowers them.
+// TestNorms: the distances before correction sum to the loss at which Correct starts, and correction lowers them.
 func TestNorms(t *testing.T) {
 	testbackend.Each(t, func(t *testing.T, b compute.Backend) {
 		q, err := pdq.New(b, tinyProblem(t, 20), tinyConfig(t))
@@ -311,12 +309,12 @@ func TestNorms(t *testing.T) {
 		if views, err = look.Norms(t.Context(), q, d, 20); err != nil || views[0].Before.Distance != views[0].After.Distance {
 			t.Errorf("before correction %+v, error %v", views, err)
 		}
-		alone, err := look.TeacherNorms(t.Context(), q, d.Unit, 20)
-		if err != nil || len(alone) != len(views) {
-			t.Fatalf("without data %+v, error %v", alone, err)
+		fresh, err := look.TeacherNorms(t.Context(), q, d.Unit, 20)
+		if err != nil || len(fresh) != len(views) {
+			t.Fatalf("without data %+v, error %v", fresh, err)
 		}
 		for i, v := range views {
-			if got, want := alone[i].Before.Distance, v.Before.Distance; alone[i].Layer != v.Layer || math.Abs(got-want) > 1e-5*want {
+			if got, want := fresh[i].Before.Distance, v.Before.Distance; fresh[i].Layer != v.Layer || math.Abs(got-want) > 1e-5*want {
 				t.Errorf("%s: distance %g without data, want %g", v.Layer, got, want)
 			}
 		}
@@ -326,7 +324,7 @@ func TestNorms(t *testing.T) {
 	})
 }
 
-// TestNothing: no images, or no points, are an error that says so.
+// TestNothing: no images or no points are an error.
 func TestNothing(t *testing.T) {
 	q, err := pdq.New(testbackend.Any(t), tinyProblem(t, 8), tinyConfig(t))
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
-// TestCache: a file holds what memory does, and is gone afterwards.
+// TestCache: a file holds the same as memory, and is removed afterwards.
 func TestCache(t *testing.T) {
 	dir := t.TempDir()
 	for _, inFile := range []bool{false, true} {
