@@ -4,43 +4,79 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/gobackend"
 	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// ConvSpec are the constants of a 2-d convolution: the same stride and zero
-// padding on both axes, and channel groups.
-type ConvSpec struct {
-	Stride, Pad, Groups int
+// Conv is a 2-d convolution (cross-correlation) of [N,In,H,W]; weights weight [Out,In/Groups,Kernel], and bias [Out] if
+// Bias.
+type Conv struct {
+	Base
+	In, Out int // channels
+	Window
+	Groups int // of channels, each convolved apart; must divide In and Out
+	Bias   bool
 }
 
-// convolve returns the cross-correlation of x [N,C,H,W] with w [O,C/groups,K,K]:
-// shape [N,O,H',W'], H' = (H+2·pad-K)/stride+1.
+// Kind returns "conv".
+func (Conv) Kind() string { return "conv" }
+
+// Role says that weight and output are quantised.
+func (Conv) Role() Role { return Role{Weight: true, Output: Computed} }
+
+// Check reports a window or groups that aren't right.
+func (c Conv) Check() error {
+	if !c.valid() || c.Groups < 1 || c.In%c.Groups != 0 || c.Out%c.Groups != 0 {
+		return fmt.Errorf("takes %d channels to %d in %d groups with %v; "+
+			"kernel, stride, dilation and groups must be positive, and groups divide the channels", c.In, c.Out, c.Groups, c.Window)
+	}
+	return nil
+}
+
+// Params returns weight, and bias if there is one.
+func (c Conv) Params() []Param {
+	p := []Param{{Name: "weight", Shape: []int{c.Out, c.In / c.Groups, c.Kernel[0], c.Kernel[1]}, Start: StartNormal}}
+	if c.Bias {
+		p = append(p, Param{Name: "bias", Shape: []int{c.Out}})
+	}
+	return p
+}
+
+// Shape returns [Out,H',W'].
+func (c Conv) Shape(in [][]int) ([]int, error) {
+	if err := wants(in[0], 3, c.In); err != nil {
+		return nil, err
+	}
+	h, w := c.out(in[0][1], in[0][2])
+	return []int{c.Out, h, w}, nil
+}
+
+// Graph returns [N,Out,H',W'].
+func (c Conv) Graph(in []*Node, param func(name string) *Node) *Node {
+	y := convolve(in[0], param("weight"), c.Window, c.Groups)
+	if c.Bias {
+		y = Add(y, perChannel(param("bias"), y))
+	}
+	return y
+}
+
+// Biased returns c with a bias.
+func (c Conv) Biased() Op {
+	c.Bias = true
+	return c
+}
+
+// convolve returns the cross-correlation of x [N,C,H,W] with w [O,C/groups,Kernel]: shape [N,O,H',W'].
 //
-// Its gradients are written out here, because GoMLX's own don't exist on every
-// backend (strided convolutions on ONNX Runtime), or are one convolution per
-// group. What trains is decided as everywhere: by StopGradient on x or w.
-func convolve(x, w *Node, s ConvSpec) *Node {
-	checkConv(x, w, s)
-	h, wd, k := x.Shape().Dim(2), x.Shape().Dim(3), w.Shape().Dim(2)
-	return WithGradient(convForward(x, w, s), []*Node{x, w}, []func(v *Node) *Node{
-		func(v *Node) *Node { return convInputGradient(v, w, h, wd, s) },
-		func(v *Node) *Node { return convWeightGradient(x, v, k, s) },
+// Its gradients are written out here, because GoMLX's own don't exist on every backend (strided convolutions on ONNX
+// Runtime), or are one convolution per group. What trains is decided as everywhere: by StopGradient on x or w.
+func convolve(x, w *Node, win Window, groups int) *Node {
+	h, wd := x.Shape().Dim(2), x.Shape().Dim(3)
+	return WithGradient(convForward(x, w, win, groups), []*Node{x, w}, []func(v *Node) *Node{
+		func(v *Node) *Node { return convInputGradient(v, w, h, wd, win, groups) },
+		func(v *Node) *Node { return convWeightGradient(x, v, win, groups) },
 	})
-}
-
-func checkConv(x, w *Node, s ConvSpec) {
-	if x.Rank() != 4 || w.Rank() != 4 {
-		panic(fmt.Errorf("models: convolution of rank-%d input with rank-%d weight; both must have rank 4", x.Rank(), w.Rank()))
-	}
-	if c, wc := x.Shape().Dim(1), w.Shape().Dim(1)*s.Groups; c != wc {
-		panic(fmt.Errorf("models: input has %d channels, but weight %s with %d groups takes %d", c, w.Shape(), s.Groups, wc))
-	}
-	if w.Shape().Dim(2) != w.Shape().Dim(3) {
-		panic(fmt.Errorf("models: kernel is %dx%d; only square kernels are supported", w.Shape().Dim(2), w.Shape().Dim(3)))
-	}
 }
 
 // nchw names the axes of images [N,C,H,W] and kernels [O,I,K,K].
@@ -54,23 +90,23 @@ func nchw() ConvolveAxesConfig {
 
 // convForward picks the form of the convolution that is fastest on the graph's
 // backend (BenchmarkConvolve has the numbers).
-func convForward(x, w *Node, s ConvSpec) *Node {
+func convForward(x, w *Node, win Window, groups int) *Node {
 	if x.Graph().Backend().String() != gobackend.BackendName {
-		return ConvGeneral(x, w, nchw(), []int{s.Stride, s.Stride}, [][2]int{{s.Pad, s.Pad}, {s.Pad, s.Pad}}, nil, nil, s.Groups, 1)
+		return ConvGeneral(x, w, nchw(), win.Stride[:], win.pads(), nil, win.dilations(), groups, 1)
 	}
-	if s.Groups == x.Shape().Dim(1) && w.Shape().Dim(0) == s.Groups {
-		return convShiftedSum(x, w, s)
+	if groups == x.Shape().Dim(1) && w.Shape().Dim(0) == groups {
+		return convShiftedSum(x, w, win)
 	}
-	return convPatches(x, w, s)
+	return convPatches(x, w, win, groups)
 }
 
 // convPatches is the convolution as one matrix product per image and group: the
 // weights [O/g, K·K·C/g] by the patches [K·K·C/g, P], P = H'·W'. Weights are repeated
 // over the images, so that no operand has to be transposed.
-func convPatches(x, w *Node, s ConvSpec) *Node {
-	n, g := x.Shape().Dim(0), s.Groups
+func convPatches(x, w *Node, win Window, g int) *Node {
+	n := x.Shape().Dim(0)
 	cg, og, kh, kw := w.Shape().Dim(1), w.Shape().Dim(0)/g, w.Shape().Dim(2), w.Shape().Dim(3)
-	shifts, h, wd := shiftedInputs(x, kh, kw, s)
+	shifts, h, wd := shiftedInputs(x, win)
 	for i, t := range shifts {
 		shifts[i] = Reshape(t, n*g, cg, h*wd)
 	}
@@ -82,10 +118,10 @@ func convPatches(x, w *Node, s ConvSpec) *Node {
 }
 
 // convShiftedSum is a depthwise convolution as a sum of K·K shifted, scaled inputs.
-func convShiftedSum(x, w *Node, s ConvSpec) *Node {
+func convShiftedSum(x, w *Node, win Window) *Node {
 	n, c := x.Shape().Dim(0), x.Shape().Dim(1)
-	kh, kw := w.Shape().Dim(2), w.Shape().Dim(3)
-	shifts, h, wd := shiftedInputs(x, kh, kw, s)
+	kw := w.Shape().Dim(3)
+	shifts, h, wd := shiftedInputs(x, win)
 	var y *Node
 	for i, t := range shifts {
 		wi := Reshape(Slice(w, AxisRange(), AxisRange(), AxisElem(i/kw), AxisElem(i%kw)), 1, c, 1)
@@ -98,124 +134,126 @@ func convShiftedSum(x, w *Node, s ConvSpec) *Node {
 	return Reshape(y, n, c, h, wd)
 }
 
-// shiftedInputs returns for each of the kh·kw kernel positions the inputs it meets,
-// [N,C,H'·W'], and the output's height and width.
-func shiftedInputs(x *Node, kh, kw int, s ConvSpec) (shifts []*Node, h, w int) {
-	n, c := x.Shape().Dim(0), x.Shape().Dim(1)
-	h = (x.Shape().Dim(2)+2*s.Pad-kh)/s.Stride + 1
-	w = (x.Shape().Dim(3)+2*s.Pad-kw)/s.Stride + 1
-	for i := range kh * kw {
-		top, left := s.Pad-i/kw, s.Pad-i%kw
-		rows, columns := (h-1)*s.Stride+1, (w-1)*s.Stride+1
-		t := padSpatial(x, top, rows-top-x.Shape().Dim(2), left, columns-left-x.Shape().Dim(3))
-		if s.Stride > 1 {
-			t = Slice(t, AxisRange(), AxisRange(), AxisRange().Stride(s.Stride), AxisRange().Stride(s.Stride))
-		}
-		shifts = append(shifts, Reshape(t, n, c, h*w))
-	}
-	return shifts, h, w
-}
-
-// convWeightGradient returns the gradient [O,C/groups,K,K] for the weight, given
-// x [N,C,H,W] and the gradient v [N,O,H',W'] of the result: for each kernel
-// position a batched product of v and the inputs it met.
-func convWeightGradient(x, v *Node, k int, s ConvSpec) *Node {
+// convWeightGradient returns the gradient [O,C/groups,Kernel] for the weight, given x [N,C,H,W] and the gradient v
+// [N,O,H',W'] of the result: for each kernel position a batched product of v and the inputs it met.
+func convWeightGradient(x, v *Node, win Window, groups int) *Node {
 	n, c, o := x.Shape().Dim(0), x.Shape().Dim(1), v.Shape().Dim(1)
-	vs, xs := meetings(x, v, k, s)
-	cg, og, p := c/s.Groups, o/s.Groups, vs[0].Shape().Size()/n/o
-	grads := make([]*Node, k*k)
+	vs, xs := meetings(x, v, win)
+	cg, og, p := c/groups, o/groups, vs[0].Shape().Size()/n/o
+	grads := make([]*Node, len(xs))
 	for i := range grads {
 		if cg == 1 && og == 1 {
 			grads[i] = ReduceSum(Mul(Reshape(vs[i], n, c, p), Reshape(xs[i], n, c, p)), 0, 2)
 		} else {
-			vg, xg := Reshape(vs[i], n*s.Groups, og, p), Reshape(xs[i], n*s.Groups, cg, p)
-			grads[i] = ReduceSum(Reshape(Dot(vg, xg).General([]int{2}, []int{0}, []int{2}, []int{0}), n, s.Groups, og, cg), 0)
+			vg, xg := Reshape(vs[i], n*groups, og, p), Reshape(xs[i], n*groups, cg, p)
+			product := Dot(vg, xg).General([]int{2}, []int{0}, []int{2}, []int{0})
+			grads[i] = ReduceSum(Reshape(product, n, groups, og, cg), 0)
 		}
 		grads[i] = Reshape(grads[i], o, cg, 1)
 	}
-	return Reshape(Concatenate(grads, 2), o, cg, k, k)
+	return Reshape(Concatenate(grads, 2), o, cg, win.Kernel[0], win.Kernel[1])
 }
 
-// meetings returns for each of the k·k kernel positions the gradients and the inputs that meet
-// there, in the same order over pixels. At stride 1, v is moved by whole rows and x within
-// them: that takes k copies of each instead of k·k of x.
-func meetings(x, v *Node, k int, s ConvSpec) (vs, xs []*Node) {
-	if s.Stride > 1 || k == 1 {
-		xs, _, _ = shiftedInputs(x, k, k, s)
-		return slices.Repeat([]*Node{v}, k*k), xs
+// meetings returns for each kernel position the gradients and the inputs that meet there, in the same order over pixels.
+// At stride 1, v is moved by whole rows and x within them: that takes as many copies of v as the kernel has rows, and of
+// x as it has columns, instead of one of x for each position.
+func meetings(x, v *Node, win Window) (vs, xs []*Node) {
+	kh, kw := win.Kernel[0], win.Kernel[1]
+	if win.Stride != [2]int{1, 1} || kh*kw == 1 {
+		xs, _, _ = shiftedInputs(x, win)
+		return slices.Repeat([]*Node{v}, kh*kw), xs
 	}
-	w := v.Shape().Dim(3)
+	w, p := v.Shape().Dim(3), win.Pad
 	var moved []*Node
-	for i := range k {
-		moved = append(moved, padSpatial(x, s.Pad, s.Pad, s.Pad-i, w+i-s.Pad-x.Shape().Dim(3)))
+	for i := range kw {
+		left := p.Left - i*win.Dilation[1]
+		moved = append(moved, padSpatial(x, p.Top, p.Bottom, left, w-left-x.Shape().Dim(3)))
 	}
-	for i := range k {
-		rows := padSpatial(v, i, k-1-i, 0, 0)
-		vs = append(vs, slices.Repeat([]*Node{rows}, k)...)
+	for i := range kh {
+		rows := padSpatial(v, i*win.Dilation[0], (kh-1-i)*win.Dilation[0], 0, 0)
+		vs = append(vs, slices.Repeat([]*Node{rows}, kw)...)
 		xs = append(xs, moved...)
 	}
 	return vs, xs
 }
 
-// convInputGradient returns the gradient [N,C,h,w] for the input, given the weight wt
-// [O,C/groups,K,K] and the gradient v [N,O,H',W'] of the result. The pixels of each phase, those
-// with the same remainder modulo the stride, are a convolution of v with the part of the
-// flipped kernel that meets them; together they cost as much as the forward pass.
-func convInputGradient(v, wt *Node, h, w int, s ConvSpec) *Node {
-	cg, k := wt.Shape().Dim(1), wt.Shape().Dim(2)
-	og := wt.Shape().Dim(0) / s.Groups
-	t := Reverse(Reshape(wt, s.Groups, og, cg, k, k), 3, 4)
-	t = Reshape(TransposeAllAxes(t, 0, 2, 1, 3, 4), s.Groups*cg, og, k, k)
-	n, c, st := v.Shape().Dim(0), s.Groups*cg, s.Stride
-	th, tw := (h+st-1)/st, (w+st-1)/st // pixels of a phase
+// convInputGradient returns the gradient [N,C,h,w] for the input, given the weight wt [O,C/groups,Kernel] and the
+// gradient v [N,O,H',W'] of the result. The pixels of each phase, those with the same remainders modulo the strides, are
+// a convolution of v with the part of the flipped kernel that meets them; together they cost as much as the forward pass.
+func convInputGradient(v, wt *Node, h, w int, win Window, groups int) *Node {
+	cg, kh, kw := wt.Shape().Dim(1), win.Kernel[0], win.Kernel[1]
+	og := wt.Shape().Dim(0) / groups
+	t := Reverse(Reshape(wt, groups, og, cg, kh, kw), 3, 4)
+	t = Reshape(TransposeAllAxes(t, 0, 2, 1, 3, 4), groups*cg, og, kh, kw)
+	n, c, sh, sw := v.Shape().Dim(0), groups*cg, win.Stride[0], win.Stride[1]
+	th, tw := (h+sh-1)/sh, (w+sw-1)/sw // pixels of a phase
 	var rows []*Node
-	for y := range st {
+	for y := range sh {
 		var row []*Node
-		for x := range st {
-			row = append(row, Reshape(phaseGradient(v, t, y, x, th, tw, s), n, c, th, tw, 1))
+		for x := range sw {
+			row = append(row, Reshape(phaseGradient(v, t, y, x, th, tw, win, groups), n, c, th, tw, 1))
 		}
-		rows = append(rows, Reshape(concatenate(row, 4), n, c, th, 1, tw*st))
+		rows = append(rows, Reshape(concatenate(row, 4), n, c, th, 1, tw*sw))
 	}
-	g := Reshape(concatenate(rows, 3), n, c, th*st, tw*st)
-	return padSpatial(g, 0, h-th*st, 0, w-tw*st)
+	g := Reshape(concatenate(rows, 3), n, c, th*sh, tw*sw)
+	return padSpatial(g, 0, h-th*sh, 0, w-tw*sw)
 }
 
-// phaseGradient returns the gradient [N,C,th,tw] for the pixels y, y+stride, … and x,
-// x+stride, …; flipped is the kernel, flipped and with its channels swapped.
-func phaseGradient(v, flipped *Node, y, x, th, tw int, s ConvSpec) *Node {
-	k := flipped.Shape().Dim(2)
-	ys, top, bottom := phaseTaps(y, k, th, v.Shape().Dim(2), s)
-	xs, left, right := phaseTaps(x, k, tw, v.Shape().Dim(3), s)
+// phaseGradient returns the gradient [N,C,th,tw] for the pixels y, y+stride, … and x, x+stride, …; flipped is the kernel,
+// flipped and with its channels swapped.
+func phaseGradient(v, flipped *Node, y, x, th, tw int, win Window, groups int) *Node {
+	ys, top, bottom := win.axis(0).phase(y, th, v.Shape().Dim(2))
+	xs, left, right := win.axis(1).phase(x, tw, v.Shape().Dim(3))
 	if ys.n == 0 || xs.n == 0 {
 		return Zeros(v.Graph(), shapes.Make(v.DType(), v.Shape().Dim(0), flipped.Shape().Dim(0), th, tw))
 	}
-	if ys.n < k || xs.n < k {
-		flipped = Slice(flipped, AxisRange(), AxisRange(), ys.slice(s.Stride), xs.slice(s.Stride))
+	if ys.n < win.Kernel[0] || xs.n < win.Kernel[1] {
+		flipped = Slice(flipped, AxisRange(), AxisRange(), ys.slice(), xs.slice())
 	}
+	part := Window{[2]int{ys.n, xs.n}, [2]int{1, 1}, [2]int{ys.dilation, xs.dilation}, Padding{}}
 	if top == bottom && top == left && top == right && top >= 0 {
-		return convForward(v, flipped, ConvSpec{1, top, s.Groups})
+		part.Pad = Padding{top, top, top, top}
+	} else {
+		v = padSpatial(v, top, bottom, left, right)
 	}
-	return convForward(padSpatial(v, top, bottom, left, right), flipped, ConvSpec{1, 0, s.Groups})
+	return convForward(v, flipped, part, groups)
 }
 
-// taps are n positions of a kernel's axis, from first on, a stride apart.
-type taps struct{ first, n int }
+// taps are n positions along a flipped kernel's axis, from first on, a step apart, that lie dilation pixels apart.
+type taps struct{ first, n, step, dilation int }
 
-func (t taps) slice(stride int) SliceAxisSpec {
-	return AxisRange(t.first, t.first+(t.n-1)*stride+1).Stride(stride)
+func (t taps) slice() SliceAxisSpec {
+	return AxisRange(t.first, t.first+(t.n-1)*t.step+1).Stride(t.step)
 }
 
-// phaseTaps returns which positions of a flipped kernel of size k meet the pixels r, r+stride,
-// …, of which there are count, and how many zeros v, of the given size, needs on either side.
-func phaseTaps(r, k, count, size int, s ConvSpec) (t taps, lead, tail int) {
-	first := (r + s.Pad) % s.Stride // in the kernel as it is
-	t.n = (k - first + s.Stride - 1) / s.Stride
-	if first >= k {
-		return taps{}, 0, 0
+// phase returns which positions of the flipped kernel meet the pixels r, r+stride, …, of which there are count, and how
+// many zeros v, of size pixels, needs on either side; negative: it is cut.
+//
+// Position i of the kernel as it is meets pixel r+t·stride in window t+(r+before-i·dilation)/stride, if that is whole.
+func (a axisWindow) phase(r, count, size int) (t taps, lead, tail int) {
+	first := -1
+	for i := range a.kernel {
+		if (r+a.before-i*a.dilation)%a.stride != 0 {
+			continue
+		}
+		switch t.n++; t.n {
+		case 1:
+			first = i
+		case 2:
+			t.step = i - first
+		}
 	}
-	t.first = k - 1 - (first + (t.n-1)*s.Stride)
-	lead = t.n - 1 - (r+s.Pad)/s.Stride
-	return t, lead, count + t.n - 1 - lead - size
+	if t.n == 0 {
+		return t, 0, 0
+	}
+	t.dilation = t.step * a.dilation / a.stride
+	if t.n == 1 {
+		t.step, t.dilation = 1, 1
+	}
+	last := first + (t.n-1)*t.step
+	t.first = a.kernel - 1 - last
+	lead = (last*a.dilation - r - a.before) / a.stride
+	return t, lead, count + (t.n-1)*t.dilation - lead - size
 }
 
 // concatenate is Concatenate, but for a single operand, which it leaves alone.
@@ -224,14 +262,4 @@ func concatenate(xs []*Node, axis int) *Node {
 		return xs[0]
 	}
 	return Concatenate(xs, axis)
-}
-
-// padSpatial adds zeros around [N,C,H,W]; negative counts cut. (On the Go backend that copies whole rows,
-// where Slice goes number by number.)
-func padSpatial(x *Node, top, bottom, left, right int) *Node {
-	if top == 0 && bottom == 0 && left == 0 && right == 0 {
-		return x
-	}
-	return Pad(x, ScalarZero(x.Graph(), x.DType()), compute.PadAxis{}, compute.PadAxis{},
-		compute.PadAxis{Start: top, End: bottom}, compute.PadAxis{Start: left, End: right})
 }

@@ -2,7 +2,6 @@ package models
 
 import (
 	"fmt"
-	"math"
 
 	"github.com/gomlx/gomlx/core/tensors"
 )
@@ -26,14 +25,16 @@ func Fold(n *Network, w Weights) (*Network, Weights, error) {
 	renamed := map[string]string{} // normalisation to the convolution that takes its place
 	position := make([]int, len(n.Layers))
 	for i, l := range n.Layers {
-		if l.Kind == KindBatchNorm {
-			j := n.Index(l.Inputs[0])
-			if j < 0 || n.Layers[j].Kind != KindConv || len(n.Consumers(j)) != 1 {
+		if norm, ok := l.Op.(norm); ok {
+			j := n.takesNorm(l)
+			if j < 0 {
 				return nil, nil, fmt.Errorf("models: %s: %s doesn't follow a convolution of its own, so it can't be folded", n.Name, l.Name)
 			}
-			if err := foldInto(fw, n.Layers[j], l, w); err != nil {
+			affine, err := norm.Affine(l.Name, w)
+			if err != nil {
 				return nil, nil, err
 			}
+			foldInto(fw, n.Layers[j], affine, w)
 			renamed[l.Name] = l.Inputs[0]
 			position[i] = position[j]
 			continue
@@ -50,13 +51,13 @@ func Fold(n *Network, w Weights) (*Network, Weights, error) {
 		for _, p := range l.Params() {
 			fw[p.Name] = w[p.Name]
 		}
-		if c := n.Consumers(i); l.Kind == KindConv && len(c) == 1 && n.Layers[c[0]].Kind == KindBatchNorm {
-			l.Bias = true
+		if c := n.Consumers(i); len(c) == 1 && n.takesNorm(n.Layers[c[0]]) == i {
+			l.Op = l.Op.(foldable).Biased()
 		}
 		f.Layers = append(f.Layers, l)
 	}
 	for _, u := range n.Units {
-		if l := n.Layers[u.First]; l.Kind == KindBatchNorm {
+		if l := n.Layers[u.First]; isNorm(l.Op) {
 			return nil, nil, fmt.Errorf("models: %s: %s and the convolution it follows are in different units, so it can't be folded", n.Name, l.Name)
 		}
 		f.Units = append(f.Units, Unit{u.Name, position[u.First], position[u.Last]})
@@ -67,28 +68,63 @@ func Fold(n *Network, w Weights) (*Network, Weights, error) {
 	return &f, fw, nil
 }
 
-// foldInto puts the weight and bias of conv with bn folded in into fw.
-func foldInto(fw Weights, conv, bn Layer, w Weights) error {
-	get := func(name string) []float32 { return tensors.MustCopyFlatData[float32](w[name]) }
-	weight, gamma, beta := get(conv.Name+".weight"), get(bn.Name+".weight"), get(bn.Name+".bias")
-	mean, variance := get(bn.Name+".running_mean"), get(bn.Name+".running_var")
-	old := make([]float32, conv.Out)
-	if conv.Bias {
-		old = get(conv.Name + ".bias")
+// norm is an Op that folding takes away: a batch normalisation.
+type norm interface {
+	Op
+	// Affine returns what the layer called name does to each channel, given its weights in w.
+	Affine(name string, w Weights) (Affine, error)
+}
+
+// Affine maps x of channel c to (x - Mean[c])·Scale[c] + Shift[c].
+type Affine struct {
+	Mean  []float32
+	Scale []float64
+	Shift []float32
+}
+
+// foldable is an Op that a norm behind it can be folded into: its "weight" has the output channels first.
+type foldable interface {
+	Op
+	// Biased returns the Op with a "bias" [channels].
+	Biased() Op
+}
+
+func isNorm(op Op) bool {
+	_, ok := op.(norm)
+	return ok
+}
+
+// takesNorm returns the index of the layer that l, if it is a norm, can be folded into; else -1.
+func (n *Network) takesNorm(l Layer) int {
+	if !isNorm(l.Op) {
+		return -1
 	}
-	bias := make([]float32, conv.Out)
-	per := len(weight) / conv.Out
-	for o := range conv.Out {
-		if variance[o] < 0 {
-			return fmt.Errorf("models: %s.running_var[%d] is %g; a variance can't be negative", bn.Name, o, variance[o])
-		}
-		scale := float64(gamma[o]) / math.Sqrt(float64(variance[o])+bn.Eps)
+	j := n.Index(l.Inputs[0])
+	if j < 0 || len(n.Consumers(j)) != 1 {
+		return -1
+	}
+	if _, ok := n.Layers[j].Op.(foldable); !ok {
+		return -1
+	}
+	return j
+}
+
+// foldInto puts the weight and bias of layer l with a folded in into fw.
+func foldInto(fw Weights, l Layer, a Affine, w Weights) {
+	full := w[l.Name+".weight"]
+	weight := tensors.MustCopyFlatData[float32](full)
+	out := len(a.Scale)
+	old, bias := make([]float32, out), make([]float32, out)
+	if b, ok := w[l.Name+".bias"]; ok {
+		old = tensors.MustCopyFlatData[float32](b)
+	}
+	per := len(weight) / out
+	for o, scale := range a.Scale {
 		for i := range per {
 			weight[o*per+i] = float32(float64(weight[o*per+i]) * scale)
 		}
-		bias[o] = float32(float64(beta[o]) + (float64(old[o])-float64(mean[o]))*scale)
+		bias[o] = float32(float64(a.Shift[o]) + (float64(old[o])-float64(a.Mean[o]))*scale)
 	}
-	fw[conv.Name+".weight"] = tensors.FromFlatDataAndDimensions(weight, w[conv.Name+".weight"].Shape().Dimensions...)
-	fw[conv.Name+".bias"] = tensors.FromFlatDataAndDimensions(bias, conv.Out)
-	return nil
+	fw[l.Name+".weight"] = tensors.FromFlatDataAndDimensions(weight, full.Shape().Dimensions...)
+	fw[l.Name+".bias"] = tensors.FromFlatDataAndDimensions(bias, out)
 }

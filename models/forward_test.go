@@ -7,6 +7,7 @@ import (
 
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/pdquant/pdquant/internal/nettest"
 )
 
 // operand is an argument of an opCase.
@@ -17,7 +18,7 @@ type operand struct {
 
 // random returns values midway between the multiples of 1/32, where nothing has a corner.
 func (a operand) random(rng *rand.Rand) *tensors.Tensor {
-	v := tensors.MustCopyFlatData[float32](randn(rng, a.dims...))
+	v := tensors.MustCopyFlatData[float32](nettest.Randn(rng, a.dims...))
 	for i := range v {
 		if a.positive {
 			v[i] = 0.5 + rng.Float32()
@@ -36,8 +37,8 @@ type opCase struct {
 }
 
 // layerCase is a layer whose plain form sees x and the layer's parameters.
-func layerCase(name string, l Layer, args []operand, plain func(args [][]float64) []float64) opCase {
-	l.Name = "l"
+func layerCase(name string, op Op, args []operand, plain func(args [][]float64) []float64) opCase {
+	l := Layer{Name: "l", Op: op}
 	return opCase{name, args, func(args []*Node) *Node {
 		param := Hooks{Param: func(name string) *Node {
 			for i, p := range l.Params() {
@@ -47,7 +48,7 @@ func layerCase(name string, l Layer, args []operand, plain func(args [][]float64
 			}
 			panic("models: no parameter " + name)
 		}}
-		return l.apply(args[0], func() *Node { return args[1] }, param)
+		return l.compute(args[:op.Inputs()], param)
 	}, plain}
 }
 
@@ -90,8 +91,8 @@ func plainMoments(x []float64, n, c int) (mean, variance []float64) {
 	return mean, variance
 }
 
-// plainPadShortcut is the definition of KindPadShortcut for x [n,l.In,h,w].
-func plainPadShortcut(l Layer, n, h, w int) func(args [][]float64) []float64 {
+// plainPadShortcut is the definition of PadShortcut for x [n,l.In,h,w].
+func plainPadShortcut(l PadShortcut, n, h, w int) func(args [][]float64) []float64 {
 	return func(args [][]float64) []float64 {
 		ho, wo, before := (h+l.Stride-1)/l.Stride, (w+l.Stride-1)/l.Stride, (l.Out-l.In)/2
 		y := make([]float64, n*l.Out*ho*wo)
@@ -125,37 +126,37 @@ func plainLinear(args [][]float64) []float64 {
 func opCases() []opCase {
 	const eps = 1e-3 // large, so that one in the wrong place shows
 	cases := []opCase{
-		layerCase("relu", Layer{Kind: KindReLU}, []operand{normal(2, 3, 4, 5)},
+		layerCase("relu", ReLU{}, []operand{normal(2, 3, 4, 5)},
 			mapped(func(x float64) float64 { return max(x, 0) })),
 		{"relu6", []operand{normal(2, 3, 4, 5)}, // of 4x, so that some are cut
 			func(a []*Node) *Node {
-				return Layer{Name: "l", Kind: KindReLU6}.apply(MulScalar(a[0], 4), nil, Hooks{})
+				return ReLU6{}.Graph([]*Node{MulScalar(a[0], 4)}, nil)
 			},
 			mapped(func(x float64) float64 { return min(max(4*x, 0), 6) })},
-		layerCase("add", Layer{Kind: KindAdd}, []operand{normal(2, 3, 2, 2), normal(2, 3, 2, 2)}, func(a [][]float64) []float64 {
+		layerCase("add", Sum{}, []operand{normal(2, 3, 2, 2), normal(2, 3, 2, 2)}, func(a [][]float64) []float64 {
 			i := -1
 			return mapped(func(x float64) float64 { i++; return x + a[1][i] })(a)
 		}),
-		layerCase("avgpool", Layer{Kind: KindGlobalAvgPool}, []operand{normal(2, 3, 4, 5)}, func(a [][]float64) []float64 {
+		layerCase("avgpool", GlobalAvgPooling{}, []operand{normal(2, 3, 4, 5)}, func(a [][]float64) []float64 {
 			y := make([]float64, 6)
 			for i, x := range a[0] {
 				y[i/20] += x / 20
 			}
 			return y
 		}),
-		layerCase("linear", Layer{Kind: KindLinear, In: 4, Out: 3}, []operand{normal(2, 4), normal(3, 4), normal(3)}, plainLinear),
-		layerCase("batchnorm", Layer{Kind: KindBatchNorm, Out: 3, Eps: eps},
+		layerCase("linear", Linear{In: 4, Out: 3}, []operand{normal(2, 4), normal(3, 4), normal(3)}, plainLinear),
+		layerCase("batchnorm", BatchNorm{Channels: 3, Eps: eps},
 			[]operand{normal(2, 3, 4, 5), positive(3), normal(3), normal(3), positive(3)},
 			func(a [][]float64) []float64 { return plainNormalize(a[0], a[1], a[2], a[3], a[4], 2, eps) }),
 		{"batchnorm of the batch", []operand{normal(3, 2, 4, 5), positive(2), normal(2)},
-			func(a []*Node) *Node { y, _, _ := normalizeBatch(a[0], a[1], a[2], eps); return y },
+			func(a []*Node) *Node { y, _, _ := NormalizeBatch(a[0], a[1], a[2], eps); return y },
 			func(a [][]float64) []float64 {
 				mean, variance := plainMoments(a[0], 3, 2)
 				return plainNormalize(a[0], a[1], a[2], mean, variance, 3, eps)
 			}},
-		layerCase("conv with bias", Layer{Kind: KindConv, In: 2, Out: 4, Kernel: 3, Bias: true, ConvSpec: ConvSpec{2, 1, 2}},
+		layerCase("conv with bias", Conv{In: 2, Out: 4, Window: SquareWindow(3, 2, 1), Groups: 2, Bias: true},
 			[]operand{normal(2, 2, 5, 6), normal(4, 1, 3, 3), normal(4)}, func(a [][]float64) []float64 {
-				y, _, _, h, w := plainConv(convCase{2, 2, 5, 6, 4, 3, 2, 1, 2}, float32s(a[0]), float32s(a[1]), nil)
+				y, _, _, h, w := plainConv(convCase{2, 2, 5, 6, 4, SquareWindow(3, 2, 1), 2}, float32s(a[0]), float32s(a[1]), nil)
 				for i := range y {
 					y[i] += a[2][i/(h*w)%4]
 				}
@@ -175,7 +176,7 @@ func opCases() []opCase {
 		{"shortcut, one pixel", 2, 4, 2, 1, 1},
 		{"shortcut, same channels", 3, 3, 2, 5, 4},
 	} {
-		l := Layer{Kind: KindPadShortcut, In: s.in, Out: s.out, ConvSpec: ConvSpec{Stride: s.stride}}
+		l := PadShortcut{In: s.in, Out: s.out, Stride: s.stride}
 		cases = append(cases, layerCase(s.name, l, []operand{normal(2, s.in, s.high, s.w)}, plainPadShortcut(l, 2, s.high, s.w)))
 	}
 	return cases
@@ -185,15 +186,6 @@ func float32s(v []float64) []float32 {
 	out := make([]float32, len(v))
 	for i, x := range v {
 		out[i] = float32(x)
-	}
-	return out
-}
-
-func float64s(t *tensors.Tensor) []float64 {
-	flat := tensors.MustCopyFlatData[float32](t)
-	out := make([]float64, len(flat))
-	for i, x := range flat {
-		out[i] = float64(x)
 	}
 	return out
 }
@@ -220,13 +212,13 @@ func differences(f func(args [][]float64) []float64, args [][]float64, k int, v 
 // plain form and differences of that one.
 func TestLayers(t *testing.T) {
 	rng := random(t)
-	bs := backends(t)
+	bs := nettest.Backends(t)
 	for _, c := range opCases() {
 		args := make([]*tensors.Tensor, len(c.args))
 		flat := make([][]float64, len(args))
 		for i, a := range c.args {
 			args[i] = a.random(rng)
-			flat[i] = float64s(args[i])
+			flat[i] = nettest.Float64s(args[i])
 		}
 		want := [][]float64{c.plain(flat)}
 		v := make([]float32, len(want[0]))
@@ -234,12 +226,12 @@ func TestLayers(t *testing.T) {
 			v[i] = float32(rng.NormFloat64())
 		}
 		for k := range args {
-			want = append(want, differences(c.plain, flat, k, float64s(tensors.FromValue(v))))
+			want = append(want, differences(c.plain, flat, k, nettest.Float64s(tensors.FromValue(v))))
 		}
 		for name, b := range bs {
 			copies := make([]any, len(args))
 			for i, a := range args {
-				copies[i] = clone(t, a)
+				copies[i] = nettest.Clone(t, a)
 			}
 			out, err := CallOnceN(b, func(args []*Node) []*Node {
 				y := c.graph(args)
@@ -254,7 +246,7 @@ func TestLayers(t *testing.T) {
 				got := tensors.MustCopyFlatData[float32](out[i])
 				if len(got) != len(w) {
 					t.Errorf("%s on %s: result %d has %d elements, want %d", c.name, name, i, len(got), len(w))
-				} else if e, most := relativeError(got, w), []float64{1e-6, 2e-5}[min(i, 1)]; !(e <= most) {
+				} else if e, most := nettest.RelativeError(got, w), []float64{1e-6, 2e-5}[min(i, 1)]; !(e <= most) {
 					t.Errorf("%s on %s: result %d (output, then gradients) has relative error %g, more than %g", c.name, name, i, e, most)
 				}
 			}
@@ -264,17 +256,17 @@ func TestLayers(t *testing.T) {
 
 // TestClippedGradient is at and beyond the corners, where PyTorch's gradient is 0.
 func TestClippedGradient(t *testing.T) {
-	for name, b := range backends(t) {
+	for name, b := range nettest.Backends(t) {
 		for _, c := range []struct {
-			kind       Kind
+			op         Op
 			y, dx      []float32
 			x, arrived []float32
 		}{
-			{KindReLU, []float32{0, 0, 3, 6, 7}, []float32{0, 0, 30, 40, 50}, []float32{-2, 0, 3, 6, 7}, []float32{10, 20, 30, 40, 50}},
-			{KindReLU6, []float32{0, 0, 3, 6, 6}, []float32{0, 0, 30, 0, 0}, []float32{-2, 0, 3, 6, 7}, []float32{10, 20, 30, 40, 50}},
+			{ReLU{}, []float32{0, 0, 3, 6, 7}, []float32{0, 0, 30, 40, 50}, []float32{-2, 0, 3, 6, 7}, []float32{10, 20, 30, 40, 50}},
+			{ReLU6{}, []float32{0, 0, 3, 6, 6}, []float32{0, 0, 30, 0, 0}, []float32{-2, 0, 3, 6, 7}, []float32{10, 20, 30, 40, 50}},
 		} {
 			out, err := CallOnceN(b, func(x, v *Node) []*Node {
-				y := Layer{Name: "l", Kind: c.kind}.apply(x, nil, Hooks{})
+				y := c.op.Graph([]*Node{x}, nil)
 				return []*Node{y, Gradient(ReduceAllSum(Mul(y, v)), x)[0]}
 			}, c.x, c.arrived)
 			if err != nil {
@@ -284,7 +276,7 @@ func TestClippedGradient(t *testing.T) {
 				got := tensors.MustCopyFlatData[float32](out[i])
 				for k := range want {
 					if got[k] != want[k] {
-						t.Errorf("%v on %s: %s is %v, want %v", c.kind, name, []string{"output", "gradient"}[i], got, want)
+						t.Errorf("%v on %s: %s is %v, want %v", c.op.Kind(), name, []string{"output", "gradient"}[i], got, want)
 						break
 					}
 				}
@@ -302,18 +294,18 @@ func TestBatchMoments(t *testing.T) {
 		x[i] = 1000 + float32(rng.NormFloat64())
 	}
 	in := tensors.FromFlatDataAndDimensions(x, 4, 2, 3, 3)
-	mean, variance := plainMoments(float64s(in), 4, 2)
-	for name, b := range backends(t) {
+	mean, variance := plainMoments(nettest.Float64s(in), 4, 2)
+	for name, b := range nettest.Backends(t) {
 		out, err := CallOnceN(b, func(x *Node) []*Node {
 			one := OnesLike(Slice(x, AxisElem(0), AxisRange(), AxisElem(0), AxisElem(0)))
-			_, mean, variance := normalizeBatch(x, Reshape(one, 2), Reshape(one, 2), 1e-5)
+			_, mean, variance := NormalizeBatch(x, Reshape(one, 2), Reshape(one, 2), 1e-5)
 			return []*Node{mean, variance}
-		}, clone(t, in))
+		}, nettest.Clone(t, in))
 		if err != nil {
 			t.Fatal(err)
 		}
 		for i, want := range [][]float64{mean, variance} {
-			if e := relativeError(tensors.MustCopyFlatData[float32](out[i]), want); e > 1e-4 {
+			if e := nettest.RelativeError(tensors.MustCopyFlatData[float32](out[i]), want); e > 1e-4 {
 				t.Errorf("%s on %s: relative error %g", []string{"mean", "variance"}[i], name, e)
 			}
 		}

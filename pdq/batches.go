@@ -47,7 +47,7 @@ func newRunner(b compute.Backend, workers int, n *models.Network) runner {
 
 // chunkOf is how many images go through n at once.
 func chunkOf(n *models.Network) int {
-	largest := n.Channels * n.Size * n.Size
+	largest := n.Channels * n.Height * n.Width
 	for _, s := range n.Shapes() {
 		largest = max(largest, product(s))
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/models/arch"
 )
 
 func TestPaper(t *testing.T) {
@@ -28,7 +29,7 @@ func TestPaper(t *testing.T) {
 			settings[name] = reference
 		}
 	}
-	for _, name := range models.Designs() {
+	for _, name := range arch.Designs() {
 		c, err := Paper(name, 2, 2)
 		if err != nil {
 			t.Fatal(err)
@@ -116,7 +117,7 @@ func TestConfigAsJSON(t *testing.T) {
 }
 
 func TestBitsMapWithoutWeights(t *testing.T) {
-	n, err := models.Design("resnet8", 1, 28, 10)
+	n, err := arch.Design("resnet8", arch.SquareInput(1, 28, 10))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +129,7 @@ func TestBitsMapWithoutWeights(t *testing.T) {
 }
 
 func TestBitsMap(t *testing.T) {
-	n, err := models.Design("mobilenetv2", 1, 28, 10)
+	n, err := arch.Design("mobilenetv2", arch.SquareInput(1, 28, 10))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -86,7 +86,7 @@ func (q *Quantizer) Correct(ctx context.Context, d *UnitData) (*UnitData, error)
 
 func hasNorm(n *models.Network, u models.Unit) bool {
 	for _, l := range n.Layers[u.First : u.Last+1] {
-		if l.Kind == models.KindBatchNorm {
+		if _, ok := l.Op.(models.BatchNorm); ok {
 			return true
 		}
 	}
@@ -203,15 +203,16 @@ func (q *Quantizer) normLoss(unit models.Unit, x *Node) *Node {
 	var loss *Node
 	param := constants(x.Graph(), q.p.Weights)
 	h := models.Hooks{Param: param}
-	h.Norm = func(l models.Layer, y *Node) *Node {
-		mean, variance := Reshape(param(l.Name+".running_mean"), 1, l.Out), Reshape(param(l.Name+".running_var"), 1, l.Out)
+	h.Norm = func(l models.Layer, bn models.BatchNorm, y *Node) *Node {
+		own := l.Scoped(param)
+		mean, variance := Reshape(own("running_mean"), 1, bn.Channels), Reshape(own("running_var"), 1, bn.Channels)
 		term := statisticsDistance(y, mean, variance)
 		if loss == nil {
 			loss = term
 		} else {
 			loss = Add(loss, term)
 		}
-		return models.Normalize(y, Reshape(mean, l.Out), Reshape(variance, l.Out), l, h)
+		return bn.Normalize(y, Reshape(mean, bn.Channels), Reshape(variance, bn.Channels), own)
 	}
 	q.p.Network.Forward(x, unit.First, unit.Last, h)
 	return loss

@@ -13,6 +13,7 @@ import (
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/internal/soaked"
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/models/arch"
 	"github.com/pdquant/pdquant/pdq/backend"
 )
 
@@ -58,7 +59,7 @@ func TestFastCorrection(t *testing.T) {
 // finalCorrection returns the loss at the end of unit u's correction on 32 images, a group, and the steps taken.
 func finalCorrection(t *testing.T, b compute.Backend, name string, u int, c Config) (loss float64, steps int) {
 	t.Helper()
-	teacher, err := models.LoadTeacher(name)
+	teacher, err := arch.LoadTeacher(name)
 	if err != nil {
 		t.Fatal(err)
 	}

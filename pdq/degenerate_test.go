@@ -7,6 +7,7 @@ import (
 
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/models/arch"
 )
 
 // TestDegenerate: what has no spread, or hardly anything to look at, is quantised all the same.
@@ -41,7 +42,7 @@ func TestDegenerate(t *testing.T) {
 
 // smallProblem has images of 4x4 pixels, and maps of 1x1 in its last block.
 func smallProblem(t *testing.T) Problem {
-	n, err := models.ResNet(models.ResNetConfig{Blocks: 1, Width: 4, Channels: 1, Size: 4, Classes: 10})
+	n, err := arch.ResNet(arch.ResNetConfig{Blocks: 1, Width: 4, Input: arch.SquareInput(1, 4, 10)})
 	if err != nil {
 		t.Fatal(err)
 	}

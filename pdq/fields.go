@@ -137,3 +137,23 @@ func (c *Config) field(name string) (reflect.Value, error) {
 	}
 	return v, nil
 }
+
+// Differs returns the first field in which c and another configuration differ, as "Loss.PD=10, now 3"; "" if they give the
+// same results. Machine doesn't count.
+func (c Config) Differs(other Config) string {
+	c.Machine, other.Machine = MachineConfig{}, MachineConfig{}
+	if c == other {
+		return ""
+	}
+	fields, err := Fields()
+	if err != nil {
+		return err.Error()
+	}
+	for _, f := range fields {
+		was, _ := c.Get(f.Name) // Fields lists them
+		if is, _ := other.Get(f.Name); was != is {
+			return fmt.Sprintf("%s=%s, now %s", f.Name, was, is)
+		}
+	}
+	return "the first and last layer's bits"
+}

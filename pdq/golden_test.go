@@ -16,6 +16,7 @@ import (
 
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/models/arch"
 )
 
 // golden reads numbers of the published PD-Quant reference (PyTorch 1.13, CPU, float32) on a
@@ -80,7 +81,7 @@ func (g golden) cache(key string) *Cache {
 // goldenNetwork returns the network of the golden numbers.
 func goldenNetwork(t *testing.T) (*models.Network, models.Weights) {
 	t.Helper()
-	n, err := models.ResNet(models.ResNetConfig{Blocks: 1, Width: 16, Channels: 3, Size: 16, Classes: 10})
+	n, err := arch.ResNet(arch.ResNetConfig{Blocks: 1, Width: 16, Input: arch.SquareInput(3, 16, 10)})
 	if err != nil {
 		t.Fatal(err)
 	}

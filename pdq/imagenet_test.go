@@ -17,6 +17,7 @@ import (
 	"github.com/pdquant/pdquant/internal/memory"
 	"github.com/pdquant/pdquant/internal/soaked"
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/models/arch"
 	"github.com/pdquant/pdquant/pdq/backend"
 )
 
@@ -71,7 +72,7 @@ func TestImageNet(t *testing.T) {
 
 // fullSize takes a network for ImageNet through every step.
 func fullSize(t *testing.T, b compute.Backend, name string, images datasets.Images) {
-	n, err := models.Design(name, 3, 224, 1000)
+	n, err := arch.Design(name, arch.SquareInput(3, 224, 1000))
 	if err != nil {
 		t.Fatal(err)
 	}

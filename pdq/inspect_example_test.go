@@ -7,7 +7,7 @@ import (
 	"log"
 
 	"github.com/pdquant/pdquant/datasets"
-	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/models/arch"
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/backend"
 )
@@ -18,7 +18,7 @@ func shipped() (*pdq.Quantizer, pdq.Student) {
 	if err != nil {
 		log.Fatal(err)
 	}
-	teacher, err := models.LoadTeacher("resnet8")
+	teacher, err := arch.LoadTeacher("resnet8")
 	if err != nil {
 		log.Fatal(err)
 	}

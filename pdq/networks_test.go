@@ -10,6 +10,7 @@ import (
 
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/models/arch"
 )
 
 // relatives are networks of the paper's architectures for images of 1x28x28: with max pooling, with
@@ -25,12 +26,12 @@ func relatives(t *testing.T) []*models.Network {
 		all = append(all, n)
 	}
 	for _, bottleneck := range []bool{false, true} {
-		add(models.ImageNetResNet(models.ImageNetResNetConfig{Blocks: [4]int{1, 0, 0, 0}, Bottleneck: bottleneck, Channels: 1, Size: 28, Classes: 10}))
+		add(arch.ImageNetResNet(arch.ImageNetResNetConfig{Blocks: [4]int{1, 0, 0, 0}, Bottleneck: bottleneck, Input: arch.SquareInput(1, 28, 10)}))
 	}
-	rows := []models.InvertedResiduals{{Expand: 1, Out: 4, Repeat: 1, Stride: 1}, {Expand: 2, Out: 8, Repeat: 2, Stride: 2}}
-	add(models.MobileNetV2(models.MobileNetV2Config{Stem: 8, StemStride: 2, Rows: rows, Last: 16, Numbered: true, Channels: 1, Size: 28, Classes: 10}))
-	add(models.RegNetX(models.RegNetXConfig{Stem: 8, StemStride: 2, Widths: []int{8, 16}, Depths: []int{1, 1}, Strides: []int{2, 2}, GroupWidth: 4, Channels: 1, Size: 28, Classes: 10}))
-	add(models.MNasNet(models.MNasNetConfig{Width: 0.1, Channels: 1, Size: 28, Classes: 10}))
+	rows := []arch.InvertedResiduals{{Expand: 1, Out: 4, Repeat: 1, Stride: 1}, {Expand: 2, Out: 8, Repeat: 2, Stride: 2}}
+	add(arch.MobileNetV2(arch.MobileNetV2Config{Stem: 8, StemStride: 2, Rows: rows, Last: 16, Numbered: true, Input: arch.SquareInput(1, 28, 10)}))
+	add(arch.RegNetX(arch.RegNetXConfig{Stem: 8, StemStride: 2, Widths: []int{8, 16}, Depths: []int{1, 1}, Strides: []int{2, 2}, GroupWidth: 4, Input: arch.SquareInput(1, 28, 10)}))
+	add(arch.MNasNet(arch.MNasNetConfig{Width: 0.1, Input: arch.SquareInput(1, 28, 10)}))
 	return all
 }
 

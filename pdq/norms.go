@@ -80,7 +80,7 @@ func (q *Quantizer) TeacherNorms(ctx context.Context, u, images int) ([]NormView
 func (q *Quantizer) normViews(unit models.Unit) ([]NormView, error) {
 	var views []NormView
 	for _, l := range q.p.Network.Layers[unit.First : unit.Last+1] {
-		if l.Kind != models.KindBatchNorm {
+		if _, ok := l.Op.(models.BatchNorm); !ok {
 			continue
 		}
 		v := NormView{Layer: l.Name}
@@ -107,13 +107,14 @@ func (q *Quantizer) normStats(ctx context.Context, x imageSource, first int, uni
 		var stats []*Node
 		param := constants(xs[0].Graph(), q.p.Weights)
 		h := models.Hooks{Param: param}
-		h.Norm = func(l models.Layer, y *Node) *Node {
-			mean, variance := Reshape(param(l.Name+".running_mean"), 1, l.Out), Reshape(param(l.Name+".running_var"), 1, l.Out)
+		h.Norm = func(l models.Layer, bn models.BatchNorm, y *Node) *Node {
+			own := l.Scoped(param)
+			mean, variance := Reshape(own("running_mean"), 1, bn.Channels), Reshape(own("running_var"), 1, bn.Channels)
 			if i := q.p.Network.Index(l.Name); i >= unit.First {
 				m, d := imageStatistics(y)
 				stats = append(stats, m, d, Reshape(statisticsDistance(y, mean, variance), -1, 1))
 			}
-			return models.Normalize(y, Reshape(mean, l.Out), Reshape(variance, l.Out), l, h)
+			return bn.Normalize(y, Reshape(mean, bn.Channels), Reshape(variance, bn.Channels), own)
 		}
 		q.p.Network.Forward(xs[0], first, unit.Last, h)
 		return stats

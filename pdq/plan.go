@@ -284,15 +284,16 @@ func quantisesOutput(n *models.Network, i int) bool {
 	if len(consumers) == 0 {
 		return false // logits
 	}
-	next := n.Layers[consumers[0]].Kind
-	activated := len(consumers) == 1 && (next == models.KindReLU || next == models.KindReLU6)
-	switch n.Layers[i].Kind {
-	case models.KindReLU, models.KindReLU6:
+	alone := func(by models.Output) bool { // one layer reads it, of which outputs are quantised like that
+		return len(consumers) == 1 && n.Layers[consumers[0]].Op.Role().Output == by
+	}
+	switch n.Layers[i].Op.Role().Output {
+	case models.Always:
 		return true
-	case models.KindAdd:
-		return !activated
-	case models.KindConv, models.KindLinear:
-		return !activated && !(len(consumers) == 1 && next == models.KindAdd)
+	case models.Summed:
+		return !alone(models.Always)
+	case models.Computed:
+		return !alone(models.Always) && !alone(models.Summed)
 	}
 	return false
 }

@@ -40,8 +40,8 @@ func (p Problem) Validate() error {
 
 // takes is an error, which begins with "are", unless im's images have the size that n takes.
 func takes(n *models.Network, im datasets.Images) error {
-	if im.Channels != n.Channels || im.Height != n.Size || im.Width != n.Size {
-		return fmt.Errorf("are %dx%dx%d, but %s takes %dx%dx%d", im.Channels, im.Height, im.Width, n.Name, n.Channels, n.Size, n.Size)
+	if im.Channels != n.Channels || im.Height != n.Height || im.Width != n.Width {
+		return fmt.Errorf("are %dx%dx%d, but %s takes %dx%dx%d", im.Channels, im.Height, im.Width, n.Name, n.Channels, n.Height, n.Width)
 	}
 	return nil
 }

@@ -13,11 +13,12 @@ import (
 
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/models/arch"
 )
 
 // tinyProblem is a residual network of 4 channels with random weights, and real images.
 func tinyProblem(t testing.TB, images int) Problem {
-	n, err := models.ResNet(models.ResNetConfig{Blocks: 1, Width: 4, Channels: 1, Size: 28, Classes: 10})
+	n, err := arch.ResNet(arch.ResNetConfig{Blocks: 1, Width: 4, Input: arch.SquareInput(1, 28, 10)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -479,25 +480,5 @@ func TestProblemValidate(t *testing.T) {
 		if err := p.Validate(); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("error %v, want %s", err, want)
 		}
-	}
-}
-
-func TestFolder(t *testing.T) {
-	file := t.TempDir() + "/file"
-	f, err := CreateFolder(t.TempDir() + "/a/b")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := f.WriteJSON("run.json", Record{Teacher: "resnet8"}); err != nil {
-		t.Fatal(err)
-	}
-	if err := Folder(t.TempDir()).Write("file", nil); err != nil {
-		t.Fatal(err)
-	}
-	if err := Folder(file).Write("x", nil); err == nil {
-		t.Error("writing to a folder that doesn't exist succeeds")
-	}
-	if _, err := CreateFolder(f.Path("run.json") + "/sub"); err == nil {
-		t.Error("a folder inside a file was made")
 	}
 }

@@ -25,11 +25,12 @@ func (q *Quantizer) WeightScales(ctx context.Context, s Student) (Student, error
 		if bits == 0 {
 			continue
 		}
-		flat, err := tensors.CopyFlatData[float32](q.weights[l.Name+".weight"])
+		weight := q.weights[l.Name+".weight"]
+		flat, err := tensors.CopyFlatData[float32](weight)
 		if err != nil {
 			return s, q.fail(StepWeightScales, -1, err)
 		}
-		if s.Weights[l.Name], err = searchWeight(ctx, flat, l.Out, bits, q.c.Scales); err != nil {
+		if s.Weights[l.Name], err = searchWeight(ctx, flat, weight.Shape().Dim(0), bits, q.c.Scales); err != nil {
 			return s, q.fail(StepWeightScales, -1, fmt.Errorf("%s: %w", l.Name, err))
 		}
 		q.tell(StepWeightScales, -1, i+1, len(layers), Loss{})

@@ -114,7 +114,7 @@ func (q *Quantizer) sameRun(r StateRecord) error {
 	if cal := q.p.Calibration; !slices.Equal(r.Mean, cal.Mean) || !slices.Equal(r.Std, cal.Std) {
 		return fmt.Errorf("the images are normalised otherwise: the run had mean %v and deviation %v, now they are %v and %v", r.Mean, r.Std, cal.Mean, cal.Std)
 	}
-	if d := r.Config.differs(own.Config); d != "" {
+	if d := r.Config.Differs(own.Config); d != "" {
 		return fmt.Errorf("the configuration is another: the run had %s", d)
 	}
 	return nil

@@ -6,9 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -16,6 +13,7 @@ import (
 	"github.com/gomlx/compute"
 
 	"github.com/pdquant/pdquant/internal/fuzzed"
+	"github.com/pdquant/pdquant/internal/sealed"
 	"github.com/pdquant/pdquant/internal/soaked"
 	"github.com/pdquant/pdquant/models"
 )
@@ -51,19 +49,19 @@ func TestQuantizeFrom(t *testing.T) {
 		if whole, err := q.Quantize(t.Context()); err != nil || !reflect.DeepEqual(whole, want) {
 			t.Errorf("keeping states changes the student, error %v", err)
 		}
-		f := Folder(t.TempDir())
 		for i, s := range all {
 			if !soaked.Long() && i%4 != 0 && i != len(all)-1 { // of each kind some: a unit's first step, one within, its last
 				continue
 			}
-			if err := f.SaveState(q, "state", s); err != nil {
+			var file bytes.Buffer
+			if err := q.WriteState(&file, s); err != nil {
 				t.Fatal(err)
 			}
 			other, err := New(b, p, c)
 			if err != nil {
 				t.Fatal(err)
 			}
-			read, err := f.LoadState(other, "state")
+			read, err := other.ReadState(&file)
 			if err != nil || !reflect.DeepEqual(read, s) {
 				t.Fatalf("state %d: read %+v, error %v", i, read.Unit, err)
 			}
@@ -140,23 +138,20 @@ func TestKeptBeforeComparison(t *testing.T) {
 	}
 }
 
-// TestLoadState: a state of another run says what differs; a damaged one, that the one before it is whole.
-func TestLoadState(t *testing.T) {
-	b, f := anyBackend(t), Folder(t.TempDir())
+// TestReadState: a state of another run says what differs; a damaged one is ErrDamaged.
+func TestReadState(t *testing.T) {
+	b := anyBackend(t)
 	p, c := tinyProblem(t, 8), tinyConfig(t)
 	q, err := New(b, p, c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.LoadState(q, "state"); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("no file: %v", err)
-	}
 	all, _ := states(t, q)
-	for _, s := range all[:8] { // of layer1.0's rounding at last
-		if err := f.SaveState(q, "state", s); err != nil {
-			t.Fatal(err)
-		}
+	var buffer bytes.Buffer
+	if err := q.WriteState(&buffer, all[7]); err != nil { // of layer1.0's rounding
+		t.Fatal(err)
 	}
+	whole := buffer.Bytes()
 	refused := func(what string, p Problem, change func(*Config), want string) {
 		c := c
 		change(&c)
@@ -164,7 +159,7 @@ func TestLoadState(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := f.LoadState(q, "state"); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := q.ReadState(bytes.NewReader(whole)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %q", what, err, want)
 		}
 	}
@@ -182,38 +177,17 @@ func TestLoadState(t *testing.T) {
 	if q, err = New(b, p, c); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.LoadState(q, "state"); err != nil {
+	if _, err := q.ReadState(bytes.NewReader(whole)); err != nil {
 		t.Errorf("more workers: %v", err)
 	}
-	checkDamaged(t, q, f)
-}
-
-// checkDamaged flips bytes of the state's file and cuts it, everywhere in its header and here and there in its data.
-func checkDamaged(t *testing.T, q *Quantizer, f Folder) {
-	whole, err := os.ReadFile(f.Path("state"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	damaged := func(what string, at int, data []byte) {
-		if err := os.WriteFile(f.Path("state"), data, 0o600); err != nil {
-			t.Fatal(err)
+	for at := 0; at < len(whole); at += 1 + at/64 { // everywhere in the header, and here and there in the data
+		changed := bytes.Clone(whole)
+		changed[at] ^= 0x10
+		for what, data := range map[string][]byte{"changed": changed, "cut": whole[:at]} {
+			if _, err := q.ReadState(bytes.NewReader(data)); !errors.Is(err, ErrDamaged) {
+				t.Errorf("%s at %d of %d: error %v", what, at, len(whole), err)
+			}
 		}
-		_, err := f.LoadState(q, "state")
-		if err == nil || !strings.Contains(err.Error(), "state.previous, is whole, of 1 units and 1 steps") {
-			t.Errorf("%s at %d of %d: error %v", what, at, len(whole), err)
-		}
-	}
-	for at := 0; at < len(whole); at += 1 + at/64 {
-		data := bytes.Clone(whole)
-		data[at] ^= 0x10
-		damaged("changed", at, data)
-		damaged("cut", at, whole[:at])
-	}
-	if _, err := f.LoadState(q, Previous("state")); err != nil {
-		t.Errorf("the one before: %v", err)
-	}
-	if parts, err := filepath.Glob(f.Path("*.part")); err != nil || len(parts) > 0 {
-		t.Errorf("left behind: %q, error %v", parts, err)
 	}
 }
 
@@ -246,21 +220,17 @@ func FuzzState(f *testing.F) {
 		f.Fatal(err)
 	}
 	s := Student{map[string]WeightQuant{"conv1": {2, []float32{1, 2, 3, 4}, []float32{0, 1, 2, 3}, make([]uint8, 36), []float32{1, 0, -1, 2}}}, map[string]ActQuant{"relu": {2, 0.5, 1}}}
-	dir := Folder(f.TempDir())
 	for _, x := range []State{{}, {Student: s}, {Student: s, Optimiser: OptimiserState{Done: 1, Values: [][]float32{{1, 2}, {3}}}}} {
-		if err := dir.SaveState(q, "state", x); err != nil {
+		var file bytes.Buffer
+		if err := q.WriteState(&file, x); err != nil {
 			f.Fatal(err)
 		}
-		data, err := os.ReadFile(dir.Path("state"))
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(data)
+		f.Add(file.Bytes())
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		data = bytes.Clone(data)
 		if at := bytes.Index(data, []byte(`"sha256":"`)); at >= 0 && len(data) >= at+74 {
-			copy(data[at+10:], unsealed())
+			copy(data[at+10:], sealed.Placeholder())
 			sum := sha256.Sum256(data)
 			copy(data[at+10:], hex.EncodeToString(sum[:]))
 		}

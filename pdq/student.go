@@ -34,7 +34,7 @@ type ActQuant struct {
 // levels are those that the output of layer l can reach.
 func (a ActQuant) levels(l models.Layer) levels {
 	r := levelRange(a.Zero, a.Bits)
-	if l.Kind == models.KindReLU || l.Kind == models.KindReLU6 {
+	if l.Op.Role().NotNegative {
 		r = r.notNegative()
 	}
 	return r

@@ -11,7 +11,7 @@ import (
 
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/internal/soaked"
-	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/models/arch"
 )
 
 // TestTeachers checks that the shipped teachers are as good as their records say, and as
@@ -34,7 +34,7 @@ func TestTeachers(t *testing.T) {
 			} else if !whole {
 				test = test.Slice(0, 1000)
 			}
-			teacher, err := models.LoadTeacher(name)
+			teacher, err := arch.LoadTeacher(name)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -13,8 +13,8 @@ import (
 	"testing"
 
 	"github.com/pdquant/pdquant/internal/soaked"
-	"github.com/pdquant/pdquant/models"
-	"github.com/pdquant/pdquant/pdq"
+	"github.com/pdquant/pdquant/models/arch"
+	"github.com/pdquant/pdquant/pdq/experiment"
 )
 
 // runLine runs one command, as the program's arguments give it.
@@ -45,7 +45,7 @@ func TestBadInput(t *testing.T) {
 		"demo backend=onnx:/no.so":  "/no.so",
 		"demo out=" + file + "/run": "run folder",
 		"download dir=" + dir + " url=http://127.0.0.1:1/": "http://127.0.0.1:1/",
-		"train out=" + file + "/run":                       "repl: out=" + file + "/run: pdq: run folder: mkdir " + file + ": not a directory; choose another",
+		"train out=" + file + "/run":                       "repl: out=" + file + "/run: experiment: run folder: mkdir " + file + ": not a directory; choose another",
 		"train data=/nowhere out=" + dir:                   "/nowhere",
 		"train data=" + dir + " out=" + dir:                "dataset-fashion-mnist",
 	} {
@@ -74,7 +74,7 @@ func TestHelp(t *testing.T) {
 
 // TestDemo runs the whole demo with few images and steps, with the smallest teacher twice.
 func TestDemo(t *testing.T) {
-	for _, teacher := range models.TeacherNames() {
+	for _, teacher := range arch.TeacherNames() {
 		t.Run(teacher, func(t *testing.T) {
 			if teacher != "resnet8" && testing.Short() {
 				t.Skip("slow under -short: resnet8's demo takes the same way")
@@ -130,7 +130,7 @@ func checkFolder(t *testing.T, dir, command string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var r pdq.Record
+	var r experiment.Record
 	if err := json.Unmarshal(data, &r); err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/models/arch"
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/backend"
 )
@@ -108,7 +108,7 @@ func isField(name string) bool { return name >= "A" && name < "[" && strings.Con
 func (s session) choices(c command, key, begun string) []string {
 	switch key {
 	case "teacher":
-		return models.TeacherNames()
+		return arch.TeacherNames()
 	case "network":
 		return registryNames()
 	case "set":
@@ -156,7 +156,7 @@ func (s session) choices(c command, key, begun string) []string {
 
 func registryNames() []string {
 	var names []string
-	for _, t := range models.Registry() {
+	for _, t := range arch.Registry() {
 		names = append(names, t.Name)
 	}
 	return names

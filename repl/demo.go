@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/pdquant/pdquant/datasets"
-	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/models/arch"
 	"github.com/pdquant/pdquant/pdq"
 )
 
@@ -15,7 +15,7 @@ func demoCommand() command {
 	return command{
 		name: "demo", group: groupPrograms, help: "quantise a shipped teacher with PD-Quant and compare it with simpler methods",
 		options: []option{
-			{"teacher", "resnet8", "trained network: " + strings.Join(models.TeacherNames(), ", ")},
+			{"teacher", "resnet8", "trained network: " + strings.Join(arch.TeacherNames(), ", ")},
 			{"w", "2", "bits of weights, 2 to 8"},
 			{"a", "2", "bits of activations, 2 to 8"},
 			{"images", "256", "calibration images, 1 to 2048"},
@@ -57,7 +57,7 @@ func newDemo(v values) (*job, error) {
 		}
 		*o.to = n
 	}
-	teacher, err := models.LoadTeacher(v["teacher"])
+	teacher, err := arch.LoadTeacher(v["teacher"])
 	if err != nil {
 		return nil, err
 	}

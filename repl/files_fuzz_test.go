@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/pdquant/pdquant/internal/fuzzed"
-	"github.com/pdquant/pdquant/pdq"
+	"github.com/pdquant/pdquant/pdq/experiment"
 )
 
 // FuzzTables: no table, list of indices or file of losses makes a panic.
@@ -43,7 +43,7 @@ func FuzzTables(f *testing.F) {
 				t.Errorf("%d indices and no error", len(indices))
 			}
 			s := sh.state.restart()
-			_ = s.takeUnits(pdq.Folder(dir), units)
+			_ = s.takeUnits(experiment.Folder(dir), units)
 		})
 	})
 }

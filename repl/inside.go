@@ -110,7 +110,7 @@ func layers(c *call) (session, error) {
 		if !ok {
 			continue
 		}
-		rows = append(rows, []string{l.Name, l.Kind.String(), strings.Join(l.Inputs, ", "), shapeText(shapes[i]), thousands(parameters(n, i, i)), bitsText(lb)})
+		rows = append(rows, []string{l.Name, l.Op.Kind(), strings.Join(l.Inputs, ", "), shapeText(shapes[i]), thousands(parameters(n, i, i)), bitsText(lb)})
 	}
 	fmt.Fprintln(c.out, grid([]string{"layer", "kind", "reads", "output", "parameters", "bits"}, rows))
 	return s, nil
@@ -127,7 +127,7 @@ func (c *call) part() (l models.Layer, output bool, err error) {
 		return l, bits.Weight == 0, nil
 	case "weight":
 		if bits.Weight == 0 {
-			return l, false, fmt.Errorf("repl: %s (%v) has no weight; leave of= out", l.Name, l.Kind)
+			return l, false, fmt.Errorf("repl: %s (%v) has no weight; leave of= out", l.Name, l.Op.Kind())
 		}
 		return l, false, nil
 	case "output":
@@ -168,7 +168,7 @@ func inspect(c *call) (session, error) {
 
 func (c *call) weightView(l models.Layer, v pdq.WeightView) error {
 	size := v.Quant.Bits
-	fmt.Fprintf(c.out, "%s (%v), weight %s, %g to %g\n", l.Name, l.Kind, shapeText(v.Shape), short(v.Values.Low), short(v.Values.High))
+	fmt.Fprintf(c.out, "%s (%s), weight %s, %g to %g\n", l.Name, l.Op.Kind(), shapeText(v.Shape), short(v.Values.Low), short(v.Values.High))
 	if size == 0 {
 		fmt.Fprintln(c.out, "not quantised yet: scales weights")
 	} else {
@@ -213,7 +213,7 @@ func (c *call) decided(layer string) error {
 }
 
 func (c *call) outputView(l models.Layer, v pdq.OutputView) error {
-	fmt.Fprintf(c.out, "%s (%v), output on %d images, %g to %g\n", l.Name, l.Kind, v.Images, short(v.Values.Low), short(v.Values.High))
+	fmt.Fprintf(c.out, "%s (%v), output on %d images, %g to %g\n", l.Name, l.Op.Kind(), v.Images, short(v.Values.Low), short(v.Values.High))
 	if v.Quant.Bits == 0 {
 		fmt.Fprintln(c.out, "not quantised yet: scales acts UNIT")
 	} else {

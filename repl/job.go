@@ -13,6 +13,7 @@ import (
 	"github.com/pdquant/pdquant/models"
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/backend"
+	"github.com/pdquant/pdquant/pdq/experiment"
 )
 
 // job is the input of a whole program that quantises, checked.
@@ -31,7 +32,7 @@ type job struct {
 	preset      string
 	backend     compute.Backend
 	note        string // on the backend
-	folder      pdq.Folder
+	folder      experiment.Folder
 }
 
 // do runs the methods and reports on them. command is what was typed.
@@ -42,7 +43,7 @@ func (j *job) do(ctx context.Context, command string, stdout, stderr io.Writer) 
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
 	j.describe(stderr)
-	record, err := pdq.NewRecord(j.network, j.weights, j.calibration, j.test, j.methods)
+	record, err := experiment.NewRecord(j.network, j.weights, j.calibration, j.test, j.methods)
 	if err != nil {
 		return err
 	}
@@ -159,7 +160,7 @@ func (j *job) open(v values, folder string) error {
 	if v["out"] != "" {
 		folder = v["out"]
 	}
-	j.folder, err = pdq.CreateFolder(folder)
+	j.folder, err = experiment.CreateFolder(folder)
 	return err
 }
 

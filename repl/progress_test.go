@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/pdquant/pdquant/datasets"
-	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/models/arch"
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/backend"
 )
@@ -61,7 +61,7 @@ func TestProgressOfTraining(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := models.ResNet(models.ResNetConfig{Blocks: 1, Width: 4, Channels: 1, Size: 28, Classes: 10})
+	n, err := arch.ResNet(arch.ResNetConfig{Blocks: 1, Width: 4, Input: arch.SquareInput(1, 28, 10)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,10 +69,10 @@ func TestProgressOfTraining(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := models.DefaultTraining()
+	c := arch.DefaultTraining()
 	c.Epochs, c.BatchSize = 2, 8
 	p := newProgress(io.Discard)
-	if _, err := models.Train(t.Context(), b, n, images.Slice(0, 25), c, p.attach(c.Epochs)); err != nil {
+	if _, err := arch.Train(t.Context(), b, n, images.Slice(0, 25), c, p.attach(c.Epochs)); err != nil {
 		t.Fatal(err)
 	}
 	if p.step != "epoch 2 of 2" || p.count != 3 || !strings.HasPrefix(p.loss, " loss ") || strings.Contains(p.loss, "%") {

@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"github.com/pdquant/pdquant/datasets"
-	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/models/arch"
 	"github.com/pdquant/pdquant/pdq"
 )
 
@@ -76,7 +76,7 @@ func newQuantisation(ctx context.Context, v values) (*job, error) {
 		return nil, err
 	}
 	j.anyway = v["anyway"] == "true"
-	trained, err := models.Find(v["network"])
+	trained, err := arch.Find(v["network"])
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +102,7 @@ func newQuantisation(ctx context.Context, v values) (*job, error) {
 }
 
 // load finds and reads network and data; images are drawn from the pool.
-func (j *job) load(t models.Trained, v values, tests int) (datasets.Pool, error) {
+func (j *job) load(t arch.Trained, v values, tests int) (datasets.Pool, error) {
 	if err := errors.Join(v.oneOf("crop", "random", "centre"), v.oneOf("corrupt", "error", "skip")); err != nil {
 		return nil, firstLine(err)
 	}
@@ -126,7 +126,7 @@ func (j *job) load(t models.Trained, v values, tests int) (datasets.Pool, error)
 	if path == "" {
 		path = checkpointFile(t)
 	}
-	if j.network, j.weights, err = t.Load(path, set.Channels, set.Size, set.Classes); err != nil {
+	if j.network, j.weights, err = t.Load(path, arch.SquareInput(set.Channels, set.Size, set.Classes)); err != nil {
 		return nil, err
 	}
 	j.trained = "with weights of " + path
@@ -146,7 +146,7 @@ func dataFolder(set string) string {
 }
 
 // checkpointFile is where a network's published checkpoint is, or belongs; "": it is built in.
-func checkpointFile(t models.Trained) string {
+func checkpointFile(t arch.Trained) string {
 	if t.File == "" {
 		return ""
 	}
@@ -158,7 +158,7 @@ func checkpointFile(t models.Trained) string {
 }
 
 // publishedText says what PD-Quant and full precision are published to reach.
-func publishedText(t models.Trained, w, a int) string {
+func publishedText(t arch.Trained, w, a int) string {
 	var parts []string
 	for _, f := range t.Published(w, a) {
 		parts = append(parts, fmt.Sprintf("PD-Quant W%dA%d %.2f %% (%s)", w, a, f.Top1, f.Source))
@@ -185,7 +185,7 @@ func modelsCommand() command {
 // networkTable lists the registry's networks.
 func networkTable() string {
 	var rows [][]string
-	for _, t := range models.Registry() {
+	for _, t := range arch.Registry() {
 		state, top1 := "built in", "-"
 		if path := checkpointFile(t); path != "" {
 			state = presence(path)
@@ -202,7 +202,7 @@ func networkTable() string {
 func weightSources() string {
 	var lines strings.Builder
 	said := map[string]bool{}
-	for _, t := range models.Registry() {
+	for _, t := range arch.Registry() {
 		if t.Page != "" && !said[t.Page] {
 			said[t.Page] = true
 			fmt.Fprintf(&lines, "  %s: %s\n", t.Data, t.Page)

@@ -15,13 +15,15 @@ import (
 
 	"github.com/pdquant/pdquant/internal/formula"
 	"github.com/pdquant/pdquant/models"
-	"github.com/pdquant/pdquant/pdq"
+	"github.com/pdquant/pdquant/models/arch"
+	"github.com/pdquant/pdquant/models/checkpoint"
 	"github.com/pdquant/pdquant/pdq/backend"
+	"github.com/pdquant/pdquant/pdq/experiment"
 )
 
 // imageNetFiles writes a data set laid out as ImageNet is, an image of each of 1,000 classes in both parts,
 // and a checkpoint of a ResNet-18 that has learned nothing.
-func imageNetFiles(t *testing.T) (dir, checkpoint string) {
+func imageNetFiles(t *testing.T) (dir, path string) {
 	t.Helper()
 	dir = t.TempDir()
 	im := image.NewNRGBA(image.Rect(0, 0, 40, 32))
@@ -39,7 +41,7 @@ func imageNetFiles(t *testing.T) (dir, checkpoint string) {
 		}
 		write(t, filepath.Join(class, "a.png"), file.String())
 	}
-	n, err := models.Design("resnet18", 3, 224, 1000)
+	n, err := arch.Design("resnet18", arch.SquareInput(3, 224, 1000))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,12 +50,12 @@ func imageNetFiles(t *testing.T) (dir, checkpoint string) {
 		w[p.Name] = formula.Tensor(i, p.Name, p.Shape...)
 	}
 	var file bytes.Buffer
-	if err := w.Write(&file, nil); err != nil {
+	if err := checkpoint.WriteWeights(&file, w, nil); err != nil {
 		t.Fatal(err)
 	}
-	checkpoint = filepath.Join(dir, "resnet18.safetensors")
-	write(t, checkpoint, file.String())
-	return dir, checkpoint
+	path = filepath.Join(dir, "resnet18.safetensors")
+	write(t, path, file.String())
+	return dir, path
 }
 
 // TestQuantise takes a network for ImageNet through the command, on files as a user has them.
@@ -88,7 +90,7 @@ func TestQuantise(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var r pdq.Record
+	var r experiment.Record
 	if err := json.Unmarshal(data, &r); err != nil || len(r.Calibration.Crops) != 10 || r.Calibration.Crops[9].Box.Empty() || !strings.Contains(r.Command, "quantise resnet18 w=2") {
 		t.Errorf("run.json holds %+v, error %v", r, err)
 	}
@@ -126,7 +128,7 @@ func TestModels(t *testing.T) {
 	if err := runLine(context.Background(), "models", &out, io.Discard); err != nil {
 		t.Fatal(err)
 	}
-	for _, e := range models.Registry() {
+	for _, e := range arch.Registry() {
 		if !strings.Contains(out.String(), " "+e.Name+" ") {
 			t.Errorf("no %s", e.Name)
 		}

@@ -20,7 +20,8 @@ import (
 
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/internal/atomicfile"
-	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/models/arch"
+	"github.com/pdquant/pdquant/models/checkpoint"
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/backend"
 )
@@ -177,10 +178,10 @@ func (r *reproduction) load(v values, images int) error {
 	mean, std := datasets.ImageNetMoments()
 	r.test.Mean, r.test.Std = mean, std
 	r.problem.Calibration.Mean, r.problem.Calibration.Std = mean, std
-	if r.problem.Network, err = models.Design("resnet20", 3, 32, 10); err != nil {
+	if r.problem.Network, err = arch.Design("resnet20", arch.SquareInput(3, 32, 10)); err != nil {
 		return err
 	}
-	r.problem.Weights, err = models.LoadCheckpoint(v["checkpoint"], r.problem.Network)
+	r.problem.Weights, err = checkpoint.Load(v["checkpoint"], r.problem.Network)
 	return err
 }
 

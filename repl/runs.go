@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/pdquant/pdquant/pdq"
+	"github.com/pdquant/pdquant/pdq/experiment"
 )
 
 // Files of a run folder, beside run.json.
@@ -91,12 +92,12 @@ func save(c *call) (session, error) {
 	if sc == nil {
 		sc = &score{}
 	}
-	record, err := pdq.NewRecord(s.teacher.Network, s.teacher.Weights, s.images.calibration, sc.images, []pdq.Method{{Name: "session", Config: s.config}})
+	record, err := experiment.NewRecord(s.teacher.Network, s.teacher.Weights, s.images.calibration, sc.images, []pdq.Method{{Name: "session", Config: s.config}})
 	if err != nil {
 		return s, err
 	}
 	record.Backend, record.Command = s.note, strings.Join(c.sh.typed, "; ")
-	folder, err := pdq.CreateFolder(dir)
+	folder, err := experiment.CreateFolder(dir)
 	if err != nil {
 		return s, err
 	}
@@ -119,11 +120,11 @@ func save(c *call) (session, error) {
 }
 
 // saveIn writes the session beside an older one in the folder, and takes its place only once all is written.
-func (s session) saveIn(folder pdq.Folder, q *pdq.Quantizer, record pdq.Record) error {
+func (s session) saveIn(folder experiment.Folder, q *pdq.Quantizer, record experiment.Record) error {
 	if err := os.RemoveAll(folder.Path(savingFolder)); err != nil { // of a process that was killed
 		return fmt.Errorf("repl: %w", err)
 	}
-	part, err := pdq.CreateFolder(folder.Path(savingFolder))
+	part, err := experiment.CreateFolder(folder.Path(savingFolder))
 	if err != nil {
 		return err
 	}
@@ -145,7 +146,7 @@ func (s session) saveIn(folder pdq.Folder, q *pdq.Quantizer, record pdq.Record) 
 }
 
 // replace moves a session's files from part to folder, in place of an older one's.
-func replace(folder, part pdq.Folder) error {
+func replace(folder, part experiment.Folder) error {
 	files := []string{recordFile, studentFile, metricsFile, sessionFile, evaluationFile, resultsFile, roundingFile}
 	if err := os.Remove(folder.Path(recordFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("repl: %w", err)
@@ -202,7 +203,7 @@ type evaluation struct {
 	Student, Teacher string
 }
 
-func (s session) saveScore(f pdq.Folder) error {
+func (s session) saveScore(f experiment.Folder) error {
 	if s.score == nil {
 		return nil
 	}
@@ -231,9 +232,9 @@ func fromOnes(text string) pdq.Score {
 }
 
 func resume(c *call) (session, error) {
-	s, f := c.s, pdq.Folder(c.values["dir"])
+	s, f := c.s, experiment.Folder(c.values["dir"])
 	var old saved
-	var record pdq.Record
+	var record experiment.Record
 	if err := errors.Join(f.ReadJSON(sessionFile, &old), f.ReadJSON(recordFile, &record)); err != nil {
 		if err = firstLine(err); record.Command != "" && !exists(f.Path(sessionFile)) {
 			err = fmt.Errorf("repl: %s is a run of another command; to go on with it: %s", f, record.Command)
@@ -287,7 +288,7 @@ func resume(c *call) (session, error) {
 }
 
 // goOn takes up the rounding that was under way when s was saved.
-func (c *call) goOn(s session, q *pdq.Quantizer, f pdq.Folder, units []savedUnit) (session, error) {
+func (c *call) goOn(s session, q *pdq.Quantizer, f experiment.Folder, units []savedUnit) (session, error) {
 	state, err := f.LoadState(q, roundingFile)
 	if err != nil {
 		return s, err
@@ -327,7 +328,7 @@ func (c *call) goOn(s session, q *pdq.Quantizer, f pdq.Folder, units []savedUnit
 }
 
 // drawAgain draws the calibration images that a run was fitted to.
-func drawAgain(data string, r pdq.CalibrationRecord) (*images, error) {
+func drawAgain(data string, r experiment.CalibrationRecord) (*images, error) {
 	pool, err := loadPool(data)
 	if err != nil {
 		return nil, err
@@ -344,7 +345,7 @@ func drawAgain(data string, r pdq.CalibrationRecord) (*images, error) {
 }
 
 // takeUnits takes the units' states and the losses of a saved session.
-func (s *session) takeUnits(f pdq.Folder, units []savedUnit) error {
+func (s *session) takeUnits(f experiment.Folder, units []savedUnit) error {
 	if len(units) != len(s.units) {
 		return fmt.Errorf("repl: %s has %d units, %s has %d", f.Path(sessionFile), len(units), s.teacher.name, len(s.units))
 	}
@@ -384,7 +385,7 @@ func (s *session) takeUnits(f pdq.Folder, units []savedUnit) error {
 }
 
 // readScore reads what eval found, if it did.
-func readScore(f pdq.Folder) (*score, error) {
+func readScore(f experiment.Folder) (*score, error) {
 	var e evaluation
 	if err := f.ReadJSON(evaluationFile, &e); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -419,8 +420,8 @@ func listRuns(c *call) (session, error) {
 	}
 	var rows [][]string
 	for _, path := range found {
-		f := pdq.Folder(filepath.Dir(path))
-		var r pdq.Record
+		f := experiment.Folder(filepath.Dir(path))
+		var r experiment.Record
 		if err := f.ReadJSON(recordFile, &r); err != nil {
 			rows = append(rows, []string{string(f), "damaged", "", "", "", "", ""})
 			continue
@@ -438,7 +439,7 @@ func listRuns(c *call) (session, error) {
 }
 
 // lastResult is the accuracy of a run's last method, if that is finished.
-func lastResult(f pdq.Folder, r pdq.Record) (string, bool) {
+func lastResult(f experiment.Folder, r experiment.Record) (string, bool) {
 	data, err := os.ReadFile(f.Path(resultsFile))
 	if err != nil {
 		return "", false
@@ -456,8 +457,8 @@ func lastResult(f pdq.Folder, r pdq.Record) (string, bool) {
 }
 
 func compareRuns(c *call) (session, error) {
-	folders := []pdq.Folder{pdq.Folder(c.values["run"]), pdq.Folder(c.values["other"])}
-	var records [2]pdq.Record
+	folders := []experiment.Folder{experiment.Folder(c.values["run"]), experiment.Folder(c.values["other"])}
+	var records [2]experiment.Record
 	var configs [2]pdq.Config
 	rows := [][]string{{"top-1 %", "-", "-"}}
 	for i, f := range folders {
@@ -473,12 +474,12 @@ func compareRuns(c *call) (session, error) {
 	}
 	for _, x := range []struct {
 		name string
-		of   func(pdq.Record) string
-	}{{"teacher", func(r pdq.Record) string { return r.Teacher }}, {"weights", func(r pdq.Record) string { return r.TeacherHash[:min(12, len(r.TeacherHash))] }},
-		{"calibration images", func(r pdq.Record) string {
+		of   func(experiment.Record) string
+	}{{"teacher", func(r experiment.Record) string { return r.Teacher }}, {"weights", func(r experiment.Record) string { return r.TeacherHash[:min(12, len(r.TeacherHash))] }},
+		{"calibration images", func(r experiment.Record) string {
 			return fmt.Sprintf("%d, seed %d", len(r.Calibration.Indices), r.Calibration.Seed)
 		}},
-		{"backend", func(r pdq.Record) string { return r.Backend }}} {
+		{"backend", func(r experiment.Record) string { return r.Backend }}} {
 		if a, b := x.of(records[0]), x.of(records[1]); a != b {
 			rows = append(rows, []string{x.name, a, b})
 		}
@@ -499,7 +500,7 @@ func compareRuns(c *call) (session, error) {
 }
 
 // paired prints the difference of two runs that were evaluated on the same images.
-func (c *call) paired(folders []pdq.Folder) error {
+func (c *call) paired(folders []experiment.Folder) error {
 	var es [2]evaluation
 	for i, f := range folders {
 		if err := f.ReadJSON(evaluationFile, &es[i]); errors.Is(err, fs.ErrNotExist) {

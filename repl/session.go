@@ -11,6 +11,7 @@ import (
 
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/models/arch"
 	"github.com/pdquant/pdquant/pdq"
 )
 
@@ -35,7 +36,7 @@ type session struct {
 
 // teacher is a loaded network.
 type teacher struct {
-	models.Teacher
+	arch.Teacher
 	name       string
 	checkpoint string          // file of its weights; "": the shipped ones
 	folded     *models.Network // batch normalisation folded: what is quantised
@@ -220,7 +221,7 @@ func (s session) layer(name string, quantised bool) (models.Layer, error) {
 		return n.Layers[i], nil
 	}
 	if i >= 0 {
-		return models.Layer{}, fmt.Errorf("repl: nothing of %s (%v) is quantised; layers lists what is", name, n.Layers[i].Kind)
+		return models.Layer{}, fmt.Errorf("repl: nothing of %s (%v) is quantised; layers lists what is", name, n.Layers[i].Op.Kind())
 	}
 	return models.Layer{}, fmt.Errorf("repl: %s has no layer %q%s", s.teacher.name, name, suggestion(name, slices.Sorted(maps.Keys(bits)), "layers lists them"))
 }

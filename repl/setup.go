@@ -8,6 +8,8 @@ import (
 
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/models/arch"
+	"github.com/pdquant/pdquant/models/checkpoint"
 	"github.com/pdquant/pdquant/pdq"
 )
 
@@ -25,7 +27,7 @@ func setupCommands() []command {
 	return []command{
 		{name: "teacher", group: groupSetup, changes: true, help: "load the network to quantise", run: loadTeacher,
 			more: "Shipped teachers were trained on Fashion-MNIST; with checkpoint=FILE, any design for CIFAR-10 (3x32x32, 10 classes) takes its weights from a file. What the steps made of another teacher is gone; settings stay.",
-			args: []argument{{name: "teacher", help: "shipped teacher: " + strings.Join(models.TeacherNames(), ", "), need: true}},
+			args: []argument{{name: "teacher", help: "shipped teacher: " + strings.Join(arch.TeacherNames(), ", "), need: true}},
 			options: []option{{"checkpoint", "", "weights in PyTorch's format or safetensors, trained on CIFAR-10"},
 				{"backend", "", "auto, go, onnx, xla, ...; empty: the one that is open, or auto"}}},
 		{name: "calib", group: groupSetup, changes: true, help: "draw the images to calibrate on", run: calibrate,
@@ -72,21 +74,21 @@ func loadTeacher(c *call) (session, error) {
 	return s, nil
 }
 
-func newTeacher(name, checkpoint string) (*teacher, error) {
-	t := &teacher{name: name, checkpoint: checkpoint}
+func newTeacher(name, path string) (*teacher, error) {
+	t := &teacher{name: name, checkpoint: path}
 	var err error
-	if checkpoint == "" {
-		if !slices.Contains(models.TeacherNames(), name) {
-			return nil, fmt.Errorf("repl: no shipped teacher %q%s", name, suggestion(name, models.TeacherNames(), "choose one of "+strings.Join(models.TeacherNames(), ", ")))
+	if path == "" {
+		if !slices.Contains(arch.TeacherNames(), name) {
+			return nil, fmt.Errorf("repl: no shipped teacher %q%s", name, suggestion(name, arch.TeacherNames(), "choose one of "+strings.Join(arch.TeacherNames(), ", ")))
 		}
-		if t.Teacher, err = models.LoadTeacher(name); err != nil {
+		if t.Teacher, err = arch.LoadTeacher(name); err != nil {
 			return nil, err
 		}
 	} else {
-		if t.Network, err = models.Design(name, 3, 32, 10); err != nil {
+		if t.Network, err = arch.Design(name, arch.SquareInput(3, 32, 10)); err != nil {
 			return nil, err
 		}
-		if t.Weights, err = models.LoadCheckpoint(checkpoint, t.Network); err != nil {
+		if t.Weights, err = checkpoint.Load(path, t.Network); err != nil {
 			return nil, err
 		}
 	}
@@ -130,8 +132,8 @@ func calibrate(c *call) (session, error) {
 	if im.calibration, err = datasets.Calibrate(pool, n, uint64(seed)); err != nil {
 		return s, err
 	}
-	if t := s.teacher; t != nil && (im.calibration.Channels != t.Network.Channels || im.calibration.Height != t.Network.Size) {
-		return s, fmt.Errorf("repl: the images are %dx%dx%d, but %s takes %dx%dx%d; give others with data=FILE", pool.Channels, pool.Height, pool.Width, t.name, t.Network.Channels, t.Network.Size, t.Network.Size)
+	if t := s.teacher; t != nil && (im.calibration.Channels != t.Network.Channels || im.calibration.Height != t.Network.Height || im.calibration.Width != t.Network.Width) {
+		return s, fmt.Errorf("repl: the images are %dx%dx%d, but %s takes %dx%dx%d; give others with data=FILE", pool.Channels, pool.Height, pool.Width, t.name, t.Network.Channels, t.Network.Height, t.Network.Width)
 	}
 	s.images, s.logits = im, nil
 	fmt.Fprintf(c.out, "%d of the %d images of %s, seed %d\n", n, pool.Len(), pool.Name, seed)

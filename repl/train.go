@@ -10,27 +10,30 @@ import (
 
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/models/arch"
+	"github.com/pdquant/pdquant/models/checkpoint"
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/backend"
+	"github.com/pdquant/pdquant/pdq/experiment"
 )
 
 func trainCommand() command {
 	return command{
 		name: "train", group: groupPrograms, help: "train a teacher on the whole of Fashion-MNIST and write it as safetensors",
 		options: []option{
-			{"teacher", "resnet8", "network: " + strings.Join(models.Designs(), ", ")},
+			{"teacher", "resnet8", "network: " + strings.Join(arch.Designs(), ", ")},
 			{"epochs", "8", "passes over the 60,000 training images"},
 			{"seed", "1", "of initial weights, order and augmentation"},
 			{"data", "/usr/share/datasets/fashion-mnist", "folder with the four IDX files"},
 			{"backend", "auto", "auto, go, onnx, xla, ..."},
-			{"out", "models/teachers", "folder to write TEACHER.safetensors to"},
+			{"out", "models/arch/teachers", "folder to write TEACHER.safetensors to"},
 		},
 		run: alone(trainTeacher),
 	}
 }
 
 func trainTeacher(ctx context.Context, v values, stdout, stderr io.Writer) error {
-	c := models.DefaultTraining()
+	c := arch.DefaultTraining()
 	var err error
 	if c.Epochs, err = v.number("epochs", 1, 10000); err != nil {
 		return err
@@ -40,7 +43,7 @@ func trainTeacher(ctx context.Context, v values, stdout, stderr io.Writer) error
 		return err
 	}
 	c.Seed = uint64(seed)
-	folder, err := pdq.CreateFolder(v["out"]) // before the hours of training
+	folder, err := experiment.CreateFolder(v["out"]) // before the hours of training
 	if err != nil {
 		return fmt.Errorf("repl: out=%s: %w", v["out"], err)
 	}
@@ -48,7 +51,7 @@ func trainTeacher(ctx context.Context, v values, stdout, stderr io.Writer) error
 	if err != nil {
 		return err
 	}
-	n, err := models.Design(v["teacher"], images.Channels, images.Height, len(images.Classes))
+	n, err := arch.Design(v["teacher"], arch.Input{Channels: images.Channels, Height: images.Height, Width: images.Width, Classes: len(images.Classes)})
 	if err != nil {
 		return err
 	}
@@ -59,7 +62,7 @@ func trainTeacher(ctx context.Context, v values, stdout, stderr io.Writer) error
 	fmt.Fprintln(stderr, note)
 	start := time.Now()
 	progress := newProgress(stderr)
-	w, err := models.Train(ctx, b, n, images, c, progress.attach(c.Epochs))
+	w, err := arch.Train(ctx, b, n, images, c, progress.attach(c.Epochs))
 	progress.done()
 	if err != nil {
 		return err
@@ -79,9 +82,9 @@ func trainTeacher(ctx context.Context, v values, stdout, stderr io.Writer) error
 	}, stdout)
 }
 
-func writeTeacher(folder pdq.Folder, name string, w models.Weights, record map[string]string, stdout io.Writer) error {
+func writeTeacher(folder experiment.Folder, name string, w models.Weights, record map[string]string, stdout io.Writer) error {
 	var file bytes.Buffer
-	if err := w.Write(&file, record); err != nil {
+	if err := checkpoint.WriteWeights(&file, w, record); err != nil {
 		return err
 	}
 	if err := folder.Write(name, file.Bytes()); err != nil {

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/pdquant/pdquant/pdq"
+	"github.com/pdquant/pdquant/pdq/experiment"
 )
 
 // Files of a job's folder, beside the students: what it was given, the methods that are finished, and for the
@@ -49,7 +50,7 @@ func fileName(method string) string { return strings.ToLower(strings.ReplaceAll(
 
 // begin takes up the run that the folder holds, or begins one: it writes run.json, after removing an earlier
 // run's results, which may be of other settings. It returns the results of methods that are finished.
-func (j *job) begin(record pdq.Record, stderr io.Writer) ([]pdq.Result, error) {
+func (j *job) begin(record experiment.Record, stderr io.Writer) ([]pdq.Result, error) {
 	if exists(j.folder.Path(sessionFile)) {
 		return nil, fmt.Errorf("repl: %s holds a session that save wrote; choose another folder with out=", j.folder)
 	}
@@ -75,8 +76,8 @@ func (j *job) begin(record pdq.Record, stderr io.Writer) ([]pdq.Result, error) {
 
 // unfinished returns the record of the folder's run and its finished methods, the first of them full precision; nil if
 // there is none to go on with, or if it isn't wanted.
-func (j *job) unfinished() (*pdq.Record, []pdq.Result, error) {
-	var old pdq.Record
+func (j *job) unfinished() (*experiment.Record, []pdq.Result, error) {
+	var old experiment.Record
 	begun, err := fs.Glob(os.DirFS(string(j.folder)), stateName("*"))
 	if err != nil {
 		return nil, nil, fmt.Errorf("repl: %w", err)
@@ -104,12 +105,12 @@ func (j *job) unfinished() (*pdq.Record, []pdq.Result, error) {
 // clear removes what earlier runs left.
 func (j *job) clear() error {
 	earlier, methods := []string{finishedFile, resultsFile, chartFile}, j.methods
-	var old pdq.Record
+	var old experiment.Record
 	if j.folder.ReadJSON(recordFile, &old) == nil {
 		methods = slices.Concat(methods, old.Methods)
 	}
 	for _, m := range methods {
-		earlier = append(earlier, studentName(m.Name), stateName(m.Name), pdq.Previous(stateName(m.Name)))
+		earlier = append(earlier, studentName(m.Name), stateName(m.Name), experiment.Previous(stateName(m.Name)))
 	}
 	for _, name := range earlier {
 		if err := os.Remove(j.folder.Path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -139,7 +140,7 @@ func (j *job) state(q *pdq.Quantizer, method string, stderr io.Writer) (pdq.Stat
 	}
 	if errors.Is(err, pdq.ErrDamaged) {
 		fmt.Fprintln(stderr, "warning  ", err)
-		s, err = j.folder.LoadState(q, pdq.Previous(name))
+		s, err = j.folder.LoadState(q, experiment.Previous(name))
 	}
 	if err != nil {
 		return s, fmt.Errorf("%w; choose another folder with out=, or begin anew with anew=true", err)

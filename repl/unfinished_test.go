@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/pdquant/pdquant/internal/soaked"
-	"github.com/pdquant/pdquant/pdq"
+	"github.com/pdquant/pdquant/pdq/experiment"
 )
 
 // program is a demo of a few seconds as a process of its own.
@@ -215,7 +215,7 @@ func TestUnfinished(t *testing.T) {
 	demo := func(more string) error {
 		return runLine(t.Context(), "demo images=8 test=40 steps=2 dc=0 out="+dir+" backend="+ofTests()+more, io.Discard, io.Discard)
 	}
-	unlock, err := pdq.Folder(dir).Lock()
+	unlock, err := experiment.Folder(dir).Lock()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,15 +254,15 @@ func TestUnfinished(t *testing.T) {
 	if err := demo(" anew=true"); err != nil {
 		t.Error(err)
 	}
-	var record pdq.Record
-	if err := pdq.Folder(dir).ReadJSON(recordFile, &record); err != nil || !strings.Contains(record.Command, " anew=false ") {
+	var record experiment.Record
+	if err := experiment.Folder(dir).ReadJSON(recordFile, &record); err != nil || !strings.Contains(record.Command, " anew=false ") {
 		t.Errorf("to go on with a run, its command %q would begin it anew (error %v)", record.Command, err)
 	}
-	if top1, ok := lastResult(pdq.Folder(dir), record); !ok {
+	if top1, ok := lastResult(experiment.Folder(dir), record); !ok {
 		t.Error("a finished run has no result")
 	} else if err := os.WriteFile(filepath.Join(dir, resultsFile), []byte("method\nMSE only\t0.5\t0.1\n"), 0o600); err != nil {
 		t.Fatal(err)
-	} else if other, ok := lastResult(pdq.Folder(dir), record); ok {
+	} else if other, ok := lastResult(experiment.Folder(dir), record); ok {
 		t.Errorf("MSE only's %s is taken for PD-Quant's, which was %s", other, top1)
 	}
 	if err := demo(" seed=2"); err != nil {
@@ -282,7 +282,7 @@ func TestDamagedState(t *testing.T) {
 		t.Fatal(err)
 	}
 	state := filepath.Join(dir, "pd-quant.state")
-	waitFor(t, pdq.Previous(state))
+	waitFor(t, experiment.Previous(state))
 	if err := c.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}

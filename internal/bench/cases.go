@@ -5,6 +5,7 @@ import (
 
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/models/arch"
 	"github.com/pdquant/pdquant/pdq"
 )
 
@@ -34,7 +35,7 @@ const (
 
 // problem has random weights and noise for images: no step's time depends on values.
 func (c benchCase) problem(images int) (pdq.Problem, error) {
-	n, err := models.Design(c.network, 3, c.size, c.classes)
+	n, err := arch.Design(c.network, arch.SquareInput(3, c.size, c.classes))
 	if err != nil {
 		return pdq.Problem{}, err
 	}
@@ -65,9 +66,9 @@ func gflop(n *models.Network, unit models.Unit) float64 {
 		for _, d := range shapes[i] {
 			out *= d
 		}
-		macs := float64(out * l.In)
-		if l.Kind == models.KindConv {
-			macs *= float64(l.Kernel*l.Kernel) / float64(l.Groups)
+		macs := float64(out)
+		for _, d := range l.Params()[0].Shape[1:] { // the weight [O,...]
+			macs *= float64(d)
 		}
 		products := 2.0 // forward, and the gradient of the input
 		if i <= unit.Last {

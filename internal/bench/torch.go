@@ -127,7 +127,21 @@ func (t *torch) close() {
 func torchLayers(layers []models.Layer) []torchLayer {
 	out := []torchLayer{}
 	for _, l := range layers {
-		out = append(out, torchLayer{l.Name, l.Kind.String(), l.Inputs, l.In, l.Out, l.Kernel, l.Stride, l.Pad, l.Groups, l.Bias, l.Eps})
+		t := torchLayer{Name: l.Name, Kind: l.Op.Kind(), Inputs: l.Inputs}
+		switch op := l.Op.(type) {
+		case models.Conv:
+			t.In, t.Out, t.Groups, t.Bias = op.In, op.Out, op.Groups, op.Bias
+			t.Kernel, t.Stride, t.Pad = op.Kernel[0], op.Stride[0], op.Pad.Top // the cases' are square
+		case models.BatchNorm:
+			t.Out, t.Eps = op.Channels, op.Eps
+		case models.PadShortcut:
+			t.In, t.Out, t.Stride = op.In, op.Out, op.Stride
+		case models.MaxPooling:
+			t.Kernel, t.Stride, t.Pad = op.Kernel[0], op.Stride[0], op.Pad.Top
+		case models.Linear:
+			t.In, t.Out = op.In, op.Out
+		}
+		out = append(out, t)
 	}
 	return out
 }

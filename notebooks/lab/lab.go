@@ -19,6 +19,7 @@ import (
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/backend"
+	"github.com/pdquant/pdquant/pdq/experiment"
 )
 
 // Lab computes results and keeps them.
@@ -29,7 +30,7 @@ type Lab struct {
 	until    time.Time       // when to begin no further computation; zero: no limit
 	Backend  compute.Backend
 	data     string // folder of data sets and checkpoints
-	folder   pdq.Folder
+	folder   experiment.Folder
 }
 
 // errLate is of a result that is not kept, and the time is up.
@@ -37,7 +38,7 @@ var errLate = errors.New("lab: the time is up")
 
 // Result is what a method gave with one seed.
 type Result struct {
-	Record            pdq.Record // what it was given
+	Record            experiment.Record // what it was given
 	Seed              uint64
 	Test, Calibration pdq.Score
 	PD                []float32 `json:",omitempty"` // each test image's prediction difference, at Loss.Temperature; nil: of images that aren't in memory, or of before it was measured
@@ -63,7 +64,7 @@ func Open() (*Lab, error) {
 		}
 		l.until = time.Now().Add(time.Duration(minutes * float64(time.Minute)))
 	}
-	if l.folder, err = pdq.CreateFolder(filepath.Join(root(), "runs", "notebooks", "results")); err != nil {
+	if l.folder, err = experiment.CreateFolder(filepath.Join(root(), "runs", "notebooks", "results")); err != nil {
 		return nil, err
 	}
 	if l.Backend, l.Note, err = backend.Open("auto"); err != nil {
@@ -73,7 +74,7 @@ func Open() (*Lab, error) {
 	return l, nil
 }
 
-// Subject returns the network called name, as models.Find knows it. The error is ErrMissing if weights or
+// Subject returns the network called name, as arch.Find knows it. The error is ErrMissing if weights or
 // data aren't here.
 func (l *Lab) Subject(name string) (Subject, error) { return subject(l.data, name, l.Tests) }
 
@@ -129,7 +130,7 @@ func (l *Lab) result(ctx context.Context, s Subject, m pdq.Method, images int) (
 	}
 	given := m
 	given.Config.Machine, given.Name = pdq.MachineConfig{}, "" // nor does how it is computed and called
-	if r.Record, err = pdq.NewRecord(s.Network, s.Weights, cal, s.Test, []pdq.Method{given}); err != nil {
+	if r.Record, err = experiment.NewRecord(s.Network, s.Weights, cal, s.Test, []pdq.Method{given}); err != nil {
 		return r, err
 	}
 	r.Record.Backend = l.Note
@@ -189,7 +190,7 @@ func (l *Lab) run(ctx context.Context, q *pdq.Quantizer, s Subject, m pdq.Method
 func (l *Lab) kept(q *pdq.Quantizer, state string) (pdq.State, error) {
 	from, err := l.folder.LoadState(q, state)
 	if errors.Is(err, pdq.ErrDamaged) {
-		from, err = l.folder.LoadState(q, pdq.Previous(state))
+		from, err = l.folder.LoadState(q, experiment.Previous(state))
 	}
 	switch {
 	case errors.Is(err, pdq.ErrDamaged):
@@ -247,7 +248,7 @@ func (l *Lab) FullPrecision(ctx context.Context, s Subject) (top1, se float64, e
 }
 
 // fileOf names the file of a result by what it was given; when doesn't matter.
-func fileOf(r pdq.Record) (string, error) {
+func fileOf(r experiment.Record) (string, error) {
 	r.Started, r.Threads = time.Time{}, 0
 	data, err := json.Marshal(r)
 	sum := sha256.Sum256(data)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/pdquant/pdquant/pdq"
+	"github.com/pdquant/pdquant/pdq/experiment"
 )
 
 // withRight is a result with so many of 100 test images right, the first ones.
@@ -225,7 +226,7 @@ func TestInterrupted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.folder = pdq.Folder(t.TempDir())
+	l.folder = experiment.Folder(t.TempDir())
 	for _, x := range []struct {
 		m     pdq.Method
 		until string
@@ -299,7 +300,7 @@ func TestKept(t *testing.T) {
 	}
 	damage(state)
 	check("damaged", 1, false)
-	damage(pdq.Previous(state))
+	damage(experiment.Previous(state))
 	check("both damaged", 0, true)
 	if err := l.folder.RemoveState(state); err != nil {
 		t.Fatal(err)

@@ -8,7 +8,7 @@
 //	results, err := l.Results(ctx, subject, pdq.Method{Name: "PD-Quant", Config: config}, l.Images)
 //	fmt.Println(lab.Top1(results), lab.Against(results, others))
 //
-// Results are found again by all that they depend on (pdq.Record), but not by the version of this repository:
+// Results are found again by all that they depend on (experiment.Record), but not by the version of this repository:
 // remove the folder after a change of the algorithm.
 package lab
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/models/arch"
 )
 
 // ErrMissing is of a network whose weights or data aren't on this machine.
@@ -15,7 +16,7 @@ var ErrMissing = errors.New("lab: missing")
 
 // Subject is a trained network with images to calibrate and test it on.
 type Subject struct {
-	models.Trained
+	arch.Trained
 	Network *models.Network
 	Weights models.Weights
 	Pool    datasets.Pool
@@ -27,7 +28,7 @@ type Subject struct {
 func subject(dir, name string, tests int) (Subject, error) {
 	s := Subject{}
 	var err error
-	if s.Trained, err = models.Find(name); err != nil {
+	if s.Trained, err = arch.Find(name); err != nil {
 		return s, err
 	}
 	set, err := datasets.FindSet(s.Data)
@@ -44,7 +45,7 @@ func subject(dir, name string, tests int) (Subject, error) {
 	if err != nil {
 		return s, err
 	}
-	s.Network, s.Weights, err = s.Load(path, set.Channels, set.Size, set.Classes)
+	s.Network, s.Weights, err = s.Load(path, arch.SquareInput(set.Channels, set.Size, set.Classes))
 	return s, err
 }
 
@@ -72,7 +73,7 @@ func images(set datasets.Set, dir string) (datasets.Pool, datasets.Stream, error
 }
 
 // checkpoint returns where a network's weights are; "": built in.
-func checkpoint(t models.Trained, dir string) (string, error) {
+func checkpoint(t arch.Trained, dir string) (string, error) {
 	if t.File == "" {
 		return "", nil
 	}

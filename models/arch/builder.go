@@ -1,0 +1,101 @@
+package arch
+
+import (
+	"strconv"
+
+	"github.com/pdquant/pdquant/models"
+)
+
+// Input says what images a network takes, and into how many classes it sorts them.
+type Input struct {
+	Channels, Height, Width int
+	Classes                 int
+}
+
+// SquareInput returns the Input of square images of size pixels.
+func SquareInput(channels, size, classes int) Input { return Input{channels, size, size, classes} }
+
+// builder appends layers to a Network; each method returns the name of the layer
+// it added. Architectures are written with it.
+type builder struct {
+	n     *models.Network
+	chans map[string]int
+	first int // of the unit being built
+}
+
+func newBuilder(name string, im Input) *builder {
+	n := &models.Network{Name: name, Channels: im.Channels, Height: im.Height, Width: im.Width, Classes: im.Classes}
+	return &builder{n: n, chans: map[string]int{models.Image: im.Channels}}
+}
+
+func (b *builder) add(name string, op models.Op, out int, inputs ...string) string {
+	b.chans[name] = out
+	b.n.Layers = append(b.n.Layers, models.Layer{Name: name, Inputs: inputs, Op: op})
+	return name
+}
+
+// conv adds a convolution without bias that keeps the size at stride 1.
+func (b *builder) conv(name, in string, out, kernel, stride, groups int) string {
+	op := models.Conv{In: b.chans[in], Out: out, Window: models.SquareWindow(kernel, stride, kernel/2), Groups: groups}
+	return b.add(name, op, out, in)
+}
+
+func (b *builder) norm(name, in string) string {
+	return b.add(name, models.BatchNorm{Channels: b.chans[in], Eps: 1e-5}, b.chans[in], in)
+}
+
+func (b *builder) activation(op models.Op, name, in string) string {
+	return b.add(name, op, b.chans[in], in)
+}
+
+func (b *builder) sum(name, x, y string) string { return b.add(name, models.Sum{}, b.chans[x], x, y) }
+
+// maxPool adds max pooling that belongs to no unit: it is called after one has ended.
+func (b *builder) maxPool(name, in string, kernel, stride, pad int) string {
+	b.first = len(b.n.Layers) + 1
+	return b.add(name, models.MaxPooling{Window: models.SquareWindow(kernel, stride, pad)}, b.chans[in], in)
+}
+
+// classifier adds average pooling, and a linear layer called name as the last unit.
+func (b *builder) classifier(name, in string) {
+	b.first = len(b.n.Layers) + 1 // the pooling belongs to no unit
+	pool := b.add("avgpool", models.GlobalAvgPooling{}, b.chans[in], in)
+	b.add(name, models.Linear{In: b.chans[pool], Out: b.n.Classes}, b.n.Classes, pool)
+	b.unit(name)
+}
+
+// unit ends the unit called name at the last layer added.
+func (b *builder) unit(name string) {
+	b.n.Units = append(b.n.Units, models.Unit{Name: name, First: b.first, Last: len(b.n.Layers) - 1})
+	b.first = len(b.n.Layers)
+}
+
+func (b *builder) done() (*models.Network, error) {
+	return b.n, b.n.Validate()
+}
+
+// sequence adds layers one after the other and numbers them, as PyTorch's Sequential does.
+type sequence struct {
+	b      *builder
+	prefix string // of the names, with the dot
+	next   int    // the next layer's number
+	x      string // the last layer's name, or what the first one reads
+}
+
+// name returns the next layer's name.
+func (s *sequence) name() string {
+	s.next++
+	return s.prefix + strconv.Itoa(s.next-1)
+}
+
+// convNorm adds a convolution and its normalisation.
+func (s *sequence) convNorm(out, kernel, stride, groups int) {
+	s.x = s.b.conv(s.name(), s.x, out, kernel, stride, groups)
+	s.x = s.b.norm(s.name(), s.x)
+}
+
+// convNormAct is convNorm followed by an activation function.
+func (s *sequence) convNormAct(op models.Op, out, kernel, stride, groups int) {
+	s.convNorm(out, kernel, stride, groups)
+	s.x = s.b.activation(op, s.name(), s.x)
+}

@@ -1,0 +1,144 @@
+package arch
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+
+	"github.com/pdquant/pdquant/models"
+)
+
+// design is one entry of the table of architectures.
+type design struct {
+	pattern string   // of the names, a regular expression
+	names   []string // that lists offer
+	form    string   // how names are made, where names aren't all; "": they are
+	build   func(number string, in Input) (*models.Network, error)
+}
+
+// designs is the table. A name is built by the first entry whose pattern it matches; number is the pattern's group.
+//
+// A family's name alone is the small network of the shipped teachers, for images of about 28 or 32 pixels. Networks for
+// CIFAR have shortcuts that pad with zeros (He et al. 2015, section 4.2). The others are for images of 224 pixels and say
+// how large they are as their papers do: by layers, by times the channels, by the multiplications for an image.
+func designs() []design {
+	return []design{
+		{`resnet8`, []string{"resnet8"}, "", func(_ string, in Input) (*models.Network, error) {
+			return ResNet(ResNetConfig{Blocks: 1, Width: 16, Input: in})
+		}},
+		{`resnet(18|34|50|101|152)`, []string{"resnet18", "resnet34", "resnet50"}, "", imageNetResNet},
+		{`resnet(\d+)`, []string{"resnet20", "resnet32", "resnet44", "resnet56", "resnet110"}, "resnet14, any 6n+2", cifarResNet},
+		{`mobilenetv2`, []string{"mobilenetv2"}, "", func(_ string, in Input) (*models.Network, error) {
+			rows := []InvertedResiduals{{1, 16, 1, 1}, {4, 24, 2, 2}, {4, 32, 3, 2}, {4, 64, 2, 1}}
+			return MobileNetV2(MobileNetV2Config{Stem: 16, StemStride: 1, Rows: rows, Last: 256, Input: in})
+		}},
+		{`mobilenetv2-(\d+(?:\.\d+)?)`, []string{"mobilenetv2-1.0"}, "mobilenetv2-0.5, any width", wideMobileNetV2},
+		{`regnetx`, []string{"regnetx"}, "", func(_ string, in Input) (*models.Network, error) {
+			return RegNetX(RegNetXConfig{Stem: 16, StemStride: 1, Widths: []int{32, 64, 128}, Depths: []int{1, 2, 3},
+				Strides: []int{1, 2, 2}, GroupWidth: 8, Input: in})
+		}},
+		{`regnetx-600mf`, []string{"regnetx-600mf"}, "", func(_ string, in Input) (*models.Network, error) {
+			return RegNetX(RegNetXConfig{Stem: 32, StemStride: 2, Widths: []int{48, 96, 240, 528}, Depths: []int{1, 3, 5, 7},
+				Strides: []int{2, 2, 2, 2}, GroupWidth: 24, Input: in})
+		}},
+		{`regnetx-3\.2gf`, []string{"regnetx-3.2gf"}, "", func(_ string, in Input) (*models.Network, error) {
+			return RegNetX(RegNetXConfig{Stem: 32, StemStride: 2, Widths: []int{96, 192, 432, 1008}, Depths: []int{2, 6, 15, 2},
+				Strides: []int{2, 2, 2, 2}, GroupWidth: 48, Input: in})
+		}},
+		{`mnasnet-(\d+(?:\.\d+)?)`, []string{"mnasnet-2.0"}, "mnasnet-1.0, any width", func(number string, in Input) (*models.Network, error) {
+			width, err := strconv.ParseFloat(number, 64)
+			if err != nil {
+				return nil, err
+			}
+			return MNasNet(MNasNetConfig{Width: width, Input: in})
+		}},
+	}
+}
+
+// Design returns the architecture called name for images of in. The error lists the names.
+func Design(name string, in Input) (*models.Network, error) {
+	for _, d := range designs() {
+		m := regexp.MustCompile(`^` + d.pattern + `$`).FindStringSubmatch(name)
+		if m == nil {
+			continue
+		}
+		n, err := d.build(m[len(m)-1], in)
+		if err != nil {
+			return nil, err
+		}
+		n.Name = name
+		return n, nil
+	}
+	return nil, unknownName(name, append(Designs(), forms()...))
+}
+
+// Designs lists the names of architectures that lists offer. Design knows more: those of other sizes.
+func Designs() []string {
+	var names []string
+	for _, d := range designs() {
+		names = append(names, d.names...)
+	}
+	return names
+}
+
+// forms lists how names of other sizes are made.
+func forms() []string {
+	var all []string
+	for _, d := range designs() {
+		if d.form != "" {
+			all = append(all, d.form)
+		}
+	}
+	return all
+}
+
+// imageNetResNet builds the ResNet for large images with layers layers.
+func imageNetResNet(layers string, in Input) (*models.Network, error) {
+	c := ImageNetResNetConfig{Input: in}
+	switch layers {
+	case "18":
+		c.Blocks = [4]int{2, 2, 2, 2}
+	case "34":
+		c.Blocks = [4]int{3, 4, 6, 3}
+	case "50":
+		c.Blocks, c.Bottleneck = [4]int{3, 4, 6, 3}, true
+	case "101":
+		c.Blocks, c.Bottleneck = [4]int{3, 4, 23, 3}, true
+	case "152":
+		c.Blocks, c.Bottleneck = [4]int{3, 8, 36, 3}, true
+	}
+	return ImageNetResNet(c)
+}
+
+// cifarResNet builds the ResNet for CIFAR with layers layers.
+func cifarResNet(layers string, in Input) (*models.Network, error) {
+	n, err := strconv.Atoi(layers)
+	if err != nil || n < 14 || n > 2000 || n%6 != 2 {
+		return nil, fmt.Errorf("arch: no ResNet has %s layers; choose 18, 34, 50, 101 or 152 for large images, or 6n+2 for CIFAR", layers)
+	}
+	return ResNet(ResNetConfig{Blocks: n / 6, Width: 16, PadShortcuts: true, Input: in})
+}
+
+// wideMobileNetV2 builds the paper's network with width times the channels, as torchvision rounds them.
+func wideMobileNetV2(width string, in Input) (*models.Network, error) {
+	x, err := strconv.ParseFloat(width, 64)
+	if err != nil || !(x > 0 && x <= 64) {
+		return nil, fmt.Errorf("arch: mobilenetv2: width %s; it must be > 0 and at most 64", width)
+	}
+	c := MobileNetV2Config{Stem: channelsOfEight(32 * x), StemStride: 2, Rows: mobileNetV2Rows(), Last: channelsOfEight(1280 * max(x, 1)),
+		Numbered: true, Input: in}
+	for i := range c.Rows {
+		c.Rows[i].Out = channelsOfEight(float64(c.Rows[i].Out) * x)
+	}
+	return MobileNetV2(c)
+}
+
+// channelsOfEight returns the multiple of 8 that is nearest to want, or the next one if that is more than 10 % smaller.
+// Source: torchvision/models/_utils.py, _make_divisible; torchvision/models/mnasnet.py, _round_to_multiple_of.
+func channelsOfEight(want float64) int {
+	rounded := max(8, int(want+4)/8*8)
+	if float64(rounded) < 0.9*want {
+		rounded += 8
+	}
+	return rounded
+}

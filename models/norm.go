@@ -1,0 +1,94 @@
+package models
+
+import (
+	"fmt"
+	"math"
+
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+)
+
+// BatchNorm normalises each channel of x [N,C,H,W]; weights weight and bias, statistics running_mean and running_var, all
+// [C].
+type BatchNorm struct {
+	Base
+	Channels int
+	Eps      float64 // added to the variance
+}
+
+// Kind returns "batchnorm".
+func (BatchNorm) Kind() string { return "batchnorm" }
+
+// Params returns weight, bias and the running statistics.
+func (bn BatchNorm) Params() []Param {
+	shape := []int{bn.Channels}
+	return []Param{{Name: "weight", Shape: shape, Start: StartOnes}, {Name: "bias", Shape: shape},
+		{Name: "running_mean", Shape: shape, Statistic: true}, {Name: "running_var", Shape: shape, Start: StartOnes, Statistic: true}}
+}
+
+// Shape returns the input's.
+func (bn BatchNorm) Shape(in [][]int) ([]int, error) { return in[0], wants(in[0], 3, bn.Channels) }
+
+// Graph normalises with the running statistics.
+func (bn BatchNorm) Graph(in []*Node, param func(name string) *Node) *Node {
+	return bn.Normalize(in[0], param("running_mean"), param("running_var"), param)
+}
+
+// Normalize returns x [N,C,H,W] normalised with mean and variance [C]:
+//
+//	(x - mean)/sqrt(variance + eps)·weight + bias
+func (bn BatchNorm) Normalize(x, mean, variance *Node, param func(name string) *Node) *Node {
+	scale := Div(param("weight"), Sqrt(AddScalar(variance, bn.Eps)))
+	shift := Sub(param("bias"), Mul(mean, scale))
+	return Add(Mul(x, perChannel(scale, x)), perChannel(shift, x))
+}
+
+// Affine returns what the normalisation of the layer called name does to channel c with its running statistics.
+func (bn BatchNorm) Affine(name string, w Weights) (Affine, error) {
+	get := func(param string) []float32 { return tensors.MustCopyFlatData[float32](w[name+"."+param]) }
+	a := Affine{Mean: get("running_mean"), Scale: make([]float64, bn.Channels), Shift: get("bias")}
+	gamma, variance := get("weight"), get("running_var")
+	for c := range a.Scale {
+		if variance[c] < 0 {
+			return a, fmt.Errorf("models: %s.running_var[%d] is %g; a variance can't be negative", name, c, variance[c])
+		}
+		a.Scale[c] = float64(gamma[c]) / math.Sqrt(float64(variance[c])+bn.Eps)
+	}
+	return a, nil
+}
+
+// perChannel reshapes v [C] to broadcast against x [N,C,...].
+func perChannel(v, x *Node) *Node {
+	dims := make([]int, x.Rank())
+	for i := range dims {
+		dims[i] = 1
+	}
+	dims[1] = v.Shape().Size()
+	return Reshape(v, dims...)
+}
+
+// NormalizeBatch returns x [N,C,H,W] normalised by the batch's own mean and variance [C],
+// which have no gradient of their own. The gradient for x with arriving v is
+//
+//	γ/σ·(v - mean(v) - x̂·mean(v·x̂))
+func NormalizeBatch(x, gamma, beta *Node, eps float64) (y, mean, variance *Node) {
+	mean = ReduceMean(x, 0, 2, 3)
+	centred := Sub(x, perChannel(mean, x))
+	variance = ReduceMean(Square(centred), 0, 2, 3)
+	inverse := Inverse(Sqrt(AddScalar(variance, eps)))
+	normal := Mul(centred, perChannel(inverse, x))
+	y = Add(Mul(normal, perChannel(gamma, x)), perChannel(beta, x))
+	count := float64(x.Shape().Size() / x.Shape().Dim(1))
+	sums := func(v *Node) (sum, product *Node) {
+		return ReduceSum(v, 0, 2, 3), ReduceSum(Mul(v, normal), 0, 2, 3)
+	}
+	return WithGradient(y, []*Node{x, gamma, beta}, []func(v *Node) *Node{
+		func(v *Node) *Node {
+			sum, product := sums(v)
+			inner := Sub(Sub(v, perChannel(DivScalar(sum, count), v)), Mul(normal, perChannel(DivScalar(product, count), v)))
+			return Mul(inner, perChannel(Mul(gamma, inverse), v))
+		},
+		func(v *Node) *Node { _, product := sums(v); return product },
+		func(v *Node) *Node { sum, _ := sums(v); return sum },
+	}), mean, variance
+}

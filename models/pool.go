@@ -1,0 +1,189 @@
+package models
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/gobackend"
+	"github.com/gomlx/compute/shapes"
+	. "github.com/gomlx/gomlx/core/graph"
+)
+
+// MaxPooling is the maximum of each window; padding is never the maximum.
+type MaxPooling struct {
+	Base
+	Window
+}
+
+// Kind returns "maxpool".
+func (MaxPooling) Kind() string { return "maxpool" }
+
+// Check reports a window that isn't right.
+func (p MaxPooling) Check() error {
+	ok := p.valid()
+	for a := range 2 {
+		x := p.axis(a)
+		ok = ok && 2*max(x.before, x.after) <= x.reach()
+	}
+	if !ok {
+		return fmt.Errorf("has %v; kernel, stride and dilation must be positive, and the padding at most half the kernel", p.Window)
+	}
+	return nil
+}
+
+// Shape returns [C,H',W'].
+func (p MaxPooling) Shape(in [][]int) ([]int, error) {
+	if len(in[0]) != 3 {
+		return nil, wants(in[0], 3, 0)
+	}
+	h, w := p.out(in[0][1], in[0][2])
+	return []int{in[0][0], h, w}, nil
+}
+
+// Graph returns [N,C,H',W'].
+func (p MaxPooling) Graph(in []*Node, _ func(name string) *Node) *Node {
+	return maxPool(in[0], p.Window)
+}
+
+// GlobalAvgPooling is the mean over H and W: [N,C,H,W] to [N,C].
+type GlobalAvgPooling struct{ Base }
+
+// Kind returns "avgpool".
+func (GlobalAvgPooling) Kind() string { return "avgpool" }
+
+// Shape returns [C].
+func (GlobalAvgPooling) Shape(in [][]int) ([]int, error) {
+	if len(in[0]) != 3 {
+		return nil, wants(in[0], 3, 0)
+	}
+	return in[0][:1:1], nil
+}
+
+// Graph returns [N,C].
+func (GlobalAvgPooling) Graph(in []*Node, _ func(name string) *Node) *Node {
+	return ReduceMean(in[0], 2, 3)
+}
+
+// maxPool returns the maxima of x [N,C,H,W] over windows of pixels, of which those in the padding never are the maximum:
+// shape [N,C,H',W'].
+//
+// The gradient goes to a window's maximum, and where several pixels have it, as quantised ones often do, to the first in
+// order of rows, as in PyTorch. It is written out here, because compute-onnx 0.1.13 keeps only one of the gradients that
+// overlapping windows send to the same pixel (SelectAndScatterMax scatters without adding).
+func maxPool(x *Node, win Window) *Node {
+	return WithGradient(maxForward(x, win), []*Node{x}, []func(v *Node) *Node{
+		func(v *Node) *Node { return maxGradient(x, v, win) },
+	})
+}
+
+// maxForward picks the form that is fastest on the graph's backend: by BenchmarkMaxPool the Go backend needs 59 ms as
+// maxima of slices and 620 ms as windows, ONNX Runtime 88 and 14 ms.
+func maxForward(x *Node, win Window) *Node {
+	if x.Graph().Backend().String() == gobackend.BackendName {
+		return maxTaps(x, win)
+	}
+	return windowMax(x, win)
+}
+
+// maxTaps is max pooling as maxima of slices, first over columns, then over rows.
+func maxTaps(x *Node, win Window) *Node {
+	return axisMax(windowTaps(axisMax(windowTaps(x, 3, win.axis(1))), 2, win.axis(0)))
+}
+
+// windowMax is the backend's own max pooling.
+func windowMax(x *Node, win Window) *Node {
+	pads := append([][2]int{{}, {}}, win.pads()...)
+	var dilations []int
+	if d := win.dilations(); d != nil {
+		dilations = append([]int{1, 1}, d...)
+	}
+	kernel, stride := append([]int{1, 1}, win.Kernel[:]...), append([]int{1, 1}, win.Stride[:]...)
+	return BackendReduceWindow(x, compute.ReduceOpMax, kernel, stride, nil, dilations, pads)
+}
+
+// maxGradient returns the gradient [N,C,H,W] for x, given that of the result. The maximum is one over columns, then one
+// over rows, and the gradient takes the same way back: to the first row with the maximum, and there to the first column.
+func maxGradient(x, v *Node, win Window) *Node {
+	columns := windowTaps(x, 3, win.axis(1))
+	rowMax := axisMax(columns)
+	rows := windowTaps(rowMax, 2, win.axis(0))
+	v = scatterTaps(firstMaxima(rows, v), 2, rowMax.Shape().Dim(2), win.axis(0))
+	return scatterTaps(firstMaxima(columns, v), 3, x.Shape().Dim(3), win.axis(1))
+}
+
+// windowTaps returns for each position in a window along axis (2 or 3) of x [N,C,H,W] the pixels there: tensors with one
+// pixel for each window.
+func windowTaps(x *Node, axis int, a axisWindow) []*Node {
+	count := a.count(x.Shape().Dim(axis))
+	x = padAxis(x, axis, a.before, a.after, math.Inf(-1))
+	taps := make([]*Node, a.kernel)
+	for i := range taps {
+		at := i * a.dilation
+		taps[i] = SliceAxis(x, axis, AxisRange(at, at+(count-1)*a.stride+1).Stride(a.stride))
+	}
+	return taps
+}
+
+// axisMax returns the windows' maxima.
+func axisMax(taps []*Node) *Node {
+	y := taps[0]
+	for _, t := range taps[1:] {
+		y = Max(y, t)
+	}
+	return y
+}
+
+// firstMaxima returns for each of the taps the part of the windows' gradient v that is its
+// own: all of it where the tap is the first with the window's maximum, else 0.
+func firstMaxima(taps []*Node, v *Node) []*Node {
+	y, parts := axisMax(taps), make([]*Node, len(taps))
+	for i, t := range taps[:len(taps)-1] {
+		parts[i] = Mul(v, ConvertDType(Equal(t, y), v.DType()))
+		v = Sub(v, parts[i]) // exactly 0, once it is given away
+	}
+	parts[len(parts)-1] = v
+	return parts
+}
+
+// scatterTaps is the transpose of windowTaps: it returns [N,C,H,W], of the given size along axis,
+// in which each pixel is the sum over the windows and positions that it had. The pixels of each
+// phase, those with the same remainder modulo the stride, are sums of moved parts; together
+// they are interleaved.
+func scatterTaps(parts []*Node, axis, size int, a axisWindow) *Node {
+	st, count := a.stride, parts[0].Shape().Dim(axis)
+	per := (size + st - 1) / st // pixels of a phase
+	dims := parts[0].Shape().Clone().Dimensions
+	dims[axis] = per
+	phases := make([]*Node, st)
+	for i, part := range parts {
+		at := i*a.dilation - a.before
+		r := (at%st + st) % st
+		first := (at - r) / st // the phase's pixel that the first window has there
+		moved := padAxis(part, axis, first, per-count-first, 0)
+		if phases[r] == nil {
+			phases[r] = moved
+		} else {
+			phases[r] = Add(phases[r], moved)
+		}
+	}
+	split := append(append(append([]int{}, dims[:axis+1]...), 1), dims[axis+1:]...)
+	for r, p := range phases {
+		if p == nil {
+			p = Zeros(parts[0].Graph(), shapes.Make(parts[0].DType(), dims...))
+		}
+		phases[r] = Reshape(p, split...)
+	}
+	dims[axis] = per * st
+	return padAxis(Reshape(concatenate(phases, axis+1), dims...), axis, 0, size-per*st, 0)
+}
+
+// padAxis adds fill before and after x along axis; negative counts cut.
+func padAxis(x *Node, axis, before, after int, fill float64) *Node {
+	if before == 0 && after == 0 {
+		return x
+	}
+	pads := make([]compute.PadAxis, x.Rank())
+	pads[axis] = compute.PadAxis{Start: before, End: after}
+	return Pad(x, Scalar(x.Graph(), x.DType(), fill), pads...)
+}

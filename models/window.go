@@ -1,0 +1,130 @@
+package models
+
+import (
+	"fmt"
+
+	"github.com/gomlx/compute"
+	. "github.com/gomlx/gomlx/core/graph"
+)
+
+// Window describes the windows of a convolution or a pooling over [H,W].
+type Window struct {
+	Kernel, Stride, Dilation [2]int // of rows and columns, >= 1
+	Pad                      Padding
+}
+
+// Padding is that of each side, in pixels, >= 0.
+type Padding struct{ Top, Bottom, Left, Right int }
+
+// SquareWindow returns windows of kernel x kernel pixels, a stride apart, with pad pixels of padding on each side.
+func SquareWindow(kernel, stride, pad int) Window {
+	return Window{[2]int{kernel, kernel}, [2]int{stride, stride}, [2]int{1, 1}, Padding{pad, pad, pad, pad}}
+}
+
+// String says what the window is, in short where both axes are alike: "kernel 3, stride 2, padding 1".
+func (w Window) String() string {
+	pads := [4]int{w.Pad.Top, w.Pad.Bottom, w.Pad.Left, w.Pad.Right}
+	text := "kernel " + pair(w.Kernel) + ", stride " + pair(w.Stride)
+	if pads == [4]int{pads[0], pads[0], pads[0], pads[0]} {
+		text += fmt.Sprintf(", padding %d", pads[0])
+	} else {
+		text += fmt.Sprintf(", padding %v", pads)
+	}
+	if w.Dilation != [2]int{1, 1} {
+		text += ", dilation " + pair(w.Dilation)
+	}
+	return text
+}
+
+func pair(x [2]int) string {
+	if x[0] == x[1] {
+		return fmt.Sprint(x[0])
+	}
+	return fmt.Sprintf("%dx%d", x[0], x[1])
+}
+
+// valid says whether kernels, strides and dilations are positive and no padding negative.
+func (w Window) valid() bool {
+	for a := range 2 {
+		x := w.axis(a)
+		if x.kernel < 1 || x.stride < 1 || x.dilation < 1 || x.before < 0 || x.after < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// axis returns the window along H (0) or W (1).
+func (w Window) axis(a int) axisWindow {
+	pads := [2][2]int{{w.Pad.Top, w.Pad.Bottom}, {w.Pad.Left, w.Pad.Right}}[a]
+	return axisWindow{w.Kernel[a], w.Stride[a], w.Dilation[a], pads[0], pads[1]}
+}
+
+// dilations returns Dilation for the backend, or nil if there is none.
+func (w Window) dilations() []int {
+	if w.Dilation == [2]int{1, 1} {
+		return nil
+	}
+	return w.Dilation[:]
+}
+
+// pads returns the padding of both axes for the backend.
+func (w Window) pads() [][2]int {
+	return [][2]int{{w.Pad.Top, w.Pad.Bottom}, {w.Pad.Left, w.Pad.Right}}
+}
+
+// out returns the number of windows over h x w pixels.
+func (w Window) out(height, width int) (int, int) {
+	return w.axis(0).count(height), w.axis(1).count(width)
+}
+
+// axisWindow is a window along one axis; before and after are the padding.
+type axisWindow struct{ kernel, stride, dilation, before, after int }
+
+// reach is the number of pixels from the first to the last that a window covers.
+func (a axisWindow) reach() int { return (a.kernel-1)*a.dilation + 1 }
+
+// count returns how many windows fit on size pixels: below 1 if none does.
+func (a axisWindow) count(size int) int {
+	return (size + a.before + a.after - a.reach() + a.stride) / a.stride
+}
+
+// shiftedInputs returns for each of the kernel's positions the inputs [N,C,H'·W'] of x [N,C,H,W] that it meets, and the
+// output's height and width.
+func shiftedInputs(x *Node, win Window) (shifts []*Node, h, w int) {
+	n, c := x.Shape().Dim(0), x.Shape().Dim(1)
+	h, w = win.out(x.Shape().Dim(2), x.Shape().Dim(3))
+	rows, columns := (h-1)*win.Stride[0]+1, (w-1)*win.Stride[1]+1
+	for i := range win.Kernel[0] {
+		for k := range win.Kernel[1] {
+			top, left := win.Pad.Top-i*win.Dilation[0], win.Pad.Left-k*win.Dilation[1]
+			t := padSpatial(x, top, rows-top-x.Shape().Dim(2), left, columns-left-x.Shape().Dim(3))
+			if win.Stride != [2]int{1, 1} {
+				t = Slice(t, AxisRange(), AxisRange(), AxisRange().Stride(win.Stride[0]), AxisRange().Stride(win.Stride[1]))
+			}
+			shifts = append(shifts, Reshape(t, n, c, h*w))
+		}
+	}
+	return shifts, h, w
+}
+
+// padSpatial adds zeros around [N,C,H,W]; negative counts cut. (On the Go backend that copies whole rows,
+// where Slice goes number by number.)
+func padSpatial(x *Node, top, bottom, left, right int) *Node {
+	if top == 0 && bottom == 0 && left == 0 && right == 0 {
+		return x
+	}
+	return Pad(x, ScalarZero(x.Graph(), x.DType()), compute.PadAxis{}, compute.PadAxis{},
+		compute.PadAxis{Start: top, End: bottom}, compute.PadAxis{Start: left, End: right})
+}
+
+// wants reports an input that hasn't this many dimensions and channels.
+func wants(in []int, dims, channels int) error {
+	switch {
+	case len(in) != dims:
+		return fmt.Errorf("takes an input of %d dimensions, but it has shape %v", dims, in)
+	case in[0] != channels:
+		return fmt.Errorf("takes %d channels, but its input has %d; they must be equal", channels, in[0])
+	}
+	return nil
+}

@@ -1,0 +1,180 @@
+package experiment
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/gofrs/flock"
+
+	"github.com/pdquant/pdquant/internal/atomicfile"
+	"github.com/pdquant/pdquant/internal/sealed"
+	"github.com/pdquant/pdquant/pdq"
+)
+
+// Folder is a run's directory.
+type Folder string
+
+// CreateFolder makes the directory, if it isn't there, and checks that it can be written to.
+func CreateFolder(path string) (Folder, error) {
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		return "", fmt.Errorf("experiment: run folder: %w; choose another", err)
+	}
+	f, err := os.CreateTemp(path, ".write-*")
+	if err != nil {
+		return "", fmt.Errorf("experiment: run folder %s can't be written to: %w; choose another", path, err)
+	}
+	return Folder(path), errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+// Lock makes f this process's alone to write to, until unlock is called or the process ends, however it does, and removes what processes that were killed left half written. The
+// error names the process that has it.
+func (f Folder) Lock() (unlock func() error, err error) {
+	lock := flock.New(f.Path(lockFile))
+	ok, err := lock.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("experiment: run folder %s can't be locked: %w; choose another", f, err)
+	}
+	if !ok {
+		by, _ := os.ReadFile(f.Path(lockFile)) // who it is helps, but isn't needed
+		return nil, fmt.Errorf("experiment: run folder %s is being written to by another process%s; wait for it, or choose another folder", f, strings.TrimRight(" "+string(by), " \n"))
+	}
+	err = os.WriteFile(f.Path(lockFile), fmt.Appendf(nil, "(%d)\n", os.Getpid()), 0o644)
+	if err := errors.Join(err, atomicfile.RemoveParts(string(f))); err != nil {
+		return nil, errors.Join(fmt.Errorf("experiment: run folder: %w", err), lock.Unlock())
+	}
+	return lock.Unlock, nil
+}
+
+// lockFile stays when the folder isn't locked: to remove it could remove another process's.
+const lockFile = ".lock"
+
+// Path returns the path of the file called name.
+func (f Folder) Path(name string) string { return filepath.Join(string(f), name) }
+
+// Write writes the file called name, whole or not at all.
+func (f Folder) Write(name string, data []byte) error {
+	if err := atomicfile.WriteBytes(f.Path(name), data); err != nil {
+		return fmt.Errorf("experiment: run folder: %w", err)
+	}
+	return nil
+}
+
+// replace writes the file called name by fill, whole or not at all, and keeps the one that was there as
+// Previous(name).
+func (f Folder) replace(name string, fill func(w io.Writer) error) error {
+	if err := atomicfile.Replace(f.Path(name), f.Path(Previous(name)), func(file *os.File) error { return fill(file) }); err != nil {
+		return fmt.Errorf("experiment: run folder: %w", err)
+	}
+	return nil
+}
+
+// WriteJSON writes v, of which JSON makes an object, as the file called name. The object gets a checksum of the
+// file as its last field.
+func (f Folder) WriteJSON(name string, v any) error {
+	data, err := json.MarshalIndent(v, "", "\t")
+	if err != nil {
+		return fmt.Errorf("experiment: run folder: %s: %w", name, err)
+	}
+	object, ok := bytes.CutSuffix(data, []byte("\n}"))
+	if !ok {
+		return fmt.Errorf("experiment: run folder: %s: JSON makes no object with fields of %T", name, v)
+	}
+	data = fmt.Appendf(object, ",\n\t%q: %q\n}\n", sealed.Key, sealed.Placeholder())
+	sealed.Seal(data)
+	return f.Write(name, data)
+}
+
+// ReadJSON reads what WriteJSON wrote. It is an error if the file has changed since; one without a checksum is
+// read as it is.
+func (f Folder) ReadJSON(name string, to any) error {
+	data, err := os.ReadFile(f.Path(name))
+	if err != nil {
+		return fmt.Errorf("experiment: %w", err)
+	}
+	var sum struct{ SHA256 string }
+	if err = json.Unmarshal(data, &sum); err == nil && sum.SHA256 != "" {
+		err = sealed.Check(data, sum.SHA256)
+	}
+	if err == nil {
+		err = json.Unmarshal(data, to)
+	}
+	if err != nil {
+		return fmt.Errorf("experiment: %s: %w", f.Path(name), err)
+	}
+	return nil
+}
+
+// SaveStudent writes s, a student of q, to the file called name, whole or not at all.
+func (f Folder) SaveStudent(q *pdq.Quantizer, name string, s pdq.Student) error {
+	var file bytes.Buffer
+	if err := q.WriteStudent(&file, s); err != nil {
+		return err
+	}
+	return f.Write(name, file.Bytes())
+}
+
+// LoadStudent reads what SaveStudent wrote. Errors are those of Quantizer.ReadStudent, with the file's name.
+func (f Folder) LoadStudent(q *pdq.Quantizer, name string) (pdq.Student, error) {
+	file, err := os.Open(f.Path(name))
+	if err != nil {
+		return pdq.Student{}, fmt.Errorf("experiment: %w", err)
+	}
+	defer file.Close() // only read from
+	s, err := q.ReadStudent(file)
+	if err != nil {
+		err = fmt.Errorf("%s: %w", f.Path(name), err)
+	}
+	return s, err
+}
+
+// SaveState writes s, a state of q, to the file called name, whole or not at all. The state that was there
+// before is kept beside it (Previous).
+func (f Folder) SaveState(q *pdq.Quantizer, name string, s pdq.State) error {
+	return f.replace(name, func(w io.Writer) error { return q.WriteState(w, s) })
+}
+
+// LoadState reads what SaveState wrote. If there is none, the error is fs.ErrNotExist. Other errors are those of
+// Quantizer.ReadState, with the file's name; ErrDamaged says whether the state before it is whole.
+func (f Folder) LoadState(q *pdq.Quantizer, name string) (pdq.State, error) {
+	file, err := os.Open(f.Path(name))
+	if err != nil {
+		return pdq.State{}, fmt.Errorf("experiment: %w", err)
+	}
+	defer file.Close() // only read from
+	s, err := q.ReadState(file)
+	if err == nil {
+		return s, nil
+	}
+	err = fmt.Errorf("%s: %w", f.Path(name), err)
+	if !errors.Is(err, pdq.ErrDamaged) {
+		return s, err
+	}
+	if earlier, e := os.Open(f.Path(Previous(name))); e == nil {
+		defer earlier.Close() // only read from
+		if record, e := pdq.ReadStateRecord(earlier); e == nil {
+			err = fmt.Errorf("%w; the one before it, %s, is whole, of %v", err, Previous(name), record)
+		}
+	}
+	return s, err
+}
+
+// Previous is the name of the state that was written before the one called name.
+func Previous(name string) string { return name + ".previous" }
+
+// RemoveState removes the state called name and the one before it, as far as they are there.
+func (f Folder) RemoveState(name string) error {
+	var errs []error
+	for _, name := range []string{name, Previous(name)} {
+		if err := os.Remove(f.Path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, fmt.Errorf("experiment: run folder: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}

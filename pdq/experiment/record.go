@@ -1,0 +1,94 @@
+package experiment
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/pdquant/pdquant/datasets"
+	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/pdq"
+)
+
+// Record says what a run was given, so that it can be repeated. It is a run folder's run.json.
+type Record struct {
+	Started     time.Time
+	Command     string            // that started it
+	Teacher     string            // network
+	TeacherHash string            // hex SHA-256 of its weights
+	Calibration CalibrationRecord // images it was fitted to
+	Test        string            // images it was evaluated on
+	TestHash    string
+	Backend     string   // the note of backend.Open
+	Threads     int      // GOMAXPROCS
+	Machine     string   // operating system and processor architecture
+	Versions    []string // Go and the modules that compute
+	Methods     []pdq.Method
+}
+
+// CalibrationRecord says which images of a pool were drawn.
+type CalibrationRecord struct {
+	Pool, Hash string
+	Seed       uint64
+	Indices    []int
+	Crops      []datasets.Crop `json:",omitempty"`
+}
+
+// NewRecord records a comparison of methods on n; the caller adds Command and Backend.
+func NewRecord(n *models.Network, w models.Weights, cal datasets.Calibration, test datasets.Stream, methods []pdq.Method) (Record, error) {
+	hash, err := w.Hash()
+	testName, testHash := test.Describe()
+	return Record{
+		Started: time.Now().UTC().Truncate(time.Second), Teacher: n.Name, TeacherHash: hash,
+		Calibration: CalibrationRecord{cal.Name, cal.Hash(), cal.Seed, cal.Indices, cal.Crops},
+		Test:        testName, TestHash: testHash,
+		Threads: runtime.GOMAXPROCS(0), Machine: runtime.GOOS + "/" + runtime.GOARCH, Versions: versions(), Methods: methods,
+	}, err
+}
+
+// Differs says in what the runs of r and another record differ so much that one can't go on with the other's
+// results; "": in nothing. Started, Command and how the machine is used don't matter.
+func (r Record) Differs(other Record) string {
+	for _, x := range []struct{ what, was, is string }{
+		{"teacher", r.Teacher, other.Teacher}, {"teacher's weights", r.TeacherHash, other.TeacherHash},
+		{"calibration images", r.Calibration.Hash, other.Calibration.Hash}, {"test images", r.TestHash, other.TestHash},
+		{"backend", r.Backend, other.Backend}, {"machine", r.Machine, other.Machine},
+		{"versions", strings.Join(r.Versions, ", "), strings.Join(other.Versions, ", ")},
+		{"methods", names(r.Methods), names(other.Methods)},
+	} {
+		if x.was != x.is {
+			return fmt.Sprintf("the %s: %s, now %s", x.what, x.was, x.is)
+		}
+	}
+	for i, m := range r.Methods {
+		if d := m.Config.Differs(other.Methods[i].Config); d != "" {
+			return fmt.Sprintf("the configuration of %s: %s", m.Name, d)
+		}
+	}
+	return ""
+}
+
+func names(methods []pdq.Method) string {
+	var list []string
+	for _, m := range methods {
+		list = append(list, m.Name)
+	}
+	return strings.Join(list, ", ")
+}
+
+// versions lists Go's and those of the modules that decide the numbers.
+func versions() []string {
+	v := []string{runtime.Version()}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return v
+	}
+	for _, m := range info.Deps {
+		if strings.HasPrefix(m.Path, "github.com/gomlx/") {
+			v = append(v, m.Path+" "+m.Version)
+		}
+	}
+	return v
+}
