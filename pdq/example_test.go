@@ -1,6 +1,7 @@
 package pdq_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log"
@@ -92,6 +93,30 @@ func ExampleTerm() {
 	// Output:
 	// PD true, own false
 	// PD false, own true
+}
+
+// A student is kept in a file, which knows its teacher and settings.
+func ExampleQuantizer_WriteStudent() {
+	q := tiny()
+	s, err := q.Quantize(context.Background())
+	if err != nil {
+		log.Fatal(err)
+	}
+	var file bytes.Buffer
+	if err := q.WriteStudent(&file, s); err != nil {
+		log.Fatal(err)
+	}
+	record, err := pdq.ReadStudentRecord(bytes.NewReader(file.Bytes()))
+	if err != nil {
+		log.Fatal(err)
+	}
+	again, err := q.ReadStudent(&file)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%s W%dA%d, %d weights\n", record.Network, record.Config.Bits.W, record.Config.Bits.A, len(again.Weights))
+	// Output:
+	// resnet8 W2A2, 10 weights
 }
 
 // The loop over the units, for steps of one's own in between. (The README shows these lines.)

@@ -15,6 +15,7 @@ import (
 	"gonum.org/v1/gonum/floats"
 
 	"github.com/pdquant/pdquant/datasets"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
 // tuned is a problem, a configuration with fine-tuning, and a student with all units finished.
@@ -89,7 +90,8 @@ func mean(xs []float64) float64 {
 	return sum / float64(len(xs))
 }
 
-// TestFineTuneStudent: what was trained, again from a student with biases of its own, predicts as the graph that trains it did.
+// TestFineTuneStudent: what was trained, again from a student with biases of its own, predicts as the graph that
+// trains it did.
 func TestFineTuneStudent(t *testing.T) {
 	b := anyBackend(t)
 	p, c, s := tuned(t, b)
@@ -99,7 +101,7 @@ func TestFineTuneStudent(t *testing.T) {
 		t.Fatal(err)
 	}
 	for round := range 2 {
-		tn, err := q.newTuner(s)
+		tn, err := q.newFineTuner(s)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -107,16 +109,16 @@ func TestFineTuneStudent(t *testing.T) {
 		if _, err := tn.Steps(t.Context(), 5); err != nil {
 			t.Fatal(err)
 		}
-		exec, err := NewExec(b, tn.opt.gradients)
+		compiled, err := NewExec(b, tn.opt.gradients)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer exec.Finalize()
-		x, err := normalised{p.Calibration}.tensor(0, p.Calibration.Len())
+		defer compiled.Finalize()
+		x, err := exec.Normalised{Images: p.Calibration}.Tensor(0, p.Calibration.Len())
 		if err != nil {
 			t.Fatal(err)
 		}
-		out, err := call(exec, tn.opt.read(), []*tensors.Tensor{x})
+		out, err := exec.Call(compiled, tn.opt.read(), []*tensors.Tensor{x})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -201,7 +203,7 @@ func TestFineTuneDiverges(t *testing.T) {
 	if got, err := q.FineTune(t.Context(), s); err != nil || !reflect.DeepEqual(got, s) {
 		t.Errorf("the student changed: %t, error %v", !reflect.DeepEqual(got, s), err)
 	}
-	tn, err := q.newTuner(s)
+	tn, err := q.newFineTuner(s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +236,7 @@ func TestFineTuneRates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tn, err := q.newTuner(s)
+	tn, err := q.newFineTuner(s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,8 +250,8 @@ func TestFineTuneRates(t *testing.T) {
 	}
 }
 
-// TestFineTuneGradient compares the gradients for the logarithms of the last layer's weight scales and for its bias, over which
-// the loss is smooth, with differences of the loss.
+// TestFineTuneGradient compares the gradients for the logarithms of the last layer's weight scales and for its bias,
+// over which the loss is smooth, with differences of the loss.
 func TestFineTuneGradient(t *testing.T) {
 	b := anyBackend(t)
 	p, c, s := tuned(t, b)
@@ -257,24 +259,24 @@ func TestFineTuneGradient(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tn, err := q.newTuner(s)
+	tn, err := q.newFineTuner(s)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer tn.close()
-	exec, err := NewExec(b, tn.opt.gradients)
+	compiled, err := NewExec(b, tn.opt.gradients)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer exec.Finalize()
-	x, err := normalised{p.Calibration}.tensor(0, tn.opt.size)
+	defer compiled.Finalize()
+	x, err := exec.Normalised{Images: p.Calibration}.Tensor(0, tn.opt.size)
 	if err != nil {
 		t.Fatal(err)
 	}
 	at := func(i int, v []float32) (loss float64, grad []float32) {
 		vars := tn.opt.read()
 		vars[i] = tensors.FromFlatDataAndDimensions(slices.Clone(v), vars[i].Shape().Dimensions...)
-		out, err := call(exec, vars, []*tensors.Tensor{x})
+		out, err := exec.Call(compiled, vars, []*tensors.Tensor{x})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -319,7 +321,7 @@ func TestFineTuneStart(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				tn, err := q.newTuner(s)
+				tn, err := q.newFineTuner(s)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -347,7 +349,8 @@ func TestFineTuneStart(t *testing.T) {
 	})
 }
 
-// TestAugmentGeometry: a gradient across an image stays one, as steep as its size and angle make it, through the same middle.
+// TestAugmentGeometry: a gradient across an image stays one, as steep as its size and angle make it, through the same
+// middle.
 func TestAugmentGeometry(t *testing.T) {
 	const side = 32
 	ramp := datasets.Images{Pixels: make([]uint8, side*side), Channels: 1, Height: side, Width: side, Mean: []float32{0}, Std: []float32{1}, Labels: []int32{0}}

@@ -11,6 +11,7 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
 // unitIndex returns the index of a unit of q's network.
@@ -51,14 +52,14 @@ func TestGoldenCorrection(t *testing.T) {
 // teacherIn returns the teacher's input to a unit for the first 32 golden images.
 func teacherIn(t *testing.T, q *Quantizer, unit string, g golden) *Cache {
 	t.Helper()
-	x, err := g.cache("x").tensor(0, 32)
+	x, err := g.cache("x").Tensor(0, 32)
 	if err != nil {
 		t.Fatal(err)
 	}
 	in := MustExecOnce(q.b, func(x *Node) *Node {
-		return q.p.Network.Forward(x, 0, q.p.Network.Units[unitIndex(t, q, unit)].First-1, models.Hooks{Param: constants(x.Graph(), q.p.Weights)})
+		return q.p.Network.Forward(x, 0, q.p.Network.Units[unitIndex(t, q, unit)].First-1, models.Hooks{Param: exec.Constants(x.Graph(), q.p.Weights)})
 	}, x)
-	return cacheOf(flat(t, in), in.Shape().Dimensions...)
+	return exec.CacheOf(flat(t, in), in.Shape().Dimensions...)
 }
 
 func TestGoldenReconstruction(t *testing.T) {
@@ -245,11 +246,11 @@ func goldenBatch(t *testing.T, g golden, q *Quantizer, unit string, step int) *U
 	}
 	take := func(key string) *Cache {
 		x := g.cache("recon/" + unit + key)
-		part := make([]float32, len(indices)*x.per())
-		if err := x.gather(part, indices); err != nil {
+		part := make([]float32, len(indices)*x.PerImage())
+		if err := x.Gather(part, indices); err != nil {
 			t.Fatal(err)
 		}
-		return cacheOf(part, x.shape(len(indices)).Dimensions...)
+		return exec.CacheOf(part, x.Shape(len(indices)).Dimensions...)
 	}
 	in := take(".input")
 	return &UnitData{Unit: unitIndex(t, q, unit), StudentIn: in, CorrectedIn: in, Target: take(".target"), Logits: take(".fp_logits")}
@@ -264,7 +265,7 @@ func compareHard(t *testing.T, g golden, r *Rounder, unit string) {
 		t.Fatal(err)
 	}
 	q := r.q
-	w, err := q.studentWeights(s)
+	w, err := q.StudentWeights(s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -273,12 +274,12 @@ func compareHard(t *testing.T, g golden, r *Rounder, unit string) {
 		compareLevels(t, key, flat(t, w[v.layer+".weight"]), g.floats(key), s.Weights[v.layer].Scale)
 	}
 	u := q.folded.Units[r.d.Unit]
-	in, err := goldenBatch(t, g, q, unit, 0).StudentIn.tensor(0, q.c.Rounding.BatchSize)
+	in, err := goldenBatch(t, g, q, unit, 0).StudentIn.Tensor(0, q.c.Rounding.BatchSize)
 	if err != nil {
 		t.Fatal(err)
 	}
 	y := MustExecOnce(q.b, func(x *Node) *Node {
-		return q.folded.Forward(x, u.First, u.Last, studentHooks(x.Graph(), w, s))
+		return q.folded.Forward(x, u.First, u.Last, s.Hooks(x.Graph(), w))
 	}, in)
 	key := "recon/" + unit + ".quantized_output"
 	compareLevels(t, key, flat(t, y), g.floats(key), []float32{s.Acts[q.folded.Layers[u.Last].Name].Scale})

@@ -10,6 +10,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
 // filled is w with all values of one tensor changed.
@@ -118,12 +119,12 @@ func checkRounding(t *testing.T, q *Quantizer, s Student, d *UnitData) {
 }
 
 func fill(c *Cache, v float32) {
-	for i := range c.flat {
-		c.flat[i] = v
+	for i := range c.Flat() {
+		c.Flat()[i] = v
 	}
 }
 
-func clone(c *Cache) *Cache { return cacheOf(slices.Clone(c.flat), c.dims...) }
+func clone(c *Cache) *Cache { return exec.CacheOf(slices.Clone(c.Flat()), c.Dims()...) }
 
 func constant(t *tensors.Tensor, v float32) *tensors.Tensor {
 	return tensors.FromFlatDataAndDimensions(slices.Repeat([]float32{v}, t.Size()), t.Shape().Dimensions...)

@@ -31,8 +31,8 @@ func states(t *testing.T, q *Quantizer) ([]State, Student) {
 	return all, s
 }
 
-// TestQuantizeFrom: from states after units and rounding steps, a new Quantizer goes on to the same bits. The long form takes
-// every state.
+// TestQuantizeFrom: from states after units and rounding steps, a new Quantizer goes on to the same bits. The long
+// form takes every state.
 func TestQuantizeFrom(t *testing.T) {
 	oneBackend(t, func(t *testing.T, b compute.Backend) {
 		p, c := tinyProblem(t, 20), tinyConfig(t)
@@ -103,8 +103,8 @@ func TestKeptWhenInterrupted(t *testing.T) {
 	}
 }
 
-// TestKeptBeforeComparison: a context that ends once fine-tuning's last step is taken, while the student is compared with the
-// one before, repeats no step, however rarely states are kept.
+// TestKeptBeforeComparison: a context that ends once fine-tuning's last step is taken, while the student is compared
+// with the one before, repeats no step, however rarely states are kept.
 func TestKeptBeforeComparison(t *testing.T) {
 	b := anyBackend(t)
 	p, c, s := tuned(t, b)
@@ -235,8 +235,8 @@ func FuzzState(f *testing.F) {
 			copy(data[at+10:], hex.EncodeToString(sum[:]))
 		}
 		fuzzed.Bounded(t, func() {
-			if s, _, err := readState(bytes.NewReader(data)); err == nil && q.canGoOn(s) == nil {
-				if _, err := q.studentWeights(s.Student); err != nil {
+			if s, _, err := readState(bytes.NewReader(data)); err == nil && q.canResume(s) == nil {
+				if _, err := q.StudentWeights(s.Student); err != nil {
 					t.Error(err)
 				}
 			}

@@ -22,6 +22,9 @@ func (r *gridRun) compute(ctx context.Context, c Cell, result Result) (Result, e
 	result = result.with(k)
 	result.Test, result.Calibration = accuracyOf(result.Right), accuracyOf(FromOnes(k.Calibration))
 	result.Seconds, result.PeakMemory, result.PD = k.Seconds, k.PeakMemory, mean(k.PD)
+	if result, err = result.rounded(); err != nil {
+		return result, err
+	}
 	if err := r.folder.WriteJSON(result.stem()+".json", k); err != nil {
 		return result, err
 	}

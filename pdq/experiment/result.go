@@ -128,6 +128,17 @@ func percent(name string, of func(r *Result) *Accuracy) column {
 	}}
 }
 
+// rounded returns r with the digits that the table has, so that results look the same now and when they are read again.
+func (r Result) rounded() (Result, error) {
+	out := r
+	for _, c := range columns() {
+		if err := c.read(&out, c.write(r)); err != nil {
+			return r, fmt.Errorf("experiment: %s: %w", c.name, err)
+		}
+	}
+	return out, nil
+}
+
 // ReadResults reads a table of results.
 func ReadResults(r io.Reader) ([]Result, error) {
 	rows := csv.NewReader(r)

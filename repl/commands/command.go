@@ -50,7 +50,7 @@ type call struct {
 // commands is the table. The groups' order is that of help.
 func commands() []command {
 	return slices.Concat(setupCommands(), stepCommands(), insideCommands(), runCommands(), shellCommands(),
-		[]command{demoCommand(), quantiseCommand(), modelsCommand(), downloadCommand(), reproduceCommand(), trainCommand()})
+		[]command{demoCommand(), quantiseCommand(), modelsCommand(), downloadCommand(), reproduceCommand(), gridCommand(), trainCommand()})
 }
 
 // alone is a command that needs no session.

@@ -7,7 +7,7 @@ import (
 
 	"github.com/guptarohit/asciigraph"
 
-	"github.com/pdquant/pdquant/pdq"
+	"github.com/pdquant/pdquant/pdq/look"
 	"github.com/pdquant/pdquant/pdq/plot"
 )
 
@@ -18,7 +18,7 @@ type figure struct {
 	bins  []plot.Bin
 }
 
-func bins(h pdq.Histogram) []plot.Bin {
+func bins(h look.Histogram) []plot.Bin {
 	var out []plot.Bin
 	wide := (h.High - h.Low) / float64(len(h.Counts))
 	for i, n := range h.Counts {

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/pdquant/pdquant/models"
-	"github.com/pdquant/pdquant/pdq"
+	"github.com/pdquant/pdquant/pdq/look"
 	"github.com/pdquant/pdquant/pdq/plot"
 )
 
@@ -153,20 +153,20 @@ func inspect(c *call) (session, error) {
 		return c.s, err
 	}
 	if output {
-		v, err := q.InspectOutput(c.ctx, c.s.student, l.Name, images)
+		v, err := look.Output(c.ctx, q, c.s.student, l.Name, images)
 		if err != nil {
 			return c.s, err
 		}
 		return c.s, c.outputView(l, v)
 	}
-	v, err := q.InspectWeight(c.s.student, l.Name)
+	v, err := look.Weight(q, c.s.student, l.Name)
 	if err != nil {
 		return c.s, err
 	}
 	return c.s, c.weightView(l, v)
 }
 
-func (c *call) weightView(l models.Layer, v pdq.WeightView) error {
+func (c *call) weightView(l models.Layer, v look.WeightView) error {
 	size := v.Quant.Bits
 	fmt.Fprintf(c.out, "%s (%s), weight %s, %g to %g\n", l.Name, l.Op.Kind(), shapeText(v.Shape), short(v.Values.Low), short(v.Values.High))
 	if size == 0 {
@@ -212,7 +212,7 @@ func (c *call) decided(layer string) error {
 	return nil
 }
 
-func (c *call) outputView(l models.Layer, v pdq.OutputView) error {
+func (c *call) outputView(l models.Layer, v look.OutputView) error {
 	fmt.Fprintf(c.out, "%s (%v), output on %d images, %g to %g\n", l.Name, l.Op.Kind(), v.Images, short(v.Values.Low), short(v.Values.High))
 	if v.Quant.Bits == 0 {
 		fmt.Fprintln(c.out, "not quantised yet: scales acts UNIT")
@@ -291,11 +291,11 @@ func sweep(c *call) (session, error) {
 	if err != nil {
 		return c.s, err
 	}
-	try, what := q.SweepWeight, "weight"
+	try, what := look.SweepWeight, "weight"
 	if output {
-		try, what = q.SweepOutput, "output"
+		try, what = look.SweepOutput, "output"
 	}
-	found, err := try(c.ctx, c.s.student, l.Name, images, points)
+	found, err := try(c.ctx, q, c.s.student, l.Name, images, points)
 	if err != nil {
 		return c.s, err
 	}
@@ -325,12 +325,12 @@ func (c *call) onGo() bool { return strings.HasPrefix(c.s.note, "go:") }
 // curve is a metric of a sweep.
 type curve struct {
 	name string
-	of   func(pdq.SweepPoint) float64
+	of   func(look.SweepPoint) float64
 }
 
 func curves() []curve {
-	return []curve{{"mse", func(p pdq.SweepPoint) float64 { return p.MSE }}, {"lp", func(p pdq.SweepPoint) float64 { return p.Lp }},
-		{"cosine", func(p pdq.SweepPoint) float64 { return p.Cosine }}, {"pd", func(p pdq.SweepPoint) float64 { return p.PD }}}
+	return []curve{{"mse", func(p look.SweepPoint) float64 { return p.MSE }}, {"lp", func(p look.SweepPoint) float64 { return p.Lp }},
+		{"cosine", func(p look.SweepPoint) float64 { return p.Cosine }}, {"pd", func(p look.SweepPoint) float64 { return p.PD }}}
 }
 
 // curvesOf returns the curve called name, or those that the paper argues about.
@@ -348,7 +348,7 @@ func curvesOf(name string) ([]curve, error) {
 }
 
 // least returns the index of the point with the least of m.
-func (m curve) least(points []pdq.SweepPoint) int {
+func (m curve) least(points []look.SweepPoint) int {
 	best := 0
 	for i, p := range points {
 		if m.of(p) < m.of(points[best]) {
@@ -359,7 +359,7 @@ func (m curve) least(points []pdq.SweepPoint) int {
 }
 
 // sweepTable prints at most 16 of the points, those with the least of a metric among them.
-func (c *call) sweepTable(points []pdq.SweepPoint) {
+func (c *call) sweepTable(points []look.SweepPoint) {
 	show := map[int]bool{}
 	for i := 0; i < len(points); i += (len(points) + 15) / 16 {
 		show[i] = true
@@ -386,7 +386,7 @@ func (c *call) sweepTable(points []pdq.SweepPoint) {
 }
 
 // relative is the line of m's logarithm above its least value.
-func relative(m curve, points []pdq.SweepPoint) plot.Line {
+func relative(m curve, points []look.SweepPoint) plot.Line {
 	line := plot.Line{Label: m.name}
 	least := max(m.of(points[m.least(points)]), 1e-12)
 	for _, p := range points {

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/pdquant/pdquant/pdq"
+	"github.com/pdquant/pdquant/pdq/look"
 	"github.com/pdquant/pdquant/pdq/plot"
 )
 
@@ -27,7 +28,7 @@ func norms(c *call) (session, error) {
 		if err != nil {
 			return s, err
 		}
-		if views, err = q.TeacherNorms(c.ctx, u, normImages); err != nil {
+		if views, err = look.TeacherNorms(c.ctx, q, u, normImages); err != nil {
 			return s, err
 		}
 	}
@@ -52,8 +53,8 @@ func norms(c *call) (session, error) {
 }
 
 // worstChannels are rows of the n channels whose statistics are furthest off.
-func worstChannels(v pdq.NormView, n int) [][]string {
-	off := func(s pdq.NormStats, c int) float64 {
+func worstChannels(v look.NormView, n int) [][]string {
+	off := func(s look.NormStats, c int) float64 {
 		m, d := s.Mean[c]-v.Mean[c], s.Deviation[c]-v.Deviation[c]
 		return m*m + d*d
 	}
@@ -74,7 +75,7 @@ func worstChannels(v pdq.NormView, n int) [][]string {
 }
 
 // meanLines are the means of a normalisation's channels, in the order of the running ones.
-func meanLines(v pdq.NormView) []plot.Line {
+func meanLines(v look.NormView) []plot.Line {
 	order := make([]int, len(v.Mean))
 	for i := range order {
 		order[i] = i
@@ -168,7 +169,7 @@ func diff(c *call) (session, error) {
 	if len(s.student.Weights) == 0 {
 		return s, errors.New("repl: nothing is quantised yet, so nothing differs; begin: scales weights")
 	}
-	all, err := q.Differences(c.ctx, s.student, images)
+	all, err := look.Differences(c.ctx, q, s.student, images)
 	if err != nil {
 		return s, err
 	}
@@ -215,7 +216,7 @@ func worst(c *call) (session, error) {
 	if len(s.student.Weights) == 0 {
 		return s, errors.New("repl: nothing is quantised yet; begin: scales weights")
 	}
-	all, err := q.Sensitivities(c.ctx, s.student, images)
+	all, err := look.Sensitivities(c.ctx, q, s.student, images)
 	if err != nil {
 		return s, err
 	}

@@ -10,7 +10,7 @@ import (
 func manual(w io.Writer) {
 	fmt.Fprint(w, `# The shell's commands
 
-This page is made from the table of commands (`+"`go test ./repl -run TestManual -update`"+`).
+This page is made from the table of commands (`+"`go test ./repl/commands -run TestManual -update`"+`).
 
     go run ./repl                    # a prompt; ~/.pdqrc runs first, but for -norc
     go run ./repl NAME ...           # one command

@@ -102,16 +102,17 @@ func TestQuantise(t *testing.T) {
 // TestQuantiseErrors: what is missing is said before anything is computed.
 func TestQuantiseErrors(t *testing.T) {
 	dir := noiseFiles(t)
-	write(t, filepath.Join(dir, "data_batch_1.bin"), "short")
+	broken := t.TempDir()
+	write(t, filepath.Join(broken, "data_batch_1.bin"), "short")
 	for line, want := range map[string]string{
-		"quantise":                                     "quantise needs NETWORK",
-		"quantise resnet19":                            `no network is called "resnet19"; choose one of`,
-		"quantise resnet18":                            "imagenet is in no folder data/imagenet; register at image-net.org",
-		"quantise resnet18 crop=left":                  "crop=left; choose random or centre",
-		"quantise resnet18 anyway=yes":                 "anyway=yes; choose true or false",
-		"quantise resnet20-cifar10 data=" + dir:        "give the .bin files of cifar-10-binary.tar.gz",
+		"quantise":                     "quantise needs NETWORK",
+		"quantise resnet19":            `no network is called "resnet19"; choose one of`,
+		"quantise resnet18":            "imagenet is in no folder data/imagenet; register at image-net.org",
+		"quantise resnet18 crop=left":  "crop=left; choose random or centre",
+		"quantise resnet18 anyway=yes": "anyway=yes; choose true or false",
+		"quantise resnet20-cifar10 checkpoint=../../testdata/cifar10/resnet20-12fca82f.th data=" + broken: "give the .bin files of cifar-10-binary.tar.gz",
 		"quantise resnet8 methods=mse":                 "methods=mse; choose all or pd",
-		"quantise resnet8 preset=slow":                 `no preset "slow"; choose one of quick`,
+		"quantise resnet8 preset=slow":                 `no preset "slow"; choose one of glance, quick`,
 		"quantise resnet8 checkpoint=" + dir + "/none": "none: no such file",
 		"quantise resnet8 w=1":                         "w=1; give a whole number from 2 to 8",
 		"download mnist":                               "set=mnist; choose fashion-mnist or cifar10",

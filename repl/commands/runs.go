@@ -16,6 +16,7 @@ import (
 
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/experiment"
+	"github.com/pdquant/pdquant/pdq/look"
 )
 
 // Files of a run folder, beside run.json.
@@ -65,7 +66,7 @@ type savedUnit struct {
 	Correction pdq.CorrectionConfig // if so
 	Rounded    int                  // steps
 	Finished   bool
-	Norms      []pdq.NormView
+	Norms      []look.NormView
 }
 
 // metric is a line of metrics.jsonl.

@@ -13,6 +13,7 @@ import (
 	"github.com/pdquant/pdquant/models"
 	"github.com/pdquant/pdquant/models/arch"
 	"github.com/pdquant/pdquant/pdq"
+	"github.com/pdquant/pdquant/pdq/look"
 )
 
 // session is the shell's state as a value: commands take one and return another, and undo keeps
@@ -55,7 +56,7 @@ type unitState struct {
 	rounded    int                  // steps taken
 	finished   bool                 // rounding is final
 	trace      []loss               // of correction, then of rounding
-	norms      []pdq.NormView       // after correction, on the first normImages
+	norms      []look.NormView      // after correction, on the first normImages
 }
 
 // normImages is how many images bn looks at, and correction keeps the statistics of.

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/pdquant/pdquant/pdq"
+	"github.com/pdquant/pdquant/pdq/look"
 )
 
 // testShell is a shell with a small teacher, few images and few steps, after lines.
@@ -240,7 +241,7 @@ func TestSaveAndResume(t *testing.T) {
 		}
 	}
 	whole := other.state
-	other.state = whole.with(0, func(st *unitState) { st.norms = []pdq.NormView{{Mean: []float64{math.NaN()}}} })
+	other.state = whole.with(0, func(st *unitState) { st.norms = []look.NormView{{Mean: []float64{math.NaN()}}} })
 	if err := other.line(t.Context(), "save "+dir); err == nil {
 		t.Error("what JSON can't hold is saved")
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/backend"
+	"github.com/pdquant/pdquant/pdq/look"
 )
 
 func stepCommands() []command {
@@ -219,7 +220,7 @@ func (c *call) correct(s session, u int, config pdq.Config) (session, error) {
 		return s, nil
 	}
 	s.data, s.rounding = c.sh.keep(data), nil
-	norms, err := q.InspectNorms(c.ctx, data, normImages)
+	norms, err := look.Norms(c.ctx, q, data, normImages)
 	if err != nil {
 		return s, err
 	}

@@ -1,4 +1,4 @@
-package pdq
+package look
 
 import (
 	"cmp"
@@ -8,6 +8,8 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/pdq"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
 // UnitDifference compares the student's output of a unit with the teacher's.
@@ -24,31 +26,33 @@ type ChannelDifference struct {
 	Share   float64 // of the unit's noise, in [0,1]
 }
 
-// Differences compares all units on the first of the calibration images, at most so many. What s
-// doesn't quantise is in full precision.
-func (q *Quantizer) Differences(ctx context.Context, s Student, images int) ([]UnitDifference, error) {
-	if err := some(images, "images"); err != nil {
+// Differences compares all units on the first calibration images. What s doesn't quantise is in full precision.
+func Differences(ctx context.Context, q *pdq.Quantizer, s pdq.Student, images int) ([]UnitDifference, error) {
+	if err := atLeastOne(images, "images"); err != nil {
 		return nil, err
 	}
-	w, err := q.studentWeights(s)
+	n, weights := q.Folded()
+	w, err := q.StudentWeights(s)
 	if err != nil {
 		return nil, err
 	}
-	out, err := q.runner(StepInspect, -1).run(ctx, func(xs []*Node) []*Node {
+	run := runner(q)
+	run.Progress = func(done, total int) { report(q, done, total) }
+	out, err := run.Run(ctx, func(xs []*Node) []*Node {
 		g := xs[0].Graph()
-		student := unitOutputs(q.folded, xs[0], studentHooks(g, w, s))
+		student := unitOutputs(n, xs[0], s.Hooks(g, w))
 		var sums []*Node
-		for u, t := range unitOutputs(q.folded, xs[0], models.Hooks{Param: constants(g, q.weights)}) {
+		for u, t := range unitOutputs(n, xs[0], models.Hooks{Param: exec.Constants(g, weights)}) {
 			sums = append(sums, perChannelSum(Square(t)), perChannelSum(Square(Sub(student[u], t))))
 		}
 		return sums
-	}, q.firstImages(images))
+	}, firstImages(q, images))
 	if err != nil {
 		return nil, err
 	}
-	defer freeCaches(out...)
+	defer exec.FreeCaches(out...)
 	var all []UnitDifference
-	for u, unit := range q.folded.Units {
+	for u, unit := range n.Units {
 		all = append(all, newDifference(unit.Name, columnSums(out[2*u]), columnSums(out[2*u+1])))
 	}
 	return all, nil
@@ -98,9 +102,9 @@ func perChannelSum(x *Node) *Node {
 }
 
 // columnSums sums c [N,C] over N. It is in memory.
-func columnSums(c *Cache) []float64 {
-	sums := make([]float64, c.per())
-	for i, v := range c.flat {
+func columnSums(c *exec.Cache) []float64 {
+	sums := make([]float64, c.PerImage())
+	for i, v := range c.Flat() {
 		sums[i%len(sums)] += float64(v)
 	}
 	return sums

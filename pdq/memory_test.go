@@ -2,58 +2,15 @@ package pdq
 
 import (
 	"context"
-	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"reflect"
-	"slices"
-	"strings"
 	"testing"
 
 	"github.com/gomlx/compute"
 
 	"github.com/pdquant/pdquant/internal/memory"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
-
-// TestCache: a file holds what memory does, and is gone afterwards.
-func TestCache(t *testing.T) {
-	dir := t.TempDir()
-	for _, inFile := range []bool{false, true} {
-		c, err := newCache([]int{10, 2, 3}, inFile, dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		want := make([]float32, 60)
-		rng := rand.New(rand.NewPCG(1, 0))
-		for i := range want {
-			want[i] = rng.Float32()
-		}
-		for _, lo := range []int{4, 0, 7} { // out of order, as workers write
-			hi := map[int]int{0: 4, 4: 7, 7: 10}[lo]
-			if err := c.write(want[lo*6:hi*6], lo); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if got := flat(t, c); !slices.Equal(got, want) {
-			t.Errorf("in file %t: read %v, wrote %v", inFile, got, want)
-		}
-		got := make([]float32, 12)
-		if err := c.gather(got, []int{9, 3}); err != nil || !slices.Equal(got, slices.Concat(want[54:], want[18:24])) {
-			t.Errorf("in file %t: gathered %v, error %v", inFile, got, err)
-		}
-		if x, err := c.tensor(2, 4); err != nil || !slices.Equal(flat(t, x), want[12:24]) {
-			t.Errorf("in file %t: images 2 and 3 are %v, error %v", inFile, x, err)
-		}
-		c.Free()
-		c.Free() // as data that share a cache do
-	}
-	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
-		t.Errorf("left %v, error %v", left, err)
-	}
-	if _, err := newCache([]int{1}, true, filepath.Join(dir, "none")); err == nil || !strings.Contains(err.Error(), "CacheDir") {
-		t.Errorf("error %v doesn't say what to do", err)
-	}
-}
 
 // TestCacheLimit: a run whose caches go to files gives the same student, and leaves no file.
 func TestCacheLimit(t *testing.T) {
@@ -112,7 +69,7 @@ func TestMemoryPlan(t *testing.T) {
 	var bytes int64
 	for _, d := range []*UnitData{before, d} {
 		for _, c := range []*Cache{d.StudentIn, d.TeacherIn, d.TeacherOut, d.CorrectedIn, d.Target} {
-			bytes += 4 * int64(product(c.dims))
+			bytes += 4 * int64(exec.Product(c.Dims()))
 		}
 	}
 	if got := q.MemoryPlan()[2]; got.Bytes != bytes || got.Unit != "layer2.0" || got.InFile {

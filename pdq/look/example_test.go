@@ -1,7 +1,6 @@
-package pdq_test
+package look_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log"
@@ -10,6 +9,7 @@ import (
 	"github.com/pdquant/pdquant/models/arch"
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/backend"
+	"github.com/pdquant/pdquant/pdq/look"
 )
 
 // shipped quantises the smallest shipped teacher to nearest, on a few images.
@@ -42,9 +42,9 @@ func shipped() (*pdq.Quantizer, pdq.Student) {
 }
 
 // What a layer's weights became.
-func ExampleQuantizer_InspectWeight() {
+func ExampleWeight() {
 	q, s := shipped()
-	v, err := q.InspectWeight(s, "layer1.0.conv1")
+	v, err := look.Weight(q, s, "layer1.0.conv1")
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -54,9 +54,9 @@ func ExampleQuantizer_InspectWeight() {
 }
 
 // What an activation's range costs, by the error and by the prediction difference.
-func ExampleQuantizer_SweepOutput() {
+func ExampleSweepOutput() {
 	q, s := shipped()
-	points, err := q.SweepOutput(context.Background(), s, "layer1.0.relu1", 8, 10)
+	points, err := look.SweepOutput(context.Background(), q, s, "layer1.0.relu1", 8, 10)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -67,33 +67,13 @@ func ExampleQuantizer_SweepOutput() {
 }
 
 // Which quantiser changes the predictions most, each alone.
-func ExampleQuantizer_Sensitivities() {
+func ExampleSensitivities() {
 	q, s := shipped()
-	all, err := q.Sensitivities(context.Background(), s, 8)
+	all, err := look.Sensitivities(context.Background(), q, s, 8)
 	if err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println(len(all), "quantisers, the worst first:", all[0].PD >= all[len(all)-1].PD)
 	// Output:
 	// 17 quantisers, the worst first: true
-}
-
-// A student is kept in a file, which knows its teacher and settings.
-func ExampleQuantizer_WriteStudent() {
-	q, s := shipped()
-	var file bytes.Buffer
-	if err := q.WriteStudent(&file, s); err != nil {
-		log.Fatal(err)
-	}
-	record, err := pdq.ReadStudentRecord(bytes.NewReader(file.Bytes()))
-	if err != nil {
-		log.Fatal(err)
-	}
-	again, err := q.ReadStudent(&file)
-	if err != nil {
-		log.Fatal(err)
-	}
-	fmt.Printf("%s W%dA%d, %d weights\n", record.Network, record.Config.Bits.W, record.Config.Bits.A, len(again.Weights))
-	// Output:
-	// resnet8 W4A4, 10 weights
 }

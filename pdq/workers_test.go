@@ -2,32 +2,14 @@ package pdq
 
 import (
 	"context"
-	"errors"
 	"slices"
-	"sync/atomic"
 	"testing"
 
 	"github.com/gomlx/compute"
-	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
-)
 
-func TestSideBySide(t *testing.T) {
-	var sum atomic.Int64
-	if err := sideBySide(100, 3, func(k int) error { sum.Add(int64(k)); return nil }); err != nil || sum.Load() != 4950 {
-		t.Errorf("sum %d, error %v; want 4950, nil", sum.Load(), err)
-	}
-	fault := errors.New("fault")
-	err := sideBySide(5, 2, func(k int) error {
-		if k == 3 {
-			return fault
-		}
-		return nil
-	})
-	if !errors.Is(err, fault) {
-		t.Errorf("error %v, want %v", err, fault)
-	}
-}
+	"github.com/pdquant/pdquant/pdq/internal/exec"
+)
 
 // TestWorkers: the parts of a batch hold what the whole holds, whoever computes them, and a step
 // comes to the same but for the order of sums.
@@ -70,7 +52,7 @@ func compareParts(t *testing.T, r *Rounder, parts int) {
 		t.Fatal(err)
 	}
 	for k := range parts {
-		lo, hi := share(len(batch), parts, k)
+		lo, hi := exec.Part(len(batch), parts, k)
 		part, err := r.part(r.opt.done, batch, lo, hi)
 		if err != nil {
 			t.Fatal(err)
@@ -113,7 +95,7 @@ func TestWorkersAgree(t *testing.T) {
 		for _, workers := range []int{1, 3} {
 			c := tinyConfig(t)
 			c.Machine.Workers, c.Correction.Group = workers, 4
-			q, err := New(b, tinyProblem(t, 2*chunkImages+7), c)
+			q, err := New(b, tinyProblem(t, 2*exec.MaxChunk+7), c)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -128,35 +110,6 @@ func TestWorkersAgree(t *testing.T) {
 			} else if !slices.Equal(got, want) {
 				t.Error("3 workers give other bits than one")
 			}
-		}
-	})
-}
-
-// TestSharedExec: workers that call a new graph at once all get its result.
-func TestSharedExec(t *testing.T) {
-	eachBackend(t, func(t *testing.T, b compute.Backend) {
-		for range 40 {
-			exec, err := newSharedExec(b, func(args []*Node) []*Node {
-				y := args[0]
-				for range 20 { // as biases are added: there is no vector code for it, which is only found by trying
-					y = Add(MulScalar(y, 0.5), Reshape(ReduceMax(y, 0, 2), 1, 3, 1))
-				}
-				return []*Node{y}
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			err = sideBySide(8, 4, func(int) error {
-				x := tensors.FromValue([][][]float32{{{1, 2}, {3, 4}, {5, 6}}, {{7, 8}, {9, 10}, {11, 12}}})
-				defer free(x)
-				out, err := exec.Call(x)
-				free(out...)
-				return err
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			exec.Finalize()
 		}
 	})
 }
