@@ -8,19 +8,19 @@ import (
 	"github.com/pdquant/pdquant/datasets"
 )
 
-// augmenter draws batches of images that are changed at random.
+// augmenter draws batches of calibration images, changed at random.
 type augmenter struct {
 	images datasets.Images
 	c      FineTuneConfig
 	seed   uint64
-	unit   int // of the streams of random numbers: none of the units'
+	unit   int // for the streams of random numbers: a number that no unit has
 }
 
 func newAugmenter(images datasets.Images, c Config) augmenter {
 	return augmenter{images, c.FineTune, c.Seed, math.MaxInt32}
 }
 
-// withMirrored returns the images with a mirrored copy of each behind them.
+// withMirrored returns the images, followed by a mirrored copy of each.
 func withMirrored(images datasets.Images) (datasets.Images, error) {
 	n := images.Len()
 	indices := make([]int, 2*n)
@@ -59,7 +59,7 @@ func (a augmenter) batch(step, size int) (datasets.Images, error) {
 	return out, nil
 }
 
-// draw writes image k, perhaps mirrored, moved, turned, of another size and in another light.
+// draw writes image k to the slice to, at random mirrored, moved, turned, scaled and in another light.
 func (a augmenter) draw(rng *rand.Rand, to []uint8, k int) {
 	h, w := a.images.Height, a.images.Width
 	from := a.images.Pixels[k*len(to) : (k+1)*len(to)]
@@ -75,16 +75,16 @@ func (a augmenter) draw(rng *rand.Rand, to []uint8, k int) {
 	}
 }
 
-// place draws where each pixel of an image is taken from.
+// place draws a geometric change: a function from the place of a pixel to the place in the image that it shows.
 func (a augmenter) place(rng *rand.Rand) func(x, y float64) (float64, float64) {
 	h, w := a.images.Height, a.images.Width
 	mirror := 1.0
 	if rng.Float64() < a.c.Flip {
 		mirror = -1
 	}
-	shift := min(a.c.Shift, max(h, w)) // moved further, nothing is left
+	shift := min(a.c.Shift, max(h, w)) // a larger one leaves nothing of the image
 	dx, dy := float64(rng.IntN(2*shift+1)-shift), float64(rng.IntN(2*shift+1)-shift)
-	size, angle := 1+a.c.Zoom*between(rng), a.c.Turn*between(rng)
+	size, angle := 1+a.c.Zoom*symmetric(rng), a.c.Turn*symmetric(rng)
 	sin, cos := math.Sin(angle)/size, math.Cos(angle)/size
 	middleX, middleY := float64(w-1)/2, float64(h-1)/2
 	return func(x, y float64) (float64, float64) {
@@ -93,9 +93,9 @@ func (a augmenter) place(rng *rand.Rand) func(x, y float64) (float64, float64) {
 	}
 }
 
-// light draws what becomes of an image's values: more or less contrast around their mean, and brightness.
+// light draws a change of an image's values: of the contrast around their mean, and of the brightness.
 func (a augmenter) light(rng *rand.Rand, image []uint8) func(float64) uint8 {
-	contrast, brightness := 1+a.c.Light*between(rng), 255*a.c.Light/2*between(rng)
+	contrast, brightness := 1+a.c.Light*symmetric(rng), 255*a.c.Light/2*symmetric(rng)
 	mean := 0.0
 	for _, v := range image {
 		mean += float64(v) / float64(len(image))
@@ -105,10 +105,10 @@ func (a augmenter) light(rng *rand.Rand, image []uint8) func(float64) uint8 {
 	}
 }
 
-// between is uniform in [-1,1).
-func between(rng *rand.Rand) float64 { return 2*rng.Float64() - 1 }
+// symmetric draws a number uniformly from [-1,1).
+func symmetric(rng *rand.Rand) float64 { return 2*rng.Float64() - 1 }
 
-// bilinear is the value of a plane of rows of w pixels at x, y. Beyond the border, the border is repeated.
+// bilinear interpolates a plane of rows of w pixels at x, y. Beyond the border, the border is repeated.
 func bilinear(plane []uint8, w int, x, y float64) float64 {
 	x, y = min(max(x, 0), float64(w-1)), min(max(y, 0), float64(len(plane)/w-1))
 	left, top := int(x), int(y)
@@ -121,7 +121,8 @@ func bilinear(plane []uint8, w int, x, y float64) float64 {
 	return above + (y-float64(top))*(below-above)
 }
 
-// paste puts a rectangle of another image into an image: its share of the area is uniform (CutMix, arXiv 1905.04899).
+// paste puts a rectangle of another image into an image. Its fraction of the area is uniform (CutMix, arXiv
+// 1905.04899).
 func (a augmenter) paste(rng *rand.Rand, to, other []uint8) {
 	h, w := a.images.Height, a.images.Width
 	side := math.Sqrt(rng.Float64())

@@ -3,13 +3,15 @@ package pdq
 import (
 	"errors"
 	"slices"
+
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// balanceBatches are drawn to measure the gradients of both terms.
+// balanceBatches is the number of batches in which the gradients of both terms are measured.
 const balanceBatches = 8
 
-// PDWeight returns the weight of the PD term: Loss.PD, or, with Loss.Balanced, what that is for this unit; 0 without
-// the term.
+// PDWeight returns the weight of the PD term: Loss.PD or, with Loss.Balanced, the weight that this gives for the unit.
+// It is 0 without the term.
 func (r *Rounder) PDWeight() float64 {
 	if i := r.outputTerm(termPD); i >= 0 {
 		return float64(r.relative[i])
@@ -22,12 +24,13 @@ func (r *Rounder) outputTerm(name string) int {
 	return slices.IndexFunc(r.outputs, func(t Term) bool { return t.Name == name })
 }
 
-// balance sets the weight of the PD term with Loss.Balanced: it measures the gradients of both terms for the rounding
-// variables at the unit's start, in batches that no step draws. At the weight Loss.PD times the ratio of the sums of
-// their sizes, the PD term's gradients are Loss.PD times as large as the reconstruction's.
+// balance sets the weight of the PD term with Loss.Balanced. It measures the gradients of both terms for the rounding
+// variables before the first step, in batches that no step draws. The weight is Loss.PD times the ratio of the sizes of
+// these gradients, so that the PD term's gradients are Loss.PD times as large as the reconstruction's.
 //
-// Not in the paper, whose weight is one number for all units. How large a unit's squared error is depends on its
-// channels, their scale and the bits; how large PD's gradient is, on how certain the teacher is of its predictions.
+// This is not in the paper, which has one weight for all units. But the squared error of a unit depends on its
+// channels, their scale and the bits, and the gradient of PD depends on how certain the teacher is of its
+// predictions.
 func (r *Rounder) balance() error {
 	pd, reconstruction := r.outputTerm(termPD), r.outputTerm(termReconstruction)
 	if pd < 0 || reconstruction < 0 || !r.q.c.Loss.Balanced {
@@ -51,18 +54,18 @@ func (r *Rounder) balance() error {
 	return nil
 }
 
-// gradientSize returns the sum of the sizes of the gradients that step t would take with these weights of the terms: for
-// the rounding variables, or where these aren't trained, for the activation scales.
+// gradientSize returns the size of the gradient of step t, the sum of its absolute values, with these weights of the
+// terms: for the rounding variables or, if they aren't trained, for the activation scales.
 func (r *Rounder) gradientSize(t int, relative []float32) (float64, error) {
 	next, report, err := r.advance(t, relative)
 	if err != nil {
 		return 0, err
 	}
-	free(next...)
-	if k := nonFinite(report); k >= 0 {
+	exec.Free(next...)
+	if k := exec.NonFinite(report); k >= 0 {
 		return 0, errors.New("the loss or a gradient isn't finite before the first step; look for extreme weights")
 	}
-	sizes, n := report[len(r.outputs)+1:], len(r.weights) // behind the losses
+	sizes, n := report[len(r.outputs)+1:], len(r.weights) // after the losses
 	if n > 0 && r.q.c.Rounding.LearningRate > 0 {
 		sizes = sizes[:n]
 	} else {

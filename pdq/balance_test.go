@@ -9,7 +9,7 @@ import (
 )
 
 // TestBalanced: the PD term's gradients are Loss.PD times as large as the reconstruction's at a unit's start, and the
-// steps are those with the weight that this takes.
+// steps are those with the weight that gives this.
 func TestBalanced(t *testing.T) {
 	oneBackend(t, func(t *testing.T, b compute.Backend) {
 		rounder := func(l LossConfig, rounding RoundingConfig) *Rounder {

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Config holds every number of a run. A zero switches its term off; it never means
-// "default". Start from a preset, as of Preset, and change fields.
+// Config holds all settings of a run. A zero switches its term off; it never means
+// "default". Start from a preset, see Preset, and change fields.
 type Config struct {
 	Bits       Bits
 	Scales     ScaleConfig
@@ -19,21 +19,24 @@ type Config struct {
 	Loss       LossConfig
 	FineTune   FineTuneConfig
 	Machine    MachineConfig
-	Mirror     bool   // units are fitted to a mirrored copy of each calibration image too, which needs no label; the reference: false
-	Seed       uint64 // each unit, step and image draws its own random numbers from it
+	// Units are also fitted to a mirrored copy of each calibration image; the reference: false
+	Mirror bool
+	Seed   uint64 // of the random numbers of each unit, step and image
 }
 
-// Bits are the widths, 2 to 8, and which tensors get 8 regardless.
+// Bits are the widths of weights and activations, 2 to 8, and the exceptions.
 type Bits struct {
-	W    int  // of weights
-	A    int  // of activations
-	Rule Rule // which tensors get 8 bits: all-low none; qdrop first and last weights, last input (the reference); brecq the first output too
-	// Widths that differ from the rule's, as "conv1.weight=4 layer1.0.relu1.output=3"; 0 bits: full precision; "": none.
-	// Following makes them from a Plan; the reference has none.
+	W int // of weights
+	A int // of activations
+	// Tensors with 8 bits: all-low none; qdrop first and last weights, last input (the reference); brecq the first
+	// output too
+	Rule Rule
+	// Widths that differ from the rule's, as "conv1.weight=4 layer1.0.relu1.output=3"; 0 bits: full precision; "":
+	// none. Following makes them from a Plan; the reference has none.
 	Except string `json:",omitempty"`
 }
 
-// Rule names a convention for first and last layers.
+// Rule is a convention for the widths of first and last layers.
 type Rule int
 
 // The conventions.
@@ -61,7 +64,7 @@ type Metric int
 const (
 	LpNorm Metric = iota // mean |x-x_q|^Power
 	Cosine               // 1 - cosine similarity of x and x_q
-	PD                   // prediction difference, what follows the activation in full precision
+	PD                   // prediction difference, with what follows the activation in full precision
 )
 
 func metricNames() []string { return []string{"lp", "cosine", "pd"} }
@@ -106,9 +109,10 @@ type CorrectionConfig struct {
 	LearningRate float64 // of Adam, > 0; reference 1e-3
 	MinRate      float64 // the rate is not cut below this, in [0,LearningRate]; reference 1e-5
 	Patience     int     // steps without progress before the rate is cut to a tenth, >= 0; reference 100
-	Tolerance    float64 // stop once ten steps lower the loss by less than this fraction of it, in [0,1); 0: take all Steps, as the reference
-	Group        int     // images that share the rate, its cuts and the stop, >= 1; reference 32, its batch
-	Weight       float64 // of |x-x0|², >= 0; 1/λc of the paper (λc 0.02 is Weight 50)
+	// Stop once ten steps lower the loss by less than this fraction, in [0,1); 0: take all Steps, as the reference
+	Tolerance float64
+	Group     int     // images that share the rate, its cuts and the stop, >= 1; reference 32, its batch
+	Weight    float64 // of |x-x0|², >= 0; 1/λc of the paper (λc 0.02 is Weight 50)
 }
 
 // RoundingConfig sets the joint optimisation of rounding variables and activation scales.
@@ -117,8 +121,8 @@ type RoundingConfig struct {
 	BatchSize         int     // images per step, >= 1; reference 32
 	LearningRate      float64 // Adam on the rounding variables α; 0: rounding stays nearest; reference 3e-3
 	ScaleLearningRate float64 // Adam on activation scales, cosine to 0; 0: scales stay; reference 4e-5
-	InputDrop         float64 // probability, in [0,1], that an element of the input is the corrected teacher's, not the student's; 0.5
-	ActDrop           float64 // probability, in [0,1], that an activation isn't quantised; 0.5
+	InputDrop         float64 // probability, in [0,1], that an input element is the teacher's, corrected; reference 0.5
+	ActDrop           float64 // probability, in [0,1], that an activation isn't quantised; reference 0.5
 	Weight            float64 // of Σ(1-|2h-1|^β), >= 0; per architecture, ResNets 0.01
 	BetaStart         float64 // β until that term begins, > 0; reference 20
 	BetaEnd           float64 // β at the last step, > 0; reference 2
@@ -127,35 +131,41 @@ type RoundingConfig struct {
 
 // LossConfig sets the prediction-difference term.
 type LossConfig struct {
-	PD          float64 // weight of the PD term, 1/λr of the paper (λr 0.1 is PD 10); 0: MSE only
-	Balanced    bool    // PD counts in units of the weight with which both terms' gradients are equally large at a unit's start, instead of 1; the reference: false
+	PD float64 // weight of the PD term, 1/λr of the paper (λr 0.1 is PD 10); 0: MSE only
+	// The unit of PD is the weight at which both terms' gradients are equally large at a unit's start, instead of 1;
+	// the reference: false
+	Balanced    bool
 	Temperature float64 // T of the softened predictions, > 0; ResNets 4
 }
 
-// FineTuneConfig sets the pass over the whole network that follows the units': all levels, scales and biases are trained
-// together to keep the prediction. It isn't part of the paper.
+// FineTuneConfig sets the pass over the whole network after the units: all levels, scales and biases are
+// trained together to keep the prediction. It isn't part of the paper.
 type FineTuneConfig struct {
-	Steps             int     // 0: no such pass
-	BatchSize         int     // images per step, >= 1
-	LearningRate      float64 // Adam on where weights lie between levels, in levels, cosine to 0; 0: levels stay
-	ScaleLearningRate float64 // Adam on the logarithms of all scales, in levels that this moves the outermost level, cosine to 0; 0: scales stay
-	BiasLearningRate  float64 // Adam on biases, in root mean squares of their layer's, cosine to 0; 0: biases stay
-	Features          float64 // weight of the error of what the last unit reads, squared and relative to the teacher's, beside the prediction difference, >= 0; 0: no such term
-	Warmup            float64 // the rates rise to theirs over this fraction of Steps, in [0,1)
-	Flip              float64 // probability, in [0,1], that an image is mirrored
-	Shift             int     // pixels that an image is moved at most, its border repeated, >= 0
-	Zoom              float64 // share, in [0,1), by which an image is enlarged or made smaller at most
-	Turn              float64 // angle by which an image is turned at most, in radians, >= 0
-	Light             float64 // share, in [0,1], by which contrast changes at most; brightness by half of that share of the largest value
-	Mix               float64 // probability, in [0,1], that a rectangle of an image is another's (CutMix)
+	Steps        int     // 0: no such pass
+	BatchSize    int     // images per step, >= 1
+	LearningRate float64 // Adam on where weights lie between levels, in levels, cosine to 0; 0: levels stay
+	// Adam on the logarithms of all scales, in levels by which the outermost level moves, cosine to 0; 0: scales stay
+	ScaleLearningRate float64
+	BiasLearningRate  float64 // Adam on biases, in units of their layer's root mean square, cosine to 0; 0: biases stay
+	// Weight of the squared relative error of what the last unit reads, beside the prediction difference, >= 0; 0: no
+	// such term
+	Features float64
+	Warmup   float64 // the rates rise to theirs over this fraction of Steps, in [0,1)
+	Flip     float64 // probability, in [0,1], that an image is mirrored
+	Shift    int     // pixels by which an image is moved at most, its border repeated, >= 0
+	Zoom     float64 // fraction, in [0,1), by which an image is enlarged or made smaller at most
+	Turn     float64 // angle by which an image is turned at most, in radians, >= 0
+	// Fraction, in [0,1], by which contrast changes at most; brightness changes by half of it, of the largest value
+	Light float64
+	Mix   float64 // probability, in [0,1], that a rectangle of an image is another's (CutMix)
 }
 
-// MachineConfig sets how a run is computed, not what: results depend on it in their last bits only.
+// MachineConfig sets how a run is computed. Only the last bits of the results depend on it.
 type MachineConfig struct {
-	// Graphs computed side by side, each on its part of the images. 0 and 1: one at a time, for a
-	// backend that has the whole machine work on it; backend.Workers says how many suit it.
+	// Graphs computed at once, each on its part of the images. 0 and 1: one at a time, for a backend
+	// that uses the whole machine for it; backend.Workers says what suits a backend.
 	Workers int
-	// Bytes that a unit's caches may take in memory; above it they are kept in a file. 0: no limit.
+	// Bytes that a unit's caches may take in memory; larger ones are kept in a file. 0: no limit.
 	CacheLimit int64
 	CacheDir   string // folder for that file; "": the system's for temporary files
 }
@@ -200,23 +210,28 @@ func (c Config) Validate() error {
 	check(c.Scales.Images >= 1, "Scales.Images is %d; it must be >= 1", c.Scales.Images)
 	check(d.Steps >= 0, "Correction.Steps is %d; it must be >= 0", d.Steps)
 	check(d.Steps == 0 || d.LearningRate > 0, "Correction.LearningRate is %g; it must be > 0", d.LearningRate)
-	check(d.Steps == 0 || (d.MinRate >= 0 && d.MinRate <= d.LearningRate), "Correction.MinRate is %g; it must be in [0,LearningRate], which is %g", d.MinRate, d.LearningRate)
+	check(d.Steps == 0 || (d.MinRate >= 0 && d.MinRate <= d.LearningRate),
+		"Correction.MinRate is %g; it must be in [0,LearningRate], which is %g", d.MinRate, d.LearningRate)
 	check(d.Tolerance >= 0 && d.Tolerance < 1, "Correction.Tolerance is %g; it must be in [0,1)", d.Tolerance)
 	check(d.Patience >= 0, "Correction.Patience is %d; it must be >= 0", d.Patience)
 	check(d.Steps == 0 || d.Group >= 1, "Correction.Group is %d; it must be >= 1", d.Group)
 	check(d.Weight >= 0, "Correction.Weight is %g; it must be >= 0", d.Weight)
 	check(r.Steps >= 0, "Rounding.Steps is %d; it must be >= 0", r.Steps)
 	check(r.Steps == 0 || r.BatchSize >= 1, "Rounding.BatchSize is %d; it must be >= 1", r.BatchSize)
-	check(r.LearningRate >= 0 && r.ScaleLearningRate >= 0, "Rounding's learning rates are %g and %g; they must be >= 0", r.LearningRate, r.ScaleLearningRate)
+	check(r.LearningRate >= 0 && r.ScaleLearningRate >= 0,
+		"Rounding's learning rates are %g and %g; they must be >= 0", r.LearningRate, r.ScaleLearningRate)
 	check(r.InputDrop >= 0 && r.InputDrop <= 1, "Rounding.InputDrop is %g; it must be in [0,1]", r.InputDrop)
 	check(r.ActDrop >= 0 && r.ActDrop <= 1, "Rounding.ActDrop is %g; it must be in [0,1]", r.ActDrop)
-	check(r.Weight == 0 || (r.BetaStart > 0 && r.BetaEnd > 0), "Rounding.BetaStart and BetaEnd are %g and %g; they must be > 0", r.BetaStart, r.BetaEnd)
+	check(r.Weight == 0 || (r.BetaStart > 0 && r.BetaEnd > 0),
+		"Rounding.BetaStart and BetaEnd are %g and %g; they must be > 0", r.BetaStart, r.BetaEnd)
 	check(r.Warmup >= 0 && r.Warmup < 1, "Rounding.Warmup is %g; it must be in [0,1)", r.Warmup)
 	check(r.Weight >= 0, "Rounding.Weight is %g; it must be >= 0", r.Weight)
 	f := c.FineTune
 	check(f.Steps >= 0, "FineTune.Steps is %d; it must be >= 0", f.Steps)
 	check(f.Steps == 0 || f.BatchSize >= 1, "FineTune.BatchSize is %d; it must be >= 1", f.BatchSize)
-	check(f.LearningRate >= 0 && f.ScaleLearningRate >= 0 && f.BiasLearningRate >= 0, "FineTune's learning rates are %g, %g and %g; they must be >= 0", f.LearningRate, f.ScaleLearningRate, f.BiasLearningRate)
+	check(f.LearningRate >= 0 && f.ScaleLearningRate >= 0 && f.BiasLearningRate >= 0,
+		"FineTune's learning rates are %g, %g and %g; they must be >= 0",
+		f.LearningRate, f.ScaleLearningRate, f.BiasLearningRate)
 	check(f.Features >= 0, "FineTune.Features is %g; it must be >= 0", f.Features)
 	check(f.Flip >= 0 && f.Flip <= 1, "FineTune.Flip is %g; it must be in [0,1]", f.Flip)
 	check(f.Zoom >= 0 && f.Zoom < 1, "FineTune.Zoom is %g; it must be in [0,1)", f.Zoom)
@@ -229,6 +244,7 @@ func (c Config) Validate() error {
 	check(c.Machine.Workers >= 0, "Machine.Workers is %d; it must be >= 0", c.Machine.Workers)
 	check(c.Machine.CacheLimit >= 0, "Machine.CacheLimit is %d; it must be >= 0", c.Machine.CacheLimit)
 	check(c.Loss.PD >= 0, "Loss.PD is %g; it must be >= 0", c.Loss.PD)
-	check((c.Loss.PD == 0 && c.Scales.Metric != PD) || c.Loss.Temperature > 0, "Loss.Temperature is %g; it must be > 0", c.Loss.Temperature)
+	check((c.Loss.PD == 0 && c.Scales.Metric != PD) || c.Loss.Temperature > 0,
+		"Loss.Temperature is %g; it must be > 0", c.Loss.Temperature)
 	return errors.Join(errs...)
 }

@@ -11,18 +11,20 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// Correct returns d with the teacher's input to the unit corrected towards the statistics of
-// the unit's batch normalisations (DC), and with the teacher unit's output for it as target.
-// The input x starts as x0, the teacher's. Adam minimises, per image,
+// Correct returns d with the teacher's input to the unit corrected towards the statistics of the
+// unit's batch normalisations (distribution correction, DC). The target is the output of the
+// teacher's unit for the corrected input. The input x starts as x0, the teacher's. Adam minimises,
+// per image,
 //
 //	Σ_BN [Σ_C (m-μ)² + Σ_C (d-σ)²] + Weight·mean_HW Σ_C (x-x0)²
 //
 // m and d are the mean and unbiased deviation over H·W of the normalisation's input, μ
 // and σ the running ones; 1e-6 is added under both roots. A 1x1 map has no deviation term.
-// A unit without batch normalisation is returned as it is, unlike in the reference. The result
-// shares d's other tensors: it takes d's place, and freeing it frees both.
+// The data of a unit without batch normalisation is returned unchanged, unlike in the reference. The
+// result shares the other tensors of d: it replaces d, and freeing it frees both.
 //
 // PD-Quant, section 3.4; reference: quant/distribution_correction.py.
 func (q *Quantizer) Correct(ctx context.Context, d *UnitData) (*UnitData, error) {
@@ -31,14 +33,14 @@ func (q *Quantizer) Correct(ctx context.Context, d *UnitData) (*UnitData, error)
 		return d, nil
 	}
 	n := d.TeacherIn.Len()
-	corrected, err := q.keep(d.Unit)(d.TeacherIn.dims)
+	corrected, err := q.newCache(d.Unit)(d.TeacherIn.Dims())
 	if err != nil {
 		return nil, q.fail(StepCorrect, d.Unit, err)
 	}
 	group, workers := min(q.c.Correction.Group, n), max(q.c.Machine.Workers, 1)
 	perWorker := (n + workers - 1) / workers
-	size := min(max(chunkOf(q.folded)/group, 1), (perWorker+group-1)/group) * group // whole groups
-	step, err := newSharedExec(q.b, q.correctionStep(unit))
+	size := min(max(exec.ChunkSize(q.folded)/group, 1), (perWorker+group-1)/group) * group // whole groups
+	step, err := exec.NewShared(q.b, q.correctionStep(unit))
 	if err != nil {
 		return nil, q.fail(StepCorrect, d.Unit, err)
 	}
@@ -51,18 +53,18 @@ func (q *Quantizer) Correct(ctx context.Context, d *UnitData) (*UnitData, error)
 		done += steps
 		q.tell(StepCorrect, d.Unit, done, chunks*q.c.Correction.Steps, Loss{Correction: loss})
 	}
-	err = sideBySide(chunks, q.c.Machine.Workers, func(k int) error {
-		x0, err := d.TeacherIn.tensor(k*size, min((k+1)*size, n))
+	err = exec.Parallel(chunks, q.c.Machine.Workers, func(k int) error {
+		x0, err := d.TeacherIn.Tensor(k*size, min((k+1)*size, n))
 		if err != nil {
 			return err
 		}
-		defer free(x0)
+		defer exec.Free(x0)
 		x, err := q.correctChunk(ctx, step, x0, k*size, tell)
 		if err != nil {
 			return err
 		}
-		defer free(x)
-		return put(corrected, x, k*size)
+		defer exec.Free(x)
+		return corrected.Put(x, k*size)
 	})
 	if err != nil {
 		corrected.Free()
@@ -70,11 +72,12 @@ func (q *Quantizer) Correct(ctx context.Context, d *UnitData) (*UnitData, error)
 	}
 	out := *d
 	out.CorrectedIn = corrected
-	run := newRunner(q.b, q.c.Machine.Workers, q.folded)
-	run.keep = q.keep(d.Unit)
-	run.finite = []string{"the teacher's output for the corrected input"}
-	target, err := run.run(ctx, func(xs []*Node) []*Node {
-		return []*Node{q.p.Network.Forward(xs[0], unit.First, unit.Last, models.Hooks{Param: constants(xs[0].Graph(), q.p.Weights)})}
+	run := q.quietRunner()
+	run.NewCache = q.newCache(d.Unit)
+	run.Finite = []string{"the teacher's output for the corrected input"}
+	target, err := run.Run(ctx, func(xs []*Node) []*Node {
+		h := models.Hooks{Param: exec.Constants(xs[0].Graph(), q.p.Weights)}
+		return []*Node{q.p.Network.Forward(xs[0], unit.First, unit.Last, h)}
 	}, corrected)
 	if err != nil {
 		corrected.Free()
@@ -93,9 +96,10 @@ func hasNorm(n *models.Network, u models.Unit) bool {
 	return false
 }
 
-// correctChunk optimises the images x0 [n,C,H,W] and returns the corrected ones. first is how many images come before, for
+// correctChunk optimises the images x0 [n,C,H,W] and returns the corrected ones. They are counted from first on, for
 // messages.
-func (q *Quantizer) correctChunk(ctx context.Context, step *sharedExec, x0 *tensors.Tensor, first int, tell func(steps int, loss float64)) (x *tensors.Tensor, err error) {
+func (q *Quantizer) correctChunk(ctx context.Context, step *exec.Shared, x0 *tensors.Tensor, first int,
+	tell func(steps int, loss float64)) (x *tensors.Tensor, err error) {
 	n := x0.Shape().Dim(0)
 	group := min(q.c.Correction.Group, n)
 	if x, err = x0.LocalClone(); err != nil {
@@ -103,9 +107,9 @@ func (q *Quantizer) correctChunk(ctx context.Context, step *sharedExec, x0 *tens
 	}
 	m, v := tensors.FromShape(x0.Shape()), tensors.FromShape(x0.Shape())
 	defer func() {
-		free(m, v)
+		exec.Free(m, v)
 		if err != nil {
-			free(x)
+			exec.Free(x)
 		}
 	}()
 	plateaus := make([]plateau, (n+group-1)/group)
@@ -129,10 +133,10 @@ func (q *Quantizer) correctChunk(ctx context.Context, step *sharedExec, x0 *tens
 		if err != nil {
 			return x, err
 		}
-		free(x, m, v)
+		exec.Free(x, m, v)
 		x, m, v = out[0], out[1], out[2]
 		losses, err := tensors.CopyFlatData[float32](out[3])
-		free(out[3])
+		exec.Free(out[3])
 		if err != nil {
 			return x, err
 		}
@@ -141,7 +145,7 @@ func (q *Quantizer) correctChunk(ctx context.Context, step *sharedExec, x0 *tens
 			return x, fmt.Errorf("step %d: %w", t, err)
 		}
 		if allStopped(plateaus) {
-			tell(q.c.Correction.Steps-t+1, mean) // the steps that need not be taken count as done
+			tell(q.c.Correction.Steps-t+1, mean) // the steps that are left out count as done
 			break
 		}
 		tell(1, mean)
@@ -149,8 +153,8 @@ func (q *Quantizer) correctChunk(ctx context.Context, step *sharedExec, x0 *tens
 	return x, nil
 }
 
-// stepPlateaus gives each group its images' mean loss, and returns the mean of all. first is how many images come before, for
-// messages.
+// stepPlateaus tells each group the mean loss of its images, and returns the mean over all images. They are counted
+// from first on, for messages.
 func stepPlateaus(ps []plateau, losses []float32, group, first int) (float64, error) {
 	var all float64
 	for g := range ps {
@@ -160,7 +164,8 @@ func stepPlateaus(ps []plateau, losses []float32, group, first int) (float64, er
 			sum += float64(l)
 		}
 		if math.IsNaN(sum) || math.IsInf(sum, 0) {
-			return 0, fmt.Errorf("the loss of images %d to %d is %g; lower Correction.LearningRate", first+g*group, first+g*group+len(part)-1, sum)
+			return 0, fmt.Errorf("the loss of images %d to %d is %g; lower Correction.LearningRate",
+				first+g*group, first+g*group+len(part)-1, sum)
 		}
 		ps[g].step(sum / float64(len(part)))
 		all += sum / float64(len(losses))
@@ -169,7 +174,7 @@ func stepPlateaus(ps []plateau, losses []float32, group, first int) (float64, er
 }
 
 // correctionStep builds one Adam step on images x [n,C,H,W] with moments m and v; rates and
-// share [n] are each image's learning rate and its part in its group's mean loss; bias [2]
+// share [n] are each image's learning rate and its weight in the mean loss of its group; bias [2]
 // corrects Adam's moments. It returns x, m, v and the losses [n].
 func (q *Quantizer) correctionStep(unit models.Unit) func(args []*Node) []*Node {
 	return func(args []*Node) []*Node {
@@ -197,11 +202,11 @@ func addDistance(loss, x, x0 *Node, weight float64) *Node {
 	return Add(loss, MulScalar(distance, weight/positions))
 }
 
-// normLoss returns [n] the distance of each image's statistics from those of the unit's
-// batch normalisations.
+// normLoss returns, for each image, the distance of its statistics from those of the unit's
+// batch normalisations, [n].
 func (q *Quantizer) normLoss(unit models.Unit, x *Node) *Node {
 	var loss *Node
-	param := constants(x.Graph(), q.p.Weights)
+	param := exec.Constants(x.Graph(), q.p.Weights)
 	h := models.Hooks{Param: param}
 	h.Norm = func(l models.Layer, bn models.BatchNorm, y *Node) *Node {
 		own := l.Scoped(param)
@@ -218,9 +223,9 @@ func (q *Quantizer) normLoss(unit models.Unit, x *Node) *Node {
 	return loss
 }
 
-// statisticsDistance returns [N] the distance of the statistics of each of y [N,C,H,W] from mean
-// and variance [1,C]: Σ_C (m-μ)² + Σ_C (d-σ)². The gradient for y is written out, as it is simple
-// in the centred y, which has been computed anyway:
+// statisticsDistance returns, for each image of y [N,C,H,W], the distance of its statistics from mean
+// and variance [1,C], [N]: Σ_C (m-μ)² + Σ_C (d-σ)². The gradient for y is written out because it is
+// simple in the centred y, which is at hand:
 //
 //	2(m-μ)/P + 2(d-σ)/(d·(P-1))·(y-m),  P = H·W
 func statisticsDistance(y, mean, variance *Node) *Node {
@@ -236,7 +241,8 @@ func statisticsDistance(y, mean, variance *Node) *Node {
 	centred := Sub(flat, Reshape(m, n, c, 1))
 	d := Sqrt(AddScalar(DivScalar(ReduceSum(Square(centred), 2), float64(size-1)), eps))
 	wide := Sub(d, Sqrt(AddScalar(variance, eps)))
-	return models.WithGradient(Add(ReduceSum(Square(off), 1), ReduceSum(Square(wide), 1)), []*Node{y}, []func(v *Node) *Node{func(v *Node) *Node {
+	distance := Add(ReduceSum(Square(off), 1), ReduceSum(Square(wide), 1))
+	return models.WithGradient(distance, []*Node{y}, []func(v *Node) *Node{func(v *Node) *Node {
 		v = Reshape(v, n, 1)
 		shift := Mul(v, MulScalar(off, 2/float64(size)))
 		slope := Mul(v, Div(MulScalar(wide, 2/float64(size-1)), d))
@@ -247,21 +253,22 @@ func statisticsDistance(y, mean, variance *Node) *Node {
 // plateau cuts a learning rate to a tenth when a loss hasn't fallen by 1e-4 of its
 // best for more than patience steps: torch.optim.lr_scheduler.ReduceLROnPlateau.
 //
-// It stops when ten steps haven't lowered the loss by a fraction of tolerance; 0: never.
+// It stops when ten steps have lowered the loss by less than the fraction tolerance; with 0, never.
 type plateau struct {
 	rate, min float64
 	patience  int
 	best      float64
-	bad       int
+	bad       int // steps without progress
 
 	tolerance float64
 	steps     int
-	mark      float64 // the loss at the last of the steps that ten divides
+	mark      float64 // the loss at the last multiple of ten steps
 	stopped   bool
 }
 
 func newPlateau(c CorrectionConfig) plateau {
-	return plateau{rate: c.LearningRate, min: c.MinRate, patience: c.Patience, best: math.Inf(1), tolerance: c.Tolerance, mark: math.Inf(1)}
+	return plateau{rate: c.LearningRate, min: c.MinRate, patience: c.Patience, tolerance: c.Tolerance,
+		best: math.Inf(1), mark: math.Inf(1)}
 }
 
 func allStopped(ps []plateau) bool {

@@ -15,6 +15,7 @@ import (
 	"github.com/pdquant/pdquant/models"
 	"github.com/pdquant/pdquant/models/arch"
 	"github.com/pdquant/pdquant/pdq/backend"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
 // TestFastCorrection: the stop rule of Fast ends at a loss no higher than that of the reference's
@@ -97,11 +98,11 @@ func finalCorrection(t *testing.T, b compute.Backend, name string, u int, c Conf
 
 // observeTeacher returns what the teacher sees of unit u.
 func (q *Quantizer) observeTeacher(ctx context.Context, full *Teacher, u int) (*UnitData, error) {
-	out, err := newRunner(q.b, 1, q.folded).run(ctx, func(xs []*Node) []*Node {
-		h := models.Hooks{Param: constants(xs[0].Graph(), q.p.Weights)}
+	out, err := exec.NewRunner(q.b, 1, q.folded).Run(ctx, func(xs []*Node) []*Node {
+		h := models.Hooks{Param: exec.Constants(xs[0].Graph(), q.p.Weights)}
 		in := q.p.Network.Forward(xs[0], 0, q.p.Network.Units[u].First-1, h)
 		return []*Node{in, q.p.Network.Forward(in, q.p.Network.Units[u].First, q.p.Network.Units[u].Last, h)}
-	}, normalised{q.p.Calibration})
+	}, exec.Normalised{Images: q.p.Calibration})
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +125,7 @@ func TestPlateauStops(t *testing.T) {
 	}
 }
 
-// TestOneGroup: all images can be one group, however large the number asked for.
+// TestOneGroup: a group larger than the number of images is all images.
 func TestOneGroup(t *testing.T) {
 	b := anyBackend(t)
 	var losses []float64
@@ -150,7 +151,7 @@ func TestOneGroup(t *testing.T) {
 	}
 }
 
-// TestCorrectionNonFinite: a loss that isn't a number names the images among all, not among those corrected at once.
+// TestCorrectionNonFinite: the error of a loss that isn't finite counts images from the first of all, not of the chunk.
 func TestCorrectionNonFinite(t *testing.T) {
 	c := tinyConfig(t)
 	c.Correction.Group, c.Machine.Workers = 2, 2 // two times four images
@@ -159,7 +160,7 @@ func TestCorrectionNonFinite(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, d := prepare(t, q, 1)
-	d.TeacherIn.flat[len(d.TeacherIn.flat)-1] = float32(math.NaN())
+	d.TeacherIn.Flat()[len(d.TeacherIn.Flat())-1] = float32(math.NaN())
 	_, err = q.Correct(t.Context(), d)
 	checkError(t, "the last image", err, "of layer1.0: step 1: the loss of images 6 to 7 is NaN; lower Correction.LearningRate")
 }

@@ -6,16 +6,16 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
-// Decided says how far a layer's rounding variables have come.
+// Decided counts how many rounding variables of a layer have decided to round up or down.
 type Decided struct {
 	Layer     string
-	Histogram [10]int // of h(α), in tenths from 0 to 1; α that isn't a number is in none
-	Undecided int     // h(α) strictly between 0.01 and 0.99
-	Flipped   int     // rounds other than to nearest
-	Size      int
+	Histogram [10]int // of h(α), in tenths from 0 to 1, without α that aren't numbers
+	Undecided int     // variables with h(α) strictly between 0.01 and 0.99
+	Flipped   int     // variables that don't round to nearest
+	Size      int     // variables in all
 }
 
-// Decided returns this for each of the unit's layers with rounding variables, in their order.
+// Decided returns the counts for each layer of the unit that has rounding variables, in the unit's order.
 func (r *Rounder) Decided() ([]Decided, error) {
 	var all []Decided
 	for _, v := range r.weights {

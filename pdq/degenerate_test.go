@@ -8,9 +8,10 @@ import (
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models"
 	"github.com/pdquant/pdquant/models/arch"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// TestDegenerate: what has no spread, or hardly anything to look at, is quantised all the same.
+// TestDegenerate: constant weights and images, and very few images, are quantised without errors.
 func TestDegenerate(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow under -short: nothing in it runs side by side that other tests don't")
@@ -54,7 +55,7 @@ func smallProblem(t *testing.T) Problem {
 	return Problem{n, models.Init(n, 1), im}
 }
 
-// checkFinite takes all steps and checks that what results is numbers.
+// checkFinite takes all steps and checks that the results are finite.
 func checkFinite(t *testing.T, b compute.Backend, p Problem) {
 	for _, metric := range []Metric{LpNorm, PD} {
 		c := tinyConfig(t)
@@ -69,12 +70,12 @@ func checkFinite(t *testing.T, b compute.Backend, p Problem) {
 			continue
 		}
 		for layer, a := range s.Acts {
-			if !(a.Scale > 0) || nonFinite([]float32{a.Scale, a.Zero}) >= 0 {
+			if !(a.Scale > 0) || exec.NonFinite([]float32{a.Scale, a.Zero}) >= 0 {
 				t.Errorf("%v: the output of %s has scale %g, zero point %g", metric, layer, a.Scale, a.Zero)
 			}
 		}
 		for layer, w := range s.Weights {
-			if nonFinite(w.Scale) >= 0 || nonFinite(w.Zero) >= 0 {
+			if exec.NonFinite(w.Scale) >= 0 || exec.NonFinite(w.Zero) >= 0 {
 				t.Errorf("%v: the weight of %s has scales %g, zero points %g", metric, layer, w.Scale, w.Zero)
 			}
 		}

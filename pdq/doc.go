@@ -3,10 +3,10 @@
 // rounding that keep the network's predictions, and corrects the activations it
 // calibrates on towards the statistics of batch normalisation.
 //
-// A Problem is what is given: a models.Network with weights, and calibration
-// images without labels. A Config is what is set; Paper, Quick and Best make one, and the baselines
-// are Configs too. A Student is what results: quantisers of weights and activations. A
-// Quantizer takes the steps, each a call from Student to Student:
+// A Problem is the input: a models.Network with weights, and calibration images without labels. A
+// Config holds the settings; Paper, Quick and Best make one, and the baselines are Configs too. A
+// Student is the result: quantisers of weights and activations. A Quantizer takes the steps, each a
+// call from Student to Student:
 //
 //	q, err := pdq.New(backend, problem, config)
 //	teacher, err := q.Teacher(ctx)                   // full-precision logits
@@ -20,7 +20,7 @@
 //		s, err = q.ActivationScales(ctx, s, d)       // scales of the unit's activations
 //		s, err = q.Round(ctx, s, d)                  // rounding and scales, jointly
 //	}
-//	s, err = q.FineTune(ctx, s)                      // all of it together: not in the paper, 0 steps unless set
+//	s, err = q.FineTune(ctx, s)                      // all units together; not in the paper: 0 steps unless set
 //	score, err := q.Evaluate(ctx, s, images)
 //	d.Free()
 //	teacher.Free()
@@ -30,25 +30,29 @@
 // # Symbols
 //
 //	s, z        Scale, Zero: a level k stands for the value (k-z)·s
-//	α, h(α)     rounding variable, and how far it rounds up, 0 to 1
-//	β           exponent of the term that makes h decide
+//	α, h(α)     rounding variable, and the fraction by which it rounds up, 0 to 1
+//	β           exponent of the term that drives h to 0 or 1
 //	T           temperature of the softened predictions
 //	λr, λc      of the paper; they divide: Loss.PD is 1/λr, Correction.Weight 1/λc
 //
 // # Repeating a run
 //
-// The same seed, backend, number of workers and kind of processor give the same bits; workers
-// because the gradients of a batch's parts are summed. Which images a step takes, and what drops
-// out of each, depends on the seed, the unit and the step alone: not on other units, nor on what else is
-// computed. That the bits are the same is tested on the Go backend and on ONNX Runtime's processor; XLA, and CUDA above all, may
-// add in another order from run to run.
+// The same seed, backend, number of workers and kind of processor give the same bits. The number of
+// workers counts because the gradients of a batch's parts are summed. The images of a step, and the
+// elements that drop out, depend only on the seed, the unit and the step, not on other units or on
+// anything else that is computed. Tests check the bits on the Go backend and on ONNX Runtime's
+// processor; XLA, and CUDA above all, may add in another order from run to run.
 //
-// QuantizeFrom goes on with a run that ended early, to the same bits; WriteState and ReadState keep where it was.
+// QuantizeFrom resumes a run that ended early, to the same bits. WriteState and ReadState put its
+// state on disk.
 //
 // # Caveats
 //
-// Quantisation is simulated: values lie on the levels, arithmetic is float32. Images are
-// assumed to be normalised as the teacher expects. One seed is one sample: report several.
+// Quantisation is simulated: values lie on the levels, but arithmetic is in float32. Images must be
+// normalised as the teacher expects. One seed is one sample: report several.
+//
+// What shows the inside of a network is in pdq/look; what compares methods, and keeps runs in
+// folders, is in pdq/experiment.
 //
 // "Reference" in comments means the authors' code, github.com/hustvl/PD-Quant; files are
 // named by their path in it.

@@ -12,14 +12,15 @@ import (
 
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// Score says for each image whether a network was right, so that two networks can be
-// compared in pairs.
+// Score holds, for each image, whether a network classified it correctly, so that two networks can be
+// compared image by image.
 type Score struct{ Top1 []bool }
 
-// Accuracy returns the fraction of images that were right, and its standard error. Both are
-// NaN of no images.
+// Accuracy returns the fraction of images that were classified correctly, and its standard error. Without
+// images both are NaN.
 func (s Score) Accuracy() (acc, stderr float64) {
 	right := 0
 	for _, ok := range s.Top1 {
@@ -33,8 +34,8 @@ func (s Score) Accuracy() (acc, stderr float64) {
 }
 
 // Minus returns the difference of the accuracies of s and o on the same images, and its
-// standard error. Errors on the same image cancel: the difference is known far better
-// than either accuracy. Both are NaN if the numbers of images differ, or are 0.
+// standard error. Errors on the same image cancel, so the difference is known far better
+// than either accuracy. Both are NaN if the numbers of images differ or are 0.
 func (s Score) Minus(o Score) (diff, stderr float64) {
 	if len(s.Top1) != len(o.Top1) {
 		return math.NaN(), math.NaN()
@@ -55,9 +56,9 @@ func (s Score) Minus(o Score) (diff, stderr float64) {
 	return diff, math.Sqrt((squares/n - diff*diff) / n)
 }
 
-// AtChance says whether s is no better than guessing one of so many classes would be: as many right or
-// more would come about by it with a probability above 1e-3. Fewer than ten images are too few to
-// say: then it is false.
+// AtChance says whether s is no better than guessing one of the given number of classes: whether guessing gives as
+// many correct images or more with a probability above 1e-3. It is false for fewer than ten images, which are too few
+// to say.
 func (s Score) AtChance(classes int) bool {
 	right := 0
 	for _, ok := range s.Top1 {
@@ -69,8 +70,8 @@ func (s Score) AtChance(classes int) bool {
 	return len(s.Top1) >= 10 && (right == 0 || guess.Survival(float64(right-1)) > 1e-3)
 }
 
-// PredictionDifferences returns each image's prediction difference between the teacher and the student s, at Loss.Temperature.
-// Means of it, over the same images, tell students apart where as many images are too few for accuracies to.
+// PredictionDifferences returns, for each image, the prediction difference between the teacher and the student s, at
+// Loss.Temperature. Its mean over the same images tells students apart with fewer images than their accuracies need.
 func (q *Quantizer) PredictionDifferences(ctx context.Context, s Student, images datasets.Images) ([]float64, error) {
 	each, err := q.predictionDifferences(ctx, s, images)
 	return each, q.fail(StepEvaluate, -1, err)
@@ -83,25 +84,25 @@ func (q *Quantizer) predictionDifferences(ctx context.Context, s Student, images
 	if err := images.Validate(); err != nil {
 		return nil, err
 	}
-	if err := takes(q.p.Network, images); err != nil {
+	if err := fitsInput(q.p.Network, images); err != nil {
 		return nil, fmt.Errorf("images %w", err)
 	}
-	w, err := q.studentWeights(s)
+	w, err := q.StudentWeights(s)
 	if err != nil {
 		return nil, err
 	}
 	last := len(q.folded.Layers) - 1
-	out, err := newRunner(q.b, q.c.Machine.Workers, q.folded).run(ctx, func(xs []*Node) []*Node {
-		teacher := q.folded.Forward(xs[0], 0, last, models.Hooks{Param: constants(xs[0].Graph(), q.weights)})
-		student := q.folded.Forward(xs[0], 0, last, studentHooks(xs[0].Graph(), w, s))
+	out, err := q.quietRunner().Run(ctx, func(xs []*Node) []*Node {
+		teacher := q.folded.Forward(xs[0], 0, last, models.Hooks{Param: exec.Constants(xs[0].Graph(), q.weights)})
+		student := q.folded.Forward(xs[0], 0, last, s.Hooks(xs[0].Graph(), w))
 		return []*Node{ReduceSum(differenceTerms(teacher, student, q.c.Loss.Temperature), 1)}
-	}, normalised{images})
+	}, exec.Normalised{Images: images})
 	if err != nil {
 		return nil, err
 	}
-	defer freeCaches(out...)
+	defer exec.FreeCaches(out...)
 	each := make([]float64, images.Len())
-	for i, v := range out[0].flat {
+	for i, v := range out[0].Flat() {
 		if each[i] = float64(v); v-v != 0 {
 			return nil, fmt.Errorf("the prediction difference of image %d is %g", i, v)
 		}
@@ -109,14 +110,15 @@ func (q *Quantizer) predictionDifferences(ctx context.Context, s Student, images
 	return each, nil
 }
 
-// EvaluateTeacher returns the score of the full-precision network n on test, computed by so many
-// workers as of MachineConfig. between is called between batches; nil: not.
-func EvaluateTeacher(ctx context.Context, b compute.Backend, workers int, n *models.Network, w models.Weights, test datasets.Stream, between func(done, total int)) (Score, error) {
+// EvaluateTeacher returns the score of the full-precision network n on test. workers is that of MachineConfig; progress
+// is called between batches, unless it is nil.
+func EvaluateTeacher(ctx context.Context, b compute.Backend, workers int, n *models.Network, w models.Weights,
+	test datasets.Stream, progress func(done, total int)) (Score, error) {
 	f := func(xs []*Node) []*Node {
-		return []*Node{n.Forward(xs[0], 0, len(n.Layers)-1, models.Hooks{Param: constants(xs[0].Graph(), w)})}
+		return []*Node{n.Forward(xs[0], 0, len(n.Layers)-1, models.Hooks{Param: exec.Constants(xs[0].Graph(), w)})}
 	}
-	run := newRunner(b, workers, n)
-	run.between = between
+	run := exec.NewRunner(b, workers, n)
+	run.Progress = progress
 	score, err := evaluate(ctx, run, n, f, test)
 	if err != nil {
 		return score, &UnitError{StepEvaluate, "", err}
@@ -124,33 +126,34 @@ func EvaluateTeacher(ctx context.Context, b compute.Backend, workers int, n *mod
 	return score, nil
 }
 
-// evaluate returns the score on test of n, or a student of it, whose logits [N,classes] forward
-// gives for images [N,C,H,W].
-func evaluate(ctx context.Context, r runner, n *models.Network, forward func(xs []*Node) []*Node, test datasets.Stream) (s Score, err error) {
-	exec, err := newSharedExec(r.b, forward)
+// evaluate returns the score on test of n, or of a student of n. forward is the graph from images [N,C,H,W] to logits
+// [N,classes].
+func evaluate(ctx context.Context, r exec.Runner, n *models.Network, forward func(xs []*Node) []*Node,
+	test datasets.Stream) (s Score, err error) {
+	compiled, err := exec.NewShared(r.Backend, forward)
 	if err != nil {
 		return s, err
 	}
-	defer exec.Finalize()
-	between := r.between
-	for batch, err := range test.Batches(ctx, r.chunk*max(r.workers, 1)) {
+	defer compiled.Finalize()
+	progress := r.Progress
+	for batch, err := range test.Batches(ctx, r.Chunk*max(r.Workers, 1)) {
 		if err == nil {
 			err = batch.Validate()
 		}
 		if err == nil {
-			if err = takes(n, batch); err != nil {
+			if err = fitsInput(n, batch); err != nil {
 				err = fmt.Errorf("images %w", err)
 			}
 		}
 		if err != nil {
 			return Score{}, err
 		}
-		r.between = func(done, _ int) {
-			if between != nil {
-				between(min(len(s.Top1)+done, test.Len()), test.Len())
+		r.Progress = func(done, _ int) {
+			if progress != nil {
+				progress(min(len(s.Top1)+done, test.Len()), test.Len())
 			}
 		}
-		right, err := r.score(ctx, exec, batch, len(s.Top1))
+		right, err := classify(ctx, r, compiled, batch, len(s.Top1))
 		if err != nil {
 			return Score{}, err
 		}
@@ -162,11 +165,12 @@ func evaluate(ctx context.Context, r runner, n *models.Network, forward func(xs 
 	return s, nil
 }
 
-// score says which images of a batch are right, before which first others came.
-func (r runner) score(ctx context.Context, exec *sharedExec, batch datasets.Images, first int) ([]bool, error) {
+// classify says which images of a batch are classified correctly. The batch begins at image first, for messages.
+func classify(ctx context.Context, r exec.Runner, compiled *exec.Shared, batch datasets.Images, first int) (
+	[]bool, error) {
 	filled := batch
-	if first > 0 && batch.Len() < r.chunk { // so that the graph of a whole chunk serves it
-		indices := make([]int, r.chunk)
+	if first > 0 && batch.Len() < r.Chunk { // fill it up, so that the graph of a whole chunk fits it
+		indices := make([]int, r.Chunk)
 		for i := range indices {
 			indices[i] = i % batch.Len()
 		}
@@ -175,22 +179,22 @@ func (r runner) score(ctx context.Context, exec *sharedExec, batch datasets.Imag
 			return nil, err
 		}
 	}
-	out, err := r.compute(ctx, exec, normalised{filled})
+	out, err := r.Call(ctx, compiled, exec.Normalised{Images: filled})
 	if err != nil {
 		return nil, err
 	}
-	defer freeCaches(out...)
-	return correct(out[0].flat[:batch.Len()*len(out[0].flat)/filled.Len()], batch.Labels, first)
+	defer exec.FreeCaches(out...)
+	return correct(out[0].Flat()[:batch.Len()*len(out[0].Flat())/filled.Len()], batch.Labels, first)
 }
 
-// correct says of each image whether the largest of its logits [N,classes] is its label's. first is how
-// many images came before, for messages.
+// correct says, for each image, whether the largest of its logits [N,classes] is that of its label. The images are
+// counted from first on, for messages.
 func correct(logits []float32, labels []int32, first int) ([]bool, error) {
 	classes := len(logits) / len(labels)
 	right := make([]bool, len(labels))
 	for i, label := range labels {
 		row := logits[i*classes : (i+1)*classes]
-		if k := nonFinite(row); k >= 0 {
+		if k := exec.NonFinite(row); k >= 0 {
 			return nil, fmt.Errorf("logit %d of image %d is %g", k, first+i, row[k])
 		}
 		best := 0

@@ -15,6 +15,7 @@ import (
 
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
 func TestAtChance(t *testing.T) {
@@ -41,13 +42,13 @@ func TestEvaluateStream(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		p := tinyProblem(t, 21)
 		forward := func(xs []*Node) []*Node {
-			return []*Node{p.Network.Forward(xs[0], 0, len(p.Network.Layers)-1, models.Hooks{Param: constants(xs[0].Graph(), p.Weights)})}
+			return []*Node{p.Network.Forward(xs[0], 0, len(p.Network.Layers)-1, models.Hooks{Param: exec.Constants(xs[0].Graph(), p.Weights)})}
 		}
 		var want Score
 		for _, chunk := range []int{21, 4, 5, 20} {
 			var seen []int
-			got, err := evaluate(t.Context(), runner{b: b, workers: 2, chunk: chunk, keep: newRunner(b, 1, p.Network).keep,
-				between: func(done, total int) { seen = append(seen, done); _ = total }}, p.Network, forward, p.Calibration)
+			got, err := evaluate(t.Context(), exec.Runner{Backend: b, Workers: 2, Chunk: chunk, NewCache: exec.NewRunner(b, 1, p.Network).NewCache,
+				Progress: func(done, total int) { seen = append(seen, done); _ = total }}, p.Network, forward, p.Calibration)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -84,7 +85,8 @@ func TestEvaluateBrokenStream(t *testing.T) {
 	})
 }
 
-// TestPredictionDifferences: none before anything is quantised, afterwards that of the logits, and an image's own whatever the others are.
+// TestPredictionDifferences: the difference is 0 before anything is quantised, then that of the logits, and doesn't
+// depend on the other images.
 func TestPredictionDifferences(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		p, c := tinyProblem(t, 20), tinyConfig(t)
@@ -104,17 +106,17 @@ func TestPredictionDifferences(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w, err := q.studentWeights(s)
+		w, err := q.StudentWeights(s)
 		if err != nil {
 			t.Fatal(err)
 		}
-		x, err := normalised{p.Calibration}.tensor(0, 20)
+		x, err := exec.Normalised{Images: p.Calibration}.Tensor(0, 20)
 		if err != nil {
 			t.Fatal(err)
 		}
 		logits := MustExecOnceN(b, func(x *Node) []*Node {
-			return []*Node{q.folded.Forward(x, 0, len(q.folded.Layers)-1, models.Hooks{Param: constants(x.Graph(), q.weights)}),
-				q.folded.Forward(x, 0, len(q.folded.Layers)-1, models.Hooks{Param: constants(x.Graph(), w)})}
+			return []*Node{q.folded.Forward(x, 0, len(q.folded.Layers)-1, models.Hooks{Param: exec.Constants(x.Graph(), q.weights)}),
+				q.folded.Forward(x, 0, len(q.folded.Layers)-1, models.Hooks{Param: exec.Constants(x.Graph(), w)})}
 		}, x)
 		teacher, student := tensors.MustCopyFlatData[float32](logits[0]), tensors.MustCopyFlatData[float32](logits[1])
 		for i, d := range all {

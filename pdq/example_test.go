@@ -1,6 +1,7 @@
 package pdq_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log"
@@ -73,7 +74,7 @@ func ExampleConfig_MSEOnly() {
 	// 0 0
 }
 
-// A term of one's own: here the squared error of the logits, in place of the prediction difference.
+// Your own term: here the squared error of the logits, in place of the prediction difference.
 func ExampleTerm() {
 	q := tiny() // an untrained network, quantised to two bits
 	logits := pdq.Term{Name: "logits", Weight: 0.1, Logits: true, Outputs: func(v pdq.Outputs) *graph.Node {
@@ -94,7 +95,31 @@ func ExampleTerm() {
 	// PD false, own true
 }
 
-// The loop over the units, for steps of one's own in between. (The README shows these lines.)
+// A student's file also tells its teacher and settings.
+func ExampleQuantizer_WriteStudent() {
+	q := tiny()
+	s, err := q.Quantize(context.Background())
+	if err != nil {
+		log.Fatal(err)
+	}
+	var file bytes.Buffer
+	if err := q.WriteStudent(&file, s); err != nil {
+		log.Fatal(err)
+	}
+	record, err := pdq.ReadStudentRecord(bytes.NewReader(file.Bytes()))
+	if err != nil {
+		log.Fatal(err)
+	}
+	again, err := q.ReadStudent(&file)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%s W%dA%d, %d weights\n", record.Network, record.Config.Bits.W, record.Config.Bits.A, len(again.Weights))
+	// Output:
+	// resnet8 W2A2, 10 weights
+}
+
+// The loop over the units, for your own steps in between. (The README shows these lines.)
 func ExampleQuantizer_Units() {
 	ctx := context.Background()
 	b, n, w, images, config := tinyParts()

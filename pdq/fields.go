@@ -1,7 +1,7 @@
 package pdq
 
 import (
-	_ "embed" // the comments of config.go are what its fields mean
+	_ "embed" // the comments in config.go say what its fields mean
 	"encoding"
 	"fmt"
 	"go/ast"
@@ -15,13 +15,13 @@ import (
 //go:embed config.go
 var configSource string
 
-// Field is one number or choice of a Config.
+// Field describes one number or choice of a Config.
 type Field struct {
-	Name    string // as Go has it: "Rounding.Steps"
+	Name    string // as in Go: "Rounding.Steps"
 	Meaning string // the field's comment
 }
 
-// Fields lists all fields of Config in their order, with what their comments say.
+// Fields lists all fields of Config, in their order, with their comments.
 func Fields() ([]Field, error) {
 	comments, err := fieldComments(configSource)
 	if err != nil {
@@ -43,8 +43,7 @@ func Fields() ([]Field, error) {
 	return fields, nil
 }
 
-// fieldComments returns the comments of struct fields by type and field: those behind them, or
-// above.
+// fieldComments returns the comments of struct fields by type and field. A comment stands behind its field, or above.
 func fieldComments(source string) (map[string]string, error) {
 	file, err := parser.ParseFile(token.NewFileSet(), "config.go", source, parser.ParseComments)
 	if err != nil {
@@ -69,7 +68,7 @@ func fieldComments(source string) (map[string]string, error) {
 	return comments, nil
 }
 
-// Get returns the field called name, as of Fields, as text.
+// Get returns the value of the field called name, as text. Fields has the names.
 func (c Config) Get(name string) (string, error) {
 	v, err := c.field(name)
 	if err != nil {
@@ -78,7 +77,7 @@ func (c Config) Get(name string) (string, error) {
 	return fmt.Sprint(v.Interface()), nil
 }
 
-// Set returns c with the field called name set to what text says. The result is not validated.
+// Set returns c with the field called name set to the value that text holds. The result is not validated.
 func (c Config) Set(name, text string) (Config, error) {
 	v, err := (&c).field(name)
 	if err != nil {
@@ -138,8 +137,8 @@ func (c *Config) field(name string) (reflect.Value, error) {
 	return v, nil
 }
 
-// Differs returns the first field in which c and another configuration differ, as "Loss.PD=10, now 3"; "" if they give the
-// same results. Machine doesn't count.
+// Differs returns the first field in which c and other differ, as "Loss.PD=10, now 3", or "" if they give the same
+// results. Machine doesn't count.
 func (c Config) Differs(other Config) string {
 	c.Machine, other.Machine = MachineConfig{}, MachineConfig{}
 	if c == other {

@@ -8,17 +8,18 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// The numbers of the schedule, behind Adam's: learning rates.
+// The schedule, after Adam's numbers: learning rates.
 const (
 	ratePlaces = scheduleOwn + iota
 	rateScales
 	rateBiases
 )
 
-// bias is that of the layer called name before it is trained, and its root mean square, in which it is trained.
-func (t *tuner) bias(name string) (values []float32, size float32) {
+// bias returns the bias of the layer called name before training, and its root mean square, the unit of its training.
+func (t *fineTuner) bias(name string) (values []float32, size float32) {
 	values = t.s.Weights[name].Bias
 	if values == nil {
 		values = tensors.MustCopyFlatData[float32](t.q.weights[name+".bias"])
@@ -31,44 +32,44 @@ func (t *tuner) bias(name string) (values []float32, size float32) {
 }
 
 // schedule returns the numbers of the next step.
-func (t *tuner) schedule() []float32 {
+func (t *fineTuner) schedule() []float32 {
 	c, n := t.q.c.FineTune, float64(t.opt.done+1)
-	share := (1 + math.Cos(math.Pi*float64(t.opt.done)/float64(c.Steps))) / 2
+	decay := (1 + math.Cos(math.Pi*float64(t.opt.done)/float64(c.Steps))) / 2
 	if warm := c.Warmup * float64(c.Steps); n < warm {
-		share *= n / warm
+		decay *= n / warm
 	}
 	return append(adamCorrections(t.opt.done),
-		float32(c.LearningRate*share), float32(c.ScaleLearningRate*share), float32(c.BiasLearningRate*share))
+		float32(c.LearningRate*decay), float32(c.ScaleLearningRate*decay), float32(c.BiasLearningRate*decay))
 }
 
-// outermost is how many levels above the lowest the highest is.
+// outermost is the number of the highest level; the lowest is 0.
 func outermost(bits int) float64 { return float64(int(1)<<bits - 1) }
 
-// losses is the graph of a part of the batch: of the variables' values and the images. It returns the losses of features
-// and prediction [2], as this part adds to those of the batch.
-func (t *tuner) losses(values nodes, part []*Node) *Node {
+// losses is the graph of the losses of features and predictions [2]. They are what a part of the batch adds to those of
+// the batch. part holds its images.
+func (t *fineTuner) losses(values nodes, part []*Node) *Node {
 	x := part[0]
-	teacherFeatures, teacher := t.forward(x, models.Hooks{Param: constants(x.Graph(), t.q.weights)})
+	teacherFeatures, teacher := t.forward(x, models.Hooks{Param: exec.Constants(x.Graph(), t.q.weights)})
 	features, student := t.forward(x, t.hooks(x.Graph(), values))
 	pd := PredictionDifference(StopGradient(teacher), student, t.q.c.Loss.Temperature)
-	kept := Scalar(x.Graph(), dtypes.Float32, 0)
+	featureLoss := Scalar(x.Graph(), dtypes.Float32, 0)
 	if w := t.q.c.FineTune.Features; w > 0 {
-		kept = MulScalar(FeatureLoss(features, StopGradient(teacherFeatures)), w)
+		featureLoss = MulScalar(FeatureLoss(features, StopGradient(teacherFeatures)), w)
 	}
-	return MulScalar(Stack([]*Node{kept, pd}, 0), float64(x.Shape().Dim(0))/float64(t.opt.size))
+	return MulScalar(Stack([]*Node{featureLoss, pd}, 0), float64(x.Shape().Dim(0))/float64(t.opt.size))
 }
 
-// forward returns what the last unit reads, and the logits.
-func (t *tuner) forward(x *Node, h models.Hooks) (features, logits *Node) {
+// forward returns the features, which the last unit reads, and the logits.
+func (t *fineTuner) forward(x *Node, h models.Hooks) (features, logits *Node) {
 	n := t.q.folded
 	head := n.Units[len(n.Units)-1]
 	features = n.Forward(x, 0, head.First-1, h)
 	return features, n.Forward(features, head.First, head.Last, h)
 }
 
-// hooks are those of the student's forward pass.
-func (t *tuner) hooks(g *Graph, values nodes) models.Hooks {
-	fixed := constants(g, t.q.weights)
+// hooks are those of the student's forward pass with the given values of the variables.
+func (t *fineTuner) hooks(g *Graph, values nodes) models.Hooks {
+	fixed := exec.Constants(g, t.q.weights)
 	weights, scales := map[string]*Node{}, map[string]*Node{}
 	for _, l := range t.layers {
 		wq := t.s.Weights[l.name]

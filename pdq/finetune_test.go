@@ -15,6 +15,7 @@ import (
 	"gonum.org/v1/gonum/floats"
 
 	"github.com/pdquant/pdquant/datasets"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
 // tuned is a problem, a configuration with fine-tuning, and a student with all units finished.
@@ -35,7 +36,7 @@ func tuned(t *testing.T, b compute.Backend) (Problem, Config, Student) {
 	return p, c, s
 }
 
-// TestFineTune: the loss falls, what results is a student like others, and what has no learning rate stays.
+// TestFineTune: the loss falls, the result is a valid student, and variables without a learning rate stay.
 func TestFineTune(t *testing.T) {
 	oneBackend(t, func(t *testing.T, b compute.Backend) {
 		p, c, s := tuned(t, b)
@@ -89,7 +90,8 @@ func mean(xs []float64) float64 {
 	return sum / float64(len(xs))
 }
 
-// TestFineTuneStudent: what was trained, again from a student with biases of its own, predicts as the graph that trains it did.
+// TestFineTuneStudent: the trained student predicts what the graph that trains it predicts, also if training starts
+// from a student with biases.
 func TestFineTuneStudent(t *testing.T) {
 	b := anyBackend(t)
 	p, c, s := tuned(t, b)
@@ -99,7 +101,7 @@ func TestFineTuneStudent(t *testing.T) {
 		t.Fatal(err)
 	}
 	for round := range 2 {
-		tn, err := q.newTuner(s)
+		tn, err := q.newFineTuner(s)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -107,16 +109,16 @@ func TestFineTuneStudent(t *testing.T) {
 		if _, err := tn.Steps(t.Context(), 5); err != nil {
 			t.Fatal(err)
 		}
-		exec, err := NewExec(b, tn.opt.gradients)
+		compiled, err := NewExec(b, tn.opt.gradients)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer exec.Finalize()
-		x, err := normalised{p.Calibration}.tensor(0, p.Calibration.Len())
+		defer compiled.Finalize()
+		x, err := exec.Normalised{Images: p.Calibration}.Tensor(0, p.Calibration.Len())
 		if err != nil {
 			t.Fatal(err)
 		}
-		out, err := call(exec, tn.opt.read(), []*tensors.Tensor{x})
+		out, err := exec.Call(compiled, tn.opt.read(), []*tensors.Tensor{x})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -145,7 +147,7 @@ func TestFineTuneStudent(t *testing.T) {
 	}
 }
 
-// TestRoundBiased: a unit that is rounded again reconstructs with the biases that the student has of its own.
+// TestRoundBiased: rounding a unit of a student with biases uses these biases.
 func TestRoundBiased(t *testing.T) {
 	b := anyBackend(t)
 	p, c, s := tuned(t, b)
@@ -189,7 +191,7 @@ func TestRoundBiased(t *testing.T) {
 	}
 }
 
-// TestFineTuneDiverges: a student that fine-tuning makes worse isn't returned; nor is it when states are kept.
+// TestFineTuneDiverges: a student that fine-tuning makes worse isn't returned, also when states are saved.
 func TestFineTuneDiverges(t *testing.T) {
 	b := anyBackend(t)
 	p, c, s := tuned(t, b)
@@ -201,7 +203,7 @@ func TestFineTuneDiverges(t *testing.T) {
 	if got, err := q.FineTune(t.Context(), s); err != nil || !reflect.DeepEqual(got, s) {
 		t.Errorf("the student changed: %t, error %v", !reflect.DeepEqual(got, s), err)
 	}
-	tn, err := q.newTuner(s)
+	tn, err := q.newFineTuner(s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +236,7 @@ func TestFineTuneRates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tn, err := q.newTuner(s)
+	tn, err := q.newFineTuner(s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,8 +250,8 @@ func TestFineTuneRates(t *testing.T) {
 	}
 }
 
-// TestFineTuneGradient compares the gradients for the logarithms of the last layer's weight scales and for its bias, over which
-// the loss is smooth, with differences of the loss.
+// TestFineTuneGradient compares the gradients for the logarithms of the last layer's weight scales and for its bias,
+// over which the loss is smooth, with differences of the loss.
 func TestFineTuneGradient(t *testing.T) {
 	b := anyBackend(t)
 	p, c, s := tuned(t, b)
@@ -257,24 +259,24 @@ func TestFineTuneGradient(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tn, err := q.newTuner(s)
+	tn, err := q.newFineTuner(s)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer tn.close()
-	exec, err := NewExec(b, tn.opt.gradients)
+	compiled, err := NewExec(b, tn.opt.gradients)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer exec.Finalize()
-	x, err := normalised{p.Calibration}.tensor(0, tn.opt.size)
+	defer compiled.Finalize()
+	x, err := exec.Normalised{Images: p.Calibration}.Tensor(0, tn.opt.size)
 	if err != nil {
 		t.Fatal(err)
 	}
 	at := func(i int, v []float32) (loss float64, grad []float32) {
 		vars := tn.opt.read()
 		vars[i] = tensors.FromFlatDataAndDimensions(slices.Clone(v), vars[i].Shape().Dimensions...)
-		out, err := call(exec, vars, []*tensors.Tensor{x})
+		out, err := exec.Call(compiled, vars, []*tensors.Tensor{x})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -301,8 +303,8 @@ func TestFineTuneGradient(t *testing.T) {
 	}
 }
 
-// TestFineTuneStart: before the first step the student is the one that was given, whatever its rounding; and
-// with parts computed side by side the steps are nearly the same.
+// TestFineTuneStart: before the first step the student is the given one, whatever its rounding. With several workers
+// the steps are nearly the same.
 func TestFineTuneStart(t *testing.T) {
 	oneBackend(t, func(t *testing.T, b compute.Backend) {
 		p, c, s := tuned(t, b)
@@ -319,7 +321,7 @@ func TestFineTuneStart(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				tn, err := q.newTuner(s)
+				tn, err := q.newFineTuner(s)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -347,7 +349,8 @@ func TestFineTuneStart(t *testing.T) {
 	})
 }
 
-// TestAugmentGeometry: a gradient across an image stays one, as steep as its size and angle make it, through the same middle.
+// TestAugmentGeometry: a gradient across an image stays one. Its slope follows size and angle, and the middle of the
+// image stays.
 func TestAugmentGeometry(t *testing.T) {
 	const side = 32
 	ramp := datasets.Images{Pixels: make([]uint8, side*side), Channels: 1, Height: side, Width: side, Mean: []float32{0}, Std: []float32{1}, Labels: []int32{0}}
@@ -408,7 +411,7 @@ func TestFineTuneErrors(t *testing.T) {
 	checkError(t, "bad changes of images", c.Validate(), "FineTune's learning rates are 0, 0 and -1", "FineTune.Features is -1", "FineTune.Flip is -1", "FineTune.Zoom is 1", "FineTune.Turn is -1", "FineTune.Light is 1.5")
 }
 
-// TestAugment: images are mirrored, moved and mixed as they say, and the same again.
+// TestAugment: images are mirrored, moved and mixed as configured, and the same each time.
 func TestAugment(t *testing.T) {
 	images := tinyProblem(t, 8).Calibration
 	batch := func(c FineTuneConfig, step int) []uint8 {

@@ -17,6 +17,7 @@ import (
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models"
 	"github.com/pdquant/pdquant/models/arch"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
 // golden reads numbers of the published PD-Quant reference (PyTorch 1.13, CPU, float32) on a
@@ -72,10 +73,10 @@ func (g golden) tensor(key string) *tensors.Tensor {
 	return tensors.FromFlatDataAndDimensions(v, g.file.Header(key+".npy").Descr.Shape...)
 }
 
-// cache returns an array by images.
+// cache returns an array as a cache of images.
 func (g golden) cache(key string) *Cache {
 	g.t.Helper()
-	return cacheOf(g.floats(key), g.file.Header(key+".npy").Descr.Shape...)
+	return exec.CacheOf(g.floats(key), g.file.Header(key+".npy").Descr.Shape...)
 }
 
 // goldenNetwork returns the network of the golden numbers.
@@ -104,7 +105,7 @@ func goldenConfig(t *testing.T) Config {
 }
 
 // goldenQuantizer returns a quantizer of the golden network. Its one calibration image is a
-// placeholder: the golden images, which are no bytes, go to the steps directly.
+// placeholder: the golden images aren't bytes, so the steps get them directly.
 func goldenQuantizer(t *testing.T, b compute.Backend, c Config) *Quantizer {
 	t.Helper()
 	n, w := goldenNetwork(t)
@@ -125,7 +126,7 @@ func referenceLayer(name string) string {
 func flat(t *testing.T, x any) []float32 {
 	t.Helper()
 	if c, ok := x.(*Cache); ok {
-		v := make([]float32, product(c.dims))
+		v := make([]float32, exec.Product(c.Dims()))
 		if err := c.Read(v, 0); err != nil {
 			t.Fatal(err)
 		}
@@ -138,7 +139,7 @@ func flat(t *testing.T, x any) []float32 {
 	return v
 }
 
-// distance returns |got-want|/|want|, Euclidean; of anything from zeros, |got|.
+// distance returns |got-want|/|want|, Euclidean, or |got| if want is 0.
 func distance(got, want []float32) float64 {
 	if len(got) != len(want) {
 		return math.Inf(1)
@@ -154,7 +155,7 @@ func distance(got, want []float32) float64 {
 	return math.Sqrt(d / s)
 }
 
-// worst returns the largest |got-want|/|want| of an element; of anything from zero, |got|.
+// worst returns the largest |got-want|/|want| of an element, or |got| where want is 0.
 func worst(got, want []float32) float64 {
 	if len(got) != len(want) {
 		return math.Inf(1)
@@ -188,8 +189,8 @@ func TestGoldenTeacher(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		g, q := openGolden(t, "golden.npz"), goldenQuantizer(t, b, goldenConfig(t))
 		logits := func(n *models.Network, w models.Weights) []float32 {
-			out, err := newRunner(b, 2, n).run(context.Background(), func(xs []*Node) []*Node {
-				return []*Node{n.Forward(xs[0], 0, len(n.Layers)-1, models.Hooks{Param: constants(xs[0].Graph(), w)})}
+			out, err := exec.NewRunner(b, 2, n).Run(context.Background(), func(xs []*Node) []*Node {
+				return []*Node{n.Forward(xs[0], 0, len(n.Layers)-1, models.Hooks{Param: exec.Constants(xs[0].Graph(), w)})}
 			}, g.cache("x"))
 			if err != nil {
 				t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
 // unitIndex returns the index of a unit of q's network.
@@ -23,8 +24,8 @@ func unitIndex(t *testing.T, q *Quantizer, name string) int {
 	return u
 }
 
-// TestGoldenCorrection: the corrected inputs, and by how much they were corrected, which is
-// little against the inputs.
+// TestGoldenCorrection compares the corrected inputs, and the correction itself, which is small compared with the
+// inputs.
 func TestGoldenCorrection(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		g := openGolden(t, "golden.npz")
@@ -51,14 +52,14 @@ func TestGoldenCorrection(t *testing.T) {
 // teacherIn returns the teacher's input to a unit for the first 32 golden images.
 func teacherIn(t *testing.T, q *Quantizer, unit string, g golden) *Cache {
 	t.Helper()
-	x, err := g.cache("x").tensor(0, 32)
+	x, err := g.cache("x").Tensor(0, 32)
 	if err != nil {
 		t.Fatal(err)
 	}
 	in := MustExecOnce(q.b, func(x *Node) *Node {
-		return q.p.Network.Forward(x, 0, q.p.Network.Units[unitIndex(t, q, unit)].First-1, models.Hooks{Param: constants(x.Graph(), q.p.Weights)})
+		return q.p.Network.Forward(x, 0, q.p.Network.Units[unitIndex(t, q, unit)].First-1, models.Hooks{Param: exec.Constants(x.Graph(), q.p.Weights)})
 	}, x)
-	return cacheOf(flat(t, in), in.Shape().Dimensions...)
+	return exec.CacheOf(flat(t, in), in.Shape().Dimensions...)
 }
 
 func TestGoldenReconstruction(t *testing.T) {
@@ -69,7 +70,7 @@ func TestGoldenReconstruction(t *testing.T) {
 	}
 }
 
-// reconstruct takes the golden steps on a unit, and compares what they leave.
+// reconstruct takes the golden steps on a unit, and compares the results.
 //
 // A Rounder draws its batches at random. Here it is given the images of one batch at a time,
 // which it can only shuffle: that changes no mean over the batch.
@@ -195,7 +196,7 @@ func restore(t *testing.T, r *Rounder, s OptimiserState) {
 	}
 }
 
-// goldenVariable is a variable of a Rounder, and its key but for the step.
+// goldenVariable is a variable of a Rounder, and its key without the step.
 type goldenVariable struct {
 	*variable
 	key string
@@ -245,18 +246,18 @@ func goldenBatch(t *testing.T, g golden, q *Quantizer, unit string, step int) *U
 	}
 	take := func(key string) *Cache {
 		x := g.cache("recon/" + unit + key)
-		part := make([]float32, len(indices)*x.per())
-		if err := x.gather(part, indices); err != nil {
+		part := make([]float32, len(indices)*x.PerImage())
+		if err := x.Gather(part, indices); err != nil {
 			t.Fatal(err)
 		}
-		return cacheOf(part, x.shape(len(indices)).Dimensions...)
+		return exec.CacheOf(part, x.Shape(len(indices)).Dimensions...)
 	}
 	in := take(".input")
 	return &UnitData{Unit: unitIndex(t, q, unit), StudentIn: in, CorrectedIn: in, Target: take(".target"), Logits: take(".fp_logits")}
 }
 
-// compareHard compares the unit's hard weights, and its output with them. Where a value lies
-// between two levels may be decided differently, once in a thousand.
+// compareHard compares the unit's weights on their levels, and its output with them. One value in a thousand may be
+// on the neighbouring level.
 func compareHard(t *testing.T, g golden, r *Rounder, unit string) {
 	t.Helper()
 	s, err := r.Student()
@@ -264,7 +265,7 @@ func compareHard(t *testing.T, g golden, r *Rounder, unit string) {
 		t.Fatal(err)
 	}
 	q := r.q
-	w, err := q.studentWeights(s)
+	w, err := q.StudentWeights(s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -273,12 +274,12 @@ func compareHard(t *testing.T, g golden, r *Rounder, unit string) {
 		compareLevels(t, key, flat(t, w[v.layer+".weight"]), g.floats(key), s.Weights[v.layer].Scale)
 	}
 	u := q.folded.Units[r.d.Unit]
-	in, err := goldenBatch(t, g, q, unit, 0).StudentIn.tensor(0, q.c.Rounding.BatchSize)
+	in, err := goldenBatch(t, g, q, unit, 0).StudentIn.Tensor(0, q.c.Rounding.BatchSize)
 	if err != nil {
 		t.Fatal(err)
 	}
 	y := MustExecOnce(q.b, func(x *Node) *Node {
-		return q.folded.Forward(x, u.First, u.Last, studentHooks(x.Graph(), w, s))
+		return q.folded.Forward(x, u.First, u.Last, s.Hooks(x.Graph(), w))
 	}, in)
 	key := "recon/" + unit + ".quantized_output"
 	compareLevels(t, key, flat(t, y), g.floats(key), []float32{s.Acts[q.folded.Layers[u.Last].Name].Scale})

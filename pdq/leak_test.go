@@ -20,8 +20,8 @@ func inUse(t *testing.T) float64 {
 	return float64(bytes) / (1 << 20)
 }
 
-// TestLeaks repeats what long runs repeat, and bounds what is left of it: memory, also the backend's own, and
-// goroutines.
+// TestLeaks repeats the work of long runs, and bounds the memory, also that of the backend, and the goroutines that it
+// leaves.
 func TestLeaks(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow under -short: nothing else depends on it")
@@ -48,7 +48,7 @@ func TestLeaks(t *testing.T) {
 	})
 }
 
-// wholeUnit observes, corrects and rounds unit 1, and gives back what that takes.
+// wholeUnit observes, corrects and rounds unit 1, and frees everything.
 func wholeUnit(t *testing.T, q *Quantizer, s Student) error {
 	teacher, err := q.Teacher(t.Context())
 	if err != nil {
@@ -73,9 +73,9 @@ func wholeUnit(t *testing.T, q *Quantizer, s Student) error {
 }
 
 // bounded repeats f, whose tensors take size MiB a time, and compares memory and goroutines in the second third of
-// the times with those in the last. If every second one kept its tensors, it would be found.
+// the times with those in the last. It finds a leak in every second call.
 func bounded(t *testing.T, what string, times int, size float64, f func() error) {
-	const looks = 10 // in each third: allocators keep now more, now less of what was given back, by some 10 MiB
+	const looks = 10 // in each third: the memory that allocators hold back varies by some 10 MiB
 	limit := float64(times) / 3 * size / 2
 	third := func() (least float64, goroutines int) {
 		least = math.Inf(1)

@@ -20,15 +20,15 @@ func ReconstructionLoss(y, target *Node) *Node {
 //
 //	KL(softmax(teacher/T) ‖ softmax(student/T))
 //
-// mean over the batch. Both are logits [N,classes]. It is not symmetric: the teacher's
-// prediction is the one that counts. No factor T² is applied, as in the reference.
+// mean over the batch. Both are logits [N,classes]. It is not symmetric: it weights classes by the
+// teacher's prediction. As in the reference, there is no factor T².
 //
 // PD-Quant, section 3.2; reference: LossFunction in quant/block_recon.py.
 func PredictionDifference(teacher, student *Node, t float64) *Node {
 	return DivScalar(ReduceAllSum(differenceTerms(teacher, student, t)), float64(teacher.Shape().Dim(0)))
 }
 
-// differenceTerms are the terms [N,classes] that each image's prediction difference is the sum of.
+// differenceTerms returns the terms [N,classes]. Their sum over the classes is an image's prediction difference.
 func differenceTerms(teacher, student *Node, t float64) *Node {
 	p := LogSoftmax(DivScalar(teacher, t), -1)
 	q := LogSoftmax(DivScalar(student, t), -1)
@@ -41,10 +41,10 @@ func differenceTerms(teacher, student *Node, t float64) *Node {
 //
 // of each image's features, mean over images. y and target are [N,C,H,W] or [N,C].
 //
-// That the features before the classifier are what to keep is from QFT (arXiv 2212.02634).
+// The idea of keeping the features before the classifier is from QFT (arXiv 2212.02634).
 func FeatureLoss(y, target *Node) *Node {
 	perImage := func(x *Node) *Node { return ReduceSum(Reshape(Square(x), x.Shape().Dim(0), -1), 1) }
-	const least = 1e-6 // of images without features
+	const least = 1e-6 // for images whose features are all 0
 	return ReduceAllMean(Div(perImage(Sub(y, target)), MaxScalar(perImage(target), least)))
 }
 
@@ -70,7 +70,7 @@ func adam(p, grad, m, v, rate, c1, c2 *Node) (p2, m2, v2 *Node) {
 	return Sub(p, step), m2, v2
 }
 
-// scalar is element i of the vector v [K], as a float32 scalar.
+// scalar returns element i of the vector v [K] as a float32 scalar.
 func scalar(v *Node, i int) *Node {
 	return ConvertDType(Reshape(Slice(v, AxisRange(i, i+1))), dtypes.Float32)
 }

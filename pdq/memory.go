@@ -5,17 +5,17 @@ import (
 	"os"
 
 	"github.com/pdquant/pdquant/internal/memory"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// UnitMemory is what the caches of a unit take.
+// UnitMemory tells how much memory the caches of a unit take.
 type UnitMemory struct {
 	Unit   string
 	Bytes  int64 // of all caches alive while the unit is quantised: its own, and those it was observed from
-	InFile bool  // its own go to a file, as that is above MachineConfig.CacheLimit
+	InFile bool  // its own go to a file, because Bytes is above MachineConfig.CacheLimit
 }
 
-// MemoryPlan returns what each unit's caches will take, before anything is computed. Graphs take
-// memory besides.
+// MemoryPlan returns what the caches of each unit will take, before anything is computed. Graphs take more memory.
 func (q *Quantizer) MemoryPlan() []UnitMemory {
 	var plan []UnitMemory
 	for u := range q.folded.Units {
@@ -29,7 +29,7 @@ func (q *Quantizer) MemoryPlan() []UnitMemory {
 	return plan
 }
 
-// checkRoom reports a unit whose caches are above the limit in memory, and above what the disk has room for.
+// checkRoom is an error if the caches of a unit are above the limit in memory and don't fit on the disk.
 func (q *Quantizer) checkRoom() error {
 	dir := q.c.Machine.CacheDir
 	if dir == "" {
@@ -38,22 +38,23 @@ func (q *Quantizer) checkRoom() error {
 	return roomFor(q.MemoryPlan(), q.c.Machine.CacheLimit, memory.FreeDisk(dir), dir)
 }
 
-// roomFor is checkRoom with so many bytes free in dir; negative: unknown.
+// roomFor is checkRoom with free bytes left in dir; negative: unknown.
 func roomFor(plan []UnitMemory, limit, free int64, dir string) error {
 	for _, m := range plan {
 		if m.InFile && free >= 0 && m.Bytes > free {
-			return fmt.Errorf("pdq: the caches of %s take %d MiB: above the limit of %d MiB in memory, and %s has room for %d MiB; set Machine.CacheDir to another folder, Machine.CacheLimit higher, or take fewer calibration images",
+			return fmt.Errorf("pdq: the caches of %s take %d MiB: above the limit of %d MiB in memory, and %s has room for "+
+				"%d MiB; set Machine.CacheDir to another folder, Machine.CacheLimit higher, or take fewer calibration images",
 				m.Unit, m.Bytes>>20, limit>>20, dir, free>>20)
 		}
 	}
 	return nil
 }
 
-// cacheBytes is what unit u's own caches take: the student's input, and the teacher's input and
-// output, original and corrected.
+// cacheBytes returns the size of the caches of unit u itself: the student's input, and the teacher's input and output,
+// original and corrected.
 func (q *Quantizer) cacheBytes(u int) int64 {
 	n, unit := q.p.Network, q.p.Network.Units[u]
-	in, out := product(n.InputShape(unit.First)), product(n.Shapes()[unit.Last])
+	in, out := exec.Product(n.InputShape(unit.First)), exec.Product(n.Shapes()[unit.Last])
 	numbers := 2*in + out
 	if q.c.Correction.Steps > 0 && hasNorm(n, unit) {
 		numbers += in + out
@@ -61,8 +62,8 @@ func (q *Quantizer) cacheBytes(u int) int64 {
 	return 4 * int64(numbers) * int64(q.images.Len())
 }
 
-// keep makes caches for unit u as the plan says.
-func (q *Quantizer) keep(u int) func(dims []int) (*Cache, error) {
+// newCache returns a function that makes caches for unit u, in memory or in a file as the plan says.
+func (q *Quantizer) newCache(u int) func(dims []int) (*Cache, error) {
 	inFile := q.MemoryPlan()[u].InFile
-	return func(dims []int) (*Cache, error) { return newCache(dims, inFile, q.c.Machine.CacheDir) }
+	return func(dims []int) (*Cache, error) { return exec.NewCache(dims, inFile, q.c.Machine.CacheDir) }
 }

@@ -35,8 +35,8 @@ func relatives(t *testing.T) []*models.Network {
 	return all
 }
 
-// TestPaperNetworks takes a relative of each of the paper's networks through all steps: whatever has
-// bits gets its quantiser, and every unit's loss is a number.
+// TestPaperNetworks takes a relative of each of the paper's networks through all steps: every tensor of
+// the plan gets a quantiser, and the loss of every unit is finite.
 func TestPaperNetworks(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes long; run without -short")

@@ -9,6 +9,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
 // leakyReLU is a kind of layer that no other file knows: max(x, x/4). It has an attribute, and outputs below 0.
@@ -25,7 +26,8 @@ func (l leakyReLU) Graph(in []*Node, _ func(name string) *Node) *Node {
 	return Max(in[0], MulScalar(in[0], l.Slope))
 }
 
-// TestNewKind takes a network with a kind of layer of its own through all steps: nothing but its type has to be written.
+// TestNewKind takes a network with a kind of layer of its own through all steps: nothing but its type has to be
+// written.
 func TestNewKind(t *testing.T) {
 	p := tinyProblem(t, 16)
 	n := *p.Network
@@ -67,21 +69,21 @@ func TestNewKind(t *testing.T) {
 	// Its gradient, through a whole unit, by differences.
 	unit := n.Units[1]
 	rng := rand.New(rand.NewPCG(1, 0))
-	x := make([]float32, product(append([]int{1}, n.InputShape(unit.First)...)))
+	x := make([]float32, exec.Product(append([]int{1}, n.InputShape(unit.First)...)))
 	for i := range x {
 		x[i] = float32(rng.NormFloat64())
 	}
-	exec, err := NewExec(b, func(x *Node) []*Node {
-		y := n.Forward(x, unit.First, unit.Last, models.Hooks{Param: constants(x.Graph(), p.Weights)})
+	compiled, err := NewExec(b, func(x *Node) []*Node {
+		y := n.Forward(x, unit.First, unit.Last, models.Hooks{Param: exec.Constants(x.Graph(), p.Weights)})
 		loss := ReduceAllSum(Square(y))
 		return []*Node{loss, Gradient(loss, x)[0]}
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer exec.Finalize()
+	defer compiled.Finalize()
 	at := func(x []float32) (float64, []float32) {
-		out, err := exec.Call(tensors.FromFlatDataAndDimensions(append([]float32(nil), x...), append([]int{1}, n.InputShape(unit.First)...)...))
+		out, err := compiled.Call(tensors.FromFlatDataAndDimensions(append([]float32(nil), x...), append([]int{1}, n.InputShape(unit.First)...)...))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,22 +10,18 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// Numbers that are NaN or infinite are looked for where they could come in: in weights, in what units see, and in
-// the loss and gradients of each step.
+// Values that are NaN or infinite are looked for where they could come in: in weights, in what units see, and in the
+// loss and gradients of each step.
 
-// nonFinite returns the index of the first of x that is NaN or infinite, or -1.
-func nonFinite(x []float32) int {
-	return slices.IndexFunc(x, func(v float32) bool { return v-v != 0 })
-}
-
-// finiteWeights reports a weight that isn't a number.
+// finiteWeights is an error if a weight isn't finite.
 func finiteWeights(w models.Weights) error {
 	for _, name := range slices.Sorted(maps.Keys(w)) {
 		var found error
 		err := tensors.ConstFlatData(w[name], func(flat []float32) {
-			if k := nonFinite(flat); k >= 0 {
+			if k := exec.NonFinite(flat); k >= 0 {
 				found = fmt.Errorf("value %d of %s is %g", k, name, flat[k])
 			}
 		})
@@ -36,43 +32,31 @@ func finiteWeights(w models.Weights) error {
 	return nil
 }
 
-// finiteRows reports an image's part of t [N,...] that isn't finite. what it is of, and how many images came
-// before, are for messages.
-func finiteRows(t *tensors.Tensor, what string, first int) error {
-	var found error
-	err := tensors.ConstFlatData(t, func(flat []float32) {
-		if k := nonFinite(flat); k >= 0 {
-			found = fmt.Errorf("%s is %g at image %d", what, flat[k], first+k/(len(flat)/t.Shape().Dim(0)))
-		}
-	})
-	return errors.Join(err, found)
-}
+// sumOfMagnitudes returns Σ|x|, which is finite only if all of x is.
+func sumOfMagnitudes(x *Node) *Node { return ReduceAllSum(Abs(x)) }
 
-// sumOfSizes is a scalar that is finite just if all of x is.
-func sumOfSizes(x *Node) *Node { return ReduceAllSum(Abs(x)) }
-
-// culprit names the first tensor that isn't finite in the next step's forward pass: the unit's inputs, or a layer's
-// output; "": none is found.
-func (r *Rounder) culprit() string {
+// firstNonFinite names the first tensor in the next step's forward pass that isn't finite: an input of the unit, or the
+// output of a layer. It is "" if there is none.
+func (r *Rounder) firstNonFinite() string {
 	batch := r.draw(r.opt.done)
 	part, err := r.part(r.opt.done, batch, 0, len(batch))
-	defer free(part...)
+	defer exec.Free(part...)
 	if err != nil {
 		return ""
 	}
 	for i, what := range []string{"the unit's input", "the target", "the teacher's logits"} {
-		if err := finiteRows(part[i], what, 0); err != nil {
+		if err := exec.FiniteRows(part[i], what, 0); err != nil {
 			return what
 		}
 	}
 	var names []string
-	exec, err := NewExec(r.q.b, func(args []*Node) []*Node { return r.sumsOfOutputs(args, &names) })
+	compiled, err := NewExec(r.q.b, func(args []*Node) []*Node { return r.sumsOfOutputs(args, &names) })
 	if err != nil {
 		return ""
 	}
-	defer exec.Finalize()
-	sums, err := call(exec, r.opt.read(), part)
-	defer free(sums...)
+	defer compiled.Finalize()
+	sums, err := exec.Call(compiled, r.opt.read(), part)
+	defer exec.Free(sums...)
 	if err != nil {
 		return ""
 	}
@@ -84,27 +68,27 @@ func (r *Rounder) culprit() string {
 	return ""
 }
 
-// sumsOfOutputs is the graph of a forward pass that returns sumOfSizes of each layer's output, from the unit on,
-// and their names; its arguments are those of gradients.
+// sumsOfOutputs is the graph of a forward pass that returns sumOfMagnitudes of each layer's output, from the unit on.
+// It sets the layers' names. Its arguments are those of optimiser.gradients.
 func (r *Rounder) sumsOfOutputs(args []*Node, names *[]string) (sums []*Node) {
 	n := len(r.opt.vars)
 	read, in, masks := r.opt.bind(args[:n]), args[n], args[n+3:]
 	unit, last := r.q.folded.Units[r.d.Unit], len(r.q.folded.Layers)-1
 	*names = nil
-	look := func(h models.Hooks) models.Hooks {
+	watched := func(h models.Hooks) models.Hooks {
 		after := h.After
 		h.After = func(l models.Layer, y *Node) *Node {
 			if after != nil {
 				y = after(l, y)
 			}
-			*names, sums = append(*names, l.Name), append(sums, sumOfSizes(y))
+			*names, sums = append(*names, l.Name), append(sums, sumOfMagnitudes(y))
 			return y
 		}
 		return h
 	}
-	y := r.q.folded.Forward(in, unit.First, unit.Last, look(r.trainingHooks(in.Graph(), read, masks)))
-	if r.logits() && unit.Last < last {
-		r.q.folded.Forward(y, unit.Last+1, last, look(models.Hooks{Param: constants(in.Graph(), r.q.weights)}))
+	y := r.q.folded.Forward(in, unit.First, unit.Last, watched(r.trainingHooks(in.Graph(), read, masks)))
+	if r.needsLogits() && unit.Last < last {
+		r.q.folded.Forward(y, unit.Last+1, last, watched(models.Hooks{Param: exec.Constants(in.Graph(), r.q.weights)}))
 	}
 	return sums
 }

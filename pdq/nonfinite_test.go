@@ -10,9 +10,10 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// filled is w with all values of one tensor changed.
+// filled returns w with all values of one tensor changed.
 func filled(t *testing.T, w models.Weights, name string, change func(float32) float32) models.Weights {
 	out := models.Weights{}
 	for k, v := range w {
@@ -82,7 +83,7 @@ func TestNonFinite(t *testing.T) {
 	})
 }
 
-// checkRounding breaks what the rounding of unit 1 computes with, and what its variables are.
+// checkRounding makes inputs and variables of the rounding of unit 1 NaN, one at a time.
 func checkRounding(t *testing.T, q *Quantizer, s Student, d *UnitData) {
 	nan := float32(math.NaN())
 	for what, c := range map[string]struct {
@@ -118,18 +119,18 @@ func checkRounding(t *testing.T, q *Quantizer, s Student, d *UnitData) {
 }
 
 func fill(c *Cache, v float32) {
-	for i := range c.flat {
-		c.flat[i] = v
+	for i := range c.Flat() {
+		c.Flat()[i] = v
 	}
 }
 
-func clone(c *Cache) *Cache { return cacheOf(slices.Clone(c.flat), c.dims...) }
+func clone(c *Cache) *Cache { return exec.CacheOf(slices.Clone(c.Flat()), c.Dims()...) }
 
 func constant(t *tensors.Tensor, v float32) *tensors.Tensor {
 	return tensors.FromFlatDataAndDimensions(slices.Repeat([]float32{v}, t.Size()), t.Shape().Dimensions...)
 }
 
-// TestGradientNonFinite: a gradient that overflows is found though loss and activations are finite.
+// TestGradientNonFinite: a gradient that overflows is found even if loss and activations are finite.
 func TestGradientNonFinite(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		q, err := New(b, tinyProblem(t, 8), tinyConfig(t))

@@ -8,46 +8,49 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// UnitData is what one unit sees over the calibration images. No field changes its
-// meaning later.
+// Cache holds float32 numbers for each image, in memory or in a temporary file. Several goroutines may read it at once.
+type Cache = exec.Cache
+
+// UnitData holds what one unit sees of the calibration images.
 type UnitData struct {
 	Unit                  int    // index into the network's Units
-	StudentIn             *Cache // [N,C,H,W] units before it quantised
-	TeacherIn, TeacherOut *Cache // full precision, original images
-	CorrectedIn, Target   *Cache // by Correct; until then the same as TeacherIn and TeacherOut
-	Logits                *Cache // [N,classes] the teacher's, original images
+	StudentIn             *Cache // [N,C,H,W] input of the unit, with the units before it quantised
+	TeacherIn, TeacherOut *Cache // input and output in full precision, for the original images
+	CorrectedIn, Target   *Cache // the same corrected; until Correct sets them, TeacherIn and TeacherOut
+	Logits                *Cache // [N,classes] the teacher's, for the original images
 }
 
-// Observe records what unit u sees. prev, the data of the unit before it, saves running
-// the network again from the images; nil: run it. It is an error if u isn't a unit after
-// prev's, or if s doesn't quantise all that comes before u.
+// Observe records what unit u sees. It starts from prev, the data of an earlier unit, or from the
+// images if prev is nil. It is an error if u isn't a unit after that of prev, or if s doesn't
+// quantise all that comes before u.
 func (q *Quantizer) Observe(ctx context.Context, s Student, t *Teacher, u int, prev *UnitData) (*UnitData, error) {
 	if err := errors.Join(q.canObserve(s, u, prev), q.sameImages(t, prev)); err != nil {
 		return nil, q.fail(StepObserve, u, err)
 	}
-	w, err := q.studentWeights(s)
+	w, err := q.StudentWeights(s)
 	if err != nil {
 		return nil, q.fail(StepObserve, u, err)
 	}
 	student, teacher := q.folded, q.p.Network
 	var first, teacherFirst int
-	var studentIn, teacherIn imageSource = normalised{q.images}, normalised{q.images}
+	var studentIn, teacherIn exec.Images = exec.Normalised{Images: q.images}, exec.Normalised{Images: q.images}
 	if prev != nil {
 		first, teacherFirst = student.Units[prev.Unit].First, teacher.Units[prev.Unit].First
 		studentIn, teacherIn = prev.StudentIn, prev.TeacherIn
 	}
 	run := q.runner(StepObserve, u)
-	run.keep = q.keep(u)
-	run.finite = []string{"the student's input to it", "the teacher's input to it", "the teacher's output of it"}
-	out, err := run.run(ctx, func(xs []*Node) []*Node {
+	run.NewCache = q.newCache(u)
+	run.Finite = []string{"the student's input to it", "the teacher's input to it", "the teacher's output of it"}
+	out, err := run.Run(ctx, func(xs []*Node) []*Node {
 		g := xs[0].Graph()
-		h := models.Hooks{Param: constants(g, q.p.Weights)}
+		h := models.Hooks{Param: exec.Constants(g, q.p.Weights)}
 		tu := teacher.Units[u]
 		in := teacher.Forward(xs[1], teacherFirst, tu.First-1, h)
 		return []*Node{
-			student.Forward(xs[0], first, student.Units[u].First-1, studentHooks(g, w, s)),
+			student.Forward(xs[0], first, student.Units[u].First-1, s.Hooks(g, w)),
 			in,
 			teacher.Forward(in, tu.First, tu.Last, h),
 		}
@@ -55,10 +58,11 @@ func (q *Quantizer) Observe(ctx context.Context, s Student, t *Teacher, u int, p
 	if err != nil {
 		return nil, q.fail(StepObserve, u, err)
 	}
-	return &UnitData{Unit: u, StudentIn: out[0], TeacherIn: out[1], TeacherOut: out[2], CorrectedIn: out[1], Target: out[2], Logits: t.Logits}, nil
+	return &UnitData{Unit: u, StudentIn: out[0], TeacherIn: out[1], TeacherOut: out[2],
+		CorrectedIn: out[1], Target: out[2], Logits: t.Logits}, nil
 }
 
-// canObserve reports what hinders Observe.
+// canObserve is an error if Observe can't take these arguments.
 func (q *Quantizer) canObserve(s Student, u int, prev *UnitData) error {
 	if u < 0 || u >= len(q.folded.Units) {
 		return fmt.Errorf("there is no unit %d; %s has units 0 to %d", u, q.folded.Name, len(q.folded.Units)-1)
@@ -69,7 +73,7 @@ func (q *Quantizer) canObserve(s Student, u int, prev *UnitData) error {
 	return q.quantised(s, q.folded.Layers[:q.folded.Units[u].First])
 }
 
-// quantised reports one of the layers that s should quantise, but doesn't.
+// quantised is an error if s doesn't quantise something of layers that it should.
 func (q *Quantizer) quantised(s Student, layers []models.Layer) error {
 	for _, l := range layers {
 		if _, ok := s.Weights[l.Name]; !ok && q.bits[l.Name].Weight > 0 {
@@ -82,39 +86,40 @@ func (q *Quantizer) quantised(s Student, layers []models.Layer) error {
 	return nil
 }
 
-// sameImages reports what was computed for another number of images.
+// sameImages is an error if t or prev was computed for another number of images.
 func (q *Quantizer) sameImages(t *Teacher, prev *UnitData) error {
 	if n, want := t.Logits.Len(), q.images.Len(); n != want {
-		return fmt.Errorf("the teacher's logits are of %d images, the units are fitted to %d; infer the teacher again", n, want)
+		return fmt.Errorf("the teacher's logits are of %d images, the units are fitted to %d; infer the teacher again",
+			n, want)
 	}
 	if prev != nil && prev.StudentIn.Len() != q.images.Len() {
-		return fmt.Errorf("unit %d was observed on %d images, the units are fitted to %d; observe from the first on", prev.Unit, prev.StudentIn.Len(), q.images.Len())
+		return fmt.Errorf("unit %d was observed on %d images, the units are fitted to %d; observe from the first on",
+			prev.Unit, prev.StudentIn.Len(), q.images.Len())
 	}
 	return nil
 }
 
-// Free releases d's caches, but for the logits, which are the teacher's; those that Correct's
-// result shares with d among them. d, which may be nil, must not be used again.
+// Free releases the caches of d, also those that it shares with the result of Correct, but not the
+// logits, which belong to the teacher. d, which may be nil, must not be used again.
 func (d *UnitData) Free() { d.FreeBut() }
 
-// FreeBut is Free, but leaves the caches that d shares with any of the others, some of which
-// may be nil.
+// FreeBut is Free without the caches that d shares with any of the others. Some of these may be nil.
 func (d *UnitData) FreeBut(others ...*UnitData) {
 	live := map[*Cache]bool{}
 	for _, o := range others {
-		for _, c := range o.own() {
+		for _, c := range o.caches() {
 			live[c] = true
 		}
 	}
-	for _, c := range d.own() {
+	for _, c := range d.caches() {
 		if !live[c] {
 			c.Free()
 		}
 	}
 }
 
-// own returns d's caches, but for the logits; none of nil.
-func (d *UnitData) own() []*Cache {
+// caches returns all caches of d but the logits; none if d is nil.
+func (d *UnitData) caches() []*Cache {
 	if d == nil {
 		return nil
 	}

@@ -9,26 +9,29 @@ import (
 	"github.com/gomlx/compute"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
+
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
 // variable is a tensor that an optimisation trains by Adam.
 type variable struct {
 	name      string  // for messages: "rounding variables of layer1.0.conv1"
 	rate      int     // index of its learning rate in the schedule
-	slower    float64 // its learning rate is divided by this; 0: it isn't
+	divisor   float64 // of its learning rate; 0: none
 	low, high float64 // bounds of its values; ±Inf: none
-	fixed     bool    // it keeps its value
+	fixed     bool    // its value stays
 
-	derived bool // the forward pass doesn't read its value, but what optimiser.derive makes of it
+	derived bool // the forward pass reads the result of optimiser.derive instead of the value
 
-	value, mean, square *tensors.Tensor // its value, and Adam's two moments
-	made                *tensors.Tensor // what optimiser.derive makes of value, if derived
+	value, mean, square *tensors.Tensor // with Adam's two moments
+	made                *tensors.Tensor // the result of optimiser.derive, if derived
 }
 
 // newVariable returns a variable without bounds that starts at value.
 func newVariable(name string, value *tensors.Tensor, rate int) *variable {
 	zeros := func() *tensors.Tensor { return tensors.FromShape(value.Shape()) }
-	return &variable{name: name, rate: rate, low: math.Inf(-1), high: math.Inf(1), value: value, mean: zeros(), square: zeros()}
+	return &variable{name: name, rate: rate, low: math.Inf(-1), high: math.Inf(1),
+		value: value, mean: zeros(), square: zeros()}
 }
 
 // nodes are the variables' tensors in a graph.
@@ -41,20 +44,20 @@ type optimiser struct {
 	size int // images of a batch
 	done int // steps taken
 
-	// losses is the graph of a part of a batch: of what the forward pass reads of the variables, and of what part
-	// returns for these images. It returns a vector, which this part adds to the losses of the batch.
+	// losses is the graph of the losses of a part of a batch. It takes what the forward pass reads of the variables,
+	// and the tensors of that part. It returns a vector, which the part adds to the losses of the batch.
 	losses func(read nodes, part []*Node) *Node
-	// derive is the graph of what the forward pass reads of a derived variable.
+	// derive is the graph from the value of a derived variable to what the forward pass reads.
 	derive func(v *variable, value *Node) *Node
-	// penalty is the graph of a further loss, a scalar, of the variables' values; nil: none.
+	// penalty is the graph of one more loss, a scalar that depends only on the variables' values; nil: none.
 	penalty func(values nodes, schedule *Node) *Node
 
-	graphs stepGraphs
+	graphs exec.StepGraphs
 }
 
-// start prepares the graphs of a step, once all variables are there.
+// start prepares the graphs of a step. All variables must be there.
 func (o *optimiser) start(workers int) (err error) {
-	if o.graphs, err = newStepGraphs(o.b, workers, o.size, o.whole, o.gradients, o.apply); err != nil {
+	if o.graphs, err = exec.NewStepGraphs(o.b, workers, o.size, o.whole, o.gradients, o.apply); err != nil {
 		return err
 	}
 	made, err := o.deriveAll(o.state())
@@ -71,8 +74,7 @@ func (o *optimiser) derived() []*variable {
 	return slices.DeleteFunc(slices.Clone(o.vars), func(v *variable) bool { return !v.derived })
 }
 
-// state returns all tensors that a step replaces: value and moments of each variable, then what is made of the derived
-// ones.
+// state returns all tensors that a step replaces: value and moments of each variable, then the results of derive.
 func (o *optimiser) state() []*tensors.Tensor {
 	var all []*tensors.Tensor
 	for _, v := range o.vars {
@@ -86,9 +88,9 @@ func (o *optimiser) state() []*tensors.Tensor {
 	return all
 }
 
-// replace frees the state and puts next, which is in the order of state, in its place.
+// replace frees the state and replaces it by next, which has the order of state.
 func (o *optimiser) replace(next []*tensors.Tensor) {
-	free(o.state()...)
+	exec.Free(o.state()...)
 	for i, v := range o.vars {
 		v.value, v.mean, v.square = next[3*i], next[3*i+1], next[3*i+2]
 	}
@@ -97,7 +99,7 @@ func (o *optimiser) replace(next []*tensors.Tensor) {
 	}
 }
 
-// read returns what the forward pass reads of each variable.
+// read returns, for each variable, what the forward pass reads.
 func (o *optimiser) read() []*tensors.Tensor {
 	var all []*tensors.Tensor
 	for _, v := range o.vars {
@@ -110,7 +112,7 @@ func (o *optimiser) read() []*tensors.Tensor {
 	return all
 }
 
-// bind returns the nodes of the variables: ns has one for each, in order.
+// bind assigns the nodes ns to the variables, in order.
 func (o *optimiser) bind(ns []*Node) nodes {
 	bound := nodes{}
 	for i, v := range o.vars {
@@ -119,7 +121,7 @@ func (o *optimiser) bind(ns []*Node) nodes {
 	return bound
 }
 
-// steps takes n steps and returns the loss of the last one. After an error the variables are those from before the
+// steps takes n steps and returns the loss of the last one. After an error the variables are as they were before the
 // failed step.
 func (o *optimiser) steps(ctx context.Context, n int, step func() (Loss, error), tell func(Loss)) (l Loss, err error) {
 	for range n {
@@ -135,22 +137,23 @@ func (o *optimiser) steps(ctx context.Context, n int, step func() (Loss, error),
 	return l, nil
 }
 
-// advance computes a step from the variables and changes nothing: it returns the next state and the report of apply.
-// part makes what losses reads of images lo to hi-1 of the batch.
-func (o *optimiser) advance(schedule []float32, part func(lo, hi int) ([]*tensors.Tensor, error)) (next []*tensors.Tensor, report []float32, err error) {
-	out, err := o.graphs.advance(o.b, o.state(), o.read(), schedule, o.size, part)
+// advance computes a step from the variables and changes nothing. It returns the next state and the report of apply.
+// part makes the tensors of images lo to hi-1 of the batch, for losses.
+func (o *optimiser) advance(schedule []float32, part func(lo, hi int) ([]*tensors.Tensor, error)) (
+	next []*tensors.Tensor, report []float32, err error) {
+	out, err := o.graphs.Step(o.b, o.state(), o.read(), schedule, o.size, part)
 	if err != nil {
 		return nil, nil, err
 	}
 	n := len(out) - 1
-	defer free(out[n])
+	defer exec.Free(out[n])
 	if report, err = tensors.CopyFlatData[float32](out[n]); err != nil {
-		free(out[:n]...)
+		exec.Free(out[:n]...)
 	}
 	return out[:n], report, err
 }
 
-// whole is the graph of one step for a whole batch: of state, schedule, and what part returns.
+// whole is the graph of one step for a whole batch. Its arguments are state, schedule, and the tensors of the batch.
 func (o *optimiser) whole(args []*Node) []*Node {
 	n := 3 * len(o.vars)
 	var read []*Node
@@ -165,17 +168,17 @@ func (o *optimiser) whole(args []*Node) []*Node {
 	return o.apply(slices.Concat(args[:n+1], grads))
 }
 
-// gradients is the graph of a part of a batch: of what the forward pass reads of each variable, and of what part returns.
-// It returns the gradients for the former, and the losses.
+// gradients is the graph of the gradients of a part of a batch. Its arguments are what the forward pass reads of each
+// variable, and the tensors of that part. It returns the gradients for the former, and the losses.
 func (o *optimiser) gradients(args []*Node) []*Node {
 	read, part := args[:len(o.vars)], args[len(o.vars):]
 	losses := o.losses(o.bind(read), part)
 	return append(Gradient(ReduceAllSum(losses), read...), losses)
 }
 
-// apply is the graph that ends a step: of state, schedule, and what gradients returned for each part of the batch. It
-// returns the next state and a vector: the losses, the penalty if there is one, and for each variable the sum of its
-// gradient's sizes.
+// apply is the graph that ends a step. Its arguments are state, schedule, and what gradients returned for each part
+// of the batch. It returns the next state and the report, a vector: the losses, the penalty if there is one, and for
+// each variable the sum of the magnitudes of its gradient.
 func (o *optimiser) apply(args []*Node) []*Node {
 	made := 3 * len(o.vars)
 	n := made + len(o.derived())
@@ -194,7 +197,7 @@ func (o *optimiser) apply(args []*Node) []*Node {
 	var next []*Node
 	for i, v := range o.vars {
 		next = append(next, v.adam(args[3*i], grads[i], args[3*i+1], args[3*i+2], schedule)...)
-		report = append(report, Reshape(sumOfSizes(grads[i]), 1))
+		report = append(report, Reshape(sumOfMagnitudes(grads[i]), 1))
 	}
 	for i, v := range o.vars {
 		if v.derived && v.fixed {
@@ -209,8 +212,7 @@ func (o *optimiser) apply(args []*Node) []*Node {
 	return append(next, Concatenate(report, 0))
 }
 
-// chain replaces the gradients for what is made of derived variables by those for their values, the penalty's among
-// them.
+// chain replaces the gradients for the results of derive by those for the variables' values, and adds the penalty's.
 func (o *optimiser) chain(penalty *Node, values, grads []*Node) {
 	through, of, at := penalty, []*Node(nil), []int(nil)
 	for i, v := range o.vars {
@@ -227,14 +229,14 @@ func (o *optimiser) chain(penalty *Node, values, grads []*Node) {
 	}
 }
 
-// adam is the graph of v's step: of its value, gradient and moments. It returns value and moments.
+// adam is the graph of a step of v. It returns value and moments.
 func (v *variable) adam(value, grad, mean, square, schedule *Node) []*Node {
 	if v.fixed {
 		return []*Node{value, mean, square}
 	}
 	rate := scalar(schedule, v.rate)
-	if v.slower != 0 {
-		rate = DivScalar(rate, v.slower)
+	if v.divisor != 0 {
+		rate = DivScalar(rate, v.divisor)
 	}
 	value, mean, square = adam(value, grad, mean, square, rate, scalar(schedule, adamFirst), scalar(schedule, adamSecond))
 	if !math.IsInf(v.low, -1) {
@@ -250,16 +252,16 @@ func (v *variable) adam(value, grad, mean, square, schedule *Node) []*Node {
 const (
 	adamFirst = iota
 	adamSecond
-	scheduleOwn // the first number of the optimisation's own
+	scheduleOwn // the first number that an optimisation adds
 )
 
-// adamCorrections are those of step t, counted from 0.
+// adamCorrections returns those of step t, counted from 0.
 func adamCorrections(t int) []float32 {
 	n := float64(t + 1)
 	return []float32{float32(1 / (1 - math.Pow(0.9, n))), float32(1 / (1 - math.Pow(0.999, n)))}
 }
 
-// sumParts adds up lists of n nodes each, which follow one another.
+// sumParts adds up lists of n nodes each, which follow one another in ns.
 func sumParts(ns []*Node, n int) []*Node {
 	sum := slices.Clone(ns[:n])
 	for i, x := range ns[n:] {
@@ -270,19 +272,19 @@ func sumParts(ns []*Node, n int) []*Node {
 
 // close frees graphs and variables.
 func (o *optimiser) close() {
-	o.graphs.finalize()
-	free(o.state()...)
+	o.graphs.Finalize()
+	exec.Free(o.state()...)
 }
 
-// OptimiserState is all that steps change of an optimisation, as a value: what is kept before a step can be returned to.
-// It fits an optimisation of the same unit, student and switched-on terms.
+// OptimiserState is the state of an optimisation, as a value: a state taken before a step can be restored after it. It
+// fits an optimisation of the same unit and student with the same terms switched on.
 type OptimiserState struct {
 	Done   int         // steps taken
 	Values [][]float32 // per variable: its value and Adam's two moments; rounding variables come before activation scales
 }
 
-// now returns where o is.
-func (o *optimiser) now() (OptimiserState, error) {
+// snapshot returns the state of o.
+func (o *optimiser) snapshot() (OptimiserState, error) {
 	s := OptimiserState{Done: o.done}
 	for _, v := range o.vars {
 		for _, t := range []*tensors.Tensor{v.value, v.mean, v.square} {
@@ -296,7 +298,7 @@ func (o *optimiser) now() (OptimiserState, error) {
 	return s, nil
 }
 
-// restore returns o to s. It is an error if s has other variables; o is then as it was.
+// restore puts o back to state s. It is an error, and o stays as it is, if s has other variables.
 func (o *optimiser) restore(s OptimiserState) error {
 	if len(s.Values) != 3*len(o.vars) || s.Done < 0 {
 		return fmt.Errorf("the state holds %d variables after %d steps; there are %d", len(s.Values)/3, s.Done, len(o.vars))
@@ -305,14 +307,14 @@ func (o *optimiser) restore(s OptimiserState) error {
 	for i, x := range s.Values {
 		v := o.vars[i/3]
 		if len(x) != v.value.Size() {
-			free(next...)
+			exec.Free(next...)
 			return fmt.Errorf("the %s have %d elements in the state; they should have %d", v.name, len(x), v.value.Size())
 		}
 		next = append(next, tensors.FromFlatDataAndDimensions(slices.Clone(x), v.value.Shape().Dimensions...))
 	}
 	made, err := o.deriveAll(next)
 	if err != nil {
-		free(next...)
+		exec.Free(next...)
 		return err
 	}
 	o.replace(append(next, made...))
@@ -320,7 +322,7 @@ func (o *optimiser) restore(s OptimiserState) error {
 	return nil
 }
 
-// deriveAll returns what is made of the derived variables, for values and moments in the order of state.
+// deriveAll returns the results of derive for a state, which has the order of state.
 func (o *optimiser) deriveAll(state []*tensors.Tensor) ([]*tensors.Tensor, error) {
 	var values []*tensors.Tensor
 	for i, v := range o.vars {
@@ -331,7 +333,7 @@ func (o *optimiser) deriveAll(state []*tensors.Tensor) ([]*tensors.Tensor, error
 	if values == nil {
 		return nil, nil
 	}
-	exec, err := NewExec(o.b, func(values []*Node) []*Node {
+	compiled, err := NewExec(o.b, func(values []*Node) []*Node {
 		var made []*Node
 		for i, v := range o.derived() {
 			made = append(made, o.derive(v, values[i]))
@@ -341,6 +343,6 @@ func (o *optimiser) deriveAll(state []*tensors.Tensor) ([]*tensors.Tensor, error
 	if err != nil {
 		return nil, err
 	}
-	defer exec.Finalize()
-	return call(exec, values)
+	defer compiled.Finalize()
+	return exec.Call(compiled, values)
 }

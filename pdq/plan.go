@@ -14,22 +14,22 @@ import (
 	"github.com/pdquant/pdquant/models"
 )
 
-// LayerBits are the widths of one layer of a folded network: of its weight, and of its output as the next layers read
-// it. 0: not quantised.
+// LayerBits are the widths of one layer of a folded network: of its weight, and of its output, which the next layers
+// read. 0: not quantised.
 type LayerBits struct {
 	Layer  string
 	Weight int `json:",omitempty"`
 	Output int `json:",omitempty"`
 }
 
-// Plan holds the widths of every layer that has any, in the network's order.
+// Plan holds the widths of all layers that quantise something, in the network's order.
 type Plan []LayerBits
 
-// Plan returns the widths that b's rule and exceptions give to n, which is folded.
+// Plan returns the widths that the rule and the exceptions give to the folded network n.
 //
 // Outputs are quantised after a layer's activation function, after an addition and its activation function, and not
-// between a convolution and the addition that follows it. Logits aren't quantised. It is an error if Except names a tensor
-// that the rule doesn't quantise.
+// between a convolution and the addition that follows it. Logits aren't quantised. It is an error if Except names a
+// tensor that the rule doesn't quantise.
 func (b Bits) Plan(n *models.Network) (Plan, error) {
 	p := b.rule(n)
 	for _, x := range strings.Fields(b.Except) {
@@ -81,8 +81,8 @@ func (b Bits) rule(n *models.Network) Plan {
 	return p
 }
 
-// With returns p with another width of one tensor, which is "LAYER.weight" or "LAYER.output": 2 to 8 bits, or 0 for full
-// precision. The error lists the tensors.
+// With returns p with another width of one tensor: 2 to 8 bits, or 0 for full precision. The tensor is called
+// "LAYER.weight" or "LAYER.output". The error lists the tensors.
 func (p Plan) With(tensor string, bits int) (Plan, error) {
 	if bits != 0 && (bits < 2 || bits > 8) {
 		return nil, fmt.Errorf("%s of %d bits; choose 2 to 8, or 0 for full precision", tensor, bits)
@@ -94,10 +94,11 @@ func (p Plan) With(tensor string, bits int) (Plan, error) {
 			return slices.DeleteFunc(next, func(l LayerBits) bool { return l.Weight+l.Output == 0 }), nil
 		}
 	}
-	return nil, fmt.Errorf("nothing that is quantised is called %q; choose one of %s", tensor, strings.Join(p.Tensors(), ", "))
+	return nil, fmt.Errorf("nothing that is quantised is called %q; choose one of %s",
+		tensor, strings.Join(p.Tensors(), ", "))
 }
 
-// width returns the width of the tensor with this name, or nil if it isn't one of l's.
+// width returns a pointer to the width of a tensor, or nil if it isn't one of l.
 func (l *LayerBits) width(tensor string) *int {
 	switch tensor {
 	case l.Layer + weightTensor:
@@ -108,13 +109,13 @@ func (l *LayerBits) width(tensor string) *int {
 	return nil
 }
 
-// The ends of tensors' names.
+// A tensor's name is that of its layer and one of these.
 const (
 	weightTensor = ".weight"
 	outputTensor = ".output"
 )
 
-// Tensors lists the names of what p quantises: "LAYER.weight" and "LAYER.output".
+// Tensors lists the names of the tensors that p quantises: "LAYER.weight" and "LAYER.output".
 func (p Plan) Tensors() []string {
 	var names []string
 	for _, l := range p {
@@ -128,7 +129,7 @@ func (p Plan) Tensors() []string {
 	return names
 }
 
-// Layer returns the widths of the layer called name; zeros if p has none.
+// Layer returns the widths of the layer called name. They are 0 if p quantises nothing of it.
 func (p Plan) Layer(name string) LayerBits {
 	if i := slices.IndexFunc(p, func(l LayerBits) bool { return l.Layer == name }); i >= 0 {
 		return p[i]
@@ -136,14 +137,15 @@ func (p Plan) Layer(name string) LayerBits {
 	return LayerBits{Layer: name}
 }
 
-// Following returns b with the exceptions that make its plan for n the same as p. It is an error if p quantises a tensor
-// that the rule doesn't, or has a width that isn't 2 to 8.
+// Following returns b with the exceptions that make its plan for n the same as p. It is an error if p quantises a
+// tensor that the rule doesn't, or has a width that isn't 2 to 8.
 func (b Bits) Following(n *models.Network, p Plan) (Bits, error) {
 	b.Except = ""
 	rule := b.rule(n)
 	for _, tensor := range p.Tensors() {
 		if !slices.Contains(rule.Tensors(), tensor) {
-			return b, fmt.Errorf("pdq: the plan quantises %s, but %s has nothing that is quantised of that name; choose among %s",
+			return b, fmt.Errorf("pdq: the plan quantises %s, but %s has nothing that is quantised of that name; "+
+				"choose among %s",
 				tensor, n.Name, strings.Join(rule.Tensors(), ", "))
 		}
 	}
@@ -228,7 +230,9 @@ func ReadPlan(r io.Reader) (Plan, error) {
 		}
 		l, err := parsePlanLine(line)
 		if err != nil || i == 0 {
-			return nil, fmt.Errorf("pdq: the plan, line %d: %q; give a JSON list, or TSV with the header %q and widths of 2 to 8", i+1, line, planHeader)
+			return nil, fmt.Errorf("pdq: the plan, line %d: %q; give a JSON list, or TSV with the header %q and "+
+				"widths of 2 to 8",
+				i+1, line, planHeader)
 		}
 		p = append(p, l)
 	}
@@ -252,7 +256,7 @@ func parsePlanLine(line string) (l LayerBits, err error) {
 	return l, nil
 }
 
-// check reports a layer that comes twice, or a width that is neither 0 nor 2 to 8.
+// check is an error if a layer comes twice, or if a width is neither 0 nor 2 to 8.
 func (p Plan) check() error {
 	seen := map[string]bool{}
 	for _, l := range p {
@@ -284,16 +288,16 @@ func quantisesOutput(n *models.Network, i int) bool {
 	if len(consumers) == 0 {
 		return false // logits
 	}
-	alone := func(by models.Output) bool { // one layer reads it, of which outputs are quantised like that
+	onlyReadBy := func(by models.Output) bool { // a single layer, whose output is quantised in this way
 		return len(consumers) == 1 && n.Layers[consumers[0]].Op.Role().Output == by
 	}
 	switch n.Layers[i].Op.Role().Output {
 	case models.Always:
 		return true
 	case models.Summed:
-		return !alone(models.Always)
+		return !onlyReadBy(models.Always)
 	case models.Computed:
-		return !alone(models.Always) && !alone(models.Summed)
+		return !onlyReadBy(models.Always) && !onlyReadBy(models.Summed)
 	}
 	return false
 }

@@ -57,7 +57,7 @@ func TestPlanFiles(t *testing.T) {
 	}
 }
 
-// TestPlanExceptions: what is changed in a plan becomes exceptions in Bits, and these make the plan again.
+// TestPlanExceptions: changes of a plan become exceptions in Bits, and these make the same plan.
 func TestPlanExceptions(t *testing.T) {
 	n, b, plan := planned(t)
 	changed, err := plan.With("layer1.0.conv1.weight", 3)
@@ -94,7 +94,7 @@ func TestPlanExceptions(t *testing.T) {
 	}
 }
 
-// TestPlanSteps: all steps take the widths of the plan; what has none stays in full precision.
+// TestPlanSteps: all steps follow the plan; tensors without widths stay in full precision.
 func TestPlanSteps(t *testing.T) {
 	c := tinyConfig(t)
 	c.Bits.Except = "layer1.0.conv1.weight=3 layer1.0.relu1.output=0"

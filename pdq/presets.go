@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// presets are the constructors by their names, in the order in which they are offered.
+// presets lists the constructors and their names, in the order in which users see them.
 func presets() []preset {
 	return []preset{{"glance", Glance}, {"quick", Quick}, {"best", Best}, {"fast", Fast}, {"paper", Paper}}
 }
@@ -35,7 +35,7 @@ func Preset(name, arch string, w, a int) (Config, error) {
 	return Config{}, fmt.Errorf("pdq: no preset %q; choose one of %s", name, strings.Join(PresetNames(), ", "))
 }
 
-// perArchitecture holds what the reference sets by architecture (its README's commands).
+// perArchitecture holds the settings that differ by architecture in the reference (the commands in its README).
 type perArchitecture struct{ roundWeight, temperature, lambdaC float64 }
 
 func architectures() map[string]perArchitecture {
@@ -47,19 +47,20 @@ func architectures() map[string]perArchitecture {
 	}
 }
 
-// Paper returns the reference's settings for an architecture: a network's name
-// ("resnet20", "mnasnet-2.0") or its family ("resnet"). The error lists the families. FineTune, which the reference
-// hasn't, is off by its Steps, and its other fields are those to begin with.
+// Paper returns the reference's settings for an architecture: a network's name ("resnet20", "mnasnet-2.0") or its
+// family ("resnet"). The error lists the families. FineTune, which the reference doesn't have, is off: its Steps are
+// 0, and its other fields are a start for experiments.
 func Paper(arch string, w, a int) (Config, error) {
 	var known []string
 	for family, p := range architectures() {
 		if strings.HasPrefix(arch, family) {
 			return Config{
-				Bits:       Bits{W: w, A: a, Rule: QDrop},
-				Scales:     ScaleConfig{Metric: LpNorm, Power: 2.4, Candidates: 100, Images: 256},
-				Correction: CorrectionConfig{Steps: 500, LearningRate: 1e-3, MinRate: 1e-5, Patience: 100, Group: 32, Weight: 1 / p.lambdaC},
-				Rounding: RoundingConfig{Steps: 20000, BatchSize: 32, LearningRate: 3e-3, ScaleLearningRate: 4e-5, InputDrop: 0.5, ActDrop: 0.5,
-					Weight: p.roundWeight, BetaStart: 20, BetaEnd: 2, Warmup: 0.2},
+				Bits:   Bits{W: w, A: a, Rule: QDrop},
+				Scales: ScaleConfig{Metric: LpNorm, Power: 2.4, Candidates: 100, Images: 256},
+				Correction: CorrectionConfig{Steps: 500, LearningRate: 1e-3, MinRate: 1e-5, Patience: 100, Group: 32,
+					Weight: 1 / p.lambdaC},
+				Rounding: RoundingConfig{Steps: 20000, BatchSize: 32, LearningRate: 3e-3, ScaleLearningRate: 4e-5,
+					InputDrop: 0.5, ActDrop: 0.5, Weight: p.roundWeight, BetaStart: 20, BetaEnd: 2, Warmup: 0.2},
 				Loss:     LossConfig{PD: 10, Temperature: p.temperature},
 				FineTune: fineTuning(w, a),
 			}, nil
@@ -70,12 +71,12 @@ func Paper(arch string, w, a int) (Config, error) {
 	return Config{}, fmt.Errorf("pdq: no settings for architecture %q; known are %s", arch, strings.Join(known, ", "))
 }
 
-// fineTuning returns what FineTune begins with. A level of two bits is five times as wide as one of four, so the same rate in levels
-// moves a weight five times as far. A student whose activations have more than two bits soon has the calibration images by heart; one
-// with two has enough to learn from less changed ones.
+// fineTuning returns settings of FineTune for these widths, with 0 steps. A level of two bits is five times as wide
+// as one of four, so the same rate, in levels, moves a weight five times as far. A student whose activations have
+// more than two bits soon overfits the calibration images, so these are changed more for it than for one with two.
 func fineTuning(w, a int) FineTuneConfig {
-	c := FineTuneConfig{BatchSize: 32, LearningRate: 0.02, ScaleLearningRate: 0.015, BiasLearningRate: 0.03, Features: 1, Warmup: 0.1,
-		Flip: 0.5, Shift: 2, Mix: 0.5}
+	c := FineTuneConfig{BatchSize: 32, LearningRate: 0.02, ScaleLearningRate: 0.015, BiasLearningRate: 0.03,
+		Features: 1, Warmup: 0.1, Flip: 0.5, Shift: 2, Mix: 0.5}
 	if w <= 2 {
 		c.LearningRate = 0.007
 	}
@@ -85,9 +86,9 @@ func fineTuning(w, a int) FineTuneConfig {
 	return c
 }
 
-// Fast returns Paper's settings with a correction that takes a fifth of the time: at ten times the
-// learning rate, until ten steps lower the loss by less than a thousandth. It ends at a loss no
-// higher than that of the reference's 500 steps, or at the minimum that those don't quite reach.
+// Fast returns Paper's settings with a correction that takes a fifth of the time: it has ten times the
+// learning rate, and stops when ten steps lower the loss by less than a thousandth. Its loss ends no
+// higher than after the reference's 500 steps.
 func Fast(arch string, w, a int) (Config, error) {
 	c, err := Paper(arch, w, a)
 	c.Correction.LearningRate, c.Correction.Tolerance = 1e-2, 1e-3
@@ -95,8 +96,8 @@ func Fast(arch string, w, a int) (Config, error) {
 }
 
 // Quick returns Fast's settings for a first look within minutes: 250 rounding steps per unit
-// instead of 20000, at ten times the learning rates, so that rounding variables still get
-// decided, and at most 50 correction steps.
+// instead of 20000, at ten times the learning rates, so that the rounding variables still
+// decide, and at most 50 correction steps.
 func Quick(arch string, w, a int) (Config, error) {
 	c, err := Fast(arch, w, a)
 	c.Rounding.Steps, c.Correction.Steps, c.Scales.Images = 250, 50, 64
@@ -105,8 +106,8 @@ func Quick(arch string, w, a int) (Config, error) {
 	return c, err
 }
 
-// Glance returns Quick's settings with 60 rounding steps per unit, at rates as much higher as the steps are fewer. With
-// 128 calibration images, a comparison of the methods takes minutes.
+// Glance returns Quick's settings with 60 rounding steps per unit, at learning rates that are higher by the factor by
+// which the steps are fewer. With 128 calibration images, a comparison of the methods takes minutes.
 func Glance(arch string, w, a int) (Config, error) {
 	c, err := Quick(arch, w, a)
 	const steps = 60
@@ -117,9 +118,9 @@ func Glance(arch string, w, a int) (Config, error) {
 	return c, err
 }
 
-// Best returns the settings that gave the best accuracy: units by squared error at Quick's rates, then FineTune, which keeps the
-// prediction with all levels, scales and biases at once. README, Beyond the paper, has the numbers and what it costs;
-// testdata/cifar10/README.md how it was chosen.
+// Best returns the settings that gave the best accuracy: units by squared error at Quick's rates, then FineTune,
+// which keeps the predictions by training all levels, scales and biases together. README, Beyond the paper, has the
+// numbers and the cost; testdata/cifar10/README.md tells how it was chosen.
 func Best(arch string, w, a int) (Config, error) {
 	c, err := Quick(arch, w, a)
 	c = c.MSEOnly()

@@ -8,14 +8,14 @@ import (
 	"github.com/pdquant/pdquant/models"
 )
 
-// Problem is the network to quantise and the images to calibrate on. pdq never modifies it.
+// Problem is a network to quantise and images to calibrate on. pdq never modifies it.
 type Problem struct {
 	Network     *models.Network // layers in topological order, cut into units
 	Weights     models.Weights  // the teacher's; batch normalisation not folded
-	Calibration datasets.Images // normalised as the teacher expects; labels must be there, but which they are is never used
+	Calibration datasets.Images // normalised as the teacher expects; labels must be there, but aren't used
 }
 
-// Validate reports a network, weights or images that don't fit together.
+// Validate is an error if network, weights and images don't fit together.
 func (p Problem) Validate() error {
 	if p.Network == nil {
 		return errors.New("pdq: problem without a network")
@@ -32,16 +32,17 @@ func (p Problem) Validate() error {
 	if p.Calibration.Len() == 0 {
 		return errors.New("pdq: no calibration images; give at least one, the paper takes 1024")
 	}
-	if err := takes(p.Network, p.Calibration); err != nil {
+	if err := fitsInput(p.Network, p.Calibration); err != nil {
 		return fmt.Errorf("pdq: calibration images %w", err)
 	}
 	return p.Calibration.Validate()
 }
 
-// takes is an error, which begins with "are", unless im's images have the size that n takes.
-func takes(n *models.Network, im datasets.Images) error {
+// fitsInput is an error, which begins with "are", unless the images have the size that n takes.
+func fitsInput(n *models.Network, im datasets.Images) error {
 	if im.Channels != n.Channels || im.Height != n.Height || im.Width != n.Width {
-		return fmt.Errorf("are %dx%dx%d, but %s takes %dx%dx%d", im.Channels, im.Height, im.Width, n.Name, n.Channels, n.Height, n.Width)
+		return fmt.Errorf("are %dx%dx%d, but %s takes %dx%dx%d",
+			im.Channels, im.Height, im.Width, n.Name, n.Channels, n.Height, n.Width)
 	}
 	return nil
 }

@@ -15,15 +15,16 @@ const (
 	StepRound
 	StepFineTune
 	StepEvaluate
-	StepInspect // a look inside, which changes nothing
+	StepInspect // pdq/look, which changes nothing
 )
 
 // String names the step as messages do.
 func (s Step) String() string {
-	return enumName([]string{"teacher inference", "weight scales", "observation", "distribution correction", "activation scales", "rounding", "fine-tuning", "evaluation", "inspection"}, int(s))
+	return enumName([]string{"teacher inference", "weight scales", "observation", "distribution correction",
+		"activation scales", "rounding", "fine-tuning", "evaluation", "inspection"}, int(s))
 }
 
-// Event tells how far a step has come.
+// Event tells the progress of a step.
 type Event struct {
 	Step        Step
 	Unit        string // "" for steps over the whole network
@@ -31,9 +32,9 @@ type Event struct {
 	Loss        Loss   // of StepCorrect, StepRound and StepFineTune
 }
 
-// Loss holds the terms of a step's loss, weighted as they are summed.
+// Loss holds the terms of a step's loss, with their weights.
 type Loss struct {
-	Reconstruction float64 // of StepRound; of StepFineTune the error of features, with FineTune.Features
+	Reconstruction float64 // of StepRound; of StepFineTune, the error of features
 	PD             float64 // of StepRound and StepFineTune
 	Round          float64 // of StepRound: terms of rounding variables
 	Others         float64 // of StepRound: terms of the unit's output and the logits that aren't the paper's
@@ -43,7 +44,7 @@ type Loss struct {
 // Total is what is minimised.
 func (l Loss) Total() float64 { return l.Reconstruction + l.PD + l.Round + l.Others + l.Correction }
 
-// UnitError says which step of which unit failed, as fs.PathError does of files.
+// UnitError says which step failed, and in which unit.
 type UnitError struct {
 	Step Step
 	Unit string

@@ -22,23 +22,29 @@ func FakeQuantize(x, scale *Node, zero float32, bits int) *Node {
 	return levelRange(zero, bits).quantize(x, scale)
 }
 
-// DropQuantize returns FakeQuantize where keep is 1, and x where it is 0. keep has the
-// shape of x and no gradient. (It is written as products: Where is slow on ONNX Runtime.)
+// DropQuantize returns FakeQuantize where mask is 1, and x where it is 0. mask has the shape of x
+// and no gradient. (The graph has products because Where is slow on ONNX Runtime.)
 //
 // QDrop (arXiv 2203.05740), section 3.3.
-func DropQuantize(x, scale *Node, zero float32, keep *Node, bits int) *Node {
-	return levelRange(zero, bits).dropQuantize(x, scale, keep)
+func DropQuantize(x, scale *Node, zero float32, mask *Node, bits int) *Node {
+	return levelRange(zero, bits).dropQuantize(x, scale, mask)
 }
 
-// levels are the integers that x/scale is rounded to. Every operation on activations
-// counts: bounds that can't be reached are infinite, and cost nothing.
+// RoundToLevels is FakeQuantize with a zero point that is a node of the graph, and without gradient.
+func RoundToLevels(x, scale, zero *Node, bits int) *Node {
+	level := ClipScalar(Add(Round(Div(x, scale)), zero), 0, float64(int(1)<<bits-1))
+	return Mul(Sub(level, zero), scale)
+}
+
+// levels is a range of integers to which x/scale is rounded. A bound that values can't reach is
+// infinite, which saves an operation on activations.
 type levels struct{ lo, hi float64 }
 
 func levelRange(zero float32, bits int) levels {
 	return levels{float64(-zero), float64(int(1)<<bits-1) - float64(zero)}
 }
 
-// notNegative drops the lower bound if values that aren't negative don't reach it.
+// notNegative drops the lower bound if only negative values reach it.
 func (l levels) notNegative() levels {
 	if l.lo <= 0 {
 		l.lo = math.Inf(-1)
@@ -56,28 +62,28 @@ func (l levels) quantize(x, scale *Node) *Node {
 }
 
 // dropQuantize is DropQuantize.
-func (l levels) dropQuantize(x, scale, keep *Node) *Node {
+func (l levels) dropQuantize(x, scale, mask *Node) *Node {
 	r := l.round(x, scale)
 	off := Sub(Mul(r.clipped, scale), x)
-	y := Add(x, Mul(keep, off))
-	var kept, clipped *Node // the parts of the gradient that reach the quantiser, and a clipped value in it
+	y := Add(x, Mul(mask, off))
+	var masked, clipped *Node // the parts of the gradient that reach the quantiser, and a clipped value in it
 	part := func(v *Node) {
-		if kept == nil {
-			kept = Mul(v, keep)
-			clipped = Mul(kept, r.outside())
+		if masked == nil {
+			masked = Mul(v, mask)
+			clipped = Mul(masked, r.outside())
 		}
 	}
 	return models.WithGradient(y, []*Node{x, scale}, []func(v *Node) *Node{
 		func(v *Node) *Node { part(v); return Sub(v, clipped) },
-		func(v *Node) *Node { part(v); return Div(Add(inner(kept, off), inner(clipped, x)), scale) },
+		func(v *Node) *Node { part(v); return Div(Add(inner(masked, off), inner(clipped, x)), scale) },
 	})
 }
 
-// inner returns the sum of the products of x and y. (As a product of vectors it takes ONNX Runtime
-// twice as long.)
+// inner returns the sum of the products of x and y. (A product of vectors takes ONNX Runtime twice as
+// long.)
 func inner(x, y *Node) *Node { return ReduceAllSum(Mul(x, y)) }
 
-// rounded is x/scale on its way to a level.
+// rounded holds the nodes from x/scale to its level.
 type rounded struct {
 	l                   levels
 	u, nearest, clipped *Node // x/scale; the nearest integer; the nearest level
@@ -94,7 +100,7 @@ func (l levels) round(x, scale *Node) *rounded {
 	return r
 }
 
-// outside is 1 where something was clipped, and 0 elsewhere.
+// outside is 1 where a value was clipped, and 0 elsewhere.
 func (r *rounded) outside() *Node {
 	if r.outsideOnce == nil {
 		out := NotEqual(r.clipped, r.nearest)
@@ -106,12 +112,12 @@ func (r *rounded) outside() *Node {
 	return r.outsideOnce
 }
 
-// slope is the derivative by the scale.
+// slope is the derivative with respect to the scale.
 func (r *rounded) slope() *Node {
 	return Add(Sub(r.clipped, r.u), Mul(r.outside(), r.u))
 }
 
-// reduceLike sums x over the axes along which shape-like was broadcast to x's shape.
+// reduceLike sums x over the axes along which like was broadcast to the shape of x.
 func reduceLike(x, like *Node) *Node {
 	if like.IsScalar() {
 		return ReduceAllSum(x)
@@ -138,14 +144,16 @@ func SoftRound(base, alpha, scale, zero *Node, bits int) *Node {
 	return Mul(scale, Sub(level, zero))
 }
 
-// RectifiedSigmoid returns h(α) = clip(1.2·sigmoid(α) - 0.1, 0, 1), how far a weight is
+// RectifiedSigmoid returns h(α) = clip(1.2·sigmoid(α) - 0.1, 0, 1), the fraction by which a weight is
 // rounded up. (AdaRound, arXiv 2004.10568, section 4)
 func RectifiedSigmoid(alpha *Node) *Node {
 	return clip(AddScalar(MulScalar(Sigmoid(alpha), 1.2), -0.1), 0, 1)
 }
 
-// clip is ClipScalar with PyTorch's gradient, 1 on the bounds too, in a fifth of the operations.
+// clip is ClipScalar with PyTorch's gradient, which is 1 on the bounds too, in a fifth of the operations.
 func clip(x *Node, lo, hi float64) *Node {
 	y := MaxScalar(MinScalar(x, hi), lo)
-	return models.WithGradient(y, []*Node{x}, []func(v *Node) *Node{func(v *Node) *Node { return Mul(v, ConvertDType(Equal(y, x), v.DType())) }})
+	return models.WithGradient(y, []*Node{x}, []func(v *Node) *Node{func(v *Node) *Node {
+		return Mul(v, ConvertDType(Equal(y, x), v.DType()))
+	}})
 }

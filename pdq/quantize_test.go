@@ -49,8 +49,8 @@ func TestFakeQuantize(t *testing.T) {
 	}
 }
 
-// TestDropQuantize: what isn't kept passes as it is, with its gradient, and has no part in the
-// scale's. Values that aren't negative need no lower bound.
+// TestDropQuantize: values under a mask of 0 pass unchanged, with their gradient, and don't add to that of
+// the scale. Values that aren't negative need no lower bound.
 func TestDropQuantize(t *testing.T) {
 	xs := []float32{0, 0.1, 0.24, 0.26, 0.74, 0.76, 1.2, 1.49, 1.6, 9, 0, 0.1, 0.3, 0.76, 1.6, 9}
 	keep := []float32{1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0}

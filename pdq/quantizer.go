@@ -13,13 +13,14 @@ import (
 
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// Quantizer takes the steps for one Problem and Config, and holds nothing that a step
-// could leave changed. Not for concurrent use.
+// Quantizer takes the steps for one Problem and Config. No step changes it. It isn't for concurrent
+// use.
 type Quantizer struct {
 	Progress func(Event) // called between batches and optimisation steps; nil: silent
-	Terms    []Term      // of the loss that rounding minimises: PaperTerms; append your own before the first step
+	Terms    []Term      // of the loss that rounding minimises: PaperTerms; append others before the first step
 
 	b       compute.Backend
 	p       Problem
@@ -46,7 +47,8 @@ func New(b compute.Backend, p Problem, c Config) (*Quantizer, error) {
 	if err := finiteWeights(weights); err != nil {
 		return nil, fmt.Errorf("pdq: with batch normalisation folded: %w; a running variance is too small", err)
 	}
-	q := &Quantizer{b: b, p: p, c: c, folded: folded, weights: weights, bits: map[string]LayerBits{}, images: p.Calibration, Terms: PaperTerms(c)}
+	q := &Quantizer{b: b, p: p, c: c, folded: folded, weights: weights, bits: map[string]LayerBits{},
+		images: p.Calibration, Terms: PaperTerms(c)}
 	if c.Mirror {
 		if q.images, err = withMirrored(p.Calibration); err != nil {
 			return nil, fmt.Errorf("pdq: mirrored images: %w", err)
@@ -61,6 +63,15 @@ func New(b compute.Backend, p Problem, c Config) (*Quantizer, error) {
 	return q, nil
 }
 
+// Problem returns the network, weights and images that q was made for.
+func (q *Quantizer) Problem() Problem { return q.p }
+
+// Config returns the settings that q was made with.
+func (q *Quantizer) Config() Config { return q.c }
+
+// Backend returns what computes the steps.
+func (q *Quantizer) Backend() compute.Backend { return q.b }
+
 // Folded returns the network that is quantised, with batch normalisation folded, and its
 // weights.
 func (q *Quantizer) Folded() (*models.Network, models.Weights) { return q.folded, q.weights }
@@ -73,9 +84,9 @@ func (q *Quantizer) Quantize(ctx context.Context) (Student, error) {
 	return q.QuantizeFrom(ctx, State{}, Keeper{})
 }
 
-// QuantizeFrom is Quantize from a State on. With the state of a run with the same Problem, Config and Terms, on the same
-// backend with as many workers, the bits are those of a run that never stopped. What the units before saw is observed
-// again, one after the other.
+// QuantizeFrom is Quantize from a State on. With the state of a run with the same Problem, Config and Terms, on the
+// same backend with as many workers, the bits are those of a run that never stopped. What the units before saw is
+// observed again, one after the other.
 func (q *Quantizer) QuantizeFrom(ctx context.Context, from State, k Keeper) (Student, error) {
 	r := &run{Quantizer: q, State: from, keeper: k}
 	err := quantizeRuns(ctx, []*run{r})
@@ -103,7 +114,7 @@ func quantizeRuns(ctx context.Context, runs []*run) error {
 				return err
 			}
 			for i, r := range runs {
-				if err := r.takeUnit(ctx, corrected.withStudent(data[i])); err != nil { // activation scales, rounding
+				if err := r.finishUnit(ctx, corrected.withStudent(data[i])); err != nil { // activation scales, rounding
 					return err
 				}
 			}
@@ -119,7 +130,7 @@ func quantizeRuns(ctx context.Context, runs []*run) error {
 }
 
 // Units is the loop over the units, for steps of your own: it yields, unit by unit, what the student *s sees of it when
-// the unit's turn comes. The data is freed when the next unit's is there, but for what Correct adds to it.
+// the unit's turn comes. It frees the data of a unit once it has that of the next, except for what Correct adds.
 func (q *Quantizer) Units(ctx context.Context, t *Teacher, s *Student) iter.Seq2[*UnitData, error] {
 	return func(yield func(*UnitData, error) bool) {
 		r := &run{Quantizer: q, State: State{Student: *s}}
@@ -139,18 +150,19 @@ func (q *Quantizer) Units(ctx context.Context, t *Teacher, s *Student) iter.Seq2
 // Evaluate returns the score on test of the student s: of the network with what s quantises
 // quantised, and the rest in full precision.
 func (q *Quantizer) Evaluate(ctx context.Context, s Student, test datasets.Stream) (Score, error) {
-	w, err := q.studentWeights(s)
+	w, err := q.StudentWeights(s)
 	if err != nil {
 		return Score{}, q.fail(StepEvaluate, -1, err)
 	}
 	score, err := evaluate(ctx, q.runner(StepEvaluate, -1), q.folded, func(xs []*Node) []*Node {
-		return []*Node{q.folded.Forward(xs[0], 0, len(q.folded.Layers)-1, studentHooks(xs[0].Graph(), w, s))}
+		return []*Node{q.folded.Forward(xs[0], 0, len(q.folded.Layers)-1, s.Hooks(xs[0].Graph(), w))}
 	}, test)
 	return score, q.fail(StepEvaluate, -1, err)
 }
 
-// studentWeights returns the folded weights with those that s quantises on their levels, and the biases that it has of its own.
-func (q *Quantizer) studentWeights(s Student) (models.Weights, error) {
+// StudentWeights returns the weights of the folded network as s has them: those that it quantises on their levels, and
+// its biases.
+func (q *Quantizer) StudentWeights(s Student) (models.Weights, error) {
 	w := q.withBiases(s)
 	for layer, wq := range s.Weights {
 		full, ok := w[layer+".weight"]
@@ -166,7 +178,7 @@ func (q *Quantizer) studentWeights(s Student) (models.Weights, error) {
 	return w, nil
 }
 
-// withBiases returns the folded weights with the biases that s has of its own.
+// withBiases returns the folded weights with the biases of s.
 func (q *Quantizer) withBiases(s Student) models.Weights {
 	w := maps.Clone(q.weights)
 	for layer, wq := range s.Weights {
@@ -175,18 +187,6 @@ func (q *Quantizer) withBiases(s Student) models.Weights {
 		}
 	}
 	return w
-}
-
-// studentHooks are the hooks of a forward pass with constant weights w that quantises the
-// activations that s does.
-func studentHooks(g *Graph, w models.Weights, s Student) models.Hooks {
-	return models.Hooks{Param: constants(g, w), After: func(l models.Layer, y *Node) *Node {
-		a, ok := s.Acts[l.Name]
-		if !ok {
-			return y
-		}
-		return a.levels(l).quantize(y, Const(g, a.Scale))
-	}}
 }
 
 // fail wraps err with the step and the unit (-1: none) it happened in.
@@ -211,9 +211,14 @@ func (q *Quantizer) tell(step Step, unit, done, total int, l Loss) {
 	}
 }
 
-// runner computes graphs over images, and reports the progress of a step.
-func (q *Quantizer) runner(step Step, unit int) runner {
-	r := newRunner(q.b, q.c.Machine.Workers, q.folded)
-	r.between = func(done, total int) { q.tell(step, unit, done, total, Loss{}) }
+// runner returns what computes graphs over images, and reports the progress of a step.
+func (q *Quantizer) runner(step Step, unit int) exec.Runner {
+	r := q.quietRunner()
+	r.Progress = func(done, total int) { q.tell(step, unit, done, total, Loss{}) }
 	return r
+}
+
+// quietRunner is a runner that doesn't report progress.
+func (q *Quantizer) quietRunner() exec.Runner {
+	return exec.NewRunner(q.b, q.c.Machine.Workers, q.folded)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models"
 	"github.com/pdquant/pdquant/models/arch"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
 // tinyProblem is a residual network of 4 channels with random weights, and real images.
@@ -140,7 +141,7 @@ func TestStepsLeaveTheirInputsAlone(t *testing.T) {
 	})
 }
 
-// TestMetrics searches activation scales by each metric, and finds that each minimises its own.
+// TestMetrics searches activation scales by each metric, and checks that each result minimises its metric.
 func TestMetrics(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		c := tinyConfig(t)
@@ -163,14 +164,14 @@ func TestMetrics(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		in := firstImages{d.StudentIn, c.Scales.Images}
-		w, err := q.studentWeights(found[PD])
+		in := exec.FirstImages{Cache: d.StudentIn, N: c.Scales.Images}
+		w, err := q.StudentWeights(found[PD])
 		if err != nil {
 			t.Fatal(err)
 		}
 		lp, pd := found[LpNorm].Acts["relu"], found[PD].Acts["relu"]
-		// Among both, the search by PD must again take its own, in either order.
-		for _, cs := range [][]candidate{{{lp.Scale, lp.Zero}, {pd.Scale, pd.Zero}}, {{pd.Scale, pd.Zero}, {lp.Scale, lp.Zero}}} {
+		// Between both, the search by PD must choose its own again, in either order.
+		for _, cs := range [][]ActQuant{{lp, pd}, {pd, lp}} {
 			s := found[PD].clone()
 			delete(s.Acts, "relu")
 			got, err := q.searchByPD(ctx, s, w, d, in, "relu", cs)
@@ -294,7 +295,7 @@ func TestOrderOfSteps(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &UnitData{Unit: 1, StudentIn: cacheOf(make([]float32, 8*28*28), 8, 1, 28, 28)}
+	d := &UnitData{Unit: 1, StudentIn: exec.CacheOf(make([]float32, 8*28*28), 8, 1, 28, 28)}
 	for want, s := range map[string]Student{
 		"pdq: rounding of layer1.0: the weight of layer1.0.conv1 has no scale yet; search weight scales first":     {},
 		"pdq: rounding of layer1.0: the output of layer1.0.relu1 has no scale yet; search activation scales first": s,
@@ -398,7 +399,7 @@ func TestBadData(t *testing.T) {
 	})
 }
 
-// TestRates: a learning rate of 0 leaves what it is of as it was.
+// TestRates: variables with a learning rate of 0 stay.
 func TestRates(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		for _, rates := range [][2]float64{{0, 0}, {0, 1e-2}, {1e-1, 0}, {1e-1, 1e-2}} {
@@ -426,7 +427,7 @@ func TestRates(t *testing.T) {
 	})
 }
 
-// TestScalesStayPositive: at a learning rate that throws scales below 0 they stop at the least.
+// TestScalesStayPositive: scales stop at the smallest one at a learning rate that would make them negative.
 func TestScalesStayPositive(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		c := tinyConfig(t)
@@ -448,7 +449,7 @@ func TestScalesStayPositive(t *testing.T) {
 	})
 }
 
-// TestActivationScalesAgain: a second search finds the same, though s has quantisers by then.
+// TestActivationScalesAgain: a second search finds the same quantisers, although s has them already.
 func TestActivationScalesAgain(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		c := tinyConfig(t)

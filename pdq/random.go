@@ -7,9 +7,9 @@ import (
 	"math/rand/v2"
 )
 
-// stream returns the random numbers that rounding draws for one image of one step's batch or, with
-// image -1, for the choice of the batch. Each has its own, so that nothing depends on what else was
-// drawn: not on other units, nor on the steps before, nor on which images are computed together.
+// stream returns the random numbers of one image of one step's batch or, with image -1, of the choice
+// of the batch. Each has a stream of its own, so that they don't depend on other units, on earlier
+// steps, or on the images that are computed together.
 func stream(seed uint64, unit, step, image int) *rand.ChaCha8 {
 	var key [32]byte
 	for i, v := range []uint64{seed, uint64(unit), uint64(step), uint64(image)} {
@@ -18,10 +18,10 @@ func stream(seed uint64, unit, step, image int) *rand.ChaCha8 {
 	return rand.NewChaCha8(key)
 }
 
-// coins draws elements with a probability, 64 at a time.
+// coins selects elements at random with a given probability, 64 at a time.
 type coins struct {
 	rng    rand.Source
-	spread *[256][8]bool // of spreadBytes
+	spread *[256][8]bool // the result of spreadBytes
 }
 
 // spreadBytes returns the bits of each byte, lowest first.
@@ -35,8 +35,8 @@ func spreadBytes() *[256][8]bool {
 	return &s
 }
 
-// word returns 64 independent bits, each 1 with probability p, to 1/65536. A p with few binary
-// digits needs few draws: 1/2 needs one.
+// word returns 64 independent bits, each 1 with probability p, which is rounded to 1/65536. A p with
+// few binary digits needs few draws: 1/2 needs one.
 func (c coins) word(p float64) uint64 {
 	digits := uint32(math.Round(p * 65536))
 	if digits == 65536 {
@@ -69,7 +69,7 @@ func (c coins) mix(x, y []float32, p float64) {
 	for lo := 0; lo < len(x); lo += 64 {
 		w := c.word(p)
 		part, other := x[lo:min(lo+64, len(x))], y[lo:]
-		for i, v := range part { // without branches: they would be mispredicted
+		for i, v := range part { // without branches, which processors would mispredict
 			a, b := math.Float32bits(v), math.Float32bits(other[i])
 			part[i] = math.Float32frombits(a ^ (a^b)&-uint32(w>>i&1))
 		}

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/gomlx/gomlx/core/tensors"
+
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
 func TestCoins(t *testing.T) {
@@ -50,8 +52,8 @@ func BenchmarkCoins(b *testing.B) {
 	}
 }
 
-// TestStreamsStandAlone: what a unit's rounding draws doesn't depend on whether the units before it were rounded, or the
-// student evaluated in between; another seed draws otherwise.
+// TestStreamsStandAlone: the random numbers of a unit's rounding don't depend on whether the units before it were
+// rounded, or the student was evaluated in between. Another seed gives others.
 func TestStreamsStandAlone(t *testing.T) {
 	b, p, c := anyBackend(t), tinyProblem(t, 20), tinyConfig(t)
 	drawn := func(seed uint64, before func(q *Quantizer, s Student, d *UnitData) Student) ([]int, []float32) {
@@ -61,7 +63,7 @@ func TestStreamsStandAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 		s, d := prepare(t, q, 1)
-		d.CorrectedIn = cacheOf(make([]float32, len(d.StudentIn.flat)), d.StudentIn.dims...)
+		d.CorrectedIn = exec.CacheOf(make([]float32, len(d.StudentIn.Flat())), d.StudentIn.Dims()...)
 		fill(d.StudentIn, 1) // so that inputs tell what was mixed, not what the student computes
 		r, err := q.NewRounder(before(q, s, d), d)
 		if err != nil {
@@ -76,7 +78,7 @@ func TestStreamsStandAlone(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer free(part...)
+		defer exec.Free(part...)
 		mixed, err := tensors.CopyFlatData[float32](part[0])
 		if err != nil {
 			t.Fatal(err)

@@ -9,10 +9,11 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// Round returns s with the rounding and the activation scales of d's unit optimised, and
-// rounded hard. With Rounding.Steps 0, or both learning rates, it returns s.
+// Round returns s with the rounding and the activation scales of the unit of d optimised, and with its
+// weights on levels. With Rounding.Steps 0, or with both learning rates 0, it returns s.
 func (q *Quantizer) Round(ctx context.Context, s Student, d *UnitData) (Student, error) {
 	if q.c.Rounding.trivial() {
 		return s, nil
@@ -33,8 +34,8 @@ func (c RoundingConfig) trivial() bool {
 	return c.Steps == 0 || c.LearningRate == 0 && c.ScaleLearningRate == 0
 }
 
-// Rounder optimises one unit, jointly over its rounding variables and activation scales.
-// Steps picks up where the last call left off.
+// Rounder optimises the rounding variables and activation scales of one unit together. Each call of Steps
+// continues after the last one.
 type Rounder struct {
 	q        *Quantizer
 	s        Student // at the start
@@ -43,10 +44,10 @@ type Rounder struct {
 	opt      optimiser
 	weights  []layerVariable // rounding variables, by layer
 	acts     []layerVariable // activation scales, by layer
-	outputs  []Term          // the terms of outputs that are switched on
-	rounding []Term          // the terms of rounding variables that are switched on
-	relative []float32       // the weight of each of outputs
-	spread   *[256][8]bool   // of coins
+	outputs  []Term          // the terms with Outputs that are switched on
+	rounding []Term          // the terms with Rounding that are switched on
+	relative []float32       // the weights of outputs
+	spread   *[256][8]bool   // for coins
 }
 
 // layerVariable is the variable of a layer.
@@ -55,7 +56,7 @@ type layerVariable struct {
 	*variable
 }
 
-// NewRounder prepares the optimisation of d's unit from the scales in s. The error names a layer that has no scale yet.
+// NewRounder prepares the optimisation of the unit of d from the scales in s. The error names a layer without a scale.
 func (q *Quantizer) NewRounder(s Student, d *UnitData) (*Rounder, error) {
 	r := &Rounder{q: q, s: s, d: d, biased: q.withBiases(s), spread: spreadBytes()}
 	for _, t := range q.Terms {
@@ -83,8 +84,8 @@ func (q *Quantizer) NewRounder(s Student, d *UnitData) (*Rounder, error) {
 	return r, nil
 }
 
-// addVariables makes the unit's variables at their start: α so that h(α) is the fraction by which a weight exceeds
-// the level below it, and the searched activation scales.
+// addVariables makes the unit's variables at their starting values: α such that h(α) is the fraction by which a weight
+// exceeds the level below it, and the searched activation scales.
 func (r *Rounder) addVariables() error {
 	c, unit := r.q.c.Rounding, r.q.folded.Units[r.d.Unit]
 	for _, l := range r.q.folded.Layers[unit.First : unit.Last+1] {
@@ -117,7 +118,7 @@ func (r *Rounder) addVariables() error {
 	return nil
 }
 
-// roundingStart returns the rounding variables α of the weight w, in its shape, with h(α) the fraction of w/s.
+// roundingStart returns the rounding variables α of the weight w, in its shape. h(α) is the fractional part of w/s.
 func (q WeightQuant) roundingStart(w *tensors.Tensor) (*tensors.Tensor, error) {
 	flat, err := tensors.CopyFlatData[float32](w)
 	if err != nil {
@@ -134,10 +135,12 @@ func (q WeightQuant) roundingStart(w *tensors.Tensor) (*tensors.Tensor, error) {
 
 func (r *Rounder) fail(err error) error { return r.q.fail(StepRound, r.d.Unit, err) }
 
-// Steps takes n steps and returns the last one's losses. An error names the step; the
-// rounder then holds the variables from before it.
+// Steps takes n steps and returns the losses of the last. An error names the step that failed; the
+// variables are then as they were before that step.
 func (r *Rounder) Steps(ctx context.Context, n int) (Loss, error) {
-	l, err := r.opt.steps(ctx, n, r.step, func(l Loss) { r.q.tell(StepRound, r.d.Unit, r.opt.done, r.q.c.Rounding.Steps, l) })
+	l, err := r.opt.steps(ctx, n, r.step, func(l Loss) {
+		r.q.tell(StepRound, r.d.Unit, r.opt.done, r.q.c.Rounding.Steps, l)
+	})
 	return l, r.fail(err)
 }
 
@@ -147,15 +150,15 @@ func (r *Rounder) step() (Loss, error) {
 		return Loss{}, err
 	}
 	l := r.loss(report)
-	if k := nonFinite(report); k >= 0 {
-		free(next...)
+	if k := exec.NonFinite(report); k >= 0 {
+		exec.Free(next...)
 		return l, r.diverged(l, k-len(r.outputs)-1)
 	}
 	r.opt.replace(next)
 	return l, nil
 }
 
-// loss returns the terms of a step's report.
+// loss returns the terms of the loss from the report of a step.
 func (r *Rounder) loss(report []float32) (l Loss) {
 	for i, t := range r.outputs {
 		l.addTerm(t.Name, float64(report[i]))
@@ -164,33 +167,35 @@ func (r *Rounder) loss(report []float32) (l Loss) {
 	return l
 }
 
-// diverged is the error of a step in which variable v's gradient isn't finite; negative v: the loss.
+// diverged returns the error of a step in which the gradient for variable v isn't finite or, if v is negative, the
+// loss.
 func (r *Rounder) diverged(l Loss, v int) error {
-	what := r.culprit()
+	what := r.firstNonFinite()
 	switch {
 	case what != "":
 		what += " isn't finite"
 	case v < 0:
-		what = fmt.Sprintf("the loss is %g (reconstruction %g, PD %g, rounding %g)", l.Total(), l.Reconstruction, l.PD, l.Round)
+		what = fmt.Sprintf("the loss is %g (reconstruction %g, PD %g, rounding %g)",
+			l.Total(), l.Reconstruction, l.PD, l.Round)
 	default:
 		what = fmt.Sprintf("the gradient for the %s isn't finite", r.opt.vars[v].name)
 	}
 	return fmt.Errorf("%s; lower Rounding.LearningRate, or look for extreme weights", what)
 }
 
-// Student returns the student with the unit rounded hard (up where h ≥ 0.5) and its trained
-// activation scales. A variable that isn't a number is an error.
+// Student returns the student with the weights of the unit on levels (rounded up where h ≥ 0.5) and with its
+// trained activation scales. It is an error if a variable isn't finite.
 func (r *Rounder) Student() (Student, error) {
 	s := r.s.clone()
 	for _, v := range r.weights {
 		if v.fixed {
-			continue // scales only: rounding stays to nearest
+			continue // only scales are trained: rounding stays to nearest
 		}
 		alpha, err := tensors.CopyFlatData[float32](v.value)
 		if err != nil {
 			return s, r.fail(err)
 		}
-		if k := nonFinite(alpha); k >= 0 {
+		if k := exec.NonFinite(alpha); k >= 0 {
 			return s, r.fail(fmt.Errorf("rounding variable %d of %s is %g after step %d; lower Rounding.LearningRate",
 				k, v.layer, alpha[k], r.opt.done))
 		}
@@ -205,8 +210,9 @@ func (r *Rounder) Student() (Student, error) {
 		if err != nil {
 			return s, r.fail(err)
 		}
-		if nonFinite(scale) >= 0 {
-			return s, r.fail(fmt.Errorf("the %s is %g after step %d; lower Rounding.ScaleLearningRate", v.name, scale[0], r.opt.done))
+		if exec.NonFinite(scale) >= 0 {
+			return s, r.fail(fmt.Errorf("the %s is %g after step %d; lower Rounding.ScaleLearningRate",
+				v.name, scale[0], r.opt.done))
 		}
 		aq := s.Acts[v.layer]
 		aq.Scale = scale[0]
@@ -215,17 +221,17 @@ func (r *Rounder) Student() (Student, error) {
 	return s, nil
 }
 
-// State returns where r is.
+// State returns the state of the optimisation.
 func (r *Rounder) State() (OptimiserState, error) {
-	s, err := r.opt.now()
+	s, err := r.opt.snapshot()
 	return s, r.fail(err)
 }
 
-// Restore returns r to s: the steps that follow are those that followed there. It is an error if s has other variables.
+// Restore puts r back to state s: the next steps are those that followed it. It is an error if s has other variables.
 func (r *Rounder) Restore(s OptimiserState) error { return r.fail(r.opt.restore(s)) }
 
-// taken returns the number of steps taken.
-func (r *Rounder) taken() int { return r.opt.done }
+// stepsDone returns the number of steps taken.
+func (r *Rounder) stepsDone() int { return r.opt.done }
 
 // rounded returns the levels of the weight w, rounded up where alpha isn't negative, and else down.
 func (q WeightQuant) rounded(w *tensors.Tensor, alpha []float32) ([]uint8, error) {
@@ -242,5 +248,5 @@ func (q WeightQuant) rounded(w *tensors.Tensor, alpha []float32) ([]uint8, error
 	return levels, err
 }
 
-// Close frees the rounder's graph and state.
+// Close frees the graphs and the state of the rounder.
 func (r *Rounder) Close() { r.opt.close() }

@@ -6,31 +6,34 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/pdquant/pdquant/datasets"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// A step's images are drawn, gathered and mixed here, on the host, from streams that are the same
-// on every backend; a gather within the graph costs a copy of all images on ONNX Runtime.
+// The images of a step are drawn, gathered and mixed here, on the host, from random numbers that are the same on every
+// backend. On ONNX Runtime, gathering them within the graph would copy all images.
 
-// drops says whether activation quantisers drop out, and mixes whether inputs mix student and corrected teacher.
+// drops says whether activation quantisers drop out.
 func (r *Rounder) drops() bool { return r.q.c.Rounding.ActDrop > 0 }
+
+// mixes says whether inputs mix those of the student with the corrected ones of the teacher.
 func (r *Rounder) mixes() bool { return r.q.c.Rounding.InputDrop > 0 }
 
-// passes is how many times a step's images go through the unit: once with mixed inputs and dropped quantisers for the
-// unit's output, and once without for the logits, unless both are the same.
+// passes returns how many times the images of a step go through the unit: once with mixed inputs and dropped
+// quantisers, for the unit's output, and once without, for the logits, unless both are the same.
 func (r *Rounder) passes() int {
-	if r.logits() && (r.mixes() || r.drops()) {
+	if r.needsLogits() && (r.mixes() || r.drops()) {
 		return 2
 	}
 	return 1
 }
 
-// draw returns which images step t takes.
+// draw returns the indices of the images of step t.
 func (r *Rounder) draw(t int) []int {
 	return datasets.Sample(stream(r.q.c.Seed, r.d.Unit, t, -1), r.opt.size, r.d.StudentIn.Len())
 }
 
-// part returns what the graph takes of images lo to hi-1 of step t's batch: inputs, target, logits
-// and masks. They are the caller's to free, also after an error.
+// part returns the graph's arguments for images lo to hi-1 of the batch of step t: inputs, target,
+// logits and masks. The caller frees them, also after an error.
 func (r *Rounder) part(t int, batch []int, lo, hi int) ([]*tensors.Tensor, error) {
 	rngs := make([]coins, hi-lo)
 	for i := range rngs {
@@ -43,9 +46,9 @@ func (r *Rounder) part(t int, batch []int, lo, hi int) ([]*tensors.Tensor, error
 		if err != nil {
 			return ts, err
 		}
-		t := tensors.FromShape(of.shape(len(indices)))
+		t := tensors.FromShape(of.Shape(len(indices)))
 		ts = append(ts, t)
-		err = mutate(t, func(flat []float32) error { return of.gather(flat, indices) })
+		err = exec.Mutate(t, func(flat []float32) error { return of.Gather(flat, indices) })
 	}
 	if err != nil || !r.drops() {
 		return ts, err
@@ -54,13 +57,13 @@ func (r *Rounder) part(t int, batch []int, lo, hi int) ([]*tensors.Tensor, error
 	return append(ts, masks...), err
 }
 
-// inputs returns the unit's inputs for all passes, [passes·B,C,H,W]: those that are mixed element
-// by element from the student's and the corrected teacher's, before those that are the student's.
+// inputs returns the unit's inputs for all passes, [passes·B,C,H,W]: first those mixed element by
+// element from the student's and the teacher's corrected ones, then the student's.
 func (r *Rounder) inputs(indices []int, rngs []coins) (*tensors.Tensor, error) {
-	t := tensors.FromShape(r.d.StudentIn.shape(r.passes() * len(indices)))
-	return t, mutate(t, func(flat []float32) error {
+	t := tensors.FromShape(r.d.StudentIn.Shape(r.passes() * len(indices)))
+	return t, exec.Mutate(t, func(flat []float32) error {
 		first := flat[:len(flat)/r.passes()]
-		if err := r.d.StudentIn.gather(first, indices); err != nil {
+		if err := r.d.StudentIn.Gather(first, indices); err != nil {
 			return err
 		}
 		copy(flat[len(flat)-len(first):], first)
@@ -68,11 +71,11 @@ func (r *Rounder) inputs(indices []int, rngs []coins) (*tensors.Tensor, error) {
 			return nil
 		}
 		corrected := make([]float32, len(first))
-		if err := r.d.CorrectedIn.gather(corrected, indices); err != nil {
+		if err := r.d.CorrectedIn.Gather(corrected, indices); err != nil {
 			return err
 		}
 		for i, rng := range rngs {
-			lo, hi := share(len(first), len(rngs), i)
+			lo, hi := exec.Part(len(first), len(rngs), i)
 			rng.mix(first[lo:hi], corrected[lo:hi], r.q.c.Rounding.InputDrop)
 		}
 		return nil
@@ -89,7 +92,7 @@ func (r *Rounder) masks(rngs []coins) ([]*tensors.Tensor, error) {
 		ms = append(ms, t)
 		err := tensors.MutableFlatData(t, func(keep []bool) {
 			for i := range images {
-				lo, hi := share(len(keep), images, i)
+				lo, hi := exec.Part(len(keep), images, i)
 				rngs[i%len(rngs)].fill(keep[lo:hi], 1-r.q.c.Rounding.ActDrop)
 			}
 		})

@@ -9,9 +9,10 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// The numbers of the schedule, which change from step to step, travel in one vector. These follow Adam's.
+// The schedule is the vector of the numbers that change from step to step. These follow Adam's.
 const (
 	rateAlpha = scheduleOwn + iota // learning rates
 	rateScale
@@ -20,14 +21,14 @@ const (
 	scheduleLen
 )
 
-// schedule returns the numbers of step t, counted from 0. Beyond Rounding.Steps they stay.
+// schedule returns the numbers of step t, counted from 0. They stay the same after Rounding.Steps.
 func (r *Rounder) schedule(t int) []float32 {
 	c := r.q.c.Rounding
 	v := append(adamCorrections(t), make([]float32, scheduleLen-scheduleOwn)...)
 	v[rateAlpha] = float32(c.LearningRate)
 	v[rateScale] = float32(c.ScaleLearningRate * (1 + math.Cos(math.Pi*float64(min(t, c.Steps))/float64(c.Steps))) / 2)
 	v[roundBeta] = float32(c.BetaStart)
-	// The reference counts from 1 here, and starts the term at that count.
+	// The reference counts steps from 1 here.
 	if warm := c.Warmup * float64(c.Steps); float64(t+1) >= warm {
 		v[roundOn] = 1
 		progress := (float64(t+1) - warm) / (float64(c.Steps) - warm)
@@ -36,8 +37,8 @@ func (r *Rounder) schedule(t int) []float32 {
 	return v
 }
 
-// advance computes step t, counted from 0, with relative as the weights of the terms of outputs. It changes nothing and
-// returns the next state, and the report of optimiser.apply. Steps before 0 are measurements without the other terms.
+// advance computes step t, counted from 0, with the weights relative of the terms with Outputs. It changes nothing and
+// returns the next state and the report of optimiser.apply. Negative steps are measurements without the other terms.
 func (r *Rounder) advance(t int, relative []float32) ([]*tensors.Tensor, []float32, error) {
 	batch, schedule := r.draw(t), r.schedule(max(t, 0))
 	if t < 0 {
@@ -49,13 +50,14 @@ func (r *Rounder) advance(t int, relative []float32) ([]*tensors.Tensor, []float
 	})
 }
 
-// logits says whether a term reads the student's logits.
-func (r *Rounder) logits() bool {
+// needsLogits says whether a term reads the student's logits.
+func (r *Rounder) needsLogits() bool {
 	return slices.ContainsFunc(r.outputs, func(t Term) bool { return t.Logits })
 }
 
-// losses is the graph of the terms of outputs for a part of the batch: of the soft weights and activation scales, and of
-// what part returns with the weights of the terms behind it. It returns the terms as this part adds to the batch's means.
+// losses is the graph of the terms with Outputs for a part of the batch. It takes the soft weights and activation
+// scales, and the tensors of part followed by the weights of the terms. It returns what this part adds to the batch's
+// means.
 func (r *Rounder) losses(read nodes, part []*Node) *Node {
 	in, target, logits, masks, weight := part[0], part[1], part[2], part[3:len(part)-1], part[len(part)-1]
 	g, images := in.Graph(), target.Shape().Dim(0)
@@ -66,9 +68,9 @@ func (r *Rounder) losses(read nodes, part []*Node) *Node {
 		y, undropped = SliceAxis(y, 0, AxisRange(0, images)), SliceAxis(y, 0, AxisRange(images, 2*images))
 	}
 	v := Outputs{Student: y, Teacher: target, TeacherLogits: logits}
-	if r.logits() {
+	if r.needsLogits() {
 		v.StudentLogits = r.q.folded.Forward(undropped, unit.Last+1, len(r.q.folded.Layers)-1,
-			models.Hooks{Param: constants(g, r.q.weights)})
+			models.Hooks{Param: exec.Constants(g, r.q.weights)})
 	}
 	var terms []*Node
 	for _, t := range r.outputs {
@@ -77,7 +79,7 @@ func (r *Rounder) losses(read nodes, part []*Node) *Node {
 	return MulScalar(Mul(Stack(terms, 0), weight), float64(images)/float64(r.opt.size))
 }
 
-// penalty is the graph of the terms of rounding variables.
+// penalty is the graph of the terms with Rounding.
 func (r *Rounder) penalty(values nodes, schedule *Node) *Node {
 	all := Scalar(schedule.Graph(), dtypes.Float32, 0)
 	for _, t := range r.rounding {
@@ -90,10 +92,10 @@ func (r *Rounder) penalty(values nodes, schedule *Node) *Node {
 	return Mul(all, scalar(schedule, roundOn))
 }
 
-// trainingHooks are the hooks of the unit's forward pass with the trained soft weights and
-// activation scales, and with activations that drop out where a mask is false.
+// trainingHooks are the hooks of the unit's forward pass with the soft weights and activation scales in training. An
+// activation isn't quantised where a mask is false.
 func (r *Rounder) trainingHooks(g *Graph, read nodes, masks []*Node) models.Hooks {
-	fixed := constants(g, r.biased)
+	fixed := exec.Constants(g, r.biased)
 	soft, scales, keep := map[string]*Node{}, map[string]*Node{}, map[string]*Node{}
 	for _, v := range r.weights {
 		soft[v.layer+".weight"] = read[v.variable]
@@ -125,8 +127,8 @@ func (r *Rounder) trainingHooks(g *Graph, read nodes, masks []*Node) models.Hook
 	}
 }
 
-// softWeight is the graph of a layer's weight for the rounding variables alpha of v; with a learning rate of 0, rounded to
-// nearest.
+// softWeight is the graph of a layer's weight for the rounding variables alpha, the value of v. With a learning rate
+// of 0 the weight is rounded to nearest.
 func (r *Rounder) softWeight(v *variable, alpha *Node) *Node {
 	g := alpha.Graph()
 	name := r.weights[slices.IndexFunc(r.weights, func(w layerVariable) bool { return w.variable == v })].layer

@@ -13,18 +13,18 @@ import (
 	"github.com/nlpodyssey/safetensors"
 )
 
-// studentFormat is the version of a student's file: another number, another meaning.
+// studentFormat is the version of the format of students' files.
 const studentFormat = "pdquant student 2"
 
-// StudentRecord says what a student's file belongs to.
+// StudentRecord says which network and settings the student in a file belongs to.
 type StudentRecord struct {
 	Network     string
 	TeacherHash string // hex SHA-256 of the teacher's weights
 	Config      Config // that the student was made with
 }
 
-// WriteStudent writes s to w: a sealed safetensors file with the scales, zero points and levels of what s
-// quantises, be it the whole network or one unit, and a StudentRecord.
+// WriteStudent writes s, which quantises the whole network or a part of it, to w: as a sealed safetensors file with
+// scales, zero points and levels, and with a StudentRecord.
 func (q *Quantizer) WriteStudent(w io.Writer, s Student) error {
 	record, err := q.studentRecord()
 	if err != nil {
@@ -36,8 +36,8 @@ func (q *Quantizer) WriteStudent(w io.Writer, s Student) error {
 	return nil
 }
 
-// ReadStudent reads what WriteStudent wrote. It is an error if the file is damaged, belongs to another
-// teacher, or quantises a layer otherwise than q's configuration.
+// ReadStudent reads a file that WriteStudent wrote. It is an error if the file is damaged, belongs to another
+// teacher, or quantises a layer to other widths than the configuration of q.
 func (q *Quantizer) ReadStudent(r io.Reader) (Student, error) {
 	s, record, err := readStudent(r)
 	if err != nil {
@@ -48,7 +48,8 @@ func (q *Quantizer) ReadStudent(r io.Reader) (Student, error) {
 		return s, err
 	}
 	if record.Network != own.Network || record.TeacherHash != own.TeacherHash {
-		return Student{}, fmt.Errorf("pdq: a student of %s with weights %.12s, not of %s with weights %.12s; load that teacher first",
+		return Student{}, fmt.Errorf("pdq: a student of %s with weights %.12s, not of %s with weights %.12s; "+
+			"load that teacher first",
 			record.Network, record.TeacherHash, own.Network, own.TeacherHash)
 	}
 	if err := q.fits(s); err != nil {
@@ -58,7 +59,7 @@ func (q *Quantizer) ReadStudent(r io.Reader) (Student, error) {
 	return s, nil
 }
 
-// ReadStudentRecord reads a student's file and returns what it belongs to.
+// ReadStudentRecord returns the record in a student's file.
 func ReadStudentRecord(r io.Reader) (StudentRecord, error) {
 	_, record, err := readStudent(r)
 	if err != nil {
@@ -82,7 +83,7 @@ func (q *Quantizer) studentRecord() (StudentRecord, error) {
 	return StudentRecord{q.p.Network.Name, hash, q.c}, err
 }
 
-// fits reports a layer that s quantises, but q doesn't, or with other widths or sizes.
+// fits is an error if s quantises a layer that q doesn't quantise, or to other widths or sizes.
 func (q *Quantizer) fits(s Student) error {
 	for _, layer := range slices.Sorted(maps.Keys(s.Weights)) {
 		wq, want := s.Weights[layer], q.bits[layer].Weight
@@ -129,15 +130,15 @@ func floatBlob(xs ...float32) blob {
 	return b
 }
 
-// The tensors of a layer: the quantiser of its weight, the level of each weight, the bias if it is trained, and the quantiser
-// of its output.
+// The tensors of a layer: the quantiser of its weight, the level of each weight, the bias if it is trained, and the
+// quantiser of its output.
 const (
 	weightBits, weightScale, weightZero, weightLevels = ".weight.bits", ".weight.scale", ".weight.zero", ".weight.levels"
 	trainedBias                                       = ".bias"
 	outputQuant                                       = ".output" // bits, scale, zero
 )
 
-// blobs are the tensors of s.
+// blobs returns the tensors of s by name.
 func (s Student) blobs() map[string]blob {
 	blobs := map[string]blob{}
 	for layer, q := range s.Weights {
@@ -156,7 +157,7 @@ func (s Student) blobs() map[string]blob {
 	return blobs
 }
 
-// studentOf is the student whose tensors blobs are.
+// studentOf returns the student that has these tensors.
 func studentOf(blobs map[string]blob) (s Student, err error) {
 	s = s.clone()
 	for name := range blobs {
@@ -176,7 +177,8 @@ func readWeightQuant(blobs map[string]blob, layer string) (WeightQuant, error) {
 	head, err := blobs[layer+weightBits].floats()
 	scale, err2 := blobs[layer+weightScale].floats()
 	zero, err3 := blobs[layer+weightZero].floats()
-	if err := errors.Join(err, err2, err3); err != nil || len(head) != 1 || !isWidth(head[0]) || len(scale) == 0 || len(zero) != len(scale) {
+	err = errors.Join(err, err2, err3)
+	if err != nil || len(head) != 1 || !isWidth(head[0]) || len(scale) == 0 || len(zero) != len(scale) {
 		return WeightQuant{}, fmt.Errorf("the quantiser of %s's weight is damaged", layer)
 	}
 	q := WeightQuant{Bits: int(head[0]), Scale: scale, Zero: zero}

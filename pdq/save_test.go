@@ -55,7 +55,7 @@ func TestSaveStudent(t *testing.T) {
 	refused("other bits", p, c, "has 2 bits; it should have 3; its configuration was W2A2, rule qdrop")
 }
 
-// TestDamagedStudent: no file that was cut or changed makes a panic, and none is read.
+// TestDamagedStudent: a file that was cut or changed is an error, and never a panic.
 func TestDamagedStudent(t *testing.T) {
 	q, err := New(anyBackend(t), tinyProblem(t, 8), tinyConfig(t))
 	if err != nil {
@@ -88,7 +88,7 @@ func TestDamagedStudent(t *testing.T) {
 	}
 }
 
-// TestRestore: steps after a return to an earlier state are those that followed it.
+// TestRestore: the steps after restoring a state are those that followed it.
 func TestRestore(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		q, err := New(b, tinyProblem(t, 20), tinyConfig(t))

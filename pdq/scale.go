@@ -9,12 +9,15 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"github.com/pdquant/pdquant/pdq/internal/exec"
+	"github.com/pdquant/pdquant/pdq/internal/power"
 )
 
-// minScale is the smallest scale of a quantiser, as the reference's.
+// minScale is the smallest scale of a quantiser, as in the reference.
 const minScale = 1e-8
 
-// sides says where a tensor's values lie, which decides what a search tries.
+// sides says on which sides of 0 a tensor's values lie. This decides what a search tries.
 type sides int
 
 const (
@@ -51,9 +54,9 @@ type candidate struct {
 	scale, zero float32
 }
 
-// candidates lists what a search of x tries, in the reference's order: n ranges, i/n of the
-// full one, i = 1..n, and for two-sided tensors every zero point. side is that of the
-// whole tensor, of which x may be one channel.
+// candidates lists the quantisers that a search for x tries, in the reference's order: n ranges, i/n
+// of the full one, i = 1..n, and for two-sided tensors every zero point. x may be one channel of a
+// tensor; side is that of the whole tensor.
 //
 // Reference: perform_1D_search and perform_2D_search in quant/quant_layer.py.
 func candidates(x []float32, bits, n int, side sides) []candidate {
@@ -78,9 +81,8 @@ func candidates(x []float32, bits, n int, side sides) []candidate {
 	return cs
 }
 
-// errorSum returns Σ|x-x_q|^p over x, or more than limit as soon as the sum is certain to
-// be.
-func (c candidate) errorSum(x []float32, bits int, p *power, limit float64) float64 {
+// errorSum returns Σ|x-x_q|^p over x. It stops as soon as the sum is above limit.
+func (c candidate) errorSum(x []float32, bits int, p *power.Table, limit float64) float64 {
 	lo, hi := -c.zero, float32(int(1)<<bits-1)-c.zero
 	inverse := 1 / c.scale
 	var sum float64
@@ -88,7 +90,7 @@ func (c candidate) errorSum(x []float32, bits int, p *power, limit float64) floa
 		part := x[:min(block, len(x))]
 		x = x[len(part):]
 		for _, v := range part {
-			sum += p.of(abs(v - roundWithin(v*inverse, lo, hi)*c.scale))
+			sum += p.Of(abs(v - roundWithin(v*inverse, lo, hi)*c.scale))
 		}
 	}
 	return sum
@@ -124,9 +126,10 @@ func roundWithin(u, lo, hi float32) float32 {
 
 func abs(x float32) float32 { return math.Float32frombits(math.Float32bits(x) &^ (1 << 31)) }
 
-// search returns the best candidate for x, the first of equals. It uses all processors
-// and gives the same answer with any number of them.
-func search(ctx context.Context, x []float32, bits int, side sides, metric Metric, c ScaleConfig, p *power) (candidate, error) {
+// search returns the best candidate for x, the first of equals. It uses all processors, and the
+// result doesn't depend on their number.
+func search(ctx context.Context, x []float32, bits int, side sides, metric Metric, c ScaleConfig, p *power.Table) (
+	candidate, error) {
 	cs := candidates(x, bits, c.Candidates, side)
 	if side == twoSided && metric == LpNorm {
 		x = outermostFirst(x)
@@ -135,7 +138,7 @@ func search(ctx context.Context, x []float32, bits int, side sides, metric Metri
 	var limit atomic.Uint64 // the best score so far, as bits
 	limit.Store(math.Float64bits(math.Inf(1)))
 	err := parallel(ctx, len(cs), func(i int) {
-		i = len(cs) - 1 - i // wide ranges are never far off: they soon give a limit
+		i = len(cs) - 1 - i // wide ranges are never far off, so they soon give a low limit
 		if metric == Cosine {
 			scores[i] = cs[i].cosineDistance(x, bits)
 			return
@@ -157,15 +160,15 @@ func search(ctx context.Context, x []float32, bits int, side sides, metric Metri
 	return cs[best], err
 }
 
-// outermostFirst returns x in the order of falling magnitude: most pairs of a range and a zero point
-// cut off the outermost values, and so are known to be bad after a few of them.
+// outermostFirst returns x in the order of falling magnitude. Most candidates clip the outermost values, so a few of
+// them suffice to rule these candidates out.
 func outermostFirst(x []float32) []float32 {
 	x = slices.Clone(x)
 	slices.SortFunc(x, func(a, b float32) int { return cmp.Compare(abs(b), abs(a)) })
 	return x
 }
 
-// parallel calls f(0) … f(n-1) on all processors, unless ctx ends before.
+// parallel calls f(0) … f(n-1) on all processors. It stops early if ctx ends.
 func parallel(ctx context.Context, n int, f func(i int)) error {
 	var next atomic.Int64
 	var wg sync.WaitGroup
@@ -180,14 +183,14 @@ func parallel(ctx context.Context, n int, f func(i int)) error {
 	return ctx.Err()
 }
 
-// searchWeight returns the quantiser of a weight w [O,...], given flat: a candidate for each
-// of the channels O. The whole tensor's signs decide what is tried.
+// searchWeight returns the quantiser of a weight w [O,...], given flat: the best candidate for each
+// channel. The signs of the whole tensor decide what it tries.
 func searchWeight(ctx context.Context, w []float32, channels, bits int, c ScaleConfig) (WeightQuant, error) {
 	if err := allFinite(w); err != nil {
 		return WeightQuant{}, err
 	}
 	q := WeightQuant{Bits: bits, Scale: make([]float32, channels), Zero: make([]float32, channels)}
-	side, p, per := sidesOf(w), newPower(c.Power), len(w)/channels
+	side, p, per := sidesOf(w), power.New(c.Power), len(w)/channels
 	for o := range channels {
 		best, err := search(ctx, w[o*per:(o+1)*per], bits, side, LpNorm, c, p)
 		if err != nil {
@@ -199,7 +202,7 @@ func searchWeight(ctx context.Context, w []float32, channels, bits int, c ScaleC
 }
 
 func allFinite(x []float32) error {
-	if i := nonFinite(x); i >= 0 {
+	if i := exec.NonFinite(x); i >= 0 {
 		return fmt.Errorf("value %d is %g; there is no scale for that", i, x[i])
 	}
 	return nil
@@ -210,24 +213,24 @@ func searchActivation(ctx context.Context, x []float32, bits int, c ScaleConfig)
 	if err := allFinite(x); err != nil {
 		return ActQuant{}, err
 	}
-	best, err := search(ctx, x, bits, sidesOf(x), c.Metric, c, newPower(c.Power))
+	best, err := search(ctx, x, bits, sidesOf(x), c.Metric, c, power.New(c.Power))
 	return ActQuant{Bits: bits, Scale: best.scale, Zero: best.zero}, err
 }
 
-// bestZeros returns for each range that candidates tries of x the zero point with the least
-// LpNorm, the first of equals.
-func bestZeros(ctx context.Context, x []float32, bits int, c ScaleConfig) ([]candidate, error) {
+// RangeCandidates returns quantisers for the activations x, one for each range that a search of scales tries: the k-th
+// range is k/Candidates of the full one. Each has the zero point with the least LpNorm, the first of equals.
+func RangeCandidates(ctx context.Context, x []float32, bits int, c ScaleConfig) ([]ActQuant, error) {
 	if err := allFinite(x); err != nil {
 		return nil, err
 	}
-	cs, p := candidates(x, bits, c.Candidates, sidesOf(x)), newPower(c.Power)
+	cs, p := candidates(x, bits, c.Candidates, sidesOf(x)), power.New(c.Power)
 	zeros := len(cs) / c.Candidates
-	best := make([]candidate, c.Candidates)
+	best := make([]ActQuant, c.Candidates)
 	err := parallel(ctx, c.Candidates, func(i int) {
 		least := math.Inf(1)
 		for _, cand := range cs[i*zeros : (i+1)*zeros] {
 			if sum := cand.errorSum(x, bits, p, least); sum < least {
-				best[i], least = cand, sum
+				best[i], least = ActQuant{Bits: bits, Scale: cand.scale, Zero: cand.zero}, sum
 			}
 		}
 	})

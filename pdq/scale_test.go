@@ -7,21 +7,11 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/pdquant/pdquant/pdq/internal/power"
 )
 
-func TestPower(t *testing.T) {
-	for _, p := range []float64{0.5, 1, 2, 2.4, 4} {
-		table := newPower(p)
-		for _, x := range []float32{0, 1e-9, 3.3e-5, 0.1, 0.999, 1, 1.5, 2, 77.7, 1e6} {
-			want := math.Pow(float64(x), p)
-			if got := table.of(x); math.Abs(got-want) > p*p/(1<<31)*want {
-				t.Errorf("%g^%g is %g, want %g", x, p, got, want)
-			}
-		}
-	}
-}
-
-// plainSearch is the search as its definition reads: every candidate in full.
+// plainSearch is the search as it is defined: every candidate in full.
 func plainSearch(x []float32, bits int, side sides, metric Metric, c ScaleConfig) candidate {
 	var best candidate
 	least := math.Inf(1)
@@ -70,7 +60,7 @@ func TestSearch(t *testing.T) {
 			for _, metric := range []Metric{LpNorm, Cosine} {
 				x := searchInput(uint64(kind), kind)
 				c := ScaleConfig{Power: 2.4, Candidates: 50}
-				got, err := search(t.Context(), x, bits, sidesOf(x), metric, c, newPower(c.Power))
+				got, err := search(t.Context(), x, bits, sidesOf(x), metric, c, power.New(c.Power))
 				if want := plainSearch(x, bits, sidesOf(x), metric, c); err != nil {
 					t.Error(err)
 				} else if got != want {
@@ -88,12 +78,12 @@ func FuzzSearch(f *testing.F) {
 		x := searchInput(seed, int(kind%4))[:1+uint(n)%200]
 		bits = 2 + int(uint(bits)%3)
 		c := ScaleConfig{Power: 2.4, Candidates: 20}
-		got, err := search(t.Context(), x, bits, sidesOf(x), LpNorm, c, newPower(2.4))
+		got, err := search(t.Context(), x, bits, sidesOf(x), LpNorm, c, power.New(2.4))
 		if err != nil {
 			t.Fatal(err)
 		}
 		want := plainSearch(x, bits, sidesOf(x), LpNorm, c)
-		p := newPower(2.4)
+		p := power.New(2.4)
 		a, b := got.errorSum(x, bits, p, math.Inf(1)), want.errorSum(x, bits, p, math.Inf(1))
 		if got != want && math.Abs(a-b) > 1e-6*b { // float32 and float64 may break ties differently
 			t.Errorf("found %+v with error %g, want %+v with %g", got, a, want, b)

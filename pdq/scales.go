@@ -10,10 +10,11 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// WeightScales returns s with a searched quantiser, rounding to nearest, for every weight:
-// per output channel, the range and zero point with the least mean |w-w_q|^Power.
+// WeightScales returns s with a quantiser that rounds to nearest for every weight. For each output
+// channel it searches the range and the zero point with the least mean |w-w_q|^Power.
 func (q *Quantizer) WeightScales(ctx context.Context, s Student) (Student, error) {
 	s = s.clone()
 	layers := q.folded.Layers
@@ -38,16 +39,16 @@ func (q *Quantizer) WeightScales(ctx context.Context, s Student) (Student, error
 	return s, nil
 }
 
-// ActivationScales returns s with a searched quantiser for every activation of the unit d
-// is of, on at most Scales.Images of the student's inputs. They are searched in the order
-// of the layers, each with the ones before it quantising; what s had for them doesn't matter.
+// ActivationScales returns s with a searched quantiser for every activation of the unit of d, on at
+// most Scales.Images of the student's inputs. It goes through the layers in their order, each with
+// those before it quantised, and ignores the quantisers that s already has for them.
 func (q *Quantizer) ActivationScales(ctx context.Context, s Student, d *UnitData) (Student, error) {
 	s = s.clone()
-	w, err := q.studentWeights(s)
+	w, err := q.StudentWeights(s)
 	if err != nil {
 		return s, q.fail(StepActivationScales, d.Unit, err)
 	}
-	in := firstImages{d.StudentIn, min(q.c.Scales.Images, d.StudentIn.Len())}
+	in := exec.FirstImages{Cache: d.StudentIn, N: min(q.c.Scales.Images, d.StudentIn.Len())}
 	unit := q.folded.Units[d.Unit]
 	for _, l := range q.folded.Layers[unit.First : unit.Last+1] {
 		delete(s.Acts, l.Name)
@@ -65,81 +66,75 @@ func (q *Quantizer) ActivationScales(ctx context.Context, s Student, d *UnitData
 	return s, nil
 }
 
-// firstImages are the first n of a cache.
-type firstImages struct {
-	*Cache
-	n int
-}
-
-// Len returns n.
-func (f firstImages) Len() int { return f.n }
-
-// activationScale searches the quantiser for the output of layer i of d's unit, on inputs in.
-func (q *Quantizer) activationScale(ctx context.Context, s Student, w models.Weights, d *UnitData, in firstImages, i int) (ActQuant, error) {
+// activationScale searches the quantiser for the output of layer i of the unit of d, on the inputs in.
+func (q *Quantizer) activationScale(ctx context.Context, s Student, w models.Weights, d *UnitData,
+	in exec.FirstImages, i int) (ActQuant, error) {
 	unit, name := q.folded.Units[d.Unit], q.folded.Layers[i].Name
-	out, err := newRunner(q.b, q.c.Machine.Workers, q.folded).run(ctx, func(xs []*Node) []*Node {
-		return []*Node{q.folded.Forward(xs[0], unit.First, i, studentHooks(xs[0].Graph(), w, s))}
+	out, err := q.quietRunner().Run(ctx, func(xs []*Node) []*Node {
+		return []*Node{q.folded.Forward(xs[0], unit.First, i, s.Hooks(xs[0].Graph(), w))}
 	}, in)
 	if err != nil {
 		return ActQuant{}, err
 	}
-	x := out[0].flat
+	x := out[0].Flat()
 	if q.c.Scales.Metric != PD {
 		return searchActivation(ctx, x, q.bits[name].Output, q.c.Scales)
 	}
-	cs, err := bestZeros(ctx, x, q.bits[name].Output, q.c.Scales)
+	cs, err := RangeCandidates(ctx, x, q.bits[name].Output, q.c.Scales)
 	if err != nil {
 		return ActQuant{}, err
 	}
 	return q.searchByPD(ctx, s, w, d, in, name, cs)
 }
 
-// searchByPD returns the one of cs for the output of the layer called name that changes the
-// network's predictions least, the first of equals: on the inputs in of d's unit, with what s
-// quantises, and with the rest of the network in full precision.
-func (q *Quantizer) searchByPD(ctx context.Context, s Student, w models.Weights, d *UnitData, in firstImages, name string, cs []candidate) (ActQuant, error) {
+// searchByPD returns the quantiser among cs that changes the network's predictions least, the first of
+// equals. It is for the output of the layer called name; in are inputs of the unit of d. What s
+// quantises is quantised, and the rest of the network is in full precision.
+func (q *Quantizer) searchByPD(ctx context.Context, s Student, w models.Weights, d *UnitData, in exec.FirstImages,
+	name string, cs []ActQuant) (ActQuant, error) {
 	a := ActQuant{Bits: q.bits[name].Output}
-	logits, err := d.Logits.tensor(0, in.n)
+	logits, err := d.Logits.Tensor(0, in.N)
 	if err != nil {
 		return a, err
 	}
-	defer free(logits)
-	inputs, err := in.tensor(0, in.n)
+	defer exec.Free(logits)
+	inputs, err := in.Tensor(0, in.N)
 	if err != nil {
 		return a, err
 	}
-	defer free(inputs)
+	defer exec.Free(inputs)
 	unit := q.folded.Units[d.Unit]
-	exec, err := NewExec(q.b, func(in, logits, scale, zero *Node) *Node {
-		h := studentHooks(in.Graph(), w, s)
+	compiled, err := NewExec(q.b, func(in, logits, scale, zero *Node) *Node {
+		h := s.Hooks(in.Graph(), w)
 		others := h.After
 		h.After = func(l models.Layer, y *Node) *Node {
 			if l.Name == name {
-				return quantizeBy(y, scale, zero, a.Bits)
+				return RoundToLevels(y, scale, zero, a.Bits)
 			}
 			return others(l, y)
 		}
 		y := q.folded.Forward(in, unit.First, unit.Last, h)
-		rest := q.folded.Forward(y, unit.Last+1, len(q.folded.Layers)-1, models.Hooks{Param: constants(in.Graph(), q.weights)})
-		return PredictionDifference(logits, rest, q.c.Loss.Temperature)
+		full := models.Hooks{Param: exec.Constants(in.Graph(), q.weights)}
+		student := q.folded.Forward(y, unit.Last+1, len(q.folded.Layers)-1, full)
+		return PredictionDifference(logits, student, q.c.Loss.Temperature)
 	})
 	if err != nil {
 		return a, err
 	}
-	defer exec.Finalize()
+	defer compiled.Finalize()
 	least := math.Inf(1)
 	for _, c := range cs {
 		if err := ctx.Err(); err != nil {
 			return a, err
 		}
-		out, err := exec.Call1(inputs, logits, c.scale, c.zero)
+		out, err := compiled.Call1(inputs, logits, c.Scale, c.Zero)
 		if err != nil {
 			return a, err
 		}
 		pd := float64(tensors.ToScalar[float32](out))
-		free(out)
+		exec.Free(out)
 		if pd < least {
-			a.Scale, a.Zero, least = c.scale, c.zero, pd
+			a, least = c, pd
 		}
 	}
 	if math.IsInf(least, 1) {

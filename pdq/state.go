@@ -6,26 +6,25 @@ import (
 	"time"
 )
 
-// State is how far a run has come: all that is needed to go on from there to the same bits. The zero State is the
-// beginning.
+// State is the state of a run: all that it needs to resume, to the same bits. The zero State is the beginning.
 type State struct {
-	Unit      int            // the unit to take next; those before it are finished
-	Student   Student        // so far; where Optimiser has begun, what it began from, with the unit's activation scales
-	Optimiser OptimiserState // of Unit's rounding, or once all units are finished, of the fine-tuning; Done 0: not begun
+	Unit      int            // the next unit; those before it are finished
+	Student   Student        // so far; once Optimiser has begun, the student from which it began
+	Optimiser OptimiserState // of the rounding of Unit or, after the last unit, of the fine-tuning; Done 0: not begun
 	Elapsed   time.Duration  // quantising time so far
 }
 
-// Keeper is told of states to go on from, to write them down: after each unit, after each Every steps of rounding or
-// fine-tuning, after the last step of fine-tuning, and where steps end early, be it by an error or because the context
-// ended. An error of Keep ends the run. So no more than Every steps are ever lost, and the distribution correction of
-// the unit, which is computed again.
+// Keeper saves states from which a run can resume. It gets one after each unit, after every Every steps of rounding
+// or fine-tuning, after the last step of fine-tuning, and when steps end early, by an error or because the context
+// ended. So at most Every steps are lost, and the distribution correction of a unit, which is computed again. An
+// error of Keep ends the run.
 type Keeper struct {
-	Every int               // steps between two states; 0: states come between units only
-	Keep  func(State) error // nil: nothing is kept
+	Every int               // steps between two states; 0: only between units
+	Keep  func(State) error // nil: no state is saved
 }
 
-// canGoOn reports a state that isn't one of q's.
-func (q *Quantizer) canGoOn(s State) error {
+// canResume is an error if s isn't a state of q.
+func (q *Quantizer) canResume(s State) error {
 	units := len(q.folded.Units)
 	if s.Unit < 0 || s.Unit > units {
 		return fmt.Errorf("pdq: the state is of unit %d; %s has %d", s.Unit, q.folded.Name, units)

@@ -9,25 +9,25 @@ import (
 	"time"
 )
 
-// stateFormat is the version of a state's file: another number, another meaning.
+// stateFormat is the version of the format of states' files.
 const stateFormat = "pdquant state 1"
 
-// StateRecord says what a state's file belongs to.
+// StateRecord says which run the state in a file belongs to.
 type StateRecord struct {
 	StudentRecord
-	Calibration string    // hash of the images, of datasets.Images
-	Mean, Std   []float32 // that they are normalised with
+	Calibration string    // hash of the images, as datasets.Images.Hash returns it
+	Mean, Std   []float32 // of the images' normalisation
 	Unit        int
-	Steps       int // of rounding or fine-tuning
+	Steps       int // of rounding or fine-tuning, after Unit finished units
 	Elapsed     time.Duration
 }
 
-// String says how far the state has come.
+// String tells how much of the run is done.
 func (r StateRecord) String() string {
 	return fmt.Sprintf("%d units and %d steps", r.Unit, r.Steps)
 }
 
-// WriteState writes s to w: a sealed safetensors file with a StateRecord.
+// WriteState writes s to w, as a sealed safetensors file with a StateRecord.
 func (q *Quantizer) WriteState(w io.Writer, s State) error {
 	own, err := q.studentRecord()
 	if err != nil {
@@ -45,14 +45,14 @@ func (q *Quantizer) WriteState(w io.Writer, s State) error {
 	return nil
 }
 
-// rounderBlob is the name of a rounder's tensor.
+// rounderBlob returns the name of the i-th tensor of an optimiser's state.
 func rounderBlob(i int) string { return fmt.Sprintf("rounder.%d", i) }
 
-// ErrDamaged is the error of ReadState for a file that isn't whole.
+// ErrDamaged is the error of ReadState for a damaged file.
 var ErrDamaged = errors.New("the state")
 
-// ReadState reads what WriteState wrote. A file that isn't whole is ErrDamaged; one of another teacher,
-// calibration set or configuration is an error that names what differs.
+// ReadState reads a file that WriteState wrote. The error is ErrDamaged if the file is damaged; for a file of another
+// teacher, calibration set or configuration, it names the difference.
 func (q *Quantizer) ReadState(r io.Reader) (State, error) {
 	s, record, err := readState(r)
 	if err != nil {
@@ -61,10 +61,10 @@ func (q *Quantizer) ReadState(r io.Reader) (State, error) {
 	if err := q.sameRun(record); err != nil {
 		return State{}, fmt.Errorf("pdq: the state: %w", err)
 	}
-	return s, q.canGoOn(s)
+	return s, q.canResume(s)
 }
 
-// ReadStateRecord reads a state's file and returns what it belongs to. A file that isn't whole is ErrDamaged.
+// ReadStateRecord returns the record in a state's file. The error is ErrDamaged if the file is damaged.
 func ReadStateRecord(r io.Reader) (StateRecord, error) {
 	_, record, err := readState(r)
 	if err != nil {
@@ -96,7 +96,7 @@ func readState(r io.Reader) (s State, record StateRecord, err error) {
 	}
 }
 
-// sameRun reports how a state's run differs from q.
+// sameRun is an error if the state is of another run than that of q. It names the difference.
 func (q *Quantizer) sameRun(r StateRecord) error {
 	own, err := q.studentRecord()
 	if err != nil {
@@ -112,7 +112,8 @@ func (q *Quantizer) sameRun(r StateRecord) error {
 		}
 	}
 	if cal := q.p.Calibration; !slices.Equal(r.Mean, cal.Mean) || !slices.Equal(r.Std, cal.Std) {
-		return fmt.Errorf("the images are normalised otherwise: the run had mean %v and deviation %v, now they are %v and %v", r.Mean, r.Std, cal.Mean, cal.Std)
+		return fmt.Errorf("the images are normalised otherwise: the run had mean %v and deviation %v, now they are %v and %v",
+			r.Mean, r.Std, cal.Mean, cal.Std)
 	}
 	if d := r.Config.Differs(own.Config); d != "" {
 		return fmt.Errorf("the configuration is another: the run had %s", d)
@@ -120,7 +121,7 @@ func (q *Quantizer) sameRun(r StateRecord) error {
 	return nil
 }
 
-// writeRecord writes blobs as a sealed file with a record among its metadata.
+// writeRecord writes blobs as a sealed file, with the record in its metadata.
 func writeRecord(w io.Writer, blobs map[string]blob, format string, record any) error {
 	text, err := json.Marshal(record)
 	if err != nil {
@@ -129,7 +130,7 @@ func writeRecord(w io.Writer, blobs map[string]blob, format string, record any) 
 	return writeSealed(w, blobs, map[string]string{"format": format, "record": string(text)})
 }
 
-// readRecord reads what writeRecord wrote.
+// readRecord reads a file that writeRecord wrote.
 func readRecord(r io.Reader, format string, record any) (map[string]blob, error) {
 	data, err := io.ReadAll(r)
 	if err != nil {

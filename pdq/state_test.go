@@ -18,7 +18,7 @@ import (
 	"github.com/pdquant/pdquant/models"
 )
 
-// states quantises with a state kept after each step, and returns them and the student.
+// states quantises, and returns the states after each step and the student.
 func states(t *testing.T, q *Quantizer) ([]State, Student) {
 	var all []State
 	s, err := q.QuantizeFrom(t.Context(), State{}, Keeper{1, func(s State) error {
@@ -31,8 +31,8 @@ func states(t *testing.T, q *Quantizer) ([]State, Student) {
 	return all, s
 }
 
-// TestQuantizeFrom: from states after units and rounding steps, a new Quantizer goes on to the same bits. The long form takes
-// every state.
+// TestQuantizeFrom: a new Quantizer resumes from states after units and rounding steps to the same bits. The long form
+// takes every state.
 func TestQuantizeFrom(t *testing.T) {
 	oneBackend(t, func(t *testing.T, b compute.Backend) {
 		p, c := tinyProblem(t, 20), tinyConfig(t)
@@ -50,7 +50,7 @@ func TestQuantizeFrom(t *testing.T) {
 			t.Errorf("keeping states changes the student, error %v", err)
 		}
 		for i, s := range all {
-			if !soaked.Long() && i%4 != 0 && i != len(all)-1 { // of each kind some: a unit's first step, one within, its last
+			if !soaked.Long() && i%4 != 0 && i != len(all)-1 { // a few of each kind: the first step of a unit, one within, its last
 				continue
 			}
 			var file bytes.Buffer
@@ -103,8 +103,8 @@ func TestKeptWhenInterrupted(t *testing.T) {
 	}
 }
 
-// TestKeptBeforeComparison: a context that ends once fine-tuning's last step is taken, while the student is compared with the
-// one before, repeats no step, however rarely states are kept.
+// TestKeptBeforeComparison: a context may end after the last step of fine-tuning, while the student is compared with
+// the one before. Then no step is repeated, however rarely states are saved.
 func TestKeptBeforeComparison(t *testing.T) {
 	b := anyBackend(t)
 	p, c, s := tuned(t, b)
@@ -213,7 +213,7 @@ func TestStrangeState(t *testing.T) {
 	}
 }
 
-// FuzzState: no file with a right checksum makes a panic, or a state that isn't refused and doesn't fit.
+// FuzzState: a file with a correct checksum never makes a panic, and never a state that doesn't fit and isn't refused.
 func FuzzState(f *testing.F) {
 	q, err := New(anyBackend(f), tinyProblem(f, 8), tinyConfig(f))
 	if err != nil {
@@ -235,8 +235,8 @@ func FuzzState(f *testing.F) {
 			copy(data[at+10:], hex.EncodeToString(sum[:]))
 		}
 		fuzzed.Bounded(t, func() {
-			if s, _, err := readState(bytes.NewReader(data)); err == nil && q.canGoOn(s) == nil {
-				if _, err := q.studentWeights(s.Student); err != nil {
+			if s, _, err := readState(bytes.NewReader(data)); err == nil && q.canResume(s) == nil {
+				if _, err := q.StudentWeights(s.Student); err != nil {
 					t.Error(err)
 				}
 			}

@@ -5,13 +5,15 @@ import (
 	"maps"
 	"math"
 
+	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// Student is a network on its way to low bits. Steps take a Student and return a new
-// one; the old one stays valid.
+// Student holds the quantisers of a network, or of the part that is quantised so far. Steps take a Student
+// and return a new one; the old one stays valid.
 type Student struct {
 	Weights map[string]WeightQuant // by layer
 	Acts    map[string]ActQuant    // by layer whose output is quantised
@@ -21,8 +23,8 @@ type Student struct {
 type WeightQuant struct {
 	Bits        int
 	Scale, Zero []float32 // by output channel
-	Levels      []uint8   // of the weight's size, 0 to 2^Bits-1: a level k stands for (k-Zero)·Scale; nil: the nearest
-	Bias        []float32 // of the layer, by output channel, as trained beside the weight; not quantised; nil: the teacher's
+	Levels      []uint8   // of each element, 0 to 2^Bits-1: level k stands for (k-Zero)·Scale; nil: the nearest
+	Bias        []float32 // by output channel, in full precision, if trained with the weight; nil: the teacher's
 }
 
 // ActQuant is the quantiser of one layer's output.
@@ -31,13 +33,30 @@ type ActQuant struct {
 	Scale, Zero float32
 }
 
-// levels are those that the output of layer l can reach.
+// Quantize returns the level nearest to v.
+func (a ActQuant) Quantize(v float32) float32 {
+	return roundWithin(v/a.Scale, -a.Zero, float32(int(1)<<a.Bits-1)-a.Zero) * a.Scale
+}
+
+// levels returns the levels that the output of layer l can reach.
 func (a ActQuant) levels(l models.Layer) levels {
 	r := levelRange(a.Zero, a.Bits)
 	if l.Op.Role().NotNegative {
 		r = r.notNegative()
 	}
 	return r
+}
+
+// Hooks are those of a forward pass of the folded network in graph g, with the constant weights w: it quantises the
+// activations that s does. With StudentWeights it is the student's forward pass.
+func (s Student) Hooks(g *graph.Graph, w models.Weights) models.Hooks {
+	return models.Hooks{Param: exec.Constants(g, w), After: func(l models.Layer, y *graph.Node) *graph.Node {
+		a, ok := s.Acts[l.Name]
+		if !ok {
+			return y
+		}
+		return a.levels(l).quantize(y, graph.Const(g, a.Scale))
+	}}
 }
 
 // clone returns a Student whose maps can be changed.
@@ -52,11 +71,12 @@ func (s Student) clone() Student {
 	return s
 }
 
-// Dequantize returns the weight w [O,...] as the quantiser's levels represent it, same shape. It
-// is an error if q isn't for a weight of w's size.
+// Dequantize returns the weight w [O,...] on the quantiser's levels, in the same shape. It is an error if q
+// isn't for a weight of this size.
 func (q WeightQuant) Dequantize(w *tensors.Tensor) (*tensors.Tensor, error) {
 	if o := w.Shape().Dim(0); len(q.Scale) != o || len(q.Zero) != o || (q.Levels != nil && len(q.Levels) != w.Size()) {
-		return nil, fmt.Errorf("pdq: %d scales, %d zero points and %d levels don't fit a weight of shape %v", len(q.Scale), len(q.Zero), len(q.Levels), w.Shape().Dimensions)
+		return nil, fmt.Errorf("pdq: %d scales, %d zero points and %d levels don't fit a weight of shape %v",
+			len(q.Scale), len(q.Zero), len(q.Levels), w.Shape().Dimensions)
 	}
 	if o := w.Shape().Dim(0); q.Bias != nil && len(q.Bias) != o {
 		return nil, fmt.Errorf("pdq: %d biases don't fit a weight of shape %v", len(q.Bias), w.Shape().Dimensions)
@@ -77,7 +97,7 @@ func (q WeightQuant) Dequantize(w *tensors.Tensor) (*tensors.Tensor, error) {
 	return tensors.FromFlatDataAndDimensions(flat, w.Shape().Dimensions...), nil
 }
 
-// level is the level of the weight that is k scales, with its zero point z.
+// level returns the level of a weight k·Scale, with zero point z.
 func (q WeightQuant) level(k float64, z float32) float32 {
 	return min(max(float32(k)+z, 0), float32(int(1)<<q.Bits-1))
 }

@@ -7,39 +7,39 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// Teacher is the full-precision network's answer to the calibration images. Free it after use.
+// Teacher holds the outputs of the full-precision network for the calibration images. Free it after use.
 type Teacher struct {
 	Logits *Cache // [N,classes]
 }
 
-// Free releases the logits. t, and data observed with it, must not be used again.
+// Free releases the logits. t, and unit data observed with it, must not be used again.
 func (t *Teacher) Free() { t.Logits.Free() }
 
-// Score compares the logits of the calibration images, not of mirrored ones, with their labels;
-// nothing else of pdq looks at these.
+// Score compares the logits of the calibration images, without mirrored ones, with their labels. Nothing
+// else in pdq uses labels of calibration images.
 func (t *Teacher) Score(labels []int32) (Score, error) {
 	if n := t.Logits.Len(); len(labels) == 0 || n%len(labels) != 0 {
 		return Score{}, fmt.Errorf("pdq: %d labels for logits of %d images", len(labels), n)
 	}
-	right, err := correct(t.Logits.flat[:len(t.Logits.flat)/t.Logits.Len()*len(labels)], labels, 0)
+	right, err := correct(t.Logits.Flat()[:len(t.Logits.Flat())/t.Logits.Len()*len(labels)], labels, 0)
 	return Score{right}, err
 }
 
-// Teacher computes the logits of the full-precision network, batch normalisation with
-// running statistics, for the calibration images; with Mirror, their mirrored copies
-// behind them.
+// Teacher computes the logits of the full-precision network for the calibration images and, with
+// Mirror, for their mirrored copies after them. Batch normalisation uses running statistics.
 func (q *Quantizer) Teacher(ctx context.Context) (*Teacher, error) {
 	n := q.p.Network
-	out, err := q.runner(StepTeacher, -1).run(ctx, func(xs []*Node) []*Node {
-		return []*Node{n.Forward(xs[0], 0, len(n.Layers)-1, models.Hooks{Param: constants(xs[0].Graph(), q.p.Weights)})}
-	}, normalised{q.images})
+	out, err := q.runner(StepTeacher, -1).Run(ctx, func(xs []*Node) []*Node {
+		return []*Node{n.Forward(xs[0], 0, len(n.Layers)-1, models.Hooks{Param: exec.Constants(xs[0].Graph(), q.p.Weights)})}
+	}, exec.Normalised{Images: q.images})
 	if err != nil {
 		return nil, q.fail(StepTeacher, -1, err)
 	}
-	logits := out[0].flat
-	if i := nonFinite(logits); i >= 0 {
+	logits := out[0].Flat()
+	if i := exec.NonFinite(logits); i >= 0 {
 		err = fmt.Errorf("logit %d of image %d is %g; check weights and images", i%n.Classes, i/n.Classes, logits[i])
 	}
 	return &Teacher{out[0]}, q.fail(StepTeacher, -1, err)

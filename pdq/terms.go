@@ -6,19 +6,20 @@ import . "github.com/gomlx/gomlx/core/graph"
 type Term struct {
 	Name   string
 	Weight float64 // of the term, >= 0; 0 switches it off
-	Logits bool    // Outputs reads StudentLogits: each step computes the rest of the network
+	Logits bool    // whether Outputs reads StudentLogits; then each step computes the rest of the network
 
-	// Outputs is the graph of a term of what unit and network compute: a scalar, the mean over the images.
+	// Outputs is the graph of a term that depends on the outputs of unit and network: a scalar, the mean over the
+	// images.
 	Outputs func(v Outputs) *Node
-	// Rounding is the graph of a term of one layer's rounding variables α, in the weight's shape: a scalar. Layers are
-	// summed. The term begins after Rounding.Warmup; beta is the schedule's β.
+	// Rounding is the graph of a term that depends on the rounding variables α of one layer, in the weight's shape: a
+	// scalar. The loss has the sum over the layers, from Rounding.Warmup on. beta is the schedule's β.
 	Rounding func(alpha, beta *Node) *Node
 }
 
-// Outputs are the values that a term can be computed from, for the images of a batch.
+// Outputs are the values from which a term can be computed, for the images of a batch.
 type Outputs struct {
-	Student, Teacher             *Node // outputs of the unit, [N,C,H,W] or [N,C]: the student's, and the corrected teacher's
-	StudentLogits, TeacherLogits *Node // [N,classes]; the student's with the unit quantised and what follows in full precision
+	Student, Teacher             *Node // outputs of the unit, [N,C,H,W] or [N,C]; Teacher for the corrected input
+	StudentLogits, TeacherLogits *Node // [N,classes]; StudentLogits with only the unit quantised, not what follows
 }
 
 // The names of the paper's terms.
@@ -28,11 +29,13 @@ const (
 	termRounding       = "rounding"
 )
 
-// PaperTerms returns the paper's terms with the weights that c sets: squared error of the unit's output, prediction
+// PaperTerms returns the paper's terms with the weights in c: the squared error of the unit's output, the prediction
 // difference, and the term that makes rounding variables decide.
 func PaperTerms(c Config) []Term {
 	return []Term{
-		{Name: termReconstruction, Weight: 1, Outputs: func(v Outputs) *Node { return ReconstructionLoss(v.Student, v.Teacher) }},
+		{Name: termReconstruction, Weight: 1, Outputs: func(v Outputs) *Node {
+			return ReconstructionLoss(v.Student, v.Teacher)
+		}},
 		{Name: termPD, Weight: c.Loss.PD, Logits: true, Outputs: func(v Outputs) *Node {
 			return PredictionDifference(v.TeacherLogits, v.StudentLogits, c.Loss.Temperature)
 		}},
@@ -40,7 +43,7 @@ func PaperTerms(c Config) []Term {
 	}
 }
 
-// addTerm adds what the term called name contributes.
+// addTerm adds the value x of the term called name.
 func (l *Loss) addTerm(name string, x float64) {
 	switch name {
 	case termReconstruction:

@@ -5,17 +5,19 @@ import (
 	"errors"
 	"iter"
 	"time"
+
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// run is one seed's way through the algorithm.
+// run is a run of the algorithm with one seed.
 type run struct {
 	*Quantizer
 	State
 	keeper  Keeper
-	started time.Time // when its clock was started; zero: it is stopped
+	started time.Time // of the clock; zero: it is stopped
 }
 
-// timed calls f with the clocks of the runs going.
+// timed calls f, and adds the time it takes to the runs' elapsed times.
 func timed(runs []*run, f func() error) error {
 	for _, r := range runs {
 		r.started = time.Now()
@@ -27,7 +29,7 @@ func timed(runs []*run, f func() error) error {
 	return err
 }
 
-// elapsed is the run's quantising time so far.
+// elapsed returns the quantising time so far.
 func (r *run) elapsed() time.Duration {
 	if r.started.IsZero() {
 		return r.Elapsed
@@ -35,16 +37,16 @@ func (r *run) elapsed() time.Duration {
 	return r.Elapsed + time.Since(r.started)
 }
 
-// canStart reports a state that a run can't go on from, and a lack of room for the caches.
+// canStart is an error if a run can't resume from its state, or if there is no room for the caches.
 func canStart(runs []*run) error {
 	var errs []error
 	for _, r := range runs {
-		errs = append(errs, r.canGoOn(r.State))
+		errs = append(errs, r.canResume(r.State))
 	}
 	return errors.Join(append(errs, runs[0].checkRoom())...)
 }
 
-// firstUnit is the first unit that a run hasn't finished.
+// firstUnit returns the first unit that one of the runs hasn't finished.
 func firstUnit(runs []*run) int {
 	first := runs[0].Unit
 	for _, r := range runs {
@@ -53,7 +55,7 @@ func firstUnit(runs []*run) int {
 	return first
 }
 
-// startRuns returns the teacher's logits, and gives the runs that begin the scales of all weights.
+// startRuns returns the teacher's logits, and sets the scales of all weights in runs that are at their beginning.
 func startRuns(ctx context.Context, runs []*run) (teacher *Teacher, err error) {
 	err = timed(runs, func() error {
 		if teacher, err = runs[0].Teacher(ctx); err != nil {
@@ -79,8 +81,8 @@ func startRuns(ctx context.Context, runs []*run) (teacher *Teacher, err error) {
 	return teacher, err
 }
 
-// observations yields, for each unit from the first one on, what each run's student sees of it. The runs share what the
-// teacher sees. The data is freed when the next unit's is there.
+// observations yields, for each unit from first on, what the student of each run sees of it. The runs share what the
+// teacher sees. It frees the data of a unit once it has that of the next.
 func observations(ctx context.Context, t *Teacher, runs []*run, first int) iter.Seq2[[]*UnitData, error] {
 	return func(yield func([]*UnitData, error) bool) {
 		data := make([]*UnitData, len(runs))
@@ -100,7 +102,7 @@ func observations(ctx context.Context, t *Teacher, runs []*run, first int) iter.
 	}
 }
 
-// observeAll returns what each run's student sees of unit u, given the data of the unit before.
+// observeAll returns what the student of each run sees of unit u, from the data of the unit before.
 func observeAll(ctx context.Context, t *Teacher, runs []*run, u int, before []*UnitData) ([]*UnitData, error) {
 	data := make([]*UnitData, len(runs))
 	for i, r := range runs {
@@ -113,14 +115,14 @@ func observeAll(ctx context.Context, t *Teacher, runs []*run, u int, before []*U
 			return nil, err
 		}
 		if i > 0 {
-			freeCaches(data[i].TeacherIn, data[i].TeacherOut)
+			exec.FreeCaches(data[i].TeacherIn, data[i].TeacherOut)
 			data[i] = data[0].withStudent(data[i])
 		}
 	}
 	return data, nil
 }
 
-// withStudent returns d with what other's student sees.
+// withStudent returns d with the student's input of other.
 func (d *UnitData) withStudent(other *UnitData) *UnitData {
 	own := *d
 	own.StudentIn = other.StudentIn
@@ -133,7 +135,7 @@ func freeData(data []*UnitData) {
 	}
 }
 
-// correctAll corrects what the teacher sees, once for all runs.
+// correctAll applies Correct, once for all runs.
 func correctAll(ctx context.Context, runs []*run, data []*UnitData) (d *UnitData, err error) {
 	err = timed(runs, func() (err error) {
 		d, err = runs[0].Correct(ctx, data[0])
@@ -142,10 +144,10 @@ func correctAll(ctx context.Context, runs []*run, data []*UnitData) (d *UnitData
 	return d, err
 }
 
-// takeUnit takes the last steps of the unit that d belongs to, from where the run is.
-func (r *run) takeUnit(ctx context.Context, d *UnitData) error {
+// finishUnit takes the steps of the unit of d that depend on the seed, from the run's state on.
+func (r *run) finishUnit(ctx context.Context, d *UnitData) error {
 	if d.Unit < r.Unit {
-		return nil // another run of these has it still to take
+		return nil // only another run still needs this unit
 	}
 	return timed([]*run{r}, func() (err error) {
 		if r.Optimiser.Done == 0 {
@@ -158,11 +160,11 @@ func (r *run) takeUnit(ctx context.Context, d *UnitData) error {
 			return err
 		}
 		r.Unit, r.Student, r.Optimiser = d.Unit+1, finished, OptimiserState{}
-		return r.keep()
+		return r.save()
 	})
 }
 
-// round is Round from the run's step on, with pauses to keep its state.
+// round is Round from the run's step on, with pauses to save its state.
 func (r *run) round(ctx context.Context, d *UnitData) (Student, error) {
 	if r.c.Rounding.trivial() {
 		return r.Student, nil
@@ -178,13 +180,13 @@ func (r *run) round(ctx context.Context, d *UnitData) (Student, error) {
 	return o.Student()
 }
 
-// fineTune is FineTune from the run's step on, with pauses to keep its state.
+// fineTune is FineTune from the run's step on, with pauses to save its state.
 func (r *run) fineTune(ctx context.Context) error {
 	if r.c.FineTune.Steps == 0 {
 		return nil
 	}
 	return timed([]*run{r}, func() error {
-		t, err := r.newTuner(r.Student)
+		t, err := r.newFineTuner(r.Student)
 		if err != nil {
 			return err
 		}
@@ -192,8 +194,8 @@ func (r *run) fineTune(ctx context.Context) error {
 		if err := r.steps(ctx, t, r.c.FineTune.Steps); err != nil {
 			return err
 		}
-		if r.Optimiser.Done < t.taken() { // the work that follows the last step takes time, and may end early
-			if err := r.keepSteps(t); err != nil {
+		if r.Optimiser.Done < t.stepsDone() { // the evaluation after the last step takes time, and may be interrupted
+			if err := r.saveSteps(t); err != nil {
 				return err
 			}
 		}
@@ -202,48 +204,50 @@ func (r *run) fineTune(ctx context.Context) error {
 	})
 }
 
-// optimisation is a Rounder or a tuner.
+// optimisation is a Rounder or a fineTuner.
 type optimisation interface {
 	Steps(ctx context.Context, n int) (Loss, error)
 	State() (OptimiserState, error)
 	Restore(s OptimiserState) error
-	taken() int
+	stepsDone() int
 }
 
-// steps takes o from the run's step to the last one, with pauses to keep its state.
+// steps takes the steps of o from the run's step to the last, with pauses to save its state.
 func (r *run) steps(ctx context.Context, o optimisation, total int) error {
 	if r.Optimiser.Done > 0 {
 		if err := o.Restore(r.Optimiser); err != nil {
 			return err
 		}
 	}
-	for left := total - o.taken(); left > 0; left = total - o.taken() {
+	for left := total - o.stepsDone(); left > 0; left = total - o.stepsDone() {
 		if r.keeper.Every > 0 {
 			left = min(left, r.keeper.Every)
 		}
 		_, err := o.Steps(ctx, left)
-		if o.taken() == total && err == nil {
+		if o.stepsDone() == total && err == nil {
 			break
 		}
-		if err := errors.Join(err, r.keepSteps(o)); err != nil { // after a failed step o is where it was before
+		if err := errors.Join(err, r.saveSteps(o)); err != nil { // after a failed step, o is as it was before
 			return err
 		}
 	}
 	return nil
 }
 
-func (r *run) keepSteps(o optimisation) error {
-	if r.keeper.Keep == nil || o.taken() == 0 {
+// saveSteps gives the run's state, with that of o, to its keeper.
+func (r *run) saveSteps(o optimisation) error {
+	if r.keeper.Keep == nil || o.stepsDone() == 0 {
 		return nil
 	}
 	var err error
 	if r.Optimiser, err = o.State(); err != nil {
 		return err
 	}
-	return r.keep()
+	return r.save()
 }
 
-func (r *run) keep() error {
+// save gives the run's state to its keeper.
+func (r *run) save() error {
 	if r.keeper.Keep == nil {
 		return nil
 	}

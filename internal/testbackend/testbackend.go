@@ -1,0 +1,82 @@
+// Package testbackend runs tests on the backends that this machine has.
+package testbackend
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/gomlx/compute"
+
+	"github.com/pdquant/pdquant/internal/soaked"
+	"github.com/pdquant/pdquant/pdq/backend"
+)
+
+// envVar names the backends to test on, separated by spaces; unset, the Go backend and ONNX Runtime.
+const envVar = "PDQUANT_TEST_BACKENDS"
+
+// chosen runs f on the backends that $PDQUANT_TEST_BACKENDS names, and says whether there are any.
+func chosen(t *testing.T, f func(t *testing.T, b compute.Backend)) bool {
+	names := strings.Fields(os.Getenv(envVar))
+	for _, name := range names {
+		on(t, name, f)
+	}
+	return len(names) > 0
+}
+
+// Each runs f on the Go backend, and on ONNX Runtime where its library is; a short test, where it is, on that
+// only. $PDQUANT_TEST_BACKENDS names others.
+func Each(t *testing.T, f func(t *testing.T, b compute.Backend)) {
+	if chosen(t, f) {
+		return
+	}
+	if testing.Short() {
+		on(t, "auto", f)
+		return
+	}
+	on(t, "go", f)
+	on(t, "onnx", f)
+}
+
+// One runs f on the fastest backend here, for long tests in which the backend isn't the point. Their long form
+// takes each.
+func One(t *testing.T, f func(t *testing.T, b compute.Backend)) {
+	if chosen(t, f) {
+		return
+	}
+	fast := "onnx"
+	if _, _, err := backend.Open(fast); err != nil {
+		fast = "go"
+	}
+	for _, name := range []string{"go", "onnx"} {
+		if name != fast && !soaked.Long() {
+			t.Run(name, func(t *testing.T) { soaked.Only(t, "slow, and the same on "+fast) })
+			continue
+		}
+		on(t, name, f)
+	}
+}
+
+func on(t *testing.T, name string, f func(t *testing.T, b compute.Backend)) {
+	t.Run(name, func(t *testing.T) {
+		b, note, err := backend.Open(name)
+		if err != nil && name == "onnx" {
+			t.Skipf("no ONNX Runtime: %v", err)
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		t.Log(note)
+		f(t, b)
+	})
+}
+
+// Any returns the fastest backend here, for tests in which the backend isn't the point.
+func Any(t testing.TB) compute.Backend {
+	t.Helper()
+	b, note, err := backend.Open("auto")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Log(note)
+	return b
+}

@@ -1,0 +1,141 @@
+package exec
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"unsafe"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	"github.com/gomlx/gomlx/core/tensors"
+)
+
+// Cache holds float32 numbers for each image, in memory or in a temporary file. Several goroutines may read it at once.
+type Cache struct {
+	dims []int // [N,...]
+	flat []float32
+	file *os.File // nil: flat holds the numbers
+}
+
+// NewCache returns a cache of zeros with N = dims[0], in a file in dir if inFile.
+func NewCache(dims []int, inFile bool, dir string) (*Cache, error) {
+	c := &Cache{dims: slices.Clone(dims)}
+	if !inFile {
+		c.flat = make([]float32, Product(dims))
+		return c, nil
+	}
+	var err error
+	if c.file, err = os.CreateTemp(dir, "pdquant-*.cache"); err != nil {
+		return nil, fmt.Errorf("%w; set Machine.CacheDir to a folder that can be written", err)
+	}
+	_ = os.Remove(c.file.Name()) // where a file can't be removed while it is open, Free does it
+	return c, nil
+}
+
+// CacheOf returns a cache in memory that holds flat itself, not a copy.
+func CacheOf(flat []float32, dims ...int) *Cache { return &Cache{dims: dims, flat: flat} }
+
+// Product returns the product of dims.
+func Product(dims []int) int {
+	n := 1
+	for _, d := range dims {
+		n *= d
+	}
+	return n
+}
+
+// Dims returns the sizes [N,...].
+func (c *Cache) Dims() []int { return slices.Clone(c.dims) }
+
+// Len returns N, the number of images.
+func (c *Cache) Len() int { return c.dims[0] }
+
+// PerImage returns how many numbers an image has.
+func (c *Cache) PerImage() int { return Product(c.dims[1:]) }
+
+// Flat returns the numbers of a cache in memory, not a copy; of a cache in a file, nil.
+func (c *Cache) Flat() []float32 { return c.flat }
+
+// Read fills the slice to, which has room for whole images, with the numbers of the images from lo on.
+func (c *Cache) Read(to []float32, lo int) error {
+	if c.file == nil {
+		copy(to, c.flat[lo*c.PerImage():])
+		return nil
+	}
+	_, err := c.file.ReadAt(bytesOf(to), int64(lo)*int64(c.PerImage())*4)
+	return err
+}
+
+// Write replaces the numbers of the images from lo on.
+func (c *Cache) Write(from []float32, lo int) error {
+	if c.file == nil {
+		copy(c.flat[lo*c.PerImage():], from)
+		return nil
+	}
+	if _, err := c.file.WriteAt(bytesOf(from), int64(lo)*int64(c.PerImage())*4); err != nil {
+		return fmt.Errorf("%w; set Machine.CacheDir to a folder with room, or Machine.CacheLimit higher", err)
+	}
+	return nil
+}
+
+// Put is Write of a tensor's values.
+func (c *Cache) Put(t *tensors.Tensor, lo int) error {
+	var inner error
+	if err := tensors.ConstFlatData(t, func(flat []float32) { inner = c.Write(flat, lo) }); err != nil {
+		return err
+	}
+	return inner
+}
+
+// bytesOf returns the memory of x as bytes. The byte order doesn't matter: only the process that writes a cache's file
+// reads it.
+func bytesOf(x []float32) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(x))), 4*len(x))
+}
+
+// Tensor returns images lo to hi-1 as a new tensor.
+func (c *Cache) Tensor(lo, hi int) (*tensors.Tensor, error) {
+	t := tensors.FromShape(c.Shape(hi - lo))
+	return t, Mutate(t, func(flat []float32) error { return c.Read(flat, lo) })
+}
+
+// Shape returns the shape of n images.
+func (c *Cache) Shape(n int) shapes.Shape {
+	dims := c.Dims()
+	dims[0] = n
+	return shapes.Make(dtypes.Float32, dims...)
+}
+
+// Gather fills the slice to with the numbers of the images at indices, in that order.
+func (c *Cache) Gather(to []float32, indices []int) error {
+	per := c.PerImage()
+	for i, k := range indices {
+		if err := c.Read(to[i*per:(i+1)*per], k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Free gives memory and file back. The cache, which may be nil, must not be used again.
+func (c *Cache) Free() {
+	if c == nil {
+		return
+	}
+	c.flat = nil
+	if c.file != nil {
+		c.file.Close()               // nothing in it is needed any more
+		_ = os.Remove(c.file.Name()) // gone already on most systems
+		c.file = nil
+	}
+}
+
+// Mutate lets f write to the values of t.
+func Mutate(t *tensors.Tensor, f func(flat []float32) error) error {
+	var inner error
+	if err := tensors.MutableFlatData(t, func(flat []float32) { inner = f(flat) }); err != nil {
+		return err
+	}
+	return inner
+}

@@ -1,0 +1,99 @@
+package exec
+
+import (
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+	"golang.org/x/sync/errgroup"
+)
+
+// Parallel calls f with 0 to n-1, up to workers of them at once, and returns the first error. The results of f must not
+// depend on which calls run at once.
+func Parallel(n, workers int, f func(k int) error) error {
+	var g errgroup.Group
+	g.SetLimit(max(workers, 1))
+	for k := range n {
+		g.Go(func() error { return f(k) })
+	}
+	return g.Wait()
+}
+
+// Part cuts 0 to size-1 into n parts whose lengths differ by at most one, and returns the k-th of them: lo to hi-1.
+func Part(size, n, k int) (lo, hi int) { return size * k / n, size * (k + 1) / n }
+
+// ToDevice moves ts to b. A tensor goes there by itself at its first use, but two first uses at once
+// are a race in GoMLX: tensors that several workers read must be there before.
+func ToDevice(b compute.Backend, ts []*tensors.Tensor) error {
+	for _, t := range ts {
+		if err := t.MaterializeOnDevice(b, true, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Shared is a compiled graph that several workers call. When a graph runs for the first time, the Go backend tries
+// kernels for each node; of two first runs at once, one may try a kernel after it has lost its operands (compute
+// v0.1.14, IsExecutorCached in binaryops_simd.go). So the first call with arguments of new shapes runs alone.
+type Shared struct {
+	*graph.Exec
+	mu    sync.RWMutex
+	known map[string]bool // shapes that a call has succeeded with
+}
+
+// NewShared compiles f.
+func NewShared(b compute.Backend, f func(args []*graph.Node) []*graph.Node) (*Shared, error) {
+	compiled, err := graph.NewExec(b, f)
+	if err != nil {
+		return nil, err
+	}
+	return &Shared{Exec: compiled, known: map[string]bool{}}, nil
+}
+
+// Call is Exec's.
+func (s *Shared) Call(args ...any) ([]*tensors.Tensor, error) {
+	shapes := shapesOf(args)
+	s.mu.RLock()
+	known := s.known[shapes]
+	s.mu.RUnlock()
+	if known {
+		return s.Exec.Call(args...)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out, err := s.Exec.Call(args...)
+	if err == nil {
+		s.known[shapes] = true
+	}
+	return out, err
+}
+
+// shapesOf returns the shapes of the tensors among args as a text.
+func shapesOf(args []any) string {
+	var b strings.Builder
+	for _, x := range args {
+		if t, ok := x.(*tensors.Tensor); ok {
+			b.WriteString(t.Shape().String())
+		}
+		b.WriteByte(';')
+	}
+	return b.String()
+}
+
+// Caller is a graph that can be called: an Exec or a Shared.
+type Caller interface {
+	Call(args ...any) ([]*tensors.Tensor, error)
+}
+
+// Call calls f with all tensors of args.
+func Call(f Caller, args ...[]*tensors.Tensor) ([]*tensors.Tensor, error) {
+	var all []any
+	for _, t := range slices.Concat(args...) {
+		all = append(all, t)
+	}
+	return f.Call(all...)
+}

@@ -1,0 +1,59 @@
+package exec
+
+import (
+	"errors"
+	"sync/atomic"
+	"testing"
+
+	"github.com/gomlx/compute"
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"github.com/pdquant/pdquant/internal/testbackend"
+)
+
+func TestParallel(t *testing.T) {
+	var sum atomic.Int64
+	if err := Parallel(100, 3, func(k int) error { sum.Add(int64(k)); return nil }); err != nil || sum.Load() != 4950 {
+		t.Errorf("sum %d, error %v; want 4950, nil", sum.Load(), err)
+	}
+	fault := errors.New("fault")
+	err := Parallel(5, 2, func(k int) error {
+		if k == 3 {
+			return fault
+		}
+		return nil
+	})
+	if !errors.Is(err, fault) {
+		t.Errorf("error %v, want %v", err, fault)
+	}
+}
+
+// TestShared: workers that call a new graph at once all get its result.
+func TestShared(t *testing.T) {
+	testbackend.Each(t, func(t *testing.T, b compute.Backend) {
+		for range 40 {
+			graph, err := NewShared(b, func(args []*Node) []*Node {
+				y := args[0]
+				for range 20 { // as biases are added: there is no vector code for it, which is only found by trying
+					y = Add(MulScalar(y, 0.5), Reshape(ReduceMax(y, 0, 2), 1, 3, 1))
+				}
+				return []*Node{y}
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = Parallel(8, 4, func(int) error {
+				x := tensors.FromValue([][][]float32{{{1, 2}, {3, 4}, {5, 6}}, {{7, 8}, {9, 10}, {11, 12}}})
+				defer Free(x)
+				out, err := graph.Call(x)
+				Free(out...)
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			graph.Finalize()
+		}
+	})
+}

@@ -1,0 +1,79 @@
+package exec
+
+import (
+	"slices"
+
+	"github.com/gomlx/compute"
+	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+)
+
+// StepGraphs are the compiled graphs of an optimiser's step. One worker has one graph for the whole step; several have
+// one for the gradients of a part of the batch, and one that applies the sum of their gradients.
+type StepGraphs struct {
+	parts        int // of a batch, one for each worker
+	whole, apply *Exec
+	gradients    *Shared
+}
+
+// NewStepGraphs prepares the graphs for batches of size images.
+func NewStepGraphs(b compute.Backend, workers, size int,
+	whole, gradients, apply func(args []*Node) []*Node) (s StepGraphs, err error) {
+	s.parts = min(max(workers, 1), size)
+	if s.parts == 1 {
+		s.whole, err = NewExec(b, whole)
+		return s, err
+	}
+	if s.gradients, err = NewShared(b, gradients); err != nil {
+		return s, err
+	}
+	s.apply, err = NewExec(b, apply)
+	return s, err
+}
+
+// Finalize frees the graphs.
+func (s StepGraphs) Finalize() {
+	for _, e := range []*Exec{s.whole, s.apply} {
+		if e != nil {
+			e.Finalize()
+		}
+	}
+	if s.gradients != nil {
+		s.gradients.Finalize()
+	}
+}
+
+// Step computes a step from state and returns the results of whole or apply. The first arguments of gradients are read;
+// part makes the others for images lo to hi-1 of a batch of size images.
+func (s StepGraphs) Step(b compute.Backend, state, read []*tensors.Tensor, schedule []float32, size int,
+	part func(lo, hi int) ([]*tensors.Tensor, error)) ([]*tensors.Tensor, error) {
+	now := tensors.FromValue(schedule)
+	defer Free(now)
+	if s.parts == 1 {
+		all, err := part(0, size)
+		defer Free(all...)
+		if err != nil {
+			return nil, err
+		}
+		return Call(s.whole, state, []*tensors.Tensor{now}, all)
+	}
+	if err := ToDevice(b, read); err != nil {
+		return nil, err
+	}
+	grads := make([][]*tensors.Tensor, s.parts)
+	defer func() { Free(slices.Concat(grads...)...) }()
+	err := Parallel(len(grads), len(grads), func(k int) error {
+		lo, hi := Part(size, len(grads), k)
+		ts, err := part(lo, hi)
+		defer Free(ts...)
+		if err != nil {
+			return err
+		}
+		grads[k], err = Call(s.gradients, read, ts)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return Call(s.apply, append([][]*tensors.Tensor{state, {now}}, grads...)...)
+}

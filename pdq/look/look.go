@@ -1,0 +1,53 @@
+// Package look shows what quantisation does inside a network: to weights, outputs and predictions, and at which
+// scales. It changes nothing. What it shows is computed here; figures and tables of it belong to the shell and to
+// notebooks.
+package look
+
+import (
+	"fmt"
+
+	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/pdq"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
+)
+
+// atLeastOne is an error if n, a number of what, is below 1.
+func atLeastOne(n int, what string) error {
+	if n < 1 {
+		return fmt.Errorf("look: %d %s; give at least one", n, what)
+	}
+	return nil
+}
+
+// runner returns what computes graphs over images, without reporting progress.
+func runner(q *pdq.Quantizer) exec.Runner {
+	n, _ := q.Folded()
+	return exec.NewRunner(q.Backend(), q.Config().Machine.Workers, n)
+}
+
+// report reports progress.
+func report(q *pdq.Quantizer, done, total int) {
+	if q.Progress != nil {
+		q.Progress(pdq.Event{Step: pdq.StepInspect, Done: done, Total: total})
+	}
+}
+
+// firstImages returns the first n calibration images, or all if there are fewer.
+func firstImages(q *pdq.Quantizer, n int) exec.Normalised {
+	images := q.Problem().Calibration
+	return exec.Normalised{Images: images.Slice(0, min(n, images.Len()))}
+}
+
+// before returns the part of s that quantises layers of n before the i-th.
+func before(s pdq.Student, n *models.Network, i int) pdq.Student {
+	part := pdq.Student{Weights: map[string]pdq.WeightQuant{}, Acts: map[string]pdq.ActQuant{}}
+	for _, l := range n.Layers[:i] {
+		if w, ok := s.Weights[l.Name]; ok {
+			part.Weights[l.Name] = w
+		}
+		if a, ok := s.Acts[l.Name]; ok {
+			part.Acts[l.Name] = a
+		}
+	}
+	return part
+}

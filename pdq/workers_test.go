@@ -1,0 +1,115 @@
+package pdq
+
+import (
+	"context"
+	"slices"
+	"testing"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"github.com/pdquant/pdquant/pdq/internal/exec"
+)
+
+// TestWorkers: the parts of a batch together hold the whole batch for any number of workers, and a step gives the same
+// result up to the order of sums.
+func TestWorkers(t *testing.T) {
+	eachBackend(t, func(t *testing.T, b compute.Backend) {
+		var want []*tensors.Tensor
+		for _, workers := range []int{1, 2, 3} {
+			c := tinyConfig(t)
+			c.Machine.Workers = workers
+			q, err := New(b, tinyProblem(t, 20), c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, d := prepare(t, q, 2)
+			r, err := q.NewRounder(s, d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			compareParts(t, r, workers)
+			if _, err := r.Steps(context.Background(), 2); err != nil {
+				t.Fatal(err)
+			}
+			if state := r.opt.state(); want == nil {
+				want = state
+			} else {
+				for i := range state {
+					within(t, "variable", distance(flat(t, state[i]), flat(t, want[i])), 1e-4)
+				}
+			}
+		}
+	})
+}
+
+func compareParts(t *testing.T, r *Rounder, parts int) {
+	t.Helper()
+	batch := r.draw(r.opt.done)
+	whole, err := r.part(r.opt.done, batch, 0, len(batch))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for k := range parts {
+		lo, hi := exec.Part(len(batch), parts, k)
+		part, err := r.part(r.opt.done, batch, lo, hi)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, got := range part {
+			passes := got.Shape().Dim(0) / (hi - lo)
+			for p := range passes {
+				x := imagesOf(t, got, p*(hi-lo), (p+1)*(hi-lo))
+				y := imagesOf(t, whole[i], p*len(batch)+lo, p*len(batch)+hi)
+				if !slices.Equal(x, y) {
+					t.Errorf("argument %d, pass %d: images %d to %d are others than in the whole batch", i, p, lo, hi-1)
+				}
+			}
+		}
+	}
+}
+
+// imagesOf returns the values of images lo to hi-1, booleans as 0 and 1.
+func imagesOf(t *testing.T, x *tensors.Tensor, lo, hi int) []float32 {
+	t.Helper()
+	per := x.Size() / x.Shape().Dim(0)
+	if keep, err := tensors.CopyFlatData[bool](x); err == nil {
+		out := make([]float32, 0, (hi-lo)*per)
+		for _, k := range keep[lo*per : hi*per] {
+			if k {
+				out = append(out, 1)
+			} else {
+				out = append(out, 0)
+			}
+		}
+		return out
+	}
+	return flat(t, x)[lo*per : hi*per]
+}
+
+// TestWorkersAgree: images that don't interact give the same bits for any number of workers.
+func TestWorkersAgree(t *testing.T) {
+	eachBackend(t, func(t *testing.T, b compute.Backend) {
+		var want []float32
+		for _, workers := range []int{1, 3} {
+			c := tinyConfig(t)
+			c.Machine.Workers, c.Correction.Group = workers, 4
+			q, err := New(b, tinyProblem(t, 2*exec.MaxChunk+7), c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, d := prepare(t, q, 1)
+			d, err = q.Correct(context.Background(), d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := slices.Concat(flat(t, d.CorrectedIn), flat(t, d.Target), flat(t, d.StudentIn))
+			if want == nil {
+				want = got
+			} else if !slices.Equal(got, want) {
+				t.Error("3 workers give other bits than one")
+			}
+		}
+	})
+}
