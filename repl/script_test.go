@@ -12,9 +12,9 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-var update = flag.Bool("update", false, "write the output that scripts compare with, and the manual page")
+var update = flag.Bool("update", false, "write the output that scripts compare with")
 
-// TestMain makes the program a command of the scripts, and of the tests with a terminal.
+// TestMain makes the program a command of the scripts.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"pdq": func() { os.Exit(mainStatus(os.Args[1:])) }})
 }

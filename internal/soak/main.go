@@ -86,7 +86,7 @@ func run(ctx context.Context, args []string) error {
 // tasks are the long tests, and each of the fuzz tests.
 func tasks(ctx context.Context, fuzz time.Duration) ([]task, error) {
 	all := []task{
-		{"TestKilled", []string{"-run=^TestKilled$", "-v", "-timeout=60m", "./repl"}},
+		{"TestKilled", []string{"-run=^TestKilled$", "-v", "-timeout=60m", "./repl/commands"}},
 		{"TestLeaks", []string{"-run=^TestLeaks$", "-v", "-timeout=60m", "./pdq"}},
 		{"long forms", []string{"-skip=^(TestKilled|TestLeaks)$", "-timeout=120m", "./..."}},
 	}

@@ -131,7 +131,8 @@ func (r *gridRun) checkGuessing(ctx context.Context, s *Subject, cal datasets.Ca
 // GuessWarning says what it means that a network's score is at chance level.
 func GuessWarning(network string, classes int, score pdq.Score) string {
 	a := accuracyOf(score)
-	return fmt.Sprintf("%s is right on %.1f %% of %d calibration images, no better than guessing among %d classes: its weights, the order of the images' classes or their normalisation are another network's",
+	return fmt.Sprintf("%s is right on %.1f %% of %d calibration images, no better than guessing among %d classes: "+
+		"its weights, the order of the images' classes or their normalisation are another network's",
 		network, a.Percent(), a.N, classes)
 }
 
@@ -149,8 +150,10 @@ func (r *gridRun) record(s *Subject, cal datasets.Calibration, methods []pdq.Met
 
 // student returns the student of a configuration: from the folder if it is there, else quantised from where an earlier
 // run stopped. Fine-tuning goes on from the student of the same configuration without it, which other methods share.
-func (r *gridRun) student(ctx context.Context, c Cell, cal datasets.Calibration, config pdq.Config) (*pdq.Quantizer, pdq.Student, kept, error) {
-	q, err := pdq.New(r.Backend, pdq.Problem{Network: c.Subject.Network, Weights: c.Subject.Weights, Calibration: cal.Images}, config)
+func (r *gridRun) student(ctx context.Context, c Cell, cal datasets.Calibration, config pdq.Config) (
+	*pdq.Quantizer, pdq.Student, kept, error) {
+	problem := pdq.Problem{Network: c.Subject.Network, Weights: c.Subject.Weights, Calibration: cal.Images}
+	q, err := pdq.New(r.Backend, problem, config)
 	if err != nil {
 		return nil, pdq.Student{}, kept{}, err
 	}
@@ -174,30 +177,35 @@ func (r *gridRun) student(ctx context.Context, c Cell, cal datasets.Calibration,
 	if k.Record, err = r.record(c.Subject, cal, []pdq.Method{{Name: c.Method.Name, Config: config}}); err != nil {
 		return q, student, k, err
 	}
-	if err := errors.Join(r.folder.SaveStudent(q, stem+".safetensors", student), r.folder.WriteJSON(stem+".json", k)); err != nil {
+	err = errors.Join(r.folder.SaveStudent(q, stem+".safetensors", student), r.folder.WriteJSON(stem+".json", k))
+	if err != nil {
 		return q, student, k, err
 	}
 	return q, student, k, r.folder.RemoveState(stem + ".state")
 }
 
 // quantise goes on from a state to the student. Where to go on from is in the folder all the while.
-func (r *gridRun) quantise(ctx context.Context, q *pdq.Quantizer, from pdq.State, stem string) (pdq.Student, kept, error) {
+func (r *gridRun) quantise(ctx context.Context, q *pdq.Quantizer, from pdq.State, stem string) (
+	pdq.Student, kept, error) {
 	every := r.Every
 	if every == 0 {
 		every = 500
 	}
 	memory.ResetPeak()
 	start := time.Now()
-	student, err := q.QuantizeFrom(ctx, from, pdq.Keeper{Every: every, Keep: func(s pdq.State) error { return r.folder.SaveState(q, stem+".state", s) }})
+	keep := func(s pdq.State) error { return r.folder.SaveState(q, stem+".state", s) }
+	student, err := q.QuantizeFrom(ctx, from, pdq.Keeper{Every: every, Keep: keep})
 	return student, kept{Seconds: (from.Elapsed + time.Since(start)).Seconds(), PeakMemory: memory.Peak()}, err
 }
 
-// start returns where to begin: where an earlier run stopped, or after the units that another method shares, or at the zero
-// State. peak is the memory that those units took.
-func (r *gridRun) start(ctx context.Context, c Cell, cal datasets.Calibration, config pdq.Config, q *pdq.Quantizer, stem string) (from pdq.State, peak int64, err error) {
+// start returns where to begin: where an earlier run stopped, or after the units that another method shares, or at
+// the zero State. peak is the memory that those units took.
+func (r *gridRun) start(ctx context.Context, c Cell, cal datasets.Calibration, config pdq.Config, q *pdq.Quantizer,
+	stem string) (from pdq.State, peak int64, err error) {
 	from, err = r.state(q, stem+".state")
 	if err == nil {
-		r.warn(fmt.Sprintf("%v goes on after %d units and %d steps, which took %.0f s", c, from.Unit, from.Optimiser.Done, from.Elapsed.Seconds()))
+		r.warn(fmt.Sprintf("%v goes on after %d units and %d steps, which took %.0f s",
+			c, from.Unit, from.Optimiser.Done, from.Elapsed.Seconds()))
 		return from, 0, nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) {

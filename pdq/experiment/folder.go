@@ -33,8 +33,8 @@ func CreateFolder(path string) (Folder, error) {
 	return Folder(path), errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
-// Lock makes f this process's alone to write to, until unlock is called or the process ends, however it does, and removes what processes that were killed left half written. The
-// error names the process that has it.
+// Lock makes f this process's alone to write to, until unlock is called or the process ends, however it does, and
+// removes what processes that were killed left half written. The error names the process that has it.
 func (f Folder) Lock() (unlock func() error, err error) {
 	lock := flock.New(f.Path(lockFile))
 	ok, err := lock.TryLock()
@@ -43,7 +43,8 @@ func (f Folder) Lock() (unlock func() error, err error) {
 	}
 	if !ok {
 		by, _ := os.ReadFile(f.Path(lockFile)) // who it is helps, but isn't needed
-		return nil, fmt.Errorf("experiment: run folder %s is being written to by another process%s; wait for it, or choose another folder", f, strings.TrimRight(" "+string(by), " \n"))
+		return nil, fmt.Errorf("experiment: run folder %s is being written to by another process%s; "+
+			"wait for it, or choose another folder", f, strings.TrimRight(" "+string(by), " \n"))
 	}
 	err = os.WriteFile(f.Path(lockFile), fmt.Appendf(nil, "(%d)\n", os.Getpid()), 0o644)
 	if err := errors.Join(err, atomicfile.RemoveParts(string(f))); err != nil {
@@ -69,7 +70,8 @@ func (f Folder) Write(name string, data []byte) error {
 // replace writes the file called name by fill, whole or not at all, and keeps the one that was there as
 // Previous(name).
 func (f Folder) replace(name string, fill func(w io.Writer) error) error {
-	if err := atomicfile.Replace(f.Path(name), f.Path(Previous(name)), func(file *os.File) error { return fill(file) }); err != nil {
+	err := atomicfile.Replace(f.Path(name), f.Path(Previous(name)), func(file *os.File) error { return fill(file) })
+	if err != nil {
 		return fmt.Errorf("experiment: run folder: %w", err)
 	}
 	return nil

@@ -103,7 +103,8 @@ func tinyQuantizer(t *testing.T) *pdq.Quantizer {
 	return q
 }
 
-// TestStates: a student and a state are read as they were written; where the state is damaged, the one before it is whole.
+// TestStates: a student and a state are read as they were written; where the state is damaged, the one before it is
+// whole.
 func TestStates(t *testing.T) {
 	q, f := tinyQuantizer(t), Folder(t.TempDir())
 	if _, err := f.LoadState(q, "state"); !errors.Is(err, fs.ErrNotExist) {

@@ -103,7 +103,8 @@ func (g Grid) machine() pdq.MachineConfig {
 // check reports what can be seen before anything is computed.
 func (g Grid) check() error {
 	if len(g.Subjects) == 0 || len(g.Bits) == 0 || len(g.Methods) == 0 || len(g.Seeds) == 0 || g.Images < 1 {
-		return fmt.Errorf("experiment: %d networks, %d settings of bits, %d methods, %d seeds and %d calibration images; give at least one of each",
+		return fmt.Errorf("experiment: %d networks, %d settings of bits, %d methods, %d seeds and %d calibration images; "+
+			"give at least one of each",
 			len(g.Subjects), len(g.Bits), len(g.Methods), len(g.Seeds), g.Images)
 	}
 	for _, c := range g.Cells() {
@@ -117,10 +118,10 @@ func (g Grid) check() error {
 	return nil
 }
 
-// Run computes the cells that the folder's table has no results of, adds each to the table at once, and returns the results
-// of all cells in their order. It goes on where an earlier Run stopped, within a unit too, and computes once what cells
-// share. The folder is this process's alone until Run returns. It is an error if the table has a result of the same name
-// that other weights, images, settings, backend or versions gave.
+// Run computes the cells that the folder's table has no results of, adds each to the table at once, and returns the
+// results of all cells in their order. It goes on where an earlier Run stopped, within a unit too, and computes
+// once what cells share. The folder is this process's alone until Run returns. It is an error if the table has a
+// result of the same name that other weights, images, settings, backend or versions gave.
 //
 // After an error, or once the time is up, the results are those that there are.
 func (g Grid) Run(ctx context.Context, f Folder) (results []Result, err error) {
@@ -194,9 +195,11 @@ func (r *gridRun) find(ctx context.Context, c Cell) (result Result, found bool, 
 	if err != nil {
 		return result, false, err
 	}
-	result = Result{Network: c.Subject.Name, Data: c.Subject.Data, Width: c.Width, Method: c.Method.Name, Seed: c.Seed, Images: cal.Len(),
+	result = Result{Network: c.Subject.Name, Data: c.Subject.Data, Width: c.Width, Method: c.Method.Name,
+		Seed: c.Seed, Images: cal.Len(),
 		Test: Accuracy{N: c.Subject.Test.Len()}, Tested: c.Subject.Tested, Calibration: Accuracy{N: cal.Len()},
-		Backend: backend.WithoutPath(r.Note), Threads: runtime.GOMAXPROCS(0), Versions: strings.Join(versions(), ", "), Date: time.Now().UTC().Format(time.DateOnly)}
+		Backend: backend.WithoutPath(r.Note), Threads: runtime.GOMAXPROCS(0),
+		Versions: strings.Join(versions(), ", "), Date: time.Now().UTC().Format(time.DateOnly)}
 	var config pdq.Config
 	if c.Method.Change != nil {
 		var preset pdq.Config
@@ -219,7 +222,8 @@ func (r *gridRun) find(ctx context.Context, c Cell) (result Result, found bool, 
 			return x, true, nil
 		}
 		if x.label() == result.label() {
-			return result, false, fmt.Errorf("%s has a result of this name and these settings that another network's weights, images or version gave; choose another folder", r.folder.Path(ResultsFile))
+			return result, false, fmt.Errorf("%s has a result of this name and these settings "+
+				"that another network's weights, images or version gave; choose another folder", r.folder.Path(ResultsFile))
 		}
 	}
 	return result, false, nil
@@ -232,9 +236,12 @@ func (r Result) label() string {
 
 // sameMachine is an error if a result in the table was computed by another backend or version than those to come.
 func sameMachine(f Folder, was, is Result) error {
-	for _, x := range []struct{ what, was, is string }{{"backend", was.Backend, is.Backend}, {"versions", was.Versions, is.Versions}} {
+	for _, x := range []struct{ what, was, is string }{
+		{"backend", was.Backend, is.Backend}, {"versions", was.Versions, is.Versions},
+	} {
 		if x.was != x.is {
-			return fmt.Errorf("%s has this result of another %s: %s, now %s; choose another folder", f.Path(ResultsFile), x.what, x.was, x.is)
+			return fmt.Errorf("%s has this result of another %s: %s, now %s; choose another folder",
+				f.Path(ResultsFile), x.what, x.was, x.is)
 		}
 	}
 	return nil

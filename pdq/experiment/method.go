@@ -82,7 +82,8 @@ func ParseMethods(text string) ([]Method, error) {
 		methods = append(methods, m.With(settings))
 	}
 	if len(methods) == 0 {
-		return nil, fmt.Errorf("experiment: no methods; give some of %s, separated by semicolons", strings.Join(recipeWords(), ", "))
+		return nil, fmt.Errorf("experiment: no methods; give some of %s, separated by semicolons",
+			strings.Join(recipeWords(), ", "))
 	}
 	return methods, nil
 }
@@ -144,8 +145,8 @@ func (s Settings) Set(c pdq.Config) (pdq.Config, error) {
 	return c, nil
 }
 
-// ParseSettings reads words such as "Loss.PD=2 temperature=1". The last part of a field's name suffices where only one field
-// ends with it; case doesn't matter.
+// ParseSettings reads words such as "Loss.PD=2 temperature=1". The last part of a field's name suffices where only
+// one field ends with it; case doesn't matter.
 func ParseSettings(text string) (Settings, error) {
 	fields, err := pdq.Fields()
 	if err != nil {
@@ -188,8 +189,8 @@ func findField(fields []pdq.Field, name string) (string, error) {
 	return "", fmt.Errorf("experiment: %q may be %s; give more of the name", name, strings.Join(found, ", "))
 }
 
-// settingsOf returns the fields in which c differs from the preset's Config, but for bits, seed and machine: together with
-// the preset they say what was run.
+// settingsOf returns the fields in which c differs from the preset's Config, but for bits, seed and machine:
+// together with the preset they say what was run.
 func settingsOf(preset, c pdq.Config) (Settings, error) {
 	fields, err := pdq.Fields()
 	if err != nil {

@@ -26,9 +26,11 @@ type Effort struct {
 	FineTune   int // steps over the whole network, in methods that fine-tune
 }
 
-// Efforts lists them: quick only checks that all of it runs, desk takes two cores hours, full is the paper's and takes days.
+// Efforts lists them: quick only checks that all of it runs, desk takes two cores hours, full is the paper's and
+// takes days.
 func Efforts() []Effort {
-	return []Effort{{"quick", 32, 500, 1, 10, 5, 5}, {"desk", 128, 2000, 3, 100, 50, 300}, {"full", 1024, 0, 5, 20000, 500, 2000}}
+	return []Effort{{"quick", 32, 500, 1, 10, 5, 5}, {"desk", 128, 2000, 3, 100, 50, 300},
+		{"full", 1024, 0, 5, 20000, 500, 2000}}
 }
 
 // FindEffort returns the effort called name; "": the first. The error lists the names.
@@ -53,7 +55,8 @@ func (e Effort) String() string {
 	if e.Seeds > 1 {
 		seeds = fmt.Sprintf("seeds 1 to %d", e.Seeds)
 	}
-	return fmt.Sprintf("setting %s: %d calibration images, %s, %s, %d rounding steps and at most %d correction steps a unit, %d steps of fine-tuning where it is on", e.Name, e.Images, tests, seeds, e.Steps, e.Correction, e.FineTune)
+	return fmt.Sprintf("setting %s: %d calibration images, %s, %s, %d rounding steps and at most %d correction "+
+		"steps a unit, %d steps of fine-tuning where it is on", e.Name, e.Images, tests, seeds, e.Steps, e.Correction, e.FineTune)
 }
 
 // Few returns the first of the values at the least effort, else all of them.
@@ -64,8 +67,8 @@ func Few[T any](e Effort, values ...T) []T {
 	return values
 }
 
-// Notebook computes results for a notebook, which keeps them in runs/notebooks/results: a cell that is run again shows them at
-// once.
+// Notebook computes results for a notebook, which keeps them in runs/notebooks/results: a cell that is run again
+// shows them at once.
 type Notebook struct {
 	Effort
 	Backend compute.Backend
@@ -77,9 +80,9 @@ type Notebook struct {
 	folder Folder
 }
 
-// OpenNotebook opens the backend and the folder of results. The environment says how much is computed: PDQUANT_NOTEBOOKS
-// names an Effort, PDQUANT_MINUTES after how many minutes nothing new is begun, PDQUANT_DATA the folder of data sets,
-// PDQUANT_ROOT the repository.
+// OpenNotebook opens the backend and the folder of results. The environment says how much is computed:
+// PDQUANT_NOTEBOOKS names an Effort, PDQUANT_MINUTES after how many minutes nothing new is begun, PDQUANT_DATA the
+// folder of data sets, PDQUANT_ROOT the repository.
 func OpenNotebook() (*Notebook, error) {
 	e, err := FindEffort(os.Getenv("PDQUANT_NOTEBOOKS"))
 	if err != nil {
@@ -122,8 +125,8 @@ func (n *Notebook) Subject(name string) (Subject, error) {
 	return Open(Source{Name: name, Root: n.root, Tests: n.Tests})
 }
 
-// Config returns PD-Quant's settings: those of the paper at full effort; else fewer steps, at rates raised as much as was
-// tried.
+// Config returns PD-Quant's settings: those of the paper at full effort; else fewer steps, at rates raised as much
+// as was tried.
 func (n *Notebook) Config(s Subject, w, a int) (pdq.Config, error) {
 	preset := pdq.Quick
 	if n.Name == "full" {
@@ -140,15 +143,17 @@ func (n *Notebook) Config(s Subject, w, a int) (pdq.Config, error) {
 	return c, err
 }
 
-// Results returns a result for each seed of a configuration, calibrated on the given number of images: those of fewer seeds,
-// or none, once the time is up.
+// Results returns a result for each seed of a configuration, calibrated on the given number of images: those of
+// fewer seeds, or none, once the time is up.
 func (n *Notebook) Results(ctx context.Context, s Subject, m Fixed, images int) ([]Result, error) {
 	preset := "quick"
 	if n.Name == "full" {
 		preset = "paper"
 	}
-	g := Grid{Subjects: []Subject{s}, Bits: []Width{{m.Config.Bits.W, m.Config.Bits.A}}, Methods: []Method{m.Method()}, Seeds: Seeds(n.Seeds),
-		Images: images, Preset: preset, Backend: n.Backend, Note: n.Note, Machine: m.Config.Machine, Step: n.Step, Until: n.Until}
+	g := Grid{Subjects: []Subject{s}, Bits: []Width{{m.Config.Bits.W, m.Config.Bits.A}},
+		Methods: []Method{m.Method()}, Seeds: Seeds(n.Seeds),
+		Images: images, Preset: preset, Backend: n.Backend, Note: n.Note, Machine: m.Config.Machine,
+		Step: n.Step, Until: n.Until}
 	results, err := g.Run(ctx, n.folder)
 	return Of(results, m.Name), err
 }

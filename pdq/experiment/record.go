@@ -37,7 +37,8 @@ type CalibrationRecord struct {
 }
 
 // NewRecord records a comparison of methods on n; the caller adds Command and Backend.
-func NewRecord(n *models.Network, w models.Weights, cal datasets.Calibration, test datasets.Stream, methods []pdq.Method) (Record, error) {
+func NewRecord(n *models.Network, w models.Weights, cal datasets.Calibration, test datasets.Stream,
+	methods []pdq.Method) (Record, error) {
 	hash, err := w.Hash()
 	testName, testHash := test.Describe()
 	return Record{

@@ -22,7 +22,8 @@ func (src Source) split(s Subject) (Subject, error) {
 	if src.Indices != "" || src.Held > 0 {
 		pool, ok := s.Pool.(datasets.Images)
 		if !ok {
-			return s, fmt.Errorf("experiment: indices and held-out images are for images in memory, and those of %s aren't", s.Data)
+			return s, fmt.Errorf("experiment: indices and held-out images are for images in memory, and those of %s aren't",
+				s.Data)
 		}
 		calibration, held, err := src.indices(pool.Len())
 		if err != nil {
@@ -113,7 +114,8 @@ func (p inOrder) Len() int { return len(p.indices) }
 // Calibrate returns the first n images of the list. The seed is recorded, and changes nothing.
 func (p inOrder) Calibrate(_ context.Context, n int, seed uint64) (datasets.Calibration, error) {
 	if n < 1 || n > len(p.indices) {
-		return datasets.Calibration{}, fmt.Errorf("experiment: %d calibration images of a list of %d; ask for 1 to %d", n, len(p.indices), len(p.indices))
+		return datasets.Calibration{}, fmt.Errorf("experiment: %d calibration images of a list of %d; ask for 1 to %d",
+			n, len(p.indices), len(p.indices))
 	}
 	images, err := p.images.Select(p.indices[:n])
 	return datasets.Calibration{Images: images, Seed: seed, Indices: p.indices[:n]}, err

@@ -59,8 +59,8 @@ type Estimate struct {
 //
 //	s/√n,  s² = Σ(x-x̄)²/(n-1)
 //
-// With one seed the error is unknown (NaN), not 0. It falls with more seeds, unlike the deviation s, so the two must not
-// stand in one table under the same sign.
+// With one seed the error is unknown (NaN), not 0. It falls with more seeds, unlike the deviation s, so the two
+// must not stand in one table under the same sign.
 func MeanOverSeeds(xs []float64) Estimate {
 	e := Estimate{Mean: stat.Mean(xs, nil), StandardError: math.NaN(), N: len(xs), Over: OverSeeds}
 	if len(xs) > 1 {
@@ -69,20 +69,21 @@ func MeanOverSeeds(xs []float64) Estimate {
 	return e
 }
 
-// Paired returns the difference a - b of two accuracies on the same n images, in points, with its standard error over images:
+// Paired returns the difference a - b of two accuracies on the same n images, in points, with its standard error
+// over images:
 //
 //	d = Σ(a_i-b_i)/n,  √((Σ(a_i-b_i)²/n - d²)/n)
 //
-// Images that both have right or both have wrong cancel, so the error is far smaller than the root of the sum of both
-// accuracies' squared errors, which would be that of different images. It holds nothing about other seeds. It is NaN if
-// the images' numbers differ.
+// Images that both have right or both have wrong cancel, so the error is far smaller than the root of the sum of
+// both accuracies' squared errors, which would be that of different images. It holds nothing about other seeds. It
+// is NaN if the images' numbers differ.
 func Paired(a, b pdq.Score) Estimate {
 	d, se := a.Minus(b)
 	return Estimate{100 * d, 100 * se, len(a.Top1), OverImages}
 }
 
-// Top1 returns the test accuracy of a method's results, in per cent: of one seed with the standard error over images, of
-// several with that over seeds.
+// Top1 returns the test accuracy of a method's results, in per cent: of one seed with the standard error over
+// images, of several with that over seeds.
 func Top1(rs []Result) Estimate {
 	if len(rs) == 1 {
 		return Estimate{rs[0].Test.Percent(), rs[0].Test.StandardError(), rs[0].Test.N, OverImages}
@@ -118,10 +119,11 @@ func overResults(rs []Result, of func(Result) float64) Estimate {
 	return MeanOverSeeds(xs)
 }
 
-// Difference returns by how many points the results of one method are above those of another. Results with the same seed are
-// paired; a base in full precision, which no seed enters, is paired with all. Of several seeds the error is the standard
-// error over seeds of the paired differences, which differences of calibration images, batches and what drops out are in;
-// of one seed it is that of Paired, over images, which holds none of that. So the two answer different questions.
+// Difference returns by how many points the results of one method are above those of another. Results with the same
+// seed are paired; a base in full precision, which no seed enters, is paired with all. Of several seeds the error
+// is the standard error over seeds of the paired differences, which differences of calibration images, batches and
+// what drops out are in; of one seed it is that of Paired, over images, which holds none of that. So the two answer
+// different questions.
 func Difference(rs, base []Result) Estimate {
 	var xs []float64
 	var first Estimate
@@ -145,8 +147,8 @@ func Difference(rs, base []Result) Estimate {
 	return MeanOverSeeds(xs)
 }
 
-// quantile returns how many standard errors an estimate must be from 0 to be told from it, at 95 %: Student's t with n-1
-// degrees of freedom over seeds (4.30 with three), the normal distribution's 1.96 over images.
+// quantile returns how many standard errors an estimate must be from 0 to be told from it, at 95 %: Student's t
+// with n-1 degrees of freedom over seeds (4.30 with three), the normal distribution's 1.96 over images.
 func (e Estimate) quantile() float64 {
 	if e.Over == OverImages {
 		return distuv.UnitNormal.Quantile(0.975)
@@ -157,8 +159,8 @@ func (e Estimate) quantile() float64 {
 	return distuv.StudentsT{Mu: 0, Sigma: 1, Nu: float64(e.N - 1)}.Quantile(0.975)
 }
 
-// Interval returns the bounds that hold the true mean in 95 of 100 experiments, if the numbers are distributed normally.
-// They are NaN where the error is unknown.
+// Interval returns the bounds that hold the true mean in 95 of 100 experiments, if the numbers are distributed
+// normally. They are NaN where the error is unknown.
 func (e Estimate) Interval() (lo, hi float64) {
 	d := e.quantile() * e.StandardError
 	return e.Mean - d, e.Mean + d

@@ -48,7 +48,8 @@ func TestDifference(t *testing.T) {
 	}
 }
 
-// TestMeans: the error of a mean over seeds is the standard error, not the deviation; of one seed it is that over images.
+// TestMeans: the error of a mean over seeds is the standard error, not the deviation; of one seed it is that over
+// images.
 func TestMeans(t *testing.T) {
 	rs := withRight(70, 72, 74) // deviation 2
 	if got := Top1(rs); got.String() != "72.00 ± 1.15" || got.Over != OverSeeds {

@@ -31,7 +31,8 @@ func Summarise(results []Result) []Summary {
 	var all []Summary
 	for _, r := range results {
 		i := slices.IndexFunc(all, func(s Summary) bool {
-			return s.Network == r.Network && s.Data == r.Data && s.Width == r.Width && s.Method == r.Method && s.Images == r.Images && s.Results[0].Settings == r.Settings
+			return s.Network == r.Network && s.Data == r.Data && s.Width == r.Width && s.Images == r.Images &&
+				s.Method == r.Method && s.Results[0].Settings == r.Settings
 		})
 		if i < 0 {
 			i = len(all)
@@ -65,7 +66,8 @@ func Of(results []Result, method string) []Result {
 
 // Compare lays out results: a row for each network, bits and method.
 func Compare(results []Result) Table {
-	t := Table{Columns: []string{"network", "bits", "method", "top-1 %", "to full precision", "to the first method", "calibration top-1 %", "seeds", "seconds", "peak MiB"}}
+	t := Table{Columns: []string{"network", "bits", "method", "top-1 %", "to full precision",
+		"to the first method", "calibration top-1 %", "seeds", "seconds", "peak MiB"}}
 	var over Over
 	for _, s := range Summarise(results) {
 		bits, first, teacher, seeds := s.Width.String(), "-", "-", fmt.Sprint(len(s.Results))
@@ -94,9 +96,11 @@ func Compare(results []Result) Table {
 
 func notes(over Over) []string {
 	if over == OverSeeds {
-		return []string{"Means over seeds ± their standard error, of full precision over images; differences seed by seed on the same images."}
+		return []string{"Means over seeds ± their standard error, of full precision over images; " +
+			"differences seed by seed on the same images."}
 	}
-	return []string{"One seed: ± is one standard error over the test images, and tells nothing about other seeds; differences image by image."}
+	return []string{"One seed: ± is one standard error over the test images, and tells nothing about other seeds; " +
+		"differences image by image."}
 }
 
 // peak is the most memory of the results.
@@ -117,12 +121,14 @@ func MethodRow(name string, rs, base []Result) []string {
 	if len(rs) == 0 {
 		return []string{name, "not run", "", "", "", "", ""}
 	}
-	return []string{name, Top1(rs).String(), difference, CalibrationTop1(rs).String(), Overfitting(rs).String(), fmt.Sprint(len(rs)), fmt.Sprintf("%.0f", Seconds(rs).Mean)}
+	return []string{name, Top1(rs).String(), difference, CalibrationTop1(rs).String(),
+		Overfitting(rs).String(), fmt.Sprint(len(rs)), fmt.Sprintf("%.0f", Seconds(rs).Mean)}
 }
 
 // MethodColumns are the columns of a table of methods on one network.
 func MethodColumns(first string) []string {
-	return []string{first, "test top-1 %", "difference", "calibration top-1 %", "calibration − test", "seeds", "seconds a seed"}
+	return []string{first, "test top-1 %", "difference", "calibration top-1 %", "calibration − test",
+		"seeds", "seconds a seed"}
 }
 
 // Bars returns the accuracies for plot.Bars: a bar for each network, bits and method.
@@ -134,7 +140,8 @@ func Bars(results []Result) []plot.Bar {
 		if slices.ContainsFunc(all, func(o Summary) bool { return o.Network != s.Network }) {
 			label = s.Network + ", " + label
 		}
-		if s.Method != FullPrecision && slices.ContainsFunc(all, func(o Summary) bool { return o.Method != FullPrecision && o.Width != s.Width }) {
+		otherBits := func(o Summary) bool { return o.Method != FullPrecision && o.Width != s.Width }
+		if s.Method != FullPrecision && slices.ContainsFunc(all, otherBits) {
 			label += " " + s.Width.String()
 		}
 		e := Top1(s.Results)

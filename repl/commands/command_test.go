@@ -1,0 +1,202 @@
+package commands
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"image/png"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/pdquant/pdquant/internal/soaked"
+	"github.com/pdquant/pdquant/models/arch"
+	"github.com/pdquant/pdquant/pdq/experiment"
+)
+
+// runLine runs one command, as the program's arguments give it.
+func runLine(ctx context.Context, line string, stdout, stderr io.Writer) error {
+	return run(ctx, Invocation{Words: strings.Fields(line)}, strings.NewReader(""), stdout, stderr)
+}
+
+func TestBadInput(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for line, want := range map[string]string{
+		"dmeo":                      `repl: no command "dmeo"; did you mean demo?`,
+		"demo bits=2":               `repl: demo has no option "bits=2"; its options are teacher, w, a, images,`,
+		"demo w":                    `repl: demo has no option "w"; its options are`,
+		"demo w=2 w=3":              "repl: option w is given twice",
+		"demo teacher=resnet9":      `models: no network is called "resnet9"; choose one of mobilenetv2, regnetx, resnet20, resnet8`,
+		"demo w=1":                  "repl: w=1; give a whole number from 2 to 8",
+		"demo a=9":                  "repl: a=9; give a whole number from 2 to 8",
+		"demo a=two":                "repl: a=two; give a whole number from 2 to 8",
+		"demo images=0":             "repl: images=0; give a whole number from 1 to 2048",
+		"demo images=2049":          "repl: images=2049; give a whole number from 1 to 2048",
+		"demo steps=-1":             "repl: steps=-1; give a whole number from 0 to 1000000",
+		"demo preset=slow":          `pdq: no preset "slow"; choose one of glance, quick, best, fast, paper`,
+		"demo backend=tpu":          `"tpu"`,
+		"demo backend=onnx:/no.so":  "/no.so",
+		"demo out=" + file + "/run": "run folder",
+		"download dir=" + dir + " url=http://127.0.0.1:1/": "http://127.0.0.1:1/",
+		"train out=" + file + "/run":                       "repl: out=" + file + "/run: experiment: run folder: mkdir " + file + ": not a directory; choose another",
+		"train data=/nowhere out=" + dir:                   "/nowhere",
+		"train data=" + dir + " out=" + dir:                "dataset-fashion-mnist",
+	} {
+		var stdout bytes.Buffer
+		err := runLine(context.Background(), line, &stdout, io.Discard)
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: error %v, want one line with %s", line, err, want)
+		}
+		if stdout.Len() > 0 {
+			t.Errorf("%s: printed %q", line, stdout.String())
+		}
+	}
+}
+
+func TestHelp(t *testing.T) {
+	var out bytes.Buffer
+	if err := runLine(context.Background(), "help", &out, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range commands() {
+		if !strings.Contains(out.String(), c.help) {
+			t.Errorf("help doesn't list %s", c.name)
+		}
+	}
+}
+
+// TestDemo runs the whole demo with few images and steps, with the smallest teacher twice.
+func TestDemo(t *testing.T) {
+	for _, teacher := range arch.TeacherNames() {
+		t.Run(teacher, func(t *testing.T) {
+			if teacher != "resnet8" && testing.Short() {
+				t.Skip("slow under -short: resnet8's demo takes the same way")
+			}
+			if teacher == "resnet20" || teacher == "regnetx" {
+				soaked.Only(t, "the demos of resnet8 and mobilenetv2 take the same way")
+			}
+			first := demoTable(t, teacher)
+			if teacher != "resnet8" || testing.Short() {
+				return
+			}
+			if second := demoTable(t, teacher); first != second {
+				t.Errorf("two runs give\n%s\nand\n%s", first, second)
+			}
+		})
+	}
+}
+
+// ofTests is the backend that tests take: the fastest one here. Scripts, whose numbers are compared, take the Go backend.
+func ofTests() string { return "auto" }
+
+// demoTable runs a demo and returns its table without the seconds and bytes.
+func demoTable(t *testing.T, teacher string) string {
+	dir := filepath.Join(t.TempDir(), "run")
+	var out, log bytes.Buffer
+	args := []string{"demo", "teacher=" + teacher, "images=8", "test=40", "steps=2", "dc=2", "finetune=2", "backend=" + ofTests(), "out=" + dir}
+	if err := runLine(context.Background(), strings.Join(args, " "), &out, &log); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"full precision", "nearest rounding", "MSE only", "PD-Quant against MSE only, paired", "best against MSE only, paired", "one standard error over 40 test images"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the report doesn't say %q:\n%s", want, &out)
+		}
+	}
+	if !strings.Contains(log.String(), "rule qdrop") {
+		t.Errorf("the bits aren't printed:\n%s", &log)
+	}
+	checkFolder(t, dir, "go run ./repl demo teacher="+teacher+" w=2 a=2 images=8 seed=1 preset=glance steps=2 dc=2 finetune=2 test=40 backend="+ofTests()+" keep=500 anew=false out="+dir)
+	table, err := os.ReadFile(filepath.Join(dir, "results.tsv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows []string
+	for line := range strings.Lines(string(table)) {
+		fields := strings.Split(line, "\t")
+		rows = append(rows, strings.Join(fields[:len(fields)-2], " "))
+	}
+	return strings.Join(rows, "\n")
+}
+
+func checkFolder(t *testing.T, dir, command string) {
+	data, err := os.ReadFile(filepath.Join(dir, "run.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r experiment.Record
+	if err := json.Unmarshal(data, &r); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Calibration.Indices) != 8 || len(r.TeacherHash) != 64 || len(r.Methods) != 4 || r.Methods[2].Config.Rounding.Steps != 2 || r.Command != command {
+		t.Errorf("run.json holds %+v", r)
+	}
+	chart, err := os.Open(filepath.Join(dir, "chart.png"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer chart.Close()
+	if _, err := png.Decode(chart); err != nil {
+		t.Error(err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(entries) != 3+2+4 { // the lock, the scores, and a student for each method
+		t.Errorf("the folder holds %v", entries)
+	}
+}
+
+// TestCancelledDemo runs in a folder that holds another run: its results go.
+func TestCancelledDemo(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"run.json", "results.tsv", "chart.png", "pd-quant.safetensors"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	err := runLine(ctx, "demo teacher=resnet8 images=8 test=40 out="+dir+" backend="+ofTests(), io.Discard, io.Discard)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(entries) != 2 || entries[0].Name() != ".lock" || entries[1].Name() != "run.json" {
+		t.Errorf("the folder holds %v", entries)
+	}
+}
+
+// TestFailedDemo: what was finished before a method failed is in the folder.
+func TestFailedDemo(t *testing.T) {
+	dir := t.TempDir()
+	v, err := demoCommand().parse([]string{"teacher=resnet8", "images=8", "test=40", "backend=" + ofTests(), "out=" + dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	j, err := newDemo(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j.methods[1].Config.Bits.W = 99
+	if _, err := j.compare(t.Context(), nil, io.Discard); err == nil || !strings.Contains(err.Error(), "MSE only: pdq: weights of 99 bits") {
+		t.Errorf("error %v", err)
+	}
+	table, err := os.ReadFile(filepath.Join(dir, "results.tsv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lines := strings.Split(string(table), "\n"); len(lines) != 4 || !strings.HasPrefix(lines[2], "nearest rounding\t") {
+		t.Errorf("results.tsv holds\n%s", table)
+	}
+}

@@ -1,0 +1,134 @@
+package commands
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/guptarohit/asciigraph"
+
+	"github.com/pdquant/pdquant/pdq/look"
+	"github.com/pdquant/pdquant/pdq/plot"
+)
+
+// figure is a plot, as text and as a file: lines or bins.
+type figure struct {
+	chart plot.Chart
+	lines []plot.Line
+	bins  []plot.Bin
+}
+
+func bins(h look.Histogram) []plot.Bin {
+	var out []plot.Bin
+	wide := (h.High - h.Low) / float64(len(h.Counts))
+	for i, n := range h.Counts {
+		out = append(out, plot.Bin{Low: h.Low + float64(i)*wide, High: h.Low + float64(i+1)*wide, Count: float64(n)})
+	}
+	if wide == 0 {
+		return []plot.Bin{{Low: h.Low - 0.5, High: h.High + 0.5, Count: float64(sum(h.Counts))}}
+	}
+	return out
+}
+
+// figure prints f as text, or writes it to the command's file=.
+func (c *call) figure(f figure) error {
+	path := c.values["file"]
+	if path == "" {
+		fmt.Fprintln(c.out, f.text())
+		return nil
+	}
+	var err error
+	if f.bins != nil {
+		err = plot.Columns(path, f.chart, f.bins)
+	} else {
+		err = plot.Lines(path, f.chart, f.lines)
+	}
+	if err == nil {
+		fmt.Fprintf(c.out, "plot in %s\n", path)
+	}
+	return err
+}
+
+// text draws f with characters.
+func (f figure) text() string {
+	if f.bins != nil {
+		return barText(f.bins)
+	}
+	const width, height = 64, 12
+	var data [][]float64
+	var labels []string
+	chars := []string{"─", "*", "·", "+", "o"}
+	lo, hi := math.Inf(1), math.Inf(-1)
+	for i, l := range f.lines {
+		var ys []float64
+		for k, y := range l.Y {
+			if math.IsInf(y, 0) {
+				y = math.NaN()
+			}
+			ys = append(ys, y)
+			if !math.IsNaN(y) {
+				lo, hi = min(lo, l.X[k]), max(hi, l.X[k])
+			}
+		}
+		if !math.IsInf(lo, 0) {
+			data, labels = append(data, ys), append(labels, fmt.Sprintf("%s %s", chars[i%len(chars)], l.Label))
+		}
+	}
+	if data == nil {
+		return "nothing finite to plot"
+	}
+	options := []asciigraph.Option{asciigraph.Height(height), asciigraph.Width(width), asciigraph.Precision(2)}
+	if len(data) > 1 {
+		var sets []asciigraph.CharSet
+		for i := range data {
+			set := asciigraph.DefaultCharSet
+			if i > 0 {
+				set = asciigraph.CreateCharSet(chars[i%len(chars)])
+			}
+			sets = append(sets, set)
+		}
+		options = append(options, asciigraph.SeriesChars(sets...))
+	}
+	text := asciigraph.PlotMany(data, options...)
+	caption := fmt.Sprintf("%s; x: %s, %.4g to %.4g", f.chart.Y, f.chart.X, lo, hi)
+	if len(data) > 1 {
+		caption += "; " + strings.Join(labels, "  ")
+	}
+	return text + "\n" + caption
+}
+
+// barText draws a histogram with a column for each bin.
+func barText(bins []plot.Bin) string {
+	const height = 8
+	var top float64
+	for _, b := range bins {
+		top = max(top, b.Count)
+	}
+	eighths := []rune(" ▁▂▃▄▅▆▇█")
+	var b strings.Builder
+	for row := height - 1; row >= 0; row-- {
+		fmt.Fprintf(&b, "%8s ", map[int]string{height - 1: fmt.Sprintf("%.4g", top), 0: "0"}[row])
+		for _, bin := range bins {
+			full := int(math.Ceil(bin.Count / max(top, 1) * height * 8))
+			b.WriteRune(eighths[min(max(full-8*row, 0), 8)])
+		}
+		b.WriteByte('\n')
+	}
+	low, high := fmt.Sprintf("%.4g", bins[0].Low), fmt.Sprintf("%.4g", bins[len(bins)-1].High)
+	fmt.Fprintf(&b, "%9s%s%s%s", "", low, strings.Repeat(" ", max(1, len(bins)-len(low)-len(high))), high)
+	return b.String()
+}
+
+// sparks draws counts as one line of characters.
+func sparks(counts []int) string {
+	eighths := []rune("▁▂▃▄▅▆▇█")
+	top := 1
+	for _, n := range counts {
+		top = max(top, n)
+	}
+	var b strings.Builder
+	for _, n := range counts {
+		b.WriteRune(eighths[n*7/top])
+	}
+	return b.String()
+}

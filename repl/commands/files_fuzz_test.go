@@ -1,0 +1,49 @@
+package commands
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/pdquant/pdquant/internal/fuzzed"
+	"github.com/pdquant/pdquant/pdq/experiment"
+)
+
+// FuzzTables: no table, list of indices or file of losses makes a panic.
+func FuzzTables(f *testing.F) {
+	for _, path := range []string{"../../testdata/golden/baseline.tsv", "../../testdata/cifar10/reproduction.tsv"} {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Add([]byte("3\n1\n4\n"))
+	f.Add([]byte(`{"Unit":"conv1","Step":"rounding","At":1,"Loss":{"Reconstruction":1}}` + "\n"))
+	sh, err := newShell(f.Output(), f.Output())
+	if err != nil {
+		f.Fatal(err)
+	}
+	if err := sh.line(f.Context(), "teacher resnet8"); err != nil {
+		f.Fatal(err)
+	}
+	units := make([]savedUnit, len(sh.state.units))
+	f.Fuzz(func(t *testing.T, file []byte) {
+		dir := t.TempDir()
+		path := filepath.Join(dir, metricsFile)
+		if err := os.WriteFile(path, file, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		fuzzed.Bounded(t, func() {
+			if rows, err := readBaseline(path); err == nil && rows == nil && len(file) > 0 {
+				t.Error("no rows and no error")
+			}
+			_, _ = readResults(path)
+			if indices, err := readIndices(path, 3); err == nil && len(indices) != 3 {
+				t.Errorf("%d indices and no error", len(indices))
+			}
+			s := sh.state.restart()
+			_ = s.takeUnits(experiment.Folder(dir), units)
+		})
+	})
+}

@@ -1,0 +1,397 @@
+package commands
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/pdq/look"
+	"github.com/pdquant/pdquant/pdq/plot"
+)
+
+func insideCommands() []command {
+	unit := argument{name: "unit", help: "name of a unit, or its number", need: true}
+	layer := argument{name: "layer", help: "name of a layer; layers lists them", need: true}
+	file := option{"file", "", "write the plot to this PNG or SVG"}
+	images := func(n string) option { return option{"images", n, "calibration images to look at, the first ones"} }
+	subset := option{"images", "", "calibration images to look at, the first ones; empty: 16 on the Go backend, 32 on others"}
+	of := option{"of", "", "weight or output, of a layer that has both; empty: weight"}
+	return []command{
+		{name: "units", group: groupInside, help: "list the units: layers, shapes, parameters, bits, state", run: units},
+		{name: "layers", group: groupInside, help: "list the layers of a unit, or of all, that have something to quantise", run: layers,
+			args: []argument{{name: "unit", help: "name of a unit, or its number"}}},
+		{name: "inspect", group: groupInside, help: "look at a layer: scale, zero point, values, levels, rounding", run: inspect,
+			args: []argument{layer}, options: []option{of, images("64"), file}},
+		{name: "sweep", group: groupInside, help: "squared error, cosine and PD of a layer over candidate scales, side by side", run: sweep,
+			more: "Scales are fractions of the range that the values fill. What comes before the layer is quantised as it is now, what follows is in full precision. Curves are relative to their least value, marked *.",
+			args: []argument{layer}, options: []option{of, {"metric", "", "mse, lp, cosine or pd to plot alone; empty: mse, cosine and pd"}, subset, {"points", "", "scales, 2 to 1000; empty: 16 on the Go backend, 32 on others"}, file}},
+		{name: "bn", group: groupInside, help: "statistics of a unit's batch normalisations before and after correction", run: norms,
+			args: []argument{unit}, options: []option{{"channels", "4", "the worst ones to list of each"}, file}},
+		{name: "trace", group: groupInside, help: "the parts of the loss over the steps a unit has taken", run: trace,
+			args: []argument{unit}, options: []option{{"step", "round", "round, or dc"}, file}},
+		{name: "diff", group: groupInside, help: "signal to noise of the student's units against the teacher's, and the worst channels", run: diff,
+			args: []argument{{name: "unit", help: "to list the worst channels of; none: all units"}}, options: []option{images("64"), {"channels", "8", "the worst ones to list"}, file}},
+		{name: "worst", group: groupInside, help: "which quantisers hurt most: each alone, all else in full precision", run: worst,
+			options: []option{subset, {"n", "10", "to list"}, file}},
+		{name: "plot", group: groupInside, free: true, help: "write what a command plots to a PNG or SVG: plot sweep LAYER file=x.svg", run: plotCommand,
+			args: []argument{{name: "what", help: strings.Join(plotNames(), ", "), need: true}, {name: "words", help: "the command's own arguments and options", many: true}}},
+	}
+}
+
+func plotNames() []string { return []string{"inspect", "sweep", "bn", "trace", "diff", "worst"} }
+
+// plotCommand runs another command that has a file=.
+func plotCommand(c *call) (session, error) {
+	if !slices.Contains(plotNames(), c.values["what"]) {
+		return c.s, fmt.Errorf("repl: plot of %q%s", c.values["what"], suggestion(c.values["what"], plotNames(), "choose one of "+strings.Join(plotNames(), ", ")))
+	}
+	if c.values["file"] == "" {
+		return c.s, fmt.Errorf("repl: plot to which file? plot %s ... file=x.svg", c.values["what"])
+	}
+	inner, rest, err := lookUp(c.words)
+	if err != nil {
+		return c.s, err
+	}
+	return c.sh.evaluate(c.ctx, inner, rest, c.s)
+}
+
+func units(c *call) (session, error) {
+	s := c.s
+	if s.teacher == nil {
+		return s, errNoTeacher()
+	}
+	shapes, bits := s.teacher.folded.Shapes(), s.bits()
+	var rows [][]string
+	for u, unit := range s.teacher.folded.Units {
+		var widths []string
+		for _, l := range s.teacher.folded.Layers[unit.First : unit.Last+1] {
+			for _, w := range []struct {
+				of string
+				n  int
+			}{{"w", bits[l.Name].Weight}, {"a", bits[l.Name].Output}} {
+				if text := fmt.Sprintf("%s%d", w.of, w.n); w.n > 0 && !slices.Contains(widths, text) {
+					widths = append(widths, text)
+				}
+			}
+		}
+		slices.Sort(widths)
+		rows = append(rows, []string{fmt.Sprint(u), unit.Name, fmt.Sprint(unit.Last - unit.First + 1), shapeText(shapes[unit.Last]),
+			thousands(parameters(s.teacher.folded, unit.First, unit.Last)), strings.Join(widths, " "), s.stateText(u)})
+	}
+	fmt.Fprintln(c.out, grid([]string{"", "unit", "layers", "output", "parameters", "bits", "state"}, rows))
+	return s, nil
+}
+
+func shapeText(dims []int) string {
+	return strings.ReplaceAll(strings.Trim(fmt.Sprint(dims), "[]"), " ", "x")
+}
+
+func layers(c *call) (session, error) {
+	s := c.s
+	if s.teacher == nil {
+		return s, errNoTeacher()
+	}
+	n := s.teacher.folded
+	first, last := 0, len(n.Layers)-1
+	if name := c.values["unit"]; name != "" {
+		u, err := s.unit(name)
+		if err != nil {
+			return s, err
+		}
+		first, last = n.Units[u].First, n.Units[u].Last
+	}
+	shapes, bits := n.Shapes(), s.bits()
+	var rows [][]string
+	for i := first; i <= last; i++ {
+		l := n.Layers[i]
+		lb, ok := bits[l.Name]
+		if !ok {
+			continue
+		}
+		rows = append(rows, []string{l.Name, l.Op.Kind(), strings.Join(l.Inputs, ", "), shapeText(shapes[i]), thousands(parameters(n, i, i)), bitsText(lb)})
+	}
+	fmt.Fprintln(c.out, grid([]string{"layer", "kind", "reads", "output", "parameters", "bits"}, rows))
+	return s, nil
+}
+
+// part returns the layer asked for, and whether its output is, not its weight.
+func (c *call) part() (l models.Layer, output bool, err error) {
+	if l, err = c.s.layer(c.values["layer"], true); err != nil {
+		return l, false, err
+	}
+	bits := c.s.bits()[l.Name]
+	switch c.values["of"] {
+	case "":
+		return l, bits.Weight == 0, nil
+	case "weight":
+		if bits.Weight == 0 {
+			return l, false, fmt.Errorf("repl: %s (%v) has no weight; leave of= out", l.Name, l.Op.Kind())
+		}
+		return l, false, nil
+	case "output":
+		if bits.Output == 0 {
+			return l, true, fmt.Errorf("repl: the output of %s isn't quantised, but what follows is; layers lists what is", l.Name)
+		}
+		return l, true, nil
+	}
+	return l, false, fmt.Errorf("repl: of=%s; choose weight or output", c.values["of"])
+}
+
+func inspect(c *call) (session, error) {
+	l, output, err := c.part()
+	if err != nil {
+		return c.s, err
+	}
+	images, err := c.values.number("images", 1, 1<<20)
+	if err != nil {
+		return c.s, err
+	}
+	q, err := c.sh.quantizer(c.s, c.s.config)
+	if err != nil {
+		return c.s, err
+	}
+	if output {
+		v, err := look.Output(c.ctx, q, c.s.student, l.Name, images)
+		if err != nil {
+			return c.s, err
+		}
+		return c.s, c.outputView(l, v)
+	}
+	v, err := look.Weight(q, c.s.student, l.Name)
+	if err != nil {
+		return c.s, err
+	}
+	return c.s, c.weightView(l, v)
+}
+
+func (c *call) weightView(l models.Layer, v look.WeightView) error {
+	size := v.Quant.Bits
+	fmt.Fprintf(c.out, "%s (%s), weight %s, %g to %g\n", l.Name, l.Op.Kind(), shapeText(v.Shape), short(v.Values.Low), short(v.Values.High))
+	if size == 0 {
+		fmt.Fprintln(c.out, "not quantised yet: scales weights")
+	} else {
+		all := sum(v.Levels)
+		fmt.Fprintf(c.out, "%d bits, scale %.4g to %.4g and zero point %g to %g by channel\n", size,
+			slices.Min(v.Quant.Scale), slices.Max(v.Quant.Scale), slices.Min(v.Quant.Zero), slices.Max(v.Quant.Zero))
+		fmt.Fprintf(c.out, "signal to noise %.1f dB, %.1f in the worst channel (%d); %s clipped, %s rounded other than to nearest\n", v.SNR,
+			slices.Min(v.Channel), slices.Index(v.Channel, slices.Min(v.Channel)), share(v.Clipped, all), share(v.Flipped, all))
+		c.levels(v.Levels)
+	}
+	if err := c.decided(l.Name); err != nil {
+		return err
+	}
+	return c.figure(figure{chart: plot.Chart{Title: l.Name, Subtitle: c.subtitle(), X: "weight", Y: "number"}, bins: bins(v.Values)})
+}
+
+// decided prints how far the rounding variables of a layer are, if its unit is being rounded.
+func (c *call) decided(layer string) error {
+	r := c.s.rounding
+	unit := models.Unit{Last: -1}
+	if r != nil {
+		unit = c.s.teacher.folded.Units[r.start.data.Unit]
+	}
+	if i := c.s.teacher.folded.Index(layer); i < unit.First || i > unit.Last {
+		return nil
+	}
+	rounder, _, err := c.rounder(c.s, r.start.config)
+	if err != nil {
+		return err
+	}
+	all, err := rounder.Decided()
+	if err != nil {
+		return err
+	}
+	for _, d := range all {
+		if d.Layer == layer {
+			fmt.Fprintf(c.out, "rounding variables at step %d: %s undecided; h by tenths, from 0 (down) to 1 (up): %s\n", r.state.Done,
+				share(d.Undecided, d.Size), sparks(d.Histogram[:]))
+		}
+	}
+	return nil
+}
+
+func (c *call) outputView(l models.Layer, v look.OutputView) error {
+	fmt.Fprintf(c.out, "%s (%v), output on %d images, %g to %g\n", l.Name, l.Op.Kind(), v.Images, short(v.Values.Low), short(v.Values.High))
+	if v.Quant.Bits == 0 {
+		fmt.Fprintln(c.out, "not quantised yet: scales acts UNIT")
+	} else {
+		fmt.Fprintf(c.out, "%d bits, scale %.4g, zero point %g: levels from %.4g to %.4g\n", v.Quant.Bits, v.Quant.Scale, v.Quant.Zero,
+			0-v.Quant.Zero*v.Quant.Scale, (float32(len(v.Levels)-1)-v.Quant.Zero)*v.Quant.Scale)
+		fmt.Fprintf(c.out, "signal to noise %.1f dB; %s clipped\n", v.SNR, share(v.Clipped, sum(v.Levels)))
+		c.levels(v.Levels)
+	}
+	return c.figure(figure{chart: plot.Chart{Title: l.Name, Subtitle: c.subtitle(), X: "output", Y: "number"}, bins: bins(v.Values)})
+}
+
+// levels prints how the levels are used.
+func (c *call) levels(counts []int) {
+	if len(counts) > 16 {
+		used := 0
+		for _, n := range counts {
+			if n > 0 {
+				used++
+			}
+		}
+		fmt.Fprintf(c.out, "levels: %d of %d are used\n", used, len(counts))
+		return
+	}
+	var parts []string
+	for k, n := range counts {
+		parts = append(parts, fmt.Sprintf("%d: %s", k, share(n, sum(counts))))
+	}
+	fmt.Fprintf(c.out, "levels: %s\n", strings.Join(parts, ", "))
+}
+
+// subtitle says what a plot is of.
+func (c *call) subtitle() string {
+	return fmt.Sprintf("%s, W%dA%d", c.s.teacher.name, c.s.config.Bits.W, c.s.config.Bits.A)
+}
+
+func sum(counts []int) (n int) {
+	for _, k := range counts {
+		n += k
+	}
+	return n
+}
+
+func share(part, whole int) string { return fmt.Sprintf("%.1f %%", 100*float64(part)/float64(whole)) }
+
+// short is x with four digits.
+func short(x float64) float64 {
+	var y float64
+	if _, err := fmt.Sscanf(fmt.Sprintf("%.4g", x), "%g", &y); err != nil {
+		return x
+	}
+	return y
+}
+
+func sweep(c *call) (session, error) {
+	l, output, err := c.part()
+	if err != nil {
+		return c.s, err
+	}
+	images, err := c.subset()
+	if err != nil {
+		return c.s, err
+	}
+	points := 32
+	if c.onGo() {
+		points = 16
+	}
+	if err := c.values.override("points", 2, 1000, &points); err != nil {
+		return c.s, err
+	}
+	curves, err := curvesOf(c.values["metric"])
+	if err != nil {
+		return c.s, err
+	}
+	q, err := c.sh.quantizer(c.s, c.s.config)
+	if err != nil {
+		return c.s, err
+	}
+	try, what := look.SweepWeight, "weight"
+	if output {
+		try, what = look.SweepOutput, "output"
+	}
+	found, err := try(c.ctx, q, c.s.student, l.Name, images, points)
+	if err != nil {
+		return c.s, err
+	}
+	fmt.Fprintf(c.out, "%s, %s, %d scales, PD on %d images\n", l.Name, what, points, min(images, c.s.images.calibration.Len()))
+	c.sweepTable(found)
+	f := figure{chart: plot.Chart{Title: l.Name + ", " + what, Subtitle: c.subtitle(), X: "fraction of the full range", Y: "relative to the least, log10"}}
+	for _, m := range curves {
+		f.lines = append(f.lines, relative(m, found))
+	}
+	return c.s, c.figure(f)
+}
+
+// subset is the option images, or as many as take a second or two.
+func (c *call) subset() (int, error) {
+	if c.values["images"] != "" {
+		return c.values.number("images", 1, 1<<20)
+	}
+	if c.onGo() {
+		return 16, nil
+	}
+	return 32, nil
+}
+
+// onGo says whether the Go backend computes, which is slower than the others.
+func (c *call) onGo() bool { return strings.HasPrefix(c.s.note, "go:") }
+
+// curve is a metric of a sweep.
+type curve struct {
+	name string
+	of   func(look.SweepPoint) float64
+}
+
+func curves() []curve {
+	return []curve{{"mse", func(p look.SweepPoint) float64 { return p.MSE }}, {"lp", func(p look.SweepPoint) float64 { return p.Lp }},
+		{"cosine", func(p look.SweepPoint) float64 { return p.Cosine }}, {"pd", func(p look.SweepPoint) float64 { return p.PD }}}
+}
+
+// curvesOf returns the curve called name, or those that the paper argues about.
+func curvesOf(name string) ([]curve, error) {
+	var some []curve
+	for _, m := range curves() {
+		if m.name == name || name == "" && m.name != "lp" {
+			some = append(some, m)
+		}
+	}
+	if some == nil {
+		return nil, fmt.Errorf("repl: metric=%s; choose mse, lp, cosine or pd", name)
+	}
+	return some, nil
+}
+
+// least returns the index of the point with the least of m.
+func (m curve) least(points []look.SweepPoint) int {
+	best := 0
+	for i, p := range points {
+		if m.of(p) < m.of(points[best]) {
+			best = i
+		}
+	}
+	return best
+}
+
+// sweepTable prints at most 16 of the points, those with the least of a metric among them.
+func (c *call) sweepTable(points []look.SweepPoint) {
+	show := map[int]bool{}
+	for i := 0; i < len(points); i += (len(points) + 15) / 16 {
+		show[i] = true
+	}
+	for _, m := range curves() {
+		show[m.least(points)] = true
+	}
+	var rows [][]string
+	for i, p := range points {
+		if !show[i] {
+			continue
+		}
+		row := []string{fmt.Sprintf("%.3f", p.Fraction), fmt.Sprintf("%.4g", p.Scale), fmt.Sprintf("%g", p.Zero)}
+		for _, m := range curves() {
+			cell := fmt.Sprintf("%.4g", m.of(p))
+			if m.least(points) == i {
+				cell += " *"
+			}
+			row = append(row, cell)
+		}
+		rows = append(rows, row)
+	}
+	fmt.Fprintln(c.out, grid([]string{"fraction", "scale", "zero", "mse", "lp", "cosine", "pd"}, rows))
+}
+
+// relative is the line of m's logarithm above its least value.
+func relative(m curve, points []look.SweepPoint) plot.Line {
+	line := plot.Line{Label: m.name}
+	least := max(m.of(points[m.least(points)]), 1e-12)
+	for _, p := range points {
+		line.X = append(line.X, p.Fraction)
+		line.Y = append(line.Y, math.Log10(max(m.of(p), 1e-12)/least))
+	}
+	return line
+}

@@ -1,0 +1,43 @@
+package commands
+
+import (
+	"fmt"
+
+	"github.com/pdquant/pdquant/internal/memory"
+	"github.com/pdquant/pdquant/pdq"
+)
+
+// memoryOption is the limit for a unit's caches, of every command that quantises.
+func memoryOption() option {
+	return option{"memory", "", "MiB that a unit's caches may take, more go to a file; 0: no limit; empty: half of the machine's"}
+}
+
+// cacheLimit returns option memory in bytes.
+func (v values) cacheLimit() (int64, error) {
+	if v["memory"] == "" {
+		return memory.Total() / 2, nil
+	}
+	mib, err := v.number("memory", 0, 1<<30)
+	return int64(mib) << 20, err
+}
+
+// planText says what the caches of the largest unit will take.
+func planText(plan []pdq.UnitMemory, limit int64) string {
+	largest, inFile := plan[0], 0
+	for _, m := range plan {
+		if m.Bytes > largest.Bytes {
+			largest = m
+		}
+		if m.InFile {
+			inFile++
+		}
+	}
+	text := fmt.Sprintf("caches take up to %d MiB (%s)", largest.Bytes>>20, largest.Unit)
+	switch {
+	case inFile > 0:
+		text += fmt.Sprintf("; those of %d units of %d go to a file, by the limit of %d MiB", inFile, len(plan), limit>>20)
+	case limit > 0:
+		text += fmt.Sprintf(", in memory, by the limit of %d MiB", limit>>20)
+	}
+	return text
+}

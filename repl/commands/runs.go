@@ -1,0 +1,536 @@
+package commands
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pdquant/pdquant/pdq"
+	"github.com/pdquant/pdquant/pdq/experiment"
+	"github.com/pdquant/pdquant/pdq/look"
+)
+
+// Files of a run folder, beside run.json.
+const (
+	studentFile    = "student.safetensors"
+	sessionFile    = "session.json"
+	evaluationFile = "evaluation.json"
+	roundingFile   = "rounding.state"
+	metricsFile    = "metrics.jsonl"
+	resultsFile    = "results.tsv"
+	savingFolder   = "saving" // what isn't saved completely yet
+)
+
+func runCommands() []command {
+	return []command{
+		{name: "save", group: groupRuns, help: "write the session to a run folder", run: save,
+			more: "An earlier session in the folder is replaced; a run of another command is not. The folder has run.json (settings, seeds, images, versions, hashes and what was typed), the student, the losses, and what eval found. A rounding that is under way is saved too, at its step.",
+			args: []argument{{name: "dir", help: "default runs/TEACHER-wWaA-sSEED"}}},
+		{name: "resume", group: groupRuns, changes: true, help: "take up a saved session", run: resume,
+			more: "Teacher and images are loaded as they were, and checked. A rounding that was under way goes on at its step; what its unit sees is observed, and corrected, again.",
+			args: []argument{{name: "dir", help: "a run folder that save wrote", need: true}}},
+		{name: "runs", group: groupRuns, help: "list the run folders", run: listRuns,
+			args: []argument{{name: "dir", help: "where they lie; default runs"}}},
+		{name: "compare", group: groupRuns, help: "compare two runs: settings and accuracies, paired if they were tested on the same images", run: compareRuns,
+			args: []argument{{name: "run", help: "a run folder", need: true}, {name: "other", help: "another", need: true}}},
+		{name: "ablate", group: groupRuns, help: "quantise with each combination of settings and several seeds, and compare", run: ablate,
+			more:    "The other settings are those in force. The session stays as it is. Ctrl-C ends it after printing what is finished.",
+			options: []option{{"loss", "mse,pd", "mse, pd or both"}, {"dc", "on,off", "on, off or both"}, {"seeds", "3", "how many: 1, 2, ..."}, {"n", "1000", "test images, the first of the set"}, {"out", "", "file to write a table to (tab-separated)"}}},
+	}
+}
+
+// saved is what session.json holds, beside what run.json says.
+type saved struct {
+	Teacher    string // as of the command teacher
+	Checkpoint string
+	Data       string // file of the pool of images
+	Preset     string
+	Config     pdq.Config
+	Units      []savedUnit
+	Student    string // SHA-256 of the student's file, in hex
+	UnderWay   bool   // a rounding is: roundingFile has it
+}
+
+type savedUnit struct {
+	Unit       string
+	Corrected  bool
+	Correction pdq.CorrectionConfig // if so
+	Rounded    int                  // steps
+	Finished   bool
+	Norms      []look.NormView
+}
+
+// metric is a line of metrics.jsonl.
+type metric struct {
+	Unit string
+	Step string
+	At   int
+	Loss pdq.Loss
+}
+
+func save(c *call) (session, error) {
+	s, dir := c.s, c.values["dir"]
+	q, err := c.sh.quantizer(s, s.config)
+	if err != nil {
+		return s, err
+	}
+	if len(s.student.Weights) == 0 {
+		return s, errors.New("repl: nothing is quantised yet, so there is nothing to save; begin: scales weights")
+	}
+	if dir == "" {
+		dir = fmt.Sprintf("runs/%s-w%da%d-s%d", s.teacher.name, s.config.Bits.W, s.config.Bits.A, s.config.Seed)
+	}
+	sc := s.score
+	if sc == nil {
+		sc = &score{}
+	}
+	record, err := experiment.NewRecord(s.teacher.Network, s.teacher.Weights, s.images.calibration, sc.images, []pdq.Method{{Name: "session", Config: s.config}})
+	if err != nil {
+		return s, err
+	}
+	record.Backend, record.Command = s.note, strings.Join(c.sh.typed, "; ")
+	folder, err := experiment.CreateFolder(dir)
+	if err != nil {
+		return s, err
+	}
+	unlock, err := folder.Lock()
+	if err != nil {
+		return s, err
+	}
+	defer func() { _ = unlock() }() // the process's end does it too
+	if exists(folder.Path(recordFile)) && !exists(folder.Path(sessionFile)) {
+		return s, fmt.Errorf("repl: %s holds a run that save didn't write; choose another folder: save DIR", folder)
+	}
+	if err := s.saveIn(folder, q, record); err != nil {
+		return s, err
+	}
+	fmt.Fprintf(c.out, "saved in %s: %d of %d units\n", folder, s.finished(), len(s.units))
+	if unit, steps := s.underWay(); steps > 0 {
+		fmt.Fprintf(c.out, "and the rounding of %s at step %d\n", unit, steps)
+	}
+	return s, nil
+}
+
+// saveIn writes the session beside an older one in the folder, and takes its place only once all is written.
+func (s session) saveIn(folder experiment.Folder, q *pdq.Quantizer, record experiment.Record) error {
+	if err := os.RemoveAll(folder.Path(savingFolder)); err != nil { // of a process that was killed
+		return fmt.Errorf("repl: %w", err)
+	}
+	part, err := experiment.CreateFolder(folder.Path(savingFolder))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(string(part)) }() // empty, or after an error, which says more
+	what := s.saved()
+	if err = part.SaveStudent(q, studentFile, s.student); err == nil {
+		what.Student, err = fileHash(part.Path(studentFile))
+	}
+	_, steps := s.underWay()
+	if what.UnderWay = steps > 0; what.UnderWay && err == nil {
+		start := s.rounding.start
+		err = part.SaveState(q, roundingFile, pdq.State{Unit: start.data.Unit, Student: start.student, Optimiser: s.rounding.state})
+	}
+	err = errors.Join(err, part.Write(metricsFile, s.metrics()), part.WriteJSON(sessionFile, what), s.saveScore(part), part.WriteJSON(recordFile, record))
+	if err != nil {
+		return firstLine(err)
+	}
+	return replace(folder, part)
+}
+
+// replace moves a session's files from part to folder, in place of an older one's.
+func replace(folder, part experiment.Folder) error {
+	files := []string{recordFile, studentFile, metricsFile, sessionFile, evaluationFile, resultsFile, roundingFile}
+	if err := os.Remove(folder.Path(recordFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("repl: %w", err)
+	}
+	for _, name := range slices.Backward(files) { // the record last: a folder with it is whole
+		err := os.Rename(part.Path(name), folder.Path(name))
+		if errors.Is(err, fs.ErrNotExist) {
+			err = os.RemoveAll(folder.Path(name)) // the older one's
+		}
+		if err != nil {
+			return fmt.Errorf("repl: %w", err)
+		}
+	}
+	return nil
+}
+
+// fileHash returns the SHA-256 of a file, in hex.
+func fileHash(path string) (string, error) {
+	data, err := os.ReadFile(path)
+	return fmt.Sprintf("%x", sha256.Sum256(data)), err
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+func (s session) saved() saved {
+	out := saved{Teacher: s.teacher.name, Checkpoint: s.teacher.checkpoint, Data: s.images.data, Preset: s.preset, Config: s.config}
+	for u, st := range s.units {
+		out.Units = append(out.Units, savedUnit{s.unitName(u), st.corrected, st.correction, st.rounded, st.finished, st.norms})
+	}
+	return out
+}
+
+// metrics are the losses of all steps, a JSON object a line.
+func (s session) metrics() []byte {
+	var lines []byte
+	for u, st := range s.units {
+		for _, l := range st.trace {
+			line, err := json.Marshal(metric{s.unitName(u), l.step.String(), l.at, l.Loss})
+			if err != nil { // a loss that isn't finite, which steps don't return
+				continue
+			}
+			lines = append(append(lines, line...), '\n')
+		}
+	}
+	return lines
+}
+
+// evaluation is what evaluation.json holds: for each image 1 if it was right, else 0.
+type evaluation struct {
+	Data, Hash       string
+	Student, Teacher string
+}
+
+func (s session) saveScore(f experiment.Folder) error {
+	if s.score == nil {
+		return nil
+	}
+	var table strings.Builder
+	writeTSV(&table, []pdq.Result{{Method: fullPrecision, Test: s.score.teacher}, {Method: "session", Test: s.score.student}})
+	e := evaluation{s.score.data, s.score.images.Hash(), ones(s.score.student.Top1), ones(s.score.teacher.Top1)}
+	return errors.Join(f.WriteJSON(evaluationFile, e), f.Write(resultsFile, []byte(table.String())))
+}
+
+func ones(right []bool) string {
+	b := make([]byte, len(right))
+	for i, ok := range right {
+		if b[i] = '0'; ok {
+			b[i] = '1'
+		}
+	}
+	return string(b)
+}
+
+func fromOnes(text string) pdq.Score {
+	s := pdq.Score{Top1: make([]bool, len(text))}
+	for i := range s.Top1 {
+		s.Top1[i] = text[i] == '1'
+	}
+	return s
+}
+
+func resume(c *call) (session, error) {
+	s, f := c.s, experiment.Folder(c.values["dir"])
+	var old saved
+	var record experiment.Record
+	if err := errors.Join(f.ReadJSON(sessionFile, &old), f.ReadJSON(recordFile, &record)); err != nil {
+		if err = firstLine(err); record.Command != "" && !exists(f.Path(sessionFile)) {
+			err = fmt.Errorf("repl: %s is a run of another command; to go on with it: %s", f, record.Command)
+		}
+		return s, fmt.Errorf("%w; resume takes a folder that save wrote", err)
+	}
+	t, err := newTeacher(old.Teacher, old.Checkpoint)
+	if err != nil {
+		return s, err
+	}
+	if s, err = c.sh.opened(s, ""); err != nil {
+		return c.s, err
+	}
+	s.teacher, s.preset, s.config, s.logits = t, old.Preset, old.Config, nil
+	if s.base, err = s.defaults(old.Preset); err != nil {
+		return c.s, err
+	}
+	s.config.Machine.Workers = s.base.Machine.Workers
+	if s.images, err = drawAgain(old.Data, record.Calibration); err != nil {
+		return c.s, err
+	}
+	s = s.restart()
+	q, err := c.sh.quantizer(s, s.config)
+	if err != nil {
+		return c.s, err
+	}
+	if hash, err := fileHash(f.Path(studentFile)); err == nil && hash != old.Student {
+		return c.s, fmt.Errorf("repl: %s isn't what was saved; restore it, or quantise again", f.Path(studentFile))
+	}
+	if s.student, err = f.LoadStudent(q, studentFile); err != nil {
+		return c.s, err
+	}
+	if err := s.takeUnits(f, old.Units); err != nil {
+		return c.s, err
+	}
+	if s.score, err = readScore(f); err != nil {
+		return c.s, err
+	}
+	before := c.s
+	c.s = s
+	if s, err = logits(c); err != nil {
+		return before, err
+	}
+	if old.UnderWay {
+		if s, err = c.goOn(s, q, f, old.Units); err != nil {
+			return before, err
+		}
+	}
+	fmt.Fprintf(c.out, "%s W%dA%d, saved %s: %d of %d units\n", s.teacher.name, s.config.Bits.W, s.config.Bits.A, record.Started.Format(time.DateTime), s.finished(), len(s.units))
+	return s, nil
+}
+
+// goOn takes up the rounding that was under way when s was saved.
+func (c *call) goOn(s session, q *pdq.Quantizer, f experiment.Folder, units []savedUnit) (session, error) {
+	state, err := f.LoadState(q, roundingFile)
+	if err != nil {
+		return s, err
+	}
+	if state.Unit >= len(units) {
+		return s, fmt.Errorf("repl: %s is of no unit; quantise again", f.Path(roundingFile))
+	}
+	unit := units[state.Unit]
+	var data *pdq.UnitData
+	for u := range state.Unit + 1 { // one after the other, as they were: the same bits
+		before := data
+		data, err = q.Observe(c.ctx, state.Student, s.logits, u, before)
+		before.Free()
+		if err != nil {
+			return s, err
+		}
+	}
+	c.sh.keep(data) // frees it, should what follows fail
+	if unit.Corrected {
+		config := s.config
+		config.Correction = unit.Correction
+		if q, err = c.sh.quantizer(s, config); err != nil {
+			return s, err
+		}
+		if data, err = q.Correct(c.ctx, data); err != nil {
+			return s, err
+		}
+		c.sh.keep(data)
+	}
+	c.sh.takeLosses() // the correction's, which s has
+	s.data = data
+	s.rounding = &rounding{&roundingStart{state.Student, data, s.config}, state.Optimiser}
+	fmt.Fprintf(c.out, "%s goes on at step %d\n", s.unitName(state.Unit), state.Optimiser.Done)
+	return s.with(state.Unit, func(st *unitState) {
+		st.corrected, st.correction, st.rounded = unit.Corrected, unit.Correction, state.Optimiser.Done
+	}), nil
+}
+
+// drawAgain draws the calibration images that a run was fitted to.
+func drawAgain(data string, r experiment.CalibrationRecord) (*images, error) {
+	pool, err := loadPool(data)
+	if err != nil {
+		return nil, err
+	}
+	im := &images{data: data}
+	im.calibration.Seed, im.calibration.Indices = r.Seed, r.Indices
+	if im.calibration.Images, err = pool.Select(r.Indices); err != nil {
+		return nil, err
+	}
+	if hash := im.calibration.Hash(); hash != r.Hash {
+		return nil, fmt.Errorf("repl: the calibration images are others than those of the run: their hash is %.12s, not %.12s", hash, r.Hash)
+	}
+	return im, nil
+}
+
+// takeUnits takes the units' states and the losses of a saved session.
+func (s *session) takeUnits(f experiment.Folder, units []savedUnit) error {
+	if len(units) != len(s.units) {
+		return fmt.Errorf("repl: %s has %d units, %s has %d", f.Path(sessionFile), len(units), s.teacher.name, len(s.units))
+	}
+	at := map[string]int{}
+	for u, x := range units {
+		s.units[u] = unitState{rounded: x.Rounded, finished: x.Finished, norms: x.Norms}
+		if !x.Finished {
+			s.units[u].rounded = 0
+		}
+		at[s.unitName(u)] = u
+	}
+	file, err := os.Open(f.Path(metricsFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return fmt.Errorf("repl: %w", err)
+	}
+	defer file.Close()
+	lines := bufio.NewScanner(file)
+	for lines.Scan() {
+		var m metric
+		if err := json.Unmarshal(lines.Bytes(), &m); err != nil {
+			return fmt.Errorf("repl: %s: %w", f.Path(metricsFile), err)
+		}
+		step := pdq.StepRound
+		if m.Step == pdq.StepCorrect.String() {
+			step = pdq.StepCorrect
+		}
+		if u, ok := at[m.Unit]; ok {
+			s.units[u].trace = append(s.units[u].trace, loss{step, m.At, m.Loss})
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("repl: %s: %w", f.Path(metricsFile), err)
+	}
+	return nil
+}
+
+// readScore reads what eval found, if it did.
+func readScore(f experiment.Folder) (*score, error) {
+	var e evaluation
+	if err := f.ReadJSON(evaluationFile, &e); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	test, err := testImages(e.Data)
+	if err != nil {
+		return nil, err
+	}
+	if len(e.Student) > test.Len() || len(e.Student) != len(e.Teacher) {
+		return nil, fmt.Errorf("repl: %s is of %d images, the test set has %d", f.Path(evaluationFile), len(e.Student), test.Len())
+	}
+	images := test.Slice(0, len(e.Student))
+	if hash := images.Hash(); hash != e.Hash {
+		return nil, fmt.Errorf("repl: the test images in %s are others than those of eval: their hash is %.12s, not %.12s; put them back, or remove %s", e.Data, hash, e.Hash, f.Path(evaluationFile))
+	}
+	return &score{data: e.Data, images: images, student: fromOnes(e.Student), teacher: fromOnes(e.Teacher)}, nil
+}
+
+func listRuns(c *call) (session, error) {
+	dir := c.values["dir"]
+	if dir == "" {
+		dir = "runs"
+	}
+	found, err := filepath.Glob(filepath.Join(dir, "*", "run.json"))
+	if err != nil {
+		return c.s, fmt.Errorf("repl: %w", err)
+	}
+	if len(found) == 0 {
+		return c.s, fmt.Errorf("repl: no runs in %s; save makes one", dir)
+	}
+	var rows [][]string
+	for _, path := range found {
+		f := experiment.Folder(filepath.Dir(path))
+		var r experiment.Record
+		if err := f.ReadJSON(recordFile, &r); err != nil {
+			rows = append(rows, []string{string(f), "damaged", "", "", "", "", ""})
+			continue
+		}
+		row := []string{string(f), r.Started.Format(time.DateTime), r.Teacher, fmt.Sprint(len(r.Calibration.Indices)), "", "", ""}
+		if len(r.Methods) > 0 {
+			last := r.Methods[len(r.Methods)-1]
+			row[4], row[5] = fmt.Sprintf("W%dA%d", last.Config.Bits.W, last.Config.Bits.A), last.Name
+		}
+		row[6], _ = lastResult(f, r)
+		rows = append(rows, row)
+	}
+	fmt.Fprintln(c.out, grid([]string{"run", "started", "teacher", "images", "bits", "method", "top-1 %"}, rows))
+	return c.s, nil
+}
+
+// lastResult is the accuracy of a run's last method, if that is finished.
+func lastResult(f experiment.Folder, r experiment.Record) (string, bool) {
+	data, err := os.ReadFile(f.Path(resultsFile))
+	if err != nil {
+		return "", false
+	}
+	lines := strings.Split(strings.TrimSpace(string(data)), "\n")
+	fields := strings.Split(lines[len(lines)-1], "\t")
+	var acc, se float64
+	if len(fields) < 3 || len(r.Methods) == 0 || fields[0] != r.Methods[len(r.Methods)-1].Name {
+		return "", false
+	}
+	if _, err := fmt.Sscan(fields[1]+" "+fields[2], &acc, &se); err != nil {
+		return "", false
+	}
+	return fmt.Sprintf("%.2f ± %.2f", 100*acc, 100*se), true
+}
+
+func compareRuns(c *call) (session, error) {
+	folders := []experiment.Folder{experiment.Folder(c.values["run"]), experiment.Folder(c.values["other"])}
+	var records [2]experiment.Record
+	var configs [2]pdq.Config
+	rows := [][]string{{"top-1 %", "-", "-"}}
+	for i, f := range folders {
+		if err := f.ReadJSON(recordFile, &records[i]); err != nil {
+			return c.s, fmt.Errorf("%w; runs lists what there is", err)
+		}
+		if n := len(records[i].Methods); n > 0 {
+			configs[i] = records[i].Methods[n-1].Config
+		}
+		if top1, ok := lastResult(f, records[i]); ok {
+			rows[0][i+1] = top1
+		}
+	}
+	for _, x := range []struct {
+		name string
+		of   func(experiment.Record) string
+	}{{"teacher", func(r experiment.Record) string { return r.Teacher }}, {"weights", func(r experiment.Record) string { return r.TeacherHash[:min(12, len(r.TeacherHash))] }},
+		{"calibration images", func(r experiment.Record) string {
+			return fmt.Sprintf("%d, seed %d", len(r.Calibration.Indices), r.Calibration.Seed)
+		}},
+		{"backend", func(r experiment.Record) string { return r.Backend }}} {
+		if a, b := x.of(records[0]), x.of(records[1]); a != b {
+			rows = append(rows, []string{x.name, a, b})
+		}
+	}
+	fields, err := pdq.Fields()
+	if err != nil {
+		return c.s, err
+	}
+	for _, f := range fields {
+		a, _ := configs[0].Get(f.Name) // Fields lists them
+		b, _ := configs[1].Get(f.Name)
+		if a != b {
+			rows = append(rows, []string{f.Name, a, b})
+		}
+	}
+	fmt.Fprintln(c.out, grid([]string{"what differs", string(folders[0]), string(folders[1])}, rows))
+	return c.s, c.paired(folders)
+}
+
+// paired prints the difference of two runs that were evaluated on the same images.
+func (c *call) paired(folders []experiment.Folder) error {
+	var es [2]evaluation
+	for i, f := range folders {
+		if err := f.ReadJSON(evaluationFile, &es[i]); errors.Is(err, fs.ErrNotExist) {
+			fmt.Fprintf(c.out, "%s has no evaluation image by image: no paired difference\n", f)
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+	if es[0].Hash != es[1].Hash {
+		fmt.Fprintln(c.out, "They were evaluated on different images: no paired difference")
+		return nil
+	}
+	d, se := fromOnes(es[1].Student).Minus(fromOnes(es[0].Student))
+	word := "beyond two standard errors"
+	if math.Abs(d) <= 2*se {
+		word = "no difference beyond two standard errors"
+	}
+	fmt.Fprintf(c.out, "%s against %s, paired on %d images: %+.2f ± %.2f points: %s\n", folders[1], folders[0], len(es[0].Student), 100*d, 100*se, word)
+	return nil
+}
+
+// choicesOf returns the parts of option key, each one of known.
+func (v values) choicesOf(key string, known ...string) ([]string, error) {
+	parts := strings.Split(v[key], ",")
+	for i, p := range parts {
+		if !slices.Contains(known, p) || slices.Contains(parts[:i], p) {
+			return nil, fmt.Errorf("repl: %s=%s; give one or more of %s, with commas", key, v[key], strings.Join(known, ", "))
+		}
+	}
+	return parts, nil
+}

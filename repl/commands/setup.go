@@ -1,0 +1,266 @@
+package commands
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/pdquant/pdquant/datasets"
+	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/models/arch"
+	"github.com/pdquant/pdquant/models/checkpoint"
+	"github.com/pdquant/pdquant/pdq"
+)
+
+// Headings of the groups of commands.
+const (
+	groupSetup    = "What is given and set"
+	groupSteps    = "The steps, in the paper's order"
+	groupInside   = "Looking inside"
+	groupRuns     = "Runs"
+	groupShell    = "The shell"
+	groupPrograms = "Whole programs"
+)
+
+func setupCommands() []command {
+	return []command{
+		{name: "teacher", group: groupSetup, changes: true, help: "load the network to quantise", run: loadTeacher,
+			more: "Shipped teachers were trained on Fashion-MNIST; with checkpoint=FILE, any design for CIFAR-10 (3x32x32, 10 classes) takes its weights from a file. What the steps made of another teacher is gone; settings stay.",
+			args: []argument{{name: "teacher", help: "shipped teacher: " + strings.Join(arch.TeacherNames(), ", "), need: true}},
+			options: []option{{"checkpoint", "", "weights in PyTorch's format or safetensors, trained on CIFAR-10"},
+				{"backend", "", "auto, go, onnx, xla, ...; empty: the one that is open, or auto"}}},
+		{name: "calib", group: groupSetup, changes: true, help: "draw the images to calibrate on", run: calibrate,
+			more: "The pool is the 2,048 training images of Fashion-MNIST that are built in, or a file in CIFAR-10's binary form, normalised with ImageNet's moments.",
+			args: []argument{{name: "images", help: "how many; default 256"}},
+			options: []option{{"seed", "1", "of the draw; the steps' own is the field Seed"},
+				{"data", "", "file of a pool in CIFAR-10's binary form; empty: Fashion-MNIST"}}},
+		{name: "bits", group: groupSetup, changes: true, help: "set the widths, or print those of every tensor", run: setBits,
+			more:    "Scales of other widths are gone. Where a preset has other settings for other widths, these are taken, but for what was set otherwise.",
+			options: []option{{"w", "", "weights, 2 to 8"}, {"a", "", "activations, 2 to 8"}, {"first", "", "first layer's weights: 8, or low as the others"}, {"last", "", "last layer's weights and input: 8, or low"}, {"rule", "", "qdrop (first and last 8), brecq (first output too), all-low; in place of first and last"}}},
+		{name: "preset", group: groupSetup, changes: true, help: "take the settings of a preset; what was set otherwise stays", run: setPreset,
+			args: []argument{{name: "preset", help: "quick (250 rounding steps a unit), best (fine-tuning after them), fast or paper (20,000)", need: true}}},
+		{name: "set", group: groupSetup, changes: true, free: true, help: "set configuration fields: set Rounding.Steps=500 seed=2", run: setFields,
+			more: "Upper and lower case are the same, and a name may lack its beginning where that leaves one field: set warmup 0.1. The value default is the preset's.",
+			args: []argument{{name: "field", help: "name of a field, or field=value for one or more"}, {name: "value", help: "what to set it to; further fields and values may follow", many: true}}},
+		{name: "show", group: groupSetup, help: "print configuration fields, defaults and meanings", run: showFields,
+			args: []argument{{name: "field", help: "a field, or a part of names: show rounding; none: all"}}},
+		{name: "backend", group: groupSetup, changes: true, help: "open another backend, or print which is open", run: openBackend,
+			more: "What was computed on the one before is gone; teacher, images and settings stay.",
+			args: []argument{{name: "backend", help: "auto, go, onnx, xla, ..."}}},
+	}
+}
+
+func loadTeacher(c *call) (session, error) {
+	s, v := c.s, c.values
+	t, err := newTeacher(v["teacher"], v["checkpoint"])
+	if err != nil {
+		return s, err
+	}
+	if s, err = c.sh.opened(s, v["backend"]); err != nil {
+		return s, err
+	}
+	s.teacher, s.logits = t, nil
+	if s, err = s.withPreset(s.preset); err != nil {
+		return c.s, err
+	}
+	s = s.restart()
+	trained := t.Record["top1"]
+	if trained == "" {
+		trained = "weights from " + t.checkpoint
+	}
+	fmt.Fprintf(c.out, "%s: %d units, %s parameters; %s\n", t.name, len(t.Network.Units), thousands(parameters(t.Network, 0, len(t.Network.Layers)-1)), trained)
+	fmt.Fprintf(c.sh.err, "backend %s\n", s.note)
+	return s, nil
+}
+
+func newTeacher(name, path string) (*teacher, error) {
+	t := &teacher{name: name, checkpoint: path}
+	var err error
+	if path == "" {
+		if !slices.Contains(arch.TeacherNames(), name) {
+			return nil, fmt.Errorf("repl: no shipped teacher %q%s", name, suggestion(name, arch.TeacherNames(), "choose one of "+strings.Join(arch.TeacherNames(), ", ")))
+		}
+		if t.Teacher, err = arch.LoadTeacher(name); err != nil {
+			return nil, err
+		}
+	} else {
+		if t.Network, err = arch.Design(name, arch.SquareInput(3, 32, 10)); err != nil {
+			return nil, err
+		}
+		if t.Weights, err = checkpoint.Load(path, t.Network); err != nil {
+			return nil, err
+		}
+	}
+	t.folded, _, err = models.Fold(t.Network, t.Weights)
+	return t, err
+}
+
+// parameters counts the elements of the weights of layers first to last.
+func parameters(n *models.Network, first, last int) int {
+	sum := 0
+	for _, l := range n.Layers[first : last+1] {
+		for _, p := range l.Params() {
+			size := 1
+			for _, d := range p.Shape {
+				size *= d
+			}
+			sum += size
+		}
+	}
+	return sum
+}
+
+func calibrate(c *call) (session, error) {
+	s, v := c.s, c.values
+	if v["images"] == "" {
+		v["images"] = "256"
+	}
+	n, err := v.number("images", 1, 1<<20)
+	if err != nil {
+		return s, err
+	}
+	seed, err := v.number("seed", 0, 1<<31)
+	if err != nil {
+		return s, err
+	}
+	pool, err := loadPool(v["data"])
+	if err != nil {
+		return s, err
+	}
+	im := &images{data: v["data"]}
+	if im.calibration, err = datasets.Calibrate(pool, n, uint64(seed)); err != nil {
+		return s, err
+	}
+	if t := s.teacher; t != nil && (im.calibration.Channels != t.Network.Channels || im.calibration.Height != t.Network.Height || im.calibration.Width != t.Network.Width) {
+		return s, fmt.Errorf("repl: the images are %dx%dx%d, but %s takes %dx%dx%d; give others with data=FILE", pool.Channels, pool.Height, pool.Width, t.name, t.Network.Channels, t.Network.Height, t.Network.Width)
+	}
+	s.images, s.logits = im, nil
+	fmt.Fprintf(c.out, "%d of the %d images of %s, seed %d\n", n, pool.Len(), pool.Name, seed)
+	return s.restart(), nil
+}
+
+// loadPool reads the pool in a file of CIFAR-10's, or the built-in one.
+func loadPool(file string) (datasets.Images, error) {
+	if file == "" {
+		return datasets.FashionMNISTCalibration()
+	}
+	return cifarImages(file)
+}
+
+// cifarImages reads images in CIFAR-10's binary form, normalised as the teachers are trained that
+// are found for it.
+func cifarImages(file string) (datasets.Images, error) {
+	im, err := datasets.CIFAR10(file)
+	im.Mean, im.Std = datasets.ImageNetMoments()
+	return im, err
+}
+
+func setBits(c *call) (session, error) {
+	s, v := c.s, c.values
+	b := s.config.Bits
+	if err := errors.Join(v.override("w", 2, 8, &b.W), v.override("a", 2, 8, &b.A)); err != nil {
+		return s, firstLine(err)
+	}
+	if err := setRule(v, &b); err != nil {
+		return s, err
+	}
+	if b != s.config.Bits {
+		var err error
+		s.config.Bits = b
+		if s, err = s.withPreset(s.preset); err != nil {
+			return c.s, err
+		}
+		if len(s.student.Weights) > 0 {
+			fmt.Fprintln(c.out, "The scales were of other widths and are gone; search them again: scales weights")
+		}
+		s = s.restart()
+	}
+	fmt.Fprintf(c.out, "W%dA%d, rule %v\n", b.W, b.A, b.Rule)
+	if s.teacher != nil && len(c.words) == 0 {
+		for _, lb := range b.Map(s.teacher.folded) {
+			fmt.Fprintf(c.out, "  %-24s %s\n", lb.Layer, bitsText(lb))
+		}
+	}
+	return s, nil
+}
+
+// setRule sets b's rule to that of options first, last and rule, if there are any.
+func setRule(v values, b *pdq.Bits) error {
+	if v["rule"] != "" {
+		if v["first"]+v["last"] != "" {
+			return errors.New("repl: rule= says what first= and last= do; give one or the other")
+		}
+		return b.Rule.UnmarshalText([]byte(v["rule"]))
+	}
+	high := func(key string) (bool, error) {
+		switch v[key] {
+		case "8":
+			return true, nil
+		case "", "low", fmt.Sprint(b.W):
+			return v[key] == "" && b.Rule != pdq.AllLow, nil
+		}
+		return false, fmt.Errorf("repl: %s=%s; give 8, or low for the width of the others", key, v[key])
+	}
+	first, err := high("first")
+	if err != nil {
+		return err
+	}
+	last, err := high("last")
+	switch {
+	case err != nil:
+		return err
+	case v["first"]+v["last"] == "":
+		return nil
+	case first != last:
+		return errors.New("repl: first and last layers have 8 bits both, or neither; give first=8 last=8, or first=low last=low")
+	case !first:
+		b.Rule = pdq.AllLow
+	case b.Rule == pdq.AllLow:
+		b.Rule = pdq.QDrop
+	}
+	return nil
+}
+
+func setPreset(c *call) (session, error) {
+	name := c.values["preset"]
+	s, err := c.s.withPreset(name)
+	if err != nil {
+		return c.s, err
+	}
+	r, d := s.config.Rounding, s.config.Correction
+	fmt.Fprintf(c.out, "%s: %d rounding and %d correction steps per unit, batch %d\n", name, r.Steps, d.Steps, r.BatchSize)
+	return s, nil
+}
+
+func openBackend(c *call) (session, error) {
+	s, name := c.s, c.values["backend"]
+	if name == "" {
+		if s.backend == nil {
+			fmt.Fprintln(c.out, "none is open yet; teacher opens one")
+			return s, nil
+		}
+		fmt.Fprintln(c.out, s.note)
+		return s, nil
+	}
+	s, err := c.sh.opened(s, name)
+	if err != nil {
+		return c.s, err
+	}
+	if t := s.teacher; t != nil { // its weights are bound to the backend before
+		if s.teacher, err = newTeacher(t.name, t.checkpoint); err != nil {
+			return c.s, err
+		}
+	}
+	s.logits = nil
+	fmt.Fprintln(c.out, s.note)
+	return s.restart(), nil
+}
+
+// firstLine is the first of joined errors.
+func firstLine(err error) error {
+	if j, ok := err.(interface{ Unwrap() []error }); ok && len(j.Unwrap()) > 0 {
+		return j.Unwrap()[0]
+	}
+	return err
+}

@@ -1,0 +1,599 @@
+package commands
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/pdquant/pdquant/datasets"
+	"github.com/pdquant/pdquant/pdq"
+	"github.com/pdquant/pdquant/pdq/backend"
+	"github.com/pdquant/pdquant/pdq/look"
+)
+
+func stepCommands() []command {
+	unit := argument{name: "unit", help: "name of a unit, or its number", need: true}
+	return []command{
+		{name: "logits", group: groupSteps, changes: true, help: "compute the teacher's logits of the calibration images", run: logits},
+		{name: "scales", group: groupSteps, changes: true, help: "search scales: of all weights, or of a unit's activations", run: scales,
+			more: "scales weights begins anew: what the steps after it made is gone. The metric holds for this search; that of run is the field Scales.Metric. mse is lp with power 2.",
+			args: []argument{{name: "what", help: "weights or acts", need: true}, {name: "unit", help: "of acts: name of a unit, or its number"}},
+			options: []option{
+				{"metric", "", "of acts: mse, lp (power of Scales.Power), cosine or pd; empty: Scales.Metric"}}},
+		{name: "dc", group: groupSteps, changes: true, help: "correct a unit's calibration input towards the statistics of batch normalisation", run: correct,
+			args: []argument{unit}, options: []option{{"steps", "", "0 to 100000; empty: Correction.Steps"}}},
+		{name: "round", group: groupSteps, changes: true, help: "optimise a unit's rounding and activation scales, from where step left it", run: round,
+			args: []argument{unit}, options: []option{{"steps", "", "in all, 0 (to nearest) to 1000000; empty: Rounding.Steps"}}},
+		{name: "step", group: groupSteps, changes: true, help: "go on n steps of a unit's rounding, and print the losses", run: step,
+			more: "An empty line repeats it at the prompt.",
+			args: []argument{{name: "unit", help: "name of a unit, or its number; none: the one being rounded, or the next"}},
+			options: []option{
+				{"n", "10", "steps, 1 to 1000000"}}},
+		{name: "run", group: groupSteps, changes: true, help: "take all steps of units, by default of all that are left", run: runUnits,
+			more: "Logits and weight scales are computed if they are missing. Ctrl-C keeps the steps that were finished.",
+			args: []argument{{name: "units", help: "names of units, in order", many: true}}},
+		{name: "finetune", group: groupSteps, changes: true, help: "train all levels, scales and biases together, once all units are rounded", run: fineTune,
+			more:    "This isn't in the paper. The loss is the prediction difference, of calibration images that are changed and mixed at random; the fields of FineTune say how, and whether biases are trained and features kept as well. Ctrl-C gives it up.",
+			options: []option{{"steps", "", "how many; empty: the field FineTune.Steps"}}},
+		{name: "eval", group: groupSteps, changes: true, help: "test the student and the teacher on images they never saw", run: evaluate,
+			more:    "What isn't quantised yet is in full precision. Differences are paired, image by image; ± is one standard error.",
+			args:    []argument{{name: "n", help: "images, the first of the set; default 1000"}},
+			options: []option{{"data", "", "file in CIFAR-10's binary form; empty: Fashion-MNIST's built-in test set"}}},
+		{name: "undo", group: groupSteps, help: "return to before the last changing command, or the n last", run: undo,
+			args: []argument{{name: "n", help: fmt.Sprintf("how many, up to the %d that are kept", undoDepth)}}},
+	}
+}
+
+func logits(c *call) (session, error) {
+	s := c.s
+	q, err := c.sh.quantizer(s, s.config)
+	if err != nil {
+		return s, err
+	}
+	if s.logits, err = q.Teacher(c.ctx); err != nil {
+		return c.s, err
+	}
+	c.sh.all = append(c.sh.all, s.logits)
+	s.data, s.rounding = nil, nil
+	score, err := s.logits.Score(s.images.calibration.Labels)
+	if err != nil {
+		return c.s, err
+	}
+	acc, _ := score.Accuracy()
+	fmt.Fprintf(c.out, "logits of %d images, %d classes; right on %.1f %%\n", s.images.calibration.Len(), s.teacher.Network.Classes, 100*acc)
+	if score.AtChance(s.teacher.Network.Classes) {
+		fmt.Fprintln(c.sh.err, "warning:", chanceWarning(s.teacher.Network, score))
+	}
+	return s, nil
+}
+
+func scales(c *call) (session, error) {
+	switch c.values["what"] {
+	case "weights":
+		if c.values["unit"]+c.values["metric"] != "" {
+			return c.s, errors.New("repl: scales weights takes all layers, and minimises lp; its form is: scales weights")
+		}
+		return weightScales(c)
+	case "acts":
+		if c.values["unit"] == "" {
+			return c.s, errors.New("repl: of which unit? scales acts UNIT; units lists them")
+		}
+		return actScales(c)
+	}
+	return c.s, fmt.Errorf("repl: scales of %q? give weights or acts", c.values["what"])
+}
+
+func weightScales(c *call) (session, error) {
+	s := c.s
+	q, err := c.sh.quantizer(s, s.config)
+	if err != nil {
+		return s, err
+	}
+	student, err := q.WeightScales(c.ctx, pdq.Student{})
+	if err != nil {
+		return s, err
+	}
+	s = s.restart()
+	s.student = student
+	fmt.Fprintf(c.out, "scales of %d weights\n", len(student.Weights))
+	return s, nil
+}
+
+func actScales(c *call) (session, error) {
+	s, config := c.s, c.s.config
+	if err := setMetric(c.values["metric"], &config.Scales); err != nil {
+		return s, err
+	}
+	s, u, err := c.observed(s, c.values["unit"])
+	if err != nil {
+		return c.s, err
+	}
+	return c.actScales(s, u, config)
+}
+
+// setMetric sets the metric called name, if there is a name.
+func setMetric(name string, c *pdq.ScaleConfig) error {
+	switch name {
+	case "":
+	case "mse":
+		c.Metric, c.Power = pdq.LpNorm, 2
+	default:
+		if c.Metric.UnmarshalText([]byte(name)) != nil {
+			return fmt.Errorf("repl: metric=%s; choose mse, lp, cosine or pd", name)
+		}
+	}
+	return nil
+}
+
+// actScales searches unit u's activation scales on s's data.
+func (c *call) actScales(s session, u int, config pdq.Config) (session, error) {
+	q, err := c.sh.quantizer(s, config)
+	if err != nil {
+		return s, err
+	}
+	student, err := q.ActivationScales(c.ctx, s.unrounded(u), s.data)
+	if err != nil {
+		return s, err
+	}
+	s.student, s.rounding, s.score = student, nil, nil
+	s = s.with(u, func(st *unitState) { st.finished, st.rounded = false, 0 })
+	metric := config.Scales.Metric.String()
+	if config.Scales.Metric == pdq.LpNorm {
+		metric += fmt.Sprintf(", power %g", config.Scales.Power)
+	}
+	fmt.Fprintf(c.out, "%s: activation scales by %s\n", s.unitName(u), metric)
+	return s, nil
+}
+
+// observed returns s with the data of the unit called name, and its index. The errors say what to
+// do first.
+func (c *call) observed(s session, name string) (session, int, error) {
+	u, err := s.unit(name)
+	if err != nil {
+		return s, 0, err
+	}
+	s, err = c.observe(s, u)
+	return s, u, err
+}
+
+func (c *call) observe(s session, u int) (session, error) {
+	q, err := c.sh.quantizer(s, s.config)
+	if err != nil {
+		return s, err
+	}
+	switch {
+	case s.logits == nil:
+		return s, errors.New("repl: no teacher logits yet; compute them: logits")
+	case len(s.student.Weights) == 0:
+		return s, errors.New("repl: no weight scales yet; search them: scales weights")
+	}
+	for k := range u {
+		if !s.scaled(k) {
+			return s, fmt.Errorf("repl: %s comes before %s and has no activation scales yet; first: run %s", s.unitName(k), s.unitName(u), s.unitName(k))
+		}
+	}
+	if s.data != nil && s.data.Unit == u {
+		return s, nil
+	}
+	prev := s.data
+	if prev != nil && prev.Unit >= u {
+		prev = nil
+	}
+	data, err := q.Observe(c.ctx, s.student, s.logits, u, prev)
+	if err != nil {
+		return s, err
+	}
+	s.data, s.rounding = c.sh.keep(data), nil
+	return s.with(u, func(st *unitState) { st.corrected = false }), nil
+}
+
+func correct(c *call) (session, error) {
+	s, config := c.s, c.s.config
+	if err := c.values.override("steps", 0, 100000, &config.Correction.Steps); err != nil {
+		return s, err
+	}
+	s, u, err := c.observed(s, c.values["unit"])
+	if err != nil {
+		return c.s, err
+	}
+	return c.correct(s, u, config)
+}
+
+// correct corrects unit u's data, from the teacher's input to it.
+func (c *call) correct(s session, u int, config pdq.Config) (session, error) {
+	q, err := c.sh.quantizer(s, config)
+	if err != nil {
+		return s, err
+	}
+	c.sh.takeLosses()
+	data, err := q.Correct(c.ctx, s.data)
+	if err != nil {
+		return s, err
+	}
+	trace := c.sh.takeLosses()
+	if data.CorrectedIn == data.TeacherIn {
+		fmt.Fprintf(c.out, "%s: nothing to correct: no batch normalisation, or no steps\n", s.unitName(u))
+		return s, nil
+	}
+	s.data, s.rounding = c.sh.keep(data), nil
+	norms, err := look.Norms(c.ctx, q, data, normImages)
+	if err != nil {
+		return s, err
+	}
+	var before, after float64
+	for _, v := range norms {
+		before, after = before+v.Before.Distance, after+v.After.Distance
+	}
+	fmt.Fprintf(c.out, "%s: distance to the running statistics %.4g before, %.4g after, on %d images\n", s.unitName(u), before, after, s.normed())
+	return s.with(u, func(st *unitState) {
+		st.corrected, st.correction, st.trace, st.norms = true, config.Correction, trace, norms
+	}), nil
+}
+
+func round(c *call) (session, error) {
+	s, config := c.s, c.s.config
+	if err := c.values.override("steps", 0, 1000000, &config.Rounding.Steps); err != nil {
+		return s, err
+	}
+	s, u, err := c.observed(s, c.values["unit"])
+	if err != nil {
+		return c.s, err
+	}
+	return c.round(s, u, config)
+}
+
+// round takes the steps of config that unit u's rounding hasn't taken yet; a finished one begins
+// anew.
+func (c *call) round(s session, u int, config pdq.Config) (session, error) {
+	if !s.scaled(u) {
+		return s, fmt.Errorf("repl: %s has no activation scales yet; search them: scales acts %s", s.unitName(u), s.unitName(u))
+	}
+	if config.Rounding.Steps == 0 {
+		return c.roundToNearest(s, u, config)
+	}
+	switch {
+	case !s.units[u].finished:
+	case s.rounding != nil:
+		s.student, s.rounding = s.rounding.start.student, nil
+	default: // the scales it began with are gone
+		var err error
+		if s, err = c.actScales(s, u, config); err != nil {
+			return s, err
+		}
+	}
+	done := 0
+	if s.rounding != nil {
+		done = s.rounding.state.Done
+	}
+	if done >= config.Rounding.Steps {
+		fmt.Fprintf(c.out, "%s: %d steps were taken already\n", s.unitName(u), done)
+		return s.with(u, func(st *unitState) { st.finished = true }), nil
+	}
+	s, last, err := c.advance(s, u, config, config.Rounding.Steps-done)
+	if err != nil {
+		return s, err
+	}
+	s = s.with(u, func(st *unitState) { st.finished = true })
+	fmt.Fprintf(c.out, "%s: %d steps, %s\n", s.unitName(u), s.units[u].rounded, lossLine(last))
+	return s, nil
+}
+
+// roundToNearest gives unit u the rounding and the activation scales that it had before any step.
+func (c *call) roundToNearest(s session, u int, config pdq.Config) (session, error) {
+	switch {
+	case s.rounding != nil:
+		s.student, s.rounding, s.score = s.rounding.start.student, nil, nil
+	case s.units[u].rounded > 0: // the scales it began with are gone
+		var err error
+		if s, err = c.actScales(s, u, config); err != nil {
+			return s, err
+		}
+	}
+	s = s.with(u, func(st *unitState) { st.finished, st.rounded = true, 0 })
+	fmt.Fprintf(c.out, "%s: rounded to nearest\n", s.unitName(u))
+	return s, nil
+}
+
+func lossLine(l pdq.Loss) string {
+	return fmt.Sprintf("loss %.4g = reconstruction %.4g + PD %.4g + rounding %.4g", l.Total(), l.Reconstruction, l.PD, l.Round)
+}
+
+// advance takes n steps of unit u's rounding, from s.rounding or the scales. An interrupted one
+// returns the session after the last step with the error.
+func (c *call) advance(s session, u int, config pdq.Config, n int) (session, pdq.Loss, error) {
+	r, s, err := c.rounder(s, config)
+	if err != nil {
+		return s, pdq.Loss{}, err
+	}
+	c.sh.takeLosses()
+	last, failed := r.Steps(c.ctx, n)
+	if failed != nil && c.ctx.Err() == nil {
+		c.sh.dropRounder()
+		return s, last, failed
+	}
+	state, err := r.State()
+	if err != nil {
+		return s, last, err
+	}
+	c.sh.at = state.Done
+	student, err := r.Student()
+	if err != nil {
+		return s, last, err
+	}
+	s.student, s.score = student, nil
+	s.rounding = &rounding{s.rounding.start, state}
+	trace := c.sh.takeLosses()
+	s = s.with(u, func(st *unitState) {
+		st.rounded = state.Done
+		st.trace = append(slices.DeleteFunc(slices.Clone(st.trace), func(l loss) bool { return l.step == pdq.StepRound && len(trace) > 0 && l.at >= trace[0].at }), trace...)
+	})
+	return s, last, failed
+}
+
+// rounder returns the optimisation at s.rounding, or a new one of s.data, which s.rounding then
+// has. The one used last is kept.
+func (c *call) rounder(s session, config pdq.Config) (*pdq.Rounder, session, error) {
+	sh := c.sh
+	switch {
+	case s.rounding == nil:
+		s.rounding = &rounding{start: &roundingStart{s.student, s.data, config}}
+	case s.rounding.start.config != config:
+		start := *s.rounding.start
+		start.config = config
+		s.rounding = &rounding{&start, s.rounding.state}
+	}
+	start, state := s.rounding.start, s.rounding.state
+	if sh.live == nil || sh.begun != start {
+		sh.dropRounder()
+		q, err := sh.quantizer(s, config)
+		if err != nil {
+			return nil, s, err
+		}
+		if sh.live, err = q.NewRounder(start.student, start.data); err != nil {
+			sh.live = nil
+			return nil, s, err
+		}
+		sh.begun, sh.at = start, 0
+	}
+	if sh.at == state.Done {
+		return sh.live, s, nil
+	}
+	if state.Values == nil { // back to the start
+		sh.dropRounder()
+		return c.rounder(s, config)
+	}
+	sh.at = state.Done
+	return sh.live, s, sh.live.Restore(state)
+}
+
+func step(c *call) (session, error) {
+	s, name := c.s, c.values["unit"]
+	n, err := c.values.number("n", 1, 1000000)
+	if err != nil {
+		return s, err
+	}
+	if name == "" {
+		if name, err = s.current(); err != nil {
+			return s, err
+		}
+	}
+	s, u, err := c.observed(s, name)
+	if _, numeric := strconv.Atoi(name); err != nil && numeric == nil {
+		return c.s, fmt.Errorf("%w; to take %s steps: step n=%s", err, name, name)
+	}
+	if err != nil {
+		return c.s, err
+	}
+	switch {
+	case !s.scaled(u):
+		return c.s, fmt.Errorf("repl: %s has no activation scales yet; search them: scales acts %s", name, s.unitName(u))
+	case s.config.Rounding.Steps == 0:
+		return c.s, errors.New("repl: Rounding.Steps is 0: to nearest; set it first: set Rounding.Steps=500")
+	}
+	fmt.Fprintf(c.out, "%6s %12s %14s %12s %12s\n", "step", "loss", "reconstruction", "PD", "rounding")
+	for left := n; left > 0; {
+		some := min(left, max(n/10, 1))
+		var l pdq.Loss
+		if s, l, err = c.advance(s, u, s.config, some); err != nil {
+			return s, err
+		}
+		left -= some
+		fmt.Fprintf(c.out, "%6d %12.5g %14.5g %12.5g %12.5g\n", s.rounding.state.Done, l.Total(), l.Reconstruction, l.PD, l.Round)
+	}
+	over := s.rounding.state.Done >= s.config.Rounding.Steps
+	return s.with(u, func(st *unitState) { st.finished = over }), nil
+}
+
+// underWay names the unit whose rounding has begun and isn't finished, and its steps so far; 0: there is none.
+func (s session) underWay() (unit string, steps int) {
+	if s.rounding == nil || s.units[s.rounding.start.data.Unit].finished {
+		return "", 0
+	}
+	return s.unitName(s.rounding.start.data.Unit), s.rounding.state.Done
+}
+
+// current names the unit being rounded, or the first that isn't finished.
+func (s session) current() (string, error) {
+	if s.teacher == nil {
+		return "", errNoTeacher()
+	}
+	if s.rounding != nil {
+		return s.unitName(s.rounding.start.data.Unit), nil
+	}
+	for u, st := range s.units {
+		if !st.finished {
+			return s.unitName(u), nil
+		}
+	}
+	return "", errors.New("repl: all units are rounded; name one to step again, or eval")
+}
+
+func runUnits(c *call) (session, error) {
+	s := c.s
+	units, err := s.unitsToRun(strings.Fields(c.values["units"]))
+	if err != nil {
+		return s, err
+	}
+	for _, begin := range []struct {
+		missing bool
+		step    func(*call) (session, error)
+	}{{s.logits == nil, logits}, {len(s.student.Weights) == 0, weightScales}} {
+		if begin.missing {
+			c.s = s
+			if s, err = begin.step(c); err != nil {
+				return s, err
+			}
+		}
+	}
+	for _, u := range units {
+		if s, err = c.runUnit(s, u); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
+}
+
+// unitsToRun are those called names, or all that aren't finished.
+func (s session) unitsToRun(names []string) ([]int, error) {
+	if s.teacher == nil {
+		return nil, errNoTeacher()
+	}
+	var units []int
+	for _, name := range names {
+		u, err := s.unit(name)
+		if err != nil {
+			return nil, err
+		}
+		units = append(units, u)
+	}
+	if len(names) > 0 {
+		return units, nil
+	}
+	for u, st := range s.units {
+		if !st.finished {
+			units = append(units, u)
+		}
+	}
+	if units == nil {
+		return nil, errors.New("repl: all units are rounded; name those to take again, or: scales weights")
+	}
+	return units, nil
+}
+
+// runUnit takes the steps of unit u that it lacks. After an error it returns the session as the
+// last step left it.
+func (c *call) runUnit(s session, u int) (session, error) {
+	next, err := c.observe(s, u)
+	if err != nil {
+		return s, err
+	}
+	s = next
+	if !s.units[u].corrected && s.config.Correction.Steps > 0 {
+		if s, err = c.correct(s, u, s.config); err != nil {
+			return s, err
+		}
+	}
+	if !s.scaled(u) || s.units[u].finished {
+		if s, err = c.actScales(s, u, s.config); err != nil {
+			return s, err
+		}
+	}
+	return c.round(s, u, s.config)
+}
+
+func fineTune(c *call) (session, error) {
+	s, config := c.s, c.s.config
+	if err := c.values.override("steps", 1, 1000000, &config.FineTune.Steps); err != nil {
+		return s, err
+	}
+	switch {
+	case s.teacher == nil:
+		return s, errNoTeacher()
+	case s.finished() < len(s.units):
+		return s, fmt.Errorf("repl: %d of %d units are rounded; first: run", s.finished(), len(s.units))
+	case config.FineTune.Steps == 0:
+		return s, errors.New("repl: FineTune.Steps is 0; say how many: finetune steps=500")
+	}
+	q, err := c.sh.quantizer(s, config)
+	if err != nil {
+		return s, err
+	}
+	student, err := q.FineTune(c.ctx, s.student)
+	if err != nil {
+		return s, err
+	}
+	if reflect.DeepEqual(student, s.student) {
+		fmt.Fprintln(c.out, "the prediction difference got no smaller, and nothing was changed; lower FineTune.LearningRate, or take more steps")
+		return s, nil
+	}
+	s.student, s.score, s.rounding, s.data = student, nil, nil, nil
+	fmt.Fprintf(c.out, "%d steps over the whole network\n", config.FineTune.Steps)
+	return s, nil
+}
+
+func evaluate(c *call) (session, error) {
+	s := c.s
+	n := 1000
+	if err := c.values.override("n", 1, 1<<30, &n); err != nil {
+		return s, err
+	}
+	q, err := c.sh.quantizer(s, s.config)
+	if err != nil {
+		return s, err
+	}
+	test, err := testImages(c.values["data"])
+	if err != nil {
+		return s, err
+	}
+	result := &score{data: c.values["data"], images: test.Slice(0, min(n, test.Len()))}
+	c.sh.progress.start("full precision")
+	result.teacher, err = pdq.EvaluateTeacher(c.ctx, s.backend, backend.Workers(s.backend), s.teacher.Network, s.teacher.Weights, result.images, func(done, total int) {
+		c.sh.event(pdq.Event{Step: pdq.StepEvaluate, Done: done, Total: total})
+	})
+	c.sh.progress.start("")
+	if err != nil {
+		return s, err
+	}
+	if result.student, err = q.Evaluate(c.ctx, s.student, result.images); err != nil {
+		return s, err
+	}
+	s.score = result
+	result.print(c.out)
+	return s, nil
+}
+
+func testImages(file string) (datasets.Images, error) {
+	if file == "" {
+		return datasets.FashionMNISTTest()
+	}
+	return cifarImages(file)
+}
+
+func (r *score) print(w io.Writer) {
+	t, tse := r.teacher.Accuracy()
+	s, sse := r.student.Accuracy()
+	d, dse := r.student.Minus(r.teacher)
+	fmt.Fprintf(w, "%d images: student %.2f ± %.2f %%, full precision %.2f ± %.2f %%, difference %+.2f ± %.2f\n",
+		r.images.Len(), 100*s, 100*sse, 100*t, 100*tse, 100*d, 100*dse)
+}
+
+func undo(c *call) (session, error) {
+	sh, n := c.sh, 1
+	if err := c.values.override("n", 1, undoDepth, &n); err != nil {
+		return c.s, err
+	}
+	if len(sh.before) < n {
+		return c.s, fmt.Errorf("repl: there are %d commands to undo, not %d", len(sh.before), n)
+	}
+	at := len(sh.before) - n
+	s := sh.before[at].session
+	for _, p := range slices.Backward(sh.before[at:]) {
+		fmt.Fprintf(c.out, "undone: %s\n", p.line)
+	}
+	sh.before = sh.before[:at]
+	return s, nil
+}
