@@ -63,7 +63,7 @@ lint: ## gofmt, go mod tidy, go vet, staticcheck, checksums of the modules
 	go mod verify
 
 # Words in the names of tests in which goroutines run side by side: workers, files read ahead, searches, progress, signals.
-CONCURRENT = Workers|SideBySide|Shared|Seeds|Group|Stream|Cancel|CacheLimit|Interrupt|Terminated|Progress|Search\b|FineTuneStart|ImageFolder\b|LoadRandom
+CONCURRENT = Workers|Parallel|Shared|Seeds|Group|Stream|Cancel|CacheLimit|Interrupt|Terminated|Progress|Search\b|FineTuneStart|ImageFolder\b|LoadRandom
 
 # The Go backend's SIMD code keeps addresses as integers, which checkptr, part of
 # the race detector's build, takes for a fault.

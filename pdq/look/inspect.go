@@ -86,10 +86,10 @@ func (v *WeightView) count(x, xq []float32, o int) (signal, noise float64) {
 type OutputView struct {
 	Layer   string
 	Images  int
-	Quant   pdq.ActQuant // Bits 0: not quantised yet, and what follows Values is empty
+	Quant   pdq.ActQuant // Bits 0: not quantised yet; then the fields after Values are empty
 	Values  Histogram    // before quantisation, with the layers before it quantised
-	Levels  []int        // how many values fall on each level, 0 to 2^Bits-1
-	Clipped int          // beyond the outermost levels by more than half a step
+	Levels  []int        // number of values on each level, 0 to 2^Bits-1
+	Clipped int          // number of values beyond the outermost levels by more than half a step
 	SNR     float64      // signal to quantisation noise, decibels
 }
 

@@ -1,6 +1,7 @@
-// Package look shows what quantisation does inside a network: to weights, outputs and predictions, and at which
-// scales. It changes nothing. What it shows is computed here; figures and tables of it belong to the shell and to
-// notebooks.
+// Package look shows what quantisation does inside a network: to weights, outputs and predictions, and at which scales.
+// It changes nothing. Figures and tables of what it computes belong to the shell and to notebooks, not here.
+//
+// An argument called images is the largest number of calibration images to look at: the first ones are taken.
 package look
 
 import (
