@@ -84,11 +84,12 @@ func untilSignal(which ...os.Signal) (ctx context.Context, stop func()) {
 
 // run runs what was given to run, without a prompt.
 func run(ctx context.Context, o Invocation, stdin io.Reader, stdout, stderr io.Writer) (err error) {
-	sh, err := newShell(stdout, stderr)
+	out := &output{w: stdout}
+	sh, err := newShell(out, stderr)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, sh.close()) }()
+	defer func() { err = errors.Join(err, sh.close(), out.err) }()
 	switch {
 	case len(o.Words) > 0:
 		err = sh.run(ctx, o.Words)
@@ -108,4 +109,19 @@ func run(ctx context.Context, o Invocation, stdin io.Reader, stdout, stderr io.W
 		return nil
 	}
 	return err
+}
+
+// output is standard output: the first write that fails is an error of the program, whoever wrote.
+type output struct {
+	w   io.Writer
+	err error
+}
+
+// Write writes data, and keeps the first error.
+func (o *output) Write(data []byte) (int, error) {
+	n, err := o.w.Write(data)
+	if err != nil && o.err == nil {
+		o.err = fmt.Errorf("repl: what the command printed can't be written: %w", err)
+	}
+	return n, err
 }
