@@ -17,6 +17,7 @@ type StateRecord struct {
 	StudentRecord
 	Calibration string    // hash of the images, as datasets.Images.Hash returns it
 	Mean, Std   []float32 // of the images' normalisation
+	Terms       string    // of rounding's loss: name and weight of each, as "PD=10"; "": of a file from before terms were written
 	Unit        int
 	Steps       int // of rounding or fine-tuning, after Unit finished units
 	Elapsed     time.Duration
@@ -34,7 +35,7 @@ func (q *Quantizer) WriteState(w io.Writer, s State) error {
 		return err
 	}
 	cal := q.p.Calibration
-	record := StateRecord{own, cal.Hash(), cal.Mean, cal.Std, s.Unit, s.Optimiser.Done, s.Elapsed}
+	record := StateRecord{own, cal.Hash(), cal.Mean, cal.Std, q.termsText(), s.Unit, s.Optimiser.Done, s.Elapsed}
 	blobs := s.Student.blobs()
 	for i, v := range s.Optimiser.Values {
 		blobs[rounderBlob(i)] = floatBlob(v...)
@@ -117,6 +118,9 @@ func (q *Quantizer) sameRun(r StateRecord) error {
 	}
 	if d := r.Config.Differs(own.Config); d != "" {
 		return fmt.Errorf("the configuration is another: the run had %s", d)
+	}
+	if own := q.termsText(); r.Terms != "" && r.Terms != own {
+		return fmt.Errorf("the loss has other terms: the run had %s, now they are %s", r.Terms, own)
 	}
 	return nil
 }

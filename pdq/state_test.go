@@ -173,6 +173,10 @@ func TestReadState(t *testing.T) {
 	refused("another normalisation", brighter, same, "normalised otherwise: the run had mean [")
 	refused("other settings", p, func(c *Config) { c.Loss.PD = 3 }, "the run had Loss.PD=10, now 3")
 	refused("another seed", p, func(c *Config) { c.Seed = 9 }, "Seed=")
+	q.Terms = q.Terms[:2]
+	if _, err := q.ReadState(bytes.NewReader(whole)); err == nil || !strings.Contains(err.Error(), "the loss has other terms: the run had reconstruction=1 PD=10 rounding=0.01") {
+		t.Errorf("other terms: error %v", err)
+	}
 	c.Machine.Workers, c.Machine.CacheLimit = 7, 1 // decide nothing
 	if q, err = New(b, p, c); err != nil {
 		t.Fatal(err)

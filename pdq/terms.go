@@ -1,6 +1,11 @@
 package pdq
 
-import . "github.com/gomlx/gomlx/core/graph"
+import (
+	"fmt"
+	"strings"
+
+	. "github.com/gomlx/gomlx/core/graph"
+)
 
 // Term is one term of the loss that rounding minimises. Either Outputs or Rounding is set.
 type Term struct {
@@ -41,6 +46,17 @@ func PaperTerms(c Config) []Term {
 		}},
 		{Name: termRounding, Weight: c.Rounding.Weight, Rounding: RoundingLoss},
 	}
+}
+
+// termsText lists the names and weights of the terms that are on.
+func (q *Quantizer) termsText() string {
+	var terms []string
+	for _, t := range q.Terms {
+		if t.Weight != 0 {
+			terms = append(terms, fmt.Sprintf("%s=%g", t.Name, t.Weight))
+		}
+	}
+	return strings.Join(terms, " ")
 }
 
 // addTerm adds the value x of the term called name.

@@ -11,7 +11,6 @@ import (
 // forecast tells how long a comparison of methods will still take, from the time so far and the share of the work that
 // is done. Work is elements of layers' outputs, times images, times the weights below.
 type forecast struct {
-	method  string
 	work    map[workKey]float64 // elements of what is still to come, and of what is under way
 	total   float64
 	done    float64
