@@ -58,7 +58,7 @@ func TestTeachers(t *testing.T) {
 			if math.Abs(100*acc-recorded) > tolerance {
 				t.Errorf("%s: %.2f %%, recorded %.2f", name, 100*acc, recorded)
 			}
-			info, err := os.Stat("../models/teachers/" + name + ".safetensors")
+			info, err := os.Stat("../models/arch/teachers/" + name + ".safetensors")
 			if err != nil {
 				t.Fatal(err)
 			}
