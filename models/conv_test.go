@@ -8,6 +8,7 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/pdquant/pdquant/internal/nettest"
+	"github.com/pdquant/pdquant/internal/testbackend"
 )
 
 type convCase struct {
@@ -68,7 +69,7 @@ func randomConvCase(rng *rand.Rand) convCase {
 
 func TestConvolve(t *testing.T) {
 	rng := random(t)
-	bs := nettest.Backends(t)
+	bs := testbackend.All(t)
 	for range 80 {
 		c := randomConvCase(rng)
 		x, w := nettest.Randn(rng, c.n, c.c, c.h, c.w), nettest.Randn(rng, c.o, c.c/c.groups, c.win.Kernel[0], c.win.Kernel[1])
@@ -95,7 +96,7 @@ func BenchmarkConvolve(b *testing.B) {
 	square := func(n, c, size, o, k, stride, pad, groups int) convCase {
 		return convCase{n, c, size, size, o, SquareWindow(k, stride, pad), groups}
 	}
-	for name, be := range nettest.Backends(b) {
+	for name, be := range testbackend.All(b) {
 		for _, c := range []convCase{
 			square(32, 16, 28, 16, 3, 1, 1, 1), square(32, 16, 28, 32, 3, 2, 1, 1), square(32, 32, 14, 32, 3, 1, 1, 1),
 			square(32, 64, 7, 64, 3, 1, 1, 1), square(32, 64, 14, 64, 3, 1, 1, 64), square(32, 64, 14, 64, 3, 1, 1, 8),

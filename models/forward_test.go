@@ -8,6 +8,7 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/pdquant/pdquant/internal/nettest"
+	"github.com/pdquant/pdquant/internal/testbackend"
 )
 
 // operand is an argument of an opCase.
@@ -77,20 +78,6 @@ func plainNormalize(x, gamma, beta, mean, variance []float64, n int, eps float64
 	return y
 }
 
-// plainMoments returns mean and variance (divided by the count) of each channel of x [n,c,p].
-func plainMoments(x []float64, n, c int) (mean, variance []float64) {
-	p := len(x) / n / c
-	mean, variance = make([]float64, c), make([]float64, c)
-	for i, v := range x {
-		mean[i/p%c] += v / float64(n*p)
-	}
-	for i, v := range x {
-		d := v - mean[i/p%c]
-		variance[i/p%c] += d * d / float64(n*p)
-	}
-	return mean, variance
-}
-
 // plainPadShortcut is the definition of PadShortcut for x [n,l.In,h,w].
 func plainPadShortcut(l PadShortcut, n, h, w int) func(args [][]float64) []float64 {
 	return func(args [][]float64) []float64 {
@@ -151,7 +138,7 @@ func opCases() []opCase {
 		{"batchnorm of the batch", []operand{normal(3, 2, 4, 5), positive(2), normal(2)},
 			func(a []*Node) *Node { y, _, _ := NormalizeBatch(a[0], a[1], a[2], eps); return y },
 			func(a [][]float64) []float64 {
-				mean, variance := plainMoments(a[0], 3, 2)
+				mean, variance := nettest.Moments(a[0], 3, 2)
 				return plainNormalize(a[0], a[1], a[2], mean, variance, 3, eps)
 			}},
 		layerCase("conv with bias", Conv{In: 2, Out: 4, Window: SquareWindow(3, 2, 1), Groups: 2, Bias: true},
@@ -212,7 +199,7 @@ func differences(f func(args [][]float64) []float64, args [][]float64, k int, v 
 // plain form and differences of that one.
 func TestLayers(t *testing.T) {
 	rng := random(t)
-	bs := nettest.Backends(t)
+	bs := testbackend.All(t)
 	for _, c := range opCases() {
 		args := make([]*tensors.Tensor, len(c.args))
 		flat := make([][]float64, len(args))
@@ -256,7 +243,7 @@ func TestLayers(t *testing.T) {
 
 // TestClippedGradient is at and beyond the corners, where PyTorch's gradient is 0.
 func TestClippedGradient(t *testing.T) {
-	for name, b := range nettest.Backends(t) {
+	for name, b := range testbackend.All(t) {
 		for _, c := range []struct {
 			op         Op
 			y, dx      []float32
@@ -294,8 +281,8 @@ func TestBatchMoments(t *testing.T) {
 		x[i] = 1000 + float32(rng.NormFloat64())
 	}
 	in := tensors.FromFlatDataAndDimensions(x, 4, 2, 3, 3)
-	mean, variance := plainMoments(nettest.Float64s(in), 4, 2)
-	for name, b := range nettest.Backends(t) {
+	mean, variance := nettest.Moments(nettest.Float64s(in), 4, 2)
+	for name, b := range testbackend.All(t) {
 		out, err := CallOnceN(b, func(x *Node) []*Node {
 			one := OnesLike(Slice(x, AxisElem(0), AxisRange(), AxisElem(0), AxisElem(0)))
 			_, mean, variance := NormalizeBatch(x, Reshape(one, 2), Reshape(one, 2), 1e-5)

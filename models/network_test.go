@@ -10,6 +10,7 @@ import (
 
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/pdquant/pdquant/internal/nettest"
+	"github.com/pdquant/pdquant/internal/testbackend"
 )
 
 func TestHooks(t *testing.T) {
@@ -17,7 +18,7 @@ func TestHooks(t *testing.T) {
 	w := Init(n, 1)
 	x := nettest.Randn(random(t), 1, 1, 6, 6)
 	var normed, after []string
-	y, err := CallOnce(nettest.Backends(t)["go"], func(x *Node) *Node {
+	y, err := CallOnce(testbackend.All(t)["go"], func(x *Node) *Node {
 		h := constants(t, x.Graph(), w)
 		h.Norm = func(l Layer, _ BatchNorm, x *Node) *Node {
 			normed = append(normed, l.Name)

@@ -9,6 +9,7 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/pdquant/pdquant/internal/nettest"
+	"github.com/pdquant/pdquant/internal/testbackend"
 )
 
 type poolCase struct {
@@ -63,7 +64,7 @@ func randomPoolCase(rng *rand.Rand) poolCase {
 // which most windows have several maxima, and on ones that hardly have any twice.
 func TestMaxPool(t *testing.T) {
 	rng := random(t)
-	bs := nettest.Backends(t)
+	bs := testbackend.All(t)
 	dilated := SquareWindow(2, 1, 0)
 	dilated.Dilation = [2]int{2, 3}
 	cases := []poolCase{{2, 3, 8, 8, SquareWindow(3, 2, 1)}, {1, 2, 7, 9, SquareWindow(3, 2, 1)}, {1, 1, 1, 1, SquareWindow(3, 2, 1)},
@@ -106,7 +107,7 @@ func TestMaxPool(t *testing.T) {
 
 // TestMaxPoolNegative has nothing but negative infinity in a window.
 func TestMaxPoolNegative(t *testing.T) {
-	for name, b := range nettest.Backends(t) {
+	for name, b := range testbackend.All(t) {
 		low := float32(math.Inf(-1))
 		y, err := CallOnce(b, func(x *Node) *Node { return maxPool(x, SquareWindow(2, 2, 0)) }, [][][][]float32{{{{low, low, -3}, {low, low, -4}}}})
 		if err != nil {
@@ -126,7 +127,7 @@ func BenchmarkMaxPool(b *testing.B) {
 	x := nettest.Randn(rng, c.n, c.c, c.h, c.w)
 	ho, wo := c.win.out(c.h, c.w)
 	v := nettest.Randn(rng, c.n, c.c, ho, wo)
-	for name, be := range nettest.Backends(b) {
+	for name, be := range testbackend.All(b) {
 		for part, fn := range map[string]func(x, v *Node) *Node{
 			"taps":     func(x, v *Node) *Node { return maxTaps(x, win) },
 			"window":   func(x, v *Node) *Node { return windowMax(x, win) },

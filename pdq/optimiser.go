@@ -21,10 +21,11 @@ type variable struct {
 	low, high float64 // bounds of its values; ±Inf: none
 	fixed     bool    // its value stays
 
-	derived bool // the forward pass reads the result of optimiser.derive instead of the value
+	// derive is the graph from the value to what the forward pass reads; nil: it reads the value.
+	derive func(value *Node) *Node
 
 	value, mean, square *tensors.Tensor // with Adam's two moments
-	made                *tensors.Tensor // the result of optimiser.derive, if derived
+	made                *tensors.Tensor // the result of derive; nil: there is none
 }
 
 // newVariable returns a variable without bounds that starts at value.
@@ -47,8 +48,6 @@ type optimiser struct {
 	// losses is the graph of the losses of a part of a batch. It takes what the forward pass reads of the variables,
 	// and the tensors of that part. It returns a vector, which the part adds to the losses of the batch.
 	losses func(read nodes, part []*Node) *Node
-	// derive is the graph from the value of a derived variable to what the forward pass reads.
-	derive func(v *variable, value *Node) *Node
 	// penalty is the graph of one more loss, a scalar that depends only on the variables' values; nil: none.
 	penalty func(values nodes, schedule *Node) *Node
 
@@ -69,9 +68,9 @@ func (o *optimiser) start(workers int) (err error) {
 	return err
 }
 
-// derived lists the derived variables.
+// derived lists the variables with derive.
 func (o *optimiser) derived() []*variable {
-	return slices.DeleteFunc(slices.Clone(o.vars), func(v *variable) bool { return !v.derived })
+	return slices.DeleteFunc(slices.Clone(o.vars), func(v *variable) bool { return v.derive == nil })
 }
 
 // state returns all tensors that a step replaces: value and moments of each variable, then the results of derive.
@@ -103,7 +102,7 @@ func (o *optimiser) replace(next []*tensors.Tensor) {
 func (o *optimiser) read() []*tensors.Tensor {
 	var all []*tensors.Tensor
 	for _, v := range o.vars {
-		if v.derived {
+		if v.derive != nil {
 			all = append(all, v.made)
 		} else {
 			all = append(all, v.value)
@@ -158,7 +157,7 @@ func (o *optimiser) whole(args []*Node) []*Node {
 	n := 3 * len(o.vars)
 	var read []*Node
 	for i, v := range o.vars {
-		if v.derived {
+		if v.derive != nil {
 			read, n = append(read, args[n]), n+1
 		} else {
 			read = append(read, args[3*i])
@@ -200,12 +199,12 @@ func (o *optimiser) apply(args []*Node) []*Node {
 		report = append(report, Reshape(sumOfMagnitudes(grads[i]), 1))
 	}
 	for i, v := range o.vars {
-		if v.derived && v.fixed {
+		if v.derive != nil && v.fixed {
 			next = append(next, args[made])
-		} else if v.derived {
-			next = append(next, o.derive(v, next[3*i]))
+		} else if v.derive != nil {
+			next = append(next, v.derive(next[3*i]))
 		}
-		if v.derived {
+		if v.derive != nil {
 			made++
 		}
 	}
@@ -216,8 +215,8 @@ func (o *optimiser) apply(args []*Node) []*Node {
 func (o *optimiser) chain(penalty *Node, values, grads []*Node) {
 	through, of, at := penalty, []*Node(nil), []int(nil)
 	for i, v := range o.vars {
-		if v.derived && !v.fixed {
-			through = Add(through, ReduceAllSum(Mul(o.derive(v, values[i]), StopGradient(grads[i]))))
+		if v.derive != nil && !v.fixed {
+			through = Add(through, ReduceAllSum(Mul(v.derive(values[i]), StopGradient(grads[i]))))
 			of, at = append(of, values[i]), append(at, i)
 		}
 	}
@@ -326,7 +325,7 @@ func (o *optimiser) restore(s OptimiserState) error {
 func (o *optimiser) deriveAll(state []*tensors.Tensor) ([]*tensors.Tensor, error) {
 	var values []*tensors.Tensor
 	for i, v := range o.vars {
-		if v.derived {
+		if v.derive != nil {
 			values = append(values, state[3*i])
 		}
 	}
@@ -336,7 +335,7 @@ func (o *optimiser) deriveAll(state []*tensors.Tensor) ([]*tensors.Tensor, error
 	compiled, err := NewExec(o.b, func(values []*Node) []*Node {
 		var made []*Node
 		for i, v := range o.derived() {
-			made = append(made, o.derive(v, values[i]))
+			made = append(made, v.derive(values[i]))
 		}
 		return made
 	})

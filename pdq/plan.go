@@ -273,15 +273,6 @@ func (p Plan) check() error {
 	return nil
 }
 
-// Map is Plan without exceptions' errors. It goes when the last caller has.
-func (b Bits) Map(n *models.Network) []LayerBits {
-	p, err := b.Plan(n)
-	if err != nil {
-		return b.rule(n)
-	}
-	return p
-}
-
 // quantisesOutput says whether the output of layer i of a folded network is quantised.
 func quantisesOutput(n *models.Network, i int) bool {
 	consumers := n.Consumers(i)

@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 
+	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/pdquant/pdquant/models"
@@ -64,12 +65,14 @@ func (q *Quantizer) NewRounder(s Student, d *UnitData) (*Rounder, error) {
 		case t.Weight == 0:
 		case t.Outputs != nil:
 			r.outputs, r.relative = append(r.outputs, t), append(r.relative, float32(t.Weight))
-		default:
+		case t.Rounding != nil:
 			r.rounding = append(r.rounding, t)
+		default:
+			return nil, r.fail(fmt.Errorf("the term %q has neither Outputs nor Rounding; set one of them", t.Name))
 		}
 	}
 	r.opt = optimiser{b: q.b, size: min(q.c.Rounding.BatchSize, d.StudentIn.Len()), losses: r.losses,
-		derive: r.softWeight, penalty: r.penalty}
+		penalty: r.penalty}
 	err := r.addVariables()
 	if err == nil {
 		err = r.opt.start(q.c.Machine.Workers)
@@ -99,7 +102,8 @@ func (r *Rounder) addVariables() error {
 				return err
 			}
 			v := newVariable("rounding variables of "+l.Name, alpha, rateAlpha)
-			v.derived, v.fixed = true, c.LearningRate == 0
+			v.derive = func(alpha *Node) *Node { return r.softWeight(l.Name, alpha) }
+			v.fixed = c.LearningRate == 0
 			r.weights = append(r.weights, layerVariable{l.Name, v})
 		}
 		if r.q.bits[l.Name].Output > 0 {

@@ -127,13 +127,12 @@ func (r *Rounder) trainingHooks(g *Graph, read nodes, masks []*Node) models.Hook
 	}
 }
 
-// softWeight is the graph of a layer's weight for the rounding variables alpha, the value of v. With a learning rate
+// softWeight is the graph of the weight of the layer called name for its rounding variables alpha. With a learning rate
 // of 0 the weight is rounded to nearest.
-func (r *Rounder) softWeight(v *variable, alpha *Node) *Node {
+func (r *Rounder) softWeight(name string, alpha *Node) *Node {
 	g := alpha.Graph()
-	name := r.weights[slices.IndexFunc(r.weights, func(w layerVariable) bool { return w.variable == v })].layer
 	q, w := r.s.Weights[name], r.q.weights[name+".weight"]
-	if v.fixed {
+	if r.q.c.Rounding.LearningRate == 0 {
 		t, err := q.Dequantize(w)
 		if err != nil {
 			panic(err)

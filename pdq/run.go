@@ -51,18 +51,24 @@ func Run(ctx context.Context, b compute.Backend, p Problem, m Method, test datas
 // RunFrom is Run of q's configuration under that name, from a State on. Seconds are those of all its parts; the memory
 // is that of this process.
 func (q *Quantizer) RunFrom(ctx context.Context, name string, test datasets.Stream, from State, k Keeper) (r Result, err error) {
-	r.Method, r.Seed = name, q.c.Seed
-	start := time.Now()
+	own := &run{Quantizer: q, State: from, keeper: k}
 	memory.ResetPeak()
-	if r.Student, err = q.QuantizeFrom(ctx, from, k); err != nil {
-		return r, err
+	err = quantizeRuns(ctx, []*run{own})
+	if err != nil {
+		return Result{Method: name, Seed: q.c.Seed, Student: own.Student}, err
 	}
-	r.Seconds, r.PeakMemory = (from.Elapsed + time.Since(start)).Seconds(), memory.Peak()
-	if r.Test, err = q.Evaluate(ctx, r.Student, test); err != nil {
-		return r, err
+	return own.result(ctx, name, test, memory.Peak())
+}
+
+// result returns what a finished run gave: it evaluates the student on test and on the calibration images.
+func (r *run) result(ctx context.Context, name string, test datasets.Stream, peak int64) (Result, error) {
+	result := Result{Method: name, Seed: r.c.Seed, Student: r.Student, Seconds: r.Elapsed.Seconds(), PeakMemory: peak}
+	var err error
+	if result.Test, err = r.Evaluate(ctx, r.Student, test); err != nil {
+		return result, err
 	}
-	r.Calibration, err = q.Evaluate(ctx, r.Student, q.p.Calibration)
-	return r, err
+	result.Calibration, err = r.Evaluate(ctx, r.Student, r.p.Calibration)
+	return result, err
 }
 
 // RunTeacher evaluates p's network in full precision, by so many workers as of MachineConfig, as a

@@ -37,12 +37,8 @@ func RunSeeds(ctx context.Context, b compute.Backend, p Problem, m Method, seeds
 	peak := memory.Peak()
 	results := make([]Result, len(runs))
 	for i, r := range runs {
-		results[i] = Result{Method: m.Name, Seed: r.c.Seed, Student: r.Student, Seconds: r.Elapsed.Seconds(), PeakMemory: peak}
 		var err error
-		if results[i].Test, err = r.Evaluate(ctx, r.Student, test); err != nil {
-			return nil, err
-		}
-		if results[i].Calibration, err = r.Evaluate(ctx, r.Student, p.Calibration); err != nil {
+		if results[i], err = r.result(ctx, m.Name, test, peak); err != nil {
 			return nil, err
 		}
 	}

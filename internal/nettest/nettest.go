@@ -1,4 +1,4 @@
-// Package nettest holds what tests of several packages of models need: backends, random tensors, comparisons. It knows
+// Package nettest holds what tests of several packages of models need: random tensors, plain forms, comparisons. It knows
 // no networks, so that package models' own tests can use it.
 package nettest
 
@@ -8,29 +8,8 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"github.com/gomlx/compute"
 	"github.com/gomlx/gomlx/core/tensors"
-
-	"github.com/pdquant/pdquant/pdq/backend"
 )
-
-// Backends opens the Go backend, and ONNX Runtime where its library is, by name.
-func Backends(t testing.TB) map[string]compute.Backend {
-	t.Helper()
-	bs := map[string]compute.Backend{}
-	for _, name := range []string{"go", "onnx"} {
-		b, note, err := backend.Open(name)
-		if err != nil && name == "onnx" {
-			t.Logf("without ONNX Runtime: %v", err)
-			continue
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		t.Log(note)
-		bs[name] = b
-	}
-	return bs
-}
 
 // Randn returns normally distributed numbers of these sizes.
 func Randn(rng *rand.Rand, dims ...int) *tensors.Tensor {
@@ -96,4 +75,18 @@ func SameWeights(got, want map[string]*tensors.Tensor) error {
 		}
 	}
 	return nil
+}
+
+// Moments returns mean and variance (divided by the count) of each channel of x [n,c,p].
+func Moments(x []float64, n, c int) (mean, variance []float64) {
+	p := len(x) / n / c
+	mean, variance = make([]float64, c), make([]float64, c)
+	for i, v := range x {
+		mean[i/p%c] += v / float64(n*p)
+	}
+	for i, v := range x {
+		d := v - mean[i/p%c]
+		variance[i/p%c] += d * d / float64(n*p)
+	}
+	return mean, variance
 }

@@ -70,6 +70,24 @@ func on(t *testing.T, name string, f func(t *testing.T, b compute.Backend)) {
 	})
 }
 
+// All opens the Go backend, and ONNX Runtime where its library is, by name: for tests that compute the same on each.
+func All(t testing.TB) map[string]compute.Backend {
+	t.Helper()
+	all := map[string]compute.Backend{}
+	for _, name := range []string{"go", "onnx"} {
+		b, note, err := backend.Open(name)
+		if err != nil && name == "onnx" {
+			t.Logf("no ONNX Runtime: %v", err)
+			continue
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		t.Log(note)
+		all[name] = b
+	}
+	return all
+}
+
 // Any returns the fastest backend here, for tests in which the backend isn't the point.
 func Any(t testing.TB) compute.Backend {
 	t.Helper()

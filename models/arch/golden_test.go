@@ -17,6 +17,7 @@ import (
 
 	"github.com/pdquant/pdquant/internal/formula"
 	"github.com/pdquant/pdquant/internal/nettest"
+	"github.com/pdquant/pdquant/internal/testbackend"
 	"github.com/pdquant/pdquant/models"
 )
 
@@ -98,7 +99,7 @@ func imageNetDesigns() []string {
 // TestGoldenNetworks builds the paper's networks and compares the names and shapes of their tensors
 // with those of the published checkpoints, and their logits, on weights by a formula, with PyTorch's.
 func TestGoldenNetworks(t *testing.T) {
-	bs := nettest.Backends(t)
+	bs := testbackend.All(t)
 	for _, name := range imageNetDesigns() {
 		n, err := Design(name, SquareInput(3, 224, 1000))
 		if err != nil {

@@ -13,6 +13,7 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/pdquant/pdquant/internal/nettest"
+	"github.com/pdquant/pdquant/internal/testbackend"
 	"github.com/pdquant/pdquant/models"
 	"github.com/pdquant/pdquant/models/checkpoint"
 )
@@ -85,7 +86,7 @@ func constants(t testing.TB, g *Graph, w models.Weights) models.Hooks {
 // forward computes layers first to last of n on the Go backend.
 func forward(t testing.TB, n *models.Network, w models.Weights, x *tensors.Tensor, first, last int) []float32 {
 	t.Helper()
-	y, err := CallOnce(nettest.Backends(t)["go"], func(x *Node) *Node {
+	y, err := CallOnce(testbackend.All(t)["go"], func(x *Node) *Node {
 		return n.Forward(x, first, last, constants(t, x.Graph(), w))
 	}, nettest.Clone(t, x))
 	if err != nil {
@@ -103,7 +104,7 @@ func TestShapes(t *testing.T) {
 		}
 		seen := 0
 		x := nettest.Randn(rng, 2, n.Channels, n.Height, n.Width)
-		y, err := CallOnce(nettest.Backends(t)["go"], func(x *Node) *Node {
+		y, err := CallOnce(testbackend.All(t)["go"], func(x *Node) *Node {
 			h := constants(t, x.Graph(), w)
 			h.After = func(l models.Layer, y *Node) *Node {
 				if want := append([]int{2}, shapes[seen]...); !slices.Equal(y.Shape().Dimensions, want) {
@@ -127,7 +128,7 @@ func TestShapes(t *testing.T) {
 // the next one needs.
 func TestForwardInParts(t *testing.T) {
 	rng := random(t)
-	b := nettest.Backends(t)["go"]
+	b := testbackend.All(t)["go"]
 	for name, n := range networks(t) {
 		w, x := randomWeights(n, rng), nettest.Randn(rng, 1, n.Channels, n.Height, n.Width)
 		whole := forward(t, n, w, x, 0, len(n.Layers)-1)

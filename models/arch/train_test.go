@@ -14,6 +14,7 @@ import (
 
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/internal/nettest"
+	"github.com/pdquant/pdquant/internal/testbackend"
 	"github.com/pdquant/pdquant/models"
 )
 
@@ -52,7 +53,7 @@ func onLoss(f func(loss float64) error) func(*train.Loop) {
 
 func TestTrain(t *testing.T) {
 	n, images := narrow(t), few(t)
-	for name, b := range nettest.Backends(t) {
+	for name, b := range testbackend.All(t) {
 		var losses []float64
 		w, err := Train(t.Context(), b, n, images, handful(), onLoss(func(loss float64) error {
 			losses = append(losses, loss)
@@ -98,7 +99,7 @@ func mean(v []float64) float64 {
 func TestTrainStatistics(t *testing.T) {
 	n, images, c := narrow(t), few(t).Slice(0, 2), handful()
 	c.Epochs, c.BatchSize = 1, 2
-	w, err := Train(t.Context(), nettest.Backends(t)["go"], n, images, c, nil)
+	w, err := Train(t.Context(), testbackend.All(t)["go"], n, images, c, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +108,7 @@ func TestTrainStatistics(t *testing.T) {
 			t.Fatal(err)
 		}
 		y := forward(t, n, models.Init(n, c.Seed), batch.Inputs[0], 0, 0) // [2,4,28,28]
-		mean, variance := plainMoments(nettest.Float64s(tensors.FromValue(y)), 2, 4)
+		mean, variance := nettest.Moments(nettest.Float64s(tensors.FromValue(y)), 2, 4)
 		for i := range mean {
 			const count = 2 * 28 * 28
 			mean[i] *= 0.1
@@ -127,7 +128,7 @@ func TestTrainRepeats(t *testing.T) {
 	hash := func(seed uint64) string {
 		c := handful()
 		c.Epochs, c.Seed = 1, seed
-		w, err := Train(t.Context(), nettest.Backends(t)["go"], n, images, c, nil)
+		w, err := Train(t.Context(), testbackend.All(t)["go"], n, images, c, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -147,7 +148,7 @@ func TestTrainRepeats(t *testing.T) {
 }
 
 func TestTrainCancelled(t *testing.T) {
-	n, images, b := narrow(t), few(t), nettest.Backends(t)["go"]
+	n, images, b := narrow(t), few(t), testbackend.All(t)["go"]
 	for _, after := range []int{0, 2} {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
@@ -194,12 +195,12 @@ func TestTrainErrors(t *testing.T) {
 	} {
 		n, images, config := narrow(t), few(t), handful()
 		c.change(n, &images, &config)
-		_, err := Train(t.Context(), nettest.Backends(t)["go"], n, images, config, nil)
+		_, err := Train(t.Context(), testbackend.All(t)["go"], n, images, config, nil)
 		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "arch: training resnet8") {
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
 		}
 	}
-	if _, err := Train(t.Context(), nettest.Backends(t)["go"], narrow(t), few(t), handful(), onLoss(func(float64) error { return broken })); !errors.Is(err, broken) {
+	if _, err := Train(t.Context(), testbackend.All(t)["go"], narrow(t), few(t), handful(), onLoss(func(float64) error { return broken })); !errors.Is(err, broken) {
 		t.Errorf("a hook's error: %v", err)
 	}
 }
@@ -257,18 +258,4 @@ func TestAugmented(t *testing.T) {
 			t.Errorf("label %d was drawn %d times too often", l, n)
 		}
 	}
-}
-
-// plainMoments returns mean and variance (divided by the count) of each channel of x [n,c,p].
-func plainMoments(x []float64, n, c int) (mean, variance []float64) {
-	p := len(x) / n / c
-	mean, variance = make([]float64, c), make([]float64, c)
-	for i, v := range x {
-		mean[i/p%c] += v / float64(n*p)
-	}
-	for i, v := range x {
-		d := v - mean[i/p%c]
-		variance[i/p%c] += d * d / float64(n*p)
-	}
-	return mean, variance
 }

@@ -179,7 +179,7 @@ func (s session) layerNames() []string {
 		return nil
 	}
 	var names []string
-	for _, lb := range s.config.Bits.Map(s.teacher.folded) {
+	for _, lb := range s.plan() {
 		names = append(names, lb.Layer)
 	}
 	return names

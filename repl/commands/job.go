@@ -180,9 +180,8 @@ func (j *job) describe(w io.Writer) {
 	if err != nil {
 		return // Run reports it
 	}
-	folded, _ := q.Folded()
 	fmt.Fprintf(w, "memory    %s\n", planText(q.MemoryPlan(), c.Machine.CacheLimit))
-	for _, lb := range c.Bits.Map(folded) {
+	for _, lb := range q.Plan() {
 		fmt.Fprintf(w, "          %-24s %s\n", lb.Layer, bitsText(lb))
 	}
 }

@@ -200,11 +200,23 @@ func (s session) unit(name string) (int, error) {
 
 func errNoTeacher() error { return errors.New("repl: no teacher yet; load one: teacher resnet20") }
 
+// plan returns the widths of the teacher's layers. Exceptions that don't fit the teacher are left out: the next step
+// reports them.
+func (s session) plan() pdq.Plan {
+	plan, err := s.config.Bits.Plan(s.teacher.folded)
+	if err != nil {
+		bits := s.config.Bits
+		bits.Except = ""
+		plan, _ = bits.Plan(s.teacher.folded) // a rule fits every network
+	}
+	return plan
+}
+
 // bits are the widths of the teacher's layers, by name; those of layers that stay in full precision
 // are 0.
 func (s session) bits() map[string]pdq.LayerBits {
 	m := map[string]pdq.LayerBits{}
-	for _, lb := range s.config.Bits.Map(s.teacher.folded) {
+	for _, lb := range s.plan() {
 		m[lb.Layer] = lb
 	}
 	return m

@@ -178,7 +178,7 @@ func setBits(c *call) (session, error) {
 	}
 	fmt.Fprintf(c.out, "W%dA%d, rule %v\n", b.W, b.A, b.Rule)
 	if s.teacher != nil && len(c.words) == 0 {
-		for _, lb := range b.Map(s.teacher.folded) {
+		for _, lb := range s.plan() {
 			fmt.Fprintf(c.out, "  %-24s %s\n", lb.Layer, bitsText(lb))
 		}
 	}
