@@ -15,11 +15,35 @@ import (
 	"github.com/pdquant/pdquant/internal/soaked"
 	"github.com/pdquant/pdquant/models/arch"
 	"github.com/pdquant/pdquant/pdq/experiment"
+	"github.com/pdquant/pdquant/repl/shell"
 )
+
+// run runs what a program is given.
+func run(ctx context.Context, o shell.Invocation, stdin io.Reader, stdout, stderr io.Writer) error {
+	sh, err := New(shell.NewTerminal(stdout, stderr))
+	if err != nil {
+		return err
+	}
+	err = sh.Invoke(ctx, o, stdin)
+	return errors.Join(err, sh.Close(), sh.Failed())
+}
+
+// valuesOf are a command's defaults with options in their place.
+func valuesOf(c command, options ...string) shell.Values {
+	v := shell.Values{}
+	for _, o := range c.Options {
+		v[o.Name] = o.Value
+	}
+	for _, o := range options {
+		key, value, _ := strings.Cut(o, "=")
+		v[key] = value
+	}
+	return v
+}
 
 // runLine runs one command, as the program's arguments give it.
 func runLine(ctx context.Context, line string, stdout, stderr io.Writer) error {
-	return run(ctx, Invocation{Words: strings.Fields(line)}, strings.NewReader(""), stdout, stderr)
+	return run(ctx, shell.Invocation{Words: strings.Fields(line)}, strings.NewReader(""), stdout, stderr)
 }
 
 func TestBadInput(t *testing.T) {
@@ -65,9 +89,13 @@ func TestHelp(t *testing.T) {
 	if err := runLine(context.Background(), "help", &out, io.Discard); err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range commands() {
-		if !strings.Contains(out.String(), c.help) {
-			t.Errorf("help doesn't list %s", c.name)
+	sh, err := New(shell.NewTerminal(io.Discard, io.Discard))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range sh.Commands() {
+		if !strings.Contains(out.String(), c.Help) {
+			t.Errorf("help doesn't list %s", c.Name)
 		}
 	}
 }
@@ -180,10 +208,7 @@ func TestCancelledDemo(t *testing.T) {
 // TestFailedDemo: what was finished before a method failed is in the folder.
 func TestFailedDemo(t *testing.T) {
 	dir := t.TempDir()
-	v, err := demoCommand().parse([]string{"teacher=resnet8", "images=8", "test=40", "backend=" + ofTests(), "out=" + dir})
-	if err != nil {
-		t.Fatal(err)
-	}
+	v := valuesOf((&engine{}).demoCommand(), "teacher=resnet8", "images=8", "test=40", "backend="+ofTests(), "out="+dir)
 	j, err := newDemo(v)
 	if err != nil {
 		t.Fatal(err)
