@@ -69,9 +69,10 @@ func TestBadInput(t *testing.T) {
 		"demo backend=onnx:/no.so":  "/no.so",
 		"demo out=" + file + "/run": "run folder",
 		"download dir=" + dir + " url=http://127.0.0.1:1/": "http://127.0.0.1:1/",
-		"train out=" + file + "/run":                       "repl: out=" + file + "/run: experiment: run folder: mkdir " + file + ": not a directory; choose another",
-		"train data=/nowhere out=" + dir:                   "/nowhere",
-		"train data=" + dir + " out=" + dir:                "dataset-fashion-mnist",
+		"train out=" + file + "/run": "repl: out=" + file + "/run: experiment: run folder: mkdir " +
+			file + ": not a directory; choose another",
+		"train data=/nowhere out=" + dir:    "/nowhere",
+		"train data=" + dir + " out=" + dir: "dataset-fashion-mnist",
 	} {
 		var stdout bytes.Buffer
 		err := runLine(context.Background(), line, &stdout, io.Discard)
@@ -121,18 +122,21 @@ func TestDemo(t *testing.T) {
 	}
 }
 
-// ofTests is the backend that tests take: the fastest one here. Scripts, whose numbers are compared, take the Go backend.
+// ofTests is the backend that tests take: the fastest one here. Scripts, whose numbers are compared, take the Go
+// backend.
 func ofTests() string { return "auto" }
 
 // demoTable runs a demo and returns its table without the seconds and bytes.
 func demoTable(t *testing.T, teacher string) string {
 	dir := filepath.Join(t.TempDir(), "run")
 	var out, log bytes.Buffer
-	args := []string{"demo", "teacher=" + teacher, "images=8", "test=40", "steps=2", "dc=2", "finetune=2", "backend=" + ofTests(), "out=" + dir}
+	args := []string{"demo", "teacher=" + teacher, "images=8", "test=40", "steps=2", "dc=2", "finetune=2",
+		"backend=" + ofTests(), "out=" + dir}
 	if err := runLine(context.Background(), strings.Join(args, " "), &out, &log); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"full precision", "nearest rounding", "MSE only", "PD-Quant against MSE only, paired", "best against MSE only, paired", "one standard error over 40 test images"} {
+	for _, want := range []string{"full precision", "nearest rounding", "MSE only", "PD-Quant against MSE only, paired",
+		"best against MSE only, paired", "one standard error over 40 test images"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the report doesn't say %q:\n%s", want, &out)
 		}
@@ -140,7 +144,8 @@ func demoTable(t *testing.T, teacher string) string {
 	if !strings.Contains(log.String(), "rule qdrop") {
 		t.Errorf("the bits aren't printed:\n%s", &log)
 	}
-	checkFolder(t, dir, "go run ./repl demo teacher="+teacher+" w=2 a=2 images=8 seed=1 preset=glance steps=2 dc=2 finetune=2 test=40 backend="+ofTests()+" keep=500 anew=false out="+dir)
+	checkFolder(t, dir, "go run ./repl demo teacher="+teacher+" w=2 a=2 images=8 seed=1 preset=glance steps=2 dc=2 "+
+		"finetune=2 test=40 backend="+ofTests()+" keep=500 anew=false out="+dir)
 	table, err := os.ReadFile(filepath.Join(dir, "results.tsv"))
 	if err != nil {
 		t.Fatal(err)
@@ -162,7 +167,8 @@ func checkFolder(t *testing.T, dir, command string) {
 	if err := json.Unmarshal(data, &r); err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Calibration.Indices) != 8 || len(r.TeacherHash) != 64 || len(r.Methods) != 4 || r.Methods[2].Config.Rounding.Steps != 2 || r.Command != command {
+	if len(r.Calibration.Indices) != 8 || len(r.TeacherHash) != 64 || len(r.Methods) != 4 ||
+		r.Methods[2].Config.Rounding.Steps != 2 || r.Command != command {
 		t.Errorf("run.json holds %+v", r)
 	}
 	chart, err := os.Open(filepath.Join(dir, "chart.png"))
@@ -214,7 +220,8 @@ func TestFailedDemo(t *testing.T) {
 		t.Fatal(err)
 	}
 	j.methods[1].Config.Bits.W = 99
-	if _, err := j.compare(t.Context(), nil, io.Discard); err == nil || !strings.Contains(err.Error(), "MSE only: pdq: weights of 99 bits") {
+	if _, err := j.compare(t.Context(), nil, io.Discard); err == nil ||
+		!strings.Contains(err.Error(), "MSE only: pdq: weights of 99 bits") {
 		t.Errorf("error %v", err)
 	}
 	table, err := os.ReadFile(filepath.Join(dir, "results.tsv"))

@@ -9,10 +9,12 @@ import (
 
 func (e *engine) downloadCommand() command {
 	return command{
-		Name: "download", Group: groupPrograms, Help: "fetch the whole of Fashion-MNIST (31 MB) or CIFAR-10 (170 MB), checksums verified",
-		Args:    []shell.Argument{{Name: "set", Help: "fashion-mnist, which is the default, or cifar10"}},
-		Options: []shell.Option{option("dir", "", "folder for its files; empty: data/ and its name"), option("url", "", "where to fetch them from; empty: where they are published")},
-		Run:     e.alone(download),
+		Name: "download", Group: groupPrograms, Help: "fetch the whole of Fashion-MNIST (31 MB) or CIFAR-10 (170 MB), " +
+			"checksums verified",
+		Args: []shell.Argument{{Name: "set", Help: "fashion-mnist, which is the default, or cifar10"}},
+		Options: []shell.Option{option("dir", "", "folder for its files; empty: data/ and its name"),
+			option("url", "", "where to fetch them from; empty: where they are published")},
+		Run: e.alone(download),
 	}
 }
 

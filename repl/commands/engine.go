@@ -120,7 +120,8 @@ func (e *engine) quantizer(s session, c pdq.Config) (*pdq.Quantizer, error) {
 	if e.q != nil && e.qOf == key {
 		return e.q, nil
 	}
-	problem := pdq.Problem{Network: s.teacher.Network, Weights: s.teacher.Weights, Calibration: s.images.calibration.Images}
+	problem := pdq.Problem{Network: s.teacher.Network, Weights: s.teacher.Weights,
+		Calibration: s.images.calibration.Images}
 	q, err := pdq.New(s.backend, problem, c)
 	if err != nil {
 		return nil, err

@@ -176,7 +176,8 @@ func (f figure) MarshalJSON() ([]byte, error) {
 	for _, l := range f.lines {
 		lines = append(lines, line{l.Label, numbers(l.X), numbers(l.Y)})
 	}
-	return json.Marshal(map[string]any{"title": f.chart.Title, "subtitle": f.chart.Subtitle, "x": f.chart.X, "y": f.chart.Y,
+	return json.Marshal(map[string]any{"title": f.chart.Title, "subtitle": f.chart.Subtitle, "x": f.chart.X,
+		"y":     f.chart.Y,
 		"lines": lines, "bins": f.bins})
 }
 

@@ -19,27 +19,42 @@ func (e *engine) insideCommands() []command {
 	images := func(n string) shell.Option {
 		return option("images", n, "calibration images to look at, the first ones")
 	}
-	subset := option("images", "", "calibration images to look at, the first ones; empty: 16 on the Go backend, 32 on others")
+	subset := option("images", "", "calibration images to look at, the first ones; empty: 16 on the Go backend, 32 on "+
+		"others")
 	of := option("of", "", "weight or output, of a layer that has both; empty: weight")
 	return []command{
-		{Name: "units", Group: groupInside, Help: "list the units: layers, shapes, parameters, bits, state", Run: e.do(units)},
-		{Name: "layers", Group: groupInside, Help: "list the layers of a unit, or of all, that have something to quantise", Run: e.do(layers),
+		{Name: "units", Group: groupInside, Help: "list the units: layers, shapes, parameters, bits, state",
+			Run: e.do(units)},
+		{Name: "layers", Group: groupInside, Help: "list the layers of a unit, or of all, that have something to quantise",
+			Run:  e.do(layers),
 			Args: []shell.Argument{{Name: "unit", Help: "name of a unit, or its number"}}},
-		{Name: "inspect", Group: groupInside, Help: "look at a layer: scale, zero point, values, levels, rounding", Run: e.do(inspect),
+		{Name: "inspect", Group: groupInside, Help: "look at a layer: scale, zero point, values, levels, rounding",
+			Run:  e.do(inspect),
 			Args: []shell.Argument{layer}, Options: []shell.Option{of, images("64"), file}},
-		{Name: "sweep", Group: groupInside, Help: "squared error, cosine and PD of a layer over candidate scales, side by side", Run: e.do(sweep),
-			More: "Scales are fractions of the range that the values fill. What comes before the layer is quantised as it is now, what follows is in full precision. Curves are relative to their least value, marked *.",
-			Args: []shell.Argument{layer}, Options: []shell.Option{of, option("metric", "", "mse, lp, cosine or pd to plot alone; empty: mse, cosine and pd"), subset, option("points", "", "scales, 2 to 1000; empty: 16 on the Go backend, 32 on others"), file}},
-		{Name: "bn", Group: groupInside, Help: "statistics of a unit's batch normalisations before and after correction", Run: e.do(norms),
-			Args: []shell.Argument{unit}, Options: []shell.Option{option("channels", "4", "the worst ones to list of each"), file}},
+		{Name: "sweep", Group: groupInside, Help: "squared error, cosine and PD of a layer over candidate scales, side by " +
+			"side", Run: e.do(sweep),
+			More: "Scales are fractions of the range that the values fill. What comes before the layer is quantised as it is " +
+				"now, what follows is in full precision. Curves are relative to their least value, marked *.",
+			Args: []shell.Argument{layer}, Options: []shell.Option{of, option("metric", "", "mse, lp, cosine or pd to plot "+
+				"alone; empty: mse, cosine and pd"), subset,
+				option("points", "", "scales, 2 to 1000; empty: 16 on the Go backend, 32 on others"), file}},
+		{Name: "bn", Group: groupInside, Help: "statistics of a unit's batch normalisations before and after correction",
+			Run:     e.do(norms),
+			Args:    []shell.Argument{unit},
+			Options: []shell.Option{option("channels", "4", "the worst ones to list of each"), file}},
 		{Name: "trace", Group: groupInside, Help: "the parts of the loss over the steps a unit has taken", Run: e.do(trace),
 			Args: []shell.Argument{unit}, Options: []shell.Option{option("step", "round", "round, or dc"), file}},
-		{Name: "diff", Group: groupInside, Help: "signal to noise of the student's units against the teacher's, and the worst channels", Run: e.do(diff),
-			Args: []shell.Argument{{Name: "unit", Help: "to list the worst channels of; none: all units"}}, Options: []shell.Option{images("64"), option("channels", "8", "the worst ones to list"), file}},
-		{Name: "worst", Group: groupInside, Help: "which quantisers hurt most: each alone, all else in full precision", Run: e.do(worst),
+		{Name: "diff", Group: groupInside, Help: "signal to noise of the student's units against the teacher's, and the " +
+			"worst channels", Run: e.do(diff),
+			Args:    []shell.Argument{{Name: "unit", Help: "to list the worst channels of; none: all units"}},
+			Options: []shell.Option{images("64"), option("channels", "8", "the worst ones to list"), file}},
+		{Name: "worst", Group: groupInside, Help: "which quantisers hurt most: each alone, all else in full precision",
+			Run:     e.do(worst),
 			Options: []shell.Option{subset, option("n", "10", "to list"), file}},
-		{Name: "plot", Group: groupInside, Free: true, Wraps: true, Help: "write what a command plots to a PNG or SVG: plot sweep LAYER file=x.svg", Run: e.do(plotCommand),
-			Args: []shell.Argument{{Name: "what", Help: strings.Join(plotNames(), ", "), Need: true}, {Name: "words", Help: "the command's own arguments and options", Many: true}}},
+		{Name: "plot", Group: groupInside, Free: true, Wraps: true,
+			Help: "write what a command plots to a PNG or SVG: plot sweep LAYER file=x.svg", Run: e.do(plotCommand),
+			Args: []shell.Argument{{Name: "what", Help: strings.Join(plotNames(), ", "), Need: true},
+				{Name: "words", Help: "the command's own arguments and options", Many: true}}},
 	}
 }
 
@@ -48,7 +63,8 @@ func plotNames() []string { return []string{"inspect", "sweep", "bn", "trace", "
 // plotCommand runs another command that has a file=.
 func plotCommand(c *call) (session, error) {
 	if !slices.Contains(plotNames(), c.Values["what"]) {
-		return c.s, fmt.Errorf("repl: plot of %q%s", c.Values["what"], shell.Suggestion(c.Values["what"], plotNames(), "choose one of "+strings.Join(plotNames(), ", ")))
+		return c.s, fmt.Errorf("repl: plot of %q%s", c.Values["what"],
+			shell.Suggestion(c.Values["what"], plotNames(), "choose one of "+strings.Join(plotNames(), ", ")))
 	}
 	if c.Values["file"] == "" {
 		return c.s, fmt.Errorf("repl: plot to which file? plot %s ... file=x.svg", c.Values["what"])
@@ -109,7 +125,8 @@ func layers(c *call) (session, error) {
 		if !ok {
 			continue
 		}
-		rows = append(rows, []any{l.Name, l.Op.Kind(), strings.Join(l.Inputs, ", "), shapeText(shapes[i]), shell.Count(parameters(n, i, i)), bitsText(lb)})
+		rows = append(rows, []any{l.Name, l.Op.Kind(), strings.Join(l.Inputs, ", "), shapeText(shapes[i]),
+			shell.Count(parameters(n, i, i)), bitsText(lb)})
 	}
 	c.Show(shell.Table{Columns: []string{"layer", "kind", "reads", "output", "parameters", "bits"}, Rows: rows})
 	return s, nil
@@ -131,7 +148,8 @@ func (c *call) part() (l models.Layer, output bool, err error) {
 		return l, false, nil
 	case "output":
 		if bits.Output == 0 {
-			return l, true, fmt.Errorf("repl: the output of %s isn't quantised, but what follows is; layers lists what is", l.Name)
+			return l, true, fmt.Errorf("repl: the output of %s isn't quantised, but what follows is; layers lists what is",
+				l.Name)
 		}
 		return l, true, nil
 	}
@@ -167,21 +185,24 @@ func inspect(c *call) (session, error) {
 
 func (c *call) weightView(l models.Layer, v look.WeightView) error {
 	size := v.Quant.Bits
-	c.Print("%s (%s), weight %s, %g to %g", l.Name, l.Op.Kind(), shapeText(v.Shape), short(v.Values.Low), short(v.Values.High))
+	c.Print("%s (%s), weight %s, %g to %g", l.Name, l.Op.Kind(), shapeText(v.Shape), short(v.Values.Low),
+		short(v.Values.High))
 	if size == 0 {
 		c.Show(shell.Text("not quantised yet: scales weights"))
 	} else {
 		all := sum(v.Levels)
 		c.Print("%d bits, scale %.4g to %.4g and zero point %g to %g by channel", size,
 			slices.Min(v.Quant.Scale), slices.Max(v.Quant.Scale), slices.Min(v.Quant.Zero), slices.Max(v.Quant.Zero))
-		c.Print("signal to noise %.1f dB, %.1f in the worst channel (%d); %s clipped, %s rounded other than to nearest", v.SNR,
+		c.Print("signal to noise %.1f dB, %.1f in the worst channel (%d); %s clipped, %s rounded other than to nearest",
+			v.SNR,
 			slices.Min(v.Channel), slices.Index(v.Channel, slices.Min(v.Channel)), share(v.Clipped, all), share(v.Flipped, all))
 		c.levels(v.Levels)
 	}
 	if err := c.decided(l.Name); err != nil {
 		return err
 	}
-	return c.figure(figure{chart: plot.Chart{Title: l.Name, Subtitle: c.subtitle(), X: "weight", Y: "number"}, bins: bins(v.Values)})
+	return c.figure(figure{chart: plot.Chart{Title: l.Name, Subtitle: c.subtitle(), X: "weight", Y: "number"},
+		bins: bins(v.Values)})
 }
 
 // decided prints how far the rounding variables of a layer are, if its unit is being rounded.
@@ -212,7 +233,8 @@ func (c *call) decided(layer string) error {
 }
 
 func (c *call) outputView(l models.Layer, v look.OutputView) error {
-	c.Print("%s (%v), output on %d images, %g to %g", l.Name, l.Op.Kind(), v.Images, short(v.Values.Low), short(v.Values.High))
+	c.Print("%s (%v), output on %d images, %g to %g", l.Name, l.Op.Kind(), v.Images, short(v.Values.Low),
+		short(v.Values.High))
 	if v.Quant.Bits == 0 {
 		c.Show(shell.Text("not quantised yet: scales acts UNIT"))
 	} else {
@@ -221,7 +243,8 @@ func (c *call) outputView(l models.Layer, v look.OutputView) error {
 		c.Print("signal to noise %.1f dB; %s clipped", v.SNR, share(v.Clipped, sum(v.Levels)))
 		c.levels(v.Levels)
 	}
-	return c.figure(figure{chart: plot.Chart{Title: l.Name, Subtitle: c.subtitle(), X: "output", Y: "number"}, bins: bins(v.Values)})
+	return c.figure(figure{chart: plot.Chart{Title: l.Name, Subtitle: c.subtitle(), X: "output", Y: "number"},
+		bins: bins(v.Values)})
 }
 
 // levels prints how the levels are used.
@@ -300,7 +323,8 @@ func sweep(c *call) (session, error) {
 	}
 	c.Print("%s, %s, %d scales, PD on %d images", l.Name, what, points, min(images, c.s.images.calibration.Len()))
 	c.sweepTable(found)
-	f := figure{chart: plot.Chart{Title: l.Name + ", " + what, Subtitle: c.subtitle(), X: "fraction of the full range", Y: "relative to the least, log10"}}
+	f := figure{chart: plot.Chart{Title: l.Name + ", " + what, Subtitle: c.subtitle(), X: "fraction of the full range",
+		Y: "relative to the least, log10"}}
 	for _, m := range curves {
 		f.lines = append(f.lines, relative(m, found))
 	}
@@ -328,8 +352,10 @@ type curve struct {
 }
 
 func curves() []curve {
-	return []curve{{"mse", func(p look.SweepPoint) float64 { return p.MSE }}, {"lp", func(p look.SweepPoint) float64 { return p.Lp }},
-		{"cosine", func(p look.SweepPoint) float64 { return p.Cosine }}, {"pd", func(p look.SweepPoint) float64 { return p.PD }}}
+	return []curve{{"mse", func(p look.SweepPoint) float64 { return p.MSE }},
+		{"lp", func(p look.SweepPoint) float64 { return p.Lp }},
+		{"cosine", func(p look.SweepPoint) float64 { return p.Cosine }},
+		{"pd", func(p look.SweepPoint) float64 { return p.PD }}}
 }
 
 // curvesOf returns the curve called name, or those that the paper argues about.

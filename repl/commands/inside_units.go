@@ -41,14 +41,18 @@ func norms(c *call) (session, error) {
 	if s.units[u].norms != nil {
 		state = "after: corrected"
 	}
-	c.Print("%s on %d images; %s. Distance is Σ(m-μ)² + Σ(d-σ)²; channels are the worst before", s.unitName(u), s.normed(), state)
+	c.Print("%s on %d images; %s. Distance is Σ(m-μ)² + Σ(d-σ)²; channels are the worst before", s.unitName(u),
+		s.normed(), state)
 	var rows [][]any
-	f := figure{chart: plot.Chart{Title: s.unitName(u) + ", " + views[0].Layer, Subtitle: c.subtitle() + ", " + state, X: "channel, by running mean", Y: "mean"}}
+	f := figure{chart: plot.Chart{Title: s.unitName(u) + ", " + views[0].Layer, Subtitle: c.subtitle() + ", " + state,
+		X: "channel, by running mean", Y: "mean"}}
 	for _, v := range views {
-		rows = append(rows, []any{v.Layer, "all", "", "", "", "", "", "", num("%.4g", v.Before.Distance), num("%.4g", v.After.Distance)})
+		rows = append(rows, []any{v.Layer, "all", "", "", "", "", "", "", num("%.4g", v.Before.Distance),
+			num("%.4g", v.After.Distance)})
 		rows = append(rows, worstChannels(v, channels)...)
 	}
-	c.Show(shell.Table{Columns: []string{"normalisation", "channel", "μ", "m before", "m after", "σ", "d before", "d after", "distance before", "after"}, Rows: rows})
+	c.Show(shell.Table{Columns: []string{"normalisation", "channel", "μ", "m before", "m after", "σ", "d before",
+		"d after", "distance before", "after"}, Rows: rows})
 	f.lines = meanLines(views[0])
 	return c.s, c.figure(f)
 }
@@ -67,7 +71,8 @@ func worstChannels(v look.NormView, n int) [][]any {
 	var rows [][]any
 	for _, c := range order[:min(n, len(order))] {
 		row := []any{"", c}
-		for _, x := range []float64{v.Mean[c], v.Before.Mean[c], v.After.Mean[c], v.Deviation[c], v.Before.Deviation[c], v.After.Deviation[c]} {
+		for _, x := range []float64{v.Mean[c], v.Before.Mean[c], v.After.Mean[c], v.Deviation[c], v.Before.Deviation[c],
+			v.After.Deviation[c]} {
 			row = append(row, num("%.3f", x))
 		}
 		rows = append(rows, append(row, num("%.3g", off(v.Before, c)), num("%.3g", off(v.After, c))))
@@ -109,7 +114,8 @@ func trace(c *call) (session, error) {
 		}
 	}
 	if len(losses) < 2 {
-		return s, fmt.Errorf("repl: %s has taken no steps of this yet; take some: %s %s", s.unitName(u), c.Values["step"], s.unitName(u))
+		return s, fmt.Errorf("repl: %s has taken no steps of this yet; take some: %s %s", s.unitName(u), c.Values["step"],
+			s.unitName(u))
 	}
 	var rows [][]any
 	for i := 0; i < len(losses)-1; i += (len(losses) + 9) / 10 {
@@ -117,13 +123,15 @@ func trace(c *call) (session, error) {
 	}
 	rows = append(rows, losses[len(losses)-1].row())
 	headers := []string{"step", "loss", "reconstruction", "PD", "rounding"}
-	f := figure{chart: plot.Chart{Title: s.unitName(u) + ", " + step.String(), Subtitle: c.subtitle(), X: "step", Y: "log10 of the loss"}}
+	f := figure{chart: plot.Chart{Title: s.unitName(u) + ", " + step.String(), Subtitle: c.subtitle(), X: "step",
+		Y: "log10 of the loss"}}
 	if step == pdq.StepCorrect {
 		headers = headers[:2]
 		f.lines = []plot.Line{lossLines(losses, "correction", func(l loss) float64 { return l.Correction })}
 	} else {
 		f.lines = []plot.Line{lossLines(losses, "reconstruction", func(l loss) float64 { return l.Reconstruction }),
-			lossLines(losses, "PD", func(l loss) float64 { return l.PD }), lossLines(losses, "rounding", func(l loss) float64 { return l.Round })}
+			lossLines(losses, "PD", func(l loss) float64 { return l.PD }),
+			lossLines(losses, "rounding", func(l loss) float64 { return l.Round })}
 	}
 	c.Show(shell.Table{Columns: headers, Rows: rows})
 	return s, c.figure(f)
@@ -236,5 +244,6 @@ func worst(c *call) (session, error) {
 		}
 	}
 	c.Show(shell.Table{Columns: []string{"layer", "of", "bits", "PD", "predictions changed"}, Rows: rows})
-	return s, c.figure(figure{chart: plot.Chart{Title: "Each quantiser alone", Subtitle: c.subtitle(), X: "quantiser, the worst first", Y: "log10 of PD"}, lines: []plot.Line{line}})
+	return s, c.figure(figure{chart: plot.Chart{Title: "Each quantiser alone", Subtitle: c.subtitle(),
+		X: "quantiser, the worst first", Y: "log10 of PD"}, lines: []plot.Line{line}})
 }

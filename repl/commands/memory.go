@@ -10,7 +10,8 @@ import (
 
 // memoryOption is the limit for a unit's caches, of every command that quantises.
 func memoryOption() shell.Option {
-	return option("memory", "", "MiB that a unit's caches may take, more go to a file; 0: no limit; empty: half of the machine's")
+	return option("memory", "", "MiB that a unit's caches may take, more go to a file; 0: no limit; empty: half of the "+
+		"machine's")
 }
 
 // cacheLimit returns option memory in bytes.

@@ -53,7 +53,8 @@ func (p *progress) attach(epochs int) func(*train.Loop) {
 	return func(loop *train.Loop) {
 		loop.OnStep("progress", 0, func(l *train.Loop, metrics []*tensors.Tensor) error {
 			steps := l.EndStep / epochs
-			p.show(fmt.Sprintf("epoch %d of %d", l.LoopStep/steps+1, epochs), l.LoopStep%steps+1, steps, fmt.Sprintf(" loss %.4g", metrics[0].Value()))
+			p.show(fmt.Sprintf("epoch %d of %d", l.LoopStep/steps+1, epochs), l.LoopStep%steps+1, steps,
+				fmt.Sprintf(" loss %.4g", metrics[0].Value()))
 			return nil
 		})
 	}
@@ -75,7 +76,8 @@ func lossText(e pdq.Event) string {
 	case pdq.StepFineTune:
 		return fmt.Sprintf(" loss %.4g = features %.3g + pd %.3g", e.Loss.Total(), e.Loss.Reconstruction, e.Loss.PD)
 	case pdq.StepRound:
-		return fmt.Sprintf(" loss %.4g = rec %.3g + pd %.3g + round %.3g", e.Loss.Total(), e.Loss.Reconstruction, e.Loss.PD, e.Loss.Round)
+		return fmt.Sprintf(" loss %.4g = rec %.3g + pd %.3g + round %.3g", e.Loss.Total(), e.Loss.Reconstruction, e.Loss.PD,
+			e.Loss.Round)
 	}
 	return ""
 }

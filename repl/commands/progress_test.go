@@ -32,7 +32,8 @@ func TestProgressOfTraining(t *testing.T) {
 		t.Fatal(err)
 	}
 	step := last[len(last)-1]
-	if step.Name != "epoch 2 of 2" || step.Done != 3 || !strings.HasPrefix(step.Text, " loss ") || strings.Contains(step.Text, "%") {
+	if step.Name != "epoch 2 of 2" || step.Done != 3 || !strings.HasPrefix(step.Text, " loss ") ||
+		strings.Contains(step.Text, "%") {
 		t.Errorf("the training ends with %+v", step)
 	}
 }
@@ -42,7 +43,8 @@ func TestProgress(t *testing.T) {
 	var got steps
 	p := newProgress(&got)
 	p.start("MSE only")
-	p.event(pdq.Event{Step: pdq.StepRound, Unit: "conv1", Done: 5, Total: 8, Loss: pdq.Loss{Reconstruction: 1, PD: 2, Round: 3}})
+	p.event(pdq.Event{Step: pdq.StepRound, Unit: "conv1", Done: 5, Total: 8,
+		Loss: pdq.Loss{Reconstruction: 1, PD: 2, Round: 3}})
 	want := shell.Step{Name: "MSE only: rounding of conv1", Done: 5, Total: 8, Text: " loss 6 = rec 1 + pd 2 + round 3"}
 	if len(got) != 1 || got[0] != want {
 		t.Errorf("%+v, want %+v", got, want)

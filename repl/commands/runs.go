@@ -34,18 +34,27 @@ const (
 func (e *engine) runCommands() []command {
 	return []command{
 		{Name: "save", Group: groupRuns, Help: "write the session to a run folder", Run: e.do(save),
-			More: "An earlier session in the folder is replaced; a run of another command is not. The folder has run.json (settings, seeds, images, versions, hashes and what was typed), the student, the losses, and what eval found. A rounding that is under way is saved too, at its step.",
+			More: "An earlier session in the folder is replaced; a run of another command is not. The folder has run.json " +
+				"(settings, seeds, images, versions, hashes and what was typed), the student, the losses, and what eval found. " +
+				"A rounding that is under way is saved too, at its step.",
 			Args: []shell.Argument{{Name: "dir", Help: "default runs/TEACHER-wWaA-sSEED"}}},
 		{Name: "resume", Group: groupRuns, Changes: true, Help: "take up a saved session", Run: e.do(resume),
-			More: "Teacher and images are loaded as they were, and checked. A rounding that was under way goes on at its step; what its unit sees is observed, and corrected, again.",
+			More: "Teacher and images are loaded as they were, and checked. A rounding that was under way goes on at its " +
+				"step; what its unit sees is observed, and corrected, again.",
 			Args: []shell.Argument{{Name: "dir", Help: "a run folder that save wrote", Need: true}}},
 		{Name: "runs", Group: groupRuns, Help: "list the run folders", Run: e.do(listRuns),
 			Args: []shell.Argument{{Name: "dir", Help: "where they lie; default runs"}}},
-		{Name: "compare", Group: groupRuns, Help: "compare two runs: settings and accuracies, paired if they were tested on the same images", Run: e.do(compareRuns),
-			Args: []shell.Argument{{Name: "run", Help: "a run folder", Need: true}, {Name: "other", Help: "another", Need: true}}},
-		{Name: "ablate", Group: groupRuns, Help: "quantise with each combination of settings and several seeds, and compare", Run: e.do(ablate),
-			More:    "The other settings are those in force. The session stays as it is. Ctrl-C ends it after printing what is finished.",
-			Options: []shell.Option{option("loss", "mse,pd", "mse, pd or both"), option("dc", "on,off", "on, off or both"), option("seeds", "3", "how Many: 1, 2, ..."), option("n", "1000", "test images, the first of the set"), option("out", "", "file to write a table to (tab-separated)")}},
+		{Name: "compare", Group: groupRuns, Help: "compare two runs: settings and accuracies, paired if they were tested " +
+			"on the same images", Run: e.do(compareRuns),
+			Args: []shell.Argument{{Name: "run", Help: "a run folder", Need: true},
+				{Name: "other", Help: "another", Need: true}}},
+		{Name: "ablate", Group: groupRuns, Help: "quantise with each combination of settings and several seeds, and compare",
+			Run: e.do(ablate),
+			More: "The other settings are those in force. The session stays as it is. Ctrl-C ends it after printing what " +
+				"is finished.",
+			Options: []shell.Option{option("loss", "mse,pd", "mse, pd or both"), option("dc", "on,off", "on, off or both"),
+				option("seeds", "3", "how many: 1, 2, ..."), option("n", "1000", "test images, the first of the set"),
+				option("out", "", "file to write a table to (tab-separated)")}},
 	}
 }
 
@@ -94,7 +103,8 @@ func save(c *call) (session, error) {
 	if sc == nil {
 		sc = &score{}
 	}
-	record, err := experiment.NewRecord(s.teacher.Network, s.teacher.Weights, s.images.calibration, sc.images, []pdq.Method{{Name: "session", Config: s.config}})
+	record, err := experiment.NewRecord(s.teacher.Network, s.teacher.Weights, s.images.calibration, sc.images,
+		[]pdq.Method{{Name: "session", Config: s.config}})
 	if err != nil {
 		return s, err
 	}
@@ -138,9 +148,11 @@ func (s session) saveIn(folder experiment.Folder, q *pdq.Quantizer, record exper
 	_, steps := s.underWay()
 	if what.UnderWay = steps > 0; what.UnderWay && err == nil {
 		start := s.rounding.start
-		err = part.SaveState(q, roundingFile, pdq.State{Unit: start.data.Unit, Student: start.student, Optimiser: s.rounding.state})
+		err = part.SaveState(q, roundingFile,
+			pdq.State{Unit: start.data.Unit, Student: start.student, Optimiser: s.rounding.state})
 	}
-	err = errors.Join(err, part.Write(metricsFile, s.metrics()), part.WriteJSON(sessionFile, what), s.saveScore(part), part.WriteJSON(recordFile, record))
+	err = errors.Join(err, part.Write(metricsFile, s.metrics()), part.WriteJSON(sessionFile, what), s.saveScore(part),
+		part.WriteJSON(recordFile, record))
 	if err != nil {
 		return firstLine(err)
 	}
@@ -177,9 +189,11 @@ func exists(path string) bool {
 }
 
 func (s session) saved() saved {
-	out := saved{Teacher: s.teacher.name, Checkpoint: s.teacher.checkpoint, Data: s.images.data, Preset: s.preset, Config: s.config}
+	out := saved{Teacher: s.teacher.name, Checkpoint: s.teacher.checkpoint, Data: s.images.data, Preset: s.preset,
+		Config: s.config}
 	for u, st := range s.units {
-		out.Units = append(out.Units, savedUnit{s.unitName(u), st.corrected, st.correction, st.rounded, st.finished, st.norms})
+		out.Units = append(out.Units,
+			savedUnit{s.unitName(u), st.corrected, st.correction, st.rounded, st.finished, st.norms})
 	}
 	return out
 }
@@ -210,7 +224,8 @@ func (s session) saveScore(f experiment.Folder) error {
 		return nil
 	}
 	var table strings.Builder
-	writeTSV(&table, []pdq.Result{{Method: fullPrecision, Test: s.score.teacher}, {Method: "session", Test: s.score.student}})
+	writeTSV(&table, []pdq.Result{{Method: fullPrecision, Test: s.score.teacher},
+		{Method: "session", Test: s.score.student}})
 	e := evaluation{s.score.data, s.score.images.Hash(), ones(s.score.student.Top1), ones(s.score.teacher.Top1)}
 	return errors.Join(f.WriteJSON(evaluationFile, e), f.Write(resultsFile, []byte(table.String())))
 }
@@ -285,7 +300,8 @@ func resume(c *call) (session, error) {
 			return before, err
 		}
 	}
-	c.Print("%s W%dA%d, saved %s: %d of %d units", s.teacher.name, s.config.Bits.W, s.config.Bits.A, record.Started.Format(time.DateTime), s.finished(), len(s.units))
+	c.Print("%s W%dA%d, saved %s: %d of %d units", s.teacher.name, s.config.Bits.W, s.config.Bits.A,
+		record.Started.Format(time.DateTime), s.finished(), len(s.units))
 	return s, nil
 }
 
@@ -341,7 +357,8 @@ func drawAgain(data string, r experiment.CalibrationRecord) (*images, error) {
 		return nil, err
 	}
 	if hash := im.calibration.Hash(); hash != r.Hash {
-		return nil, fmt.Errorf("repl: the calibration images are others than those of the run: their hash is %.12s, not %.12s", hash, r.Hash)
+		return nil, fmt.Errorf("repl: the calibration images are others than those of the run: their hash is %.12s, "+
+			"not %.12s", hash, r.Hash)
 	}
 	return im, nil
 }
@@ -399,11 +416,13 @@ func readScore(f experiment.Folder) (*score, error) {
 		return nil, err
 	}
 	if len(e.Student) > test.Len() || len(e.Student) != len(e.Teacher) {
-		return nil, fmt.Errorf("repl: %s is of %d images, the test set has %d", f.Path(evaluationFile), len(e.Student), test.Len())
+		return nil, fmt.Errorf("repl: %s is of %d images, the test set has %d", f.Path(evaluationFile), len(e.Student),
+			test.Len())
 	}
 	images := test.Slice(0, len(e.Student))
 	if hash := images.Hash(); hash != e.Hash {
-		return nil, fmt.Errorf("repl: the test images in %s are others than those of eval: their hash is %.12s, not %.12s; put them back, or remove %s", e.Data, hash, e.Hash, f.Path(evaluationFile))
+		return nil, fmt.Errorf("repl: the test images in %s are others than those of eval: their hash is %.12s, not "+
+			"%.12s; put them back, or remove %s", e.Data, hash, e.Hash, f.Path(evaluationFile))
 	}
 	return &score{data: e.Data, images: images, student: fromOnes(e.Student), teacher: fromOnes(e.Teacher)}, nil
 }
@@ -428,7 +447,8 @@ func listRuns(c *call) (session, error) {
 			rows = append(rows, []any{string(f), "damaged", "", "", "", "", ""})
 			continue
 		}
-		row := []any{string(f), r.Started.Format(time.DateTime), r.Teacher, fmt.Sprint(len(r.Calibration.Indices)), "", "", ""}
+		row := []any{string(f), r.Started.Format(time.DateTime), r.Teacher, fmt.Sprint(len(r.Calibration.Indices)), "", "",
+			""}
 		if len(r.Methods) > 0 {
 			last := r.Methods[len(r.Methods)-1]
 			row[4], row[5] = fmt.Sprintf("W%dA%d", last.Config.Bits.W, last.Config.Bits.A), last.Name
@@ -477,7 +497,8 @@ func compareRuns(c *call) (session, error) {
 	for _, x := range []struct {
 		name string
 		of   func(experiment.Record) string
-	}{{"teacher", func(r experiment.Record) string { return r.Teacher }}, {"weights", func(r experiment.Record) string { return r.TeacherHash[:min(12, len(r.TeacherHash))] }},
+	}{{"teacher", func(r experiment.Record) string { return r.Teacher }},
+		{"weights", func(r experiment.Record) string { return r.TeacherHash[:min(12, len(r.TeacherHash))] }},
 		{"calibration images", func(r experiment.Record) string {
 			return fmt.Sprintf("%d, seed %d", len(r.Calibration.Indices), r.Calibration.Seed)
 		}},
@@ -521,7 +542,8 @@ func (c *call) paired(folders []experiment.Folder) error {
 	if math.Abs(d) <= 2*se {
 		word = "no difference beyond two standard errors"
 	}
-	c.Print("%s against %s, paired on %d images: %+.2f ± %.2f points: %s", folders[1], folders[0], len(es[0].Student), 100*d, 100*se, word)
+	c.Print("%s against %s, paired on %d images: %+.2f ± %.2f points: %s", folders[1], folders[0], len(es[0].Student),
+		100*d, 100*se, word)
 	return nil
 }
 

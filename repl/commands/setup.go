@@ -27,26 +27,40 @@ const (
 func (e *engine) setupCommands() []command {
 	return []command{
 		{Name: "teacher", Group: groupSetup, Changes: true, Help: "load the network to quantise", Run: e.do(loadTeacher),
-			More: "Shipped teachers were trained on Fashion-MNIST; with checkpoint=FILE, any design for CIFAR-10 (3x32x32, 10 classes) takes its weights from a file. What the steps made of another teacher is gone; settings stay.",
-			Args: []shell.Argument{{Name: "teacher", Help: "shipped teacher: " + strings.Join(arch.TeacherNames(), ", "), Need: true}},
+			More: "Shipped teachers were trained on Fashion-MNIST; with checkpoint=FILE, any design for CIFAR-10 (3x32x32, " +
+				"10 classes) takes its weights from a file. What the steps made of another teacher is gone; settings stay.",
+			Args: []shell.Argument{{Name: "teacher", Help: "shipped teacher: " + strings.Join(arch.TeacherNames(), ", "),
+				Need: true}},
 			Options: []shell.Option{option("checkpoint", "", "weights in PyTorch's format or safetensors, trained on CIFAR-10"),
 				option("backend", "", "auto, go, onnx, xla, ...; empty: the one that is open, or auto")}},
 		{Name: "calib", Group: groupSetup, Changes: true, Help: "draw the images to calibrate on", Run: e.do(calibrate),
-			More: "The pool is the 2,048 training images of Fashion-MNIST that are built in, or a file in CIFAR-10's binary form, normalised with ImageNet's moments.",
+			More: "The pool is the 2,048 training images of Fashion-MNIST that are built in, or a file in CIFAR-10's binary " +
+				"form, normalised with ImageNet's moments.",
 			Args: []shell.Argument{{Name: "images", Help: "how many; default 256"}},
 			Options: []shell.Option{option("seed", "1", "of the draw; the steps' own is the field Seed"),
 				option("data", "", "file of a pool in CIFAR-10's binary form; empty: Fashion-MNIST")}},
-		{Name: "bits", Group: groupSetup, Changes: true, Help: "set the widths, or print those of every tensor", Run: e.do(setBits),
-			More:    "Scales of other widths are gone. Where a preset has other settings for other widths, these are taken, but for what was set otherwise.",
-			Options: []shell.Option{option("w", "", "weights, 2 to 8"), option("a", "", "activations, 2 to 8"), option("first", "", "first layer's weights: 8, or low as the others"), option("last", "", "last layer's weights and input: 8, or low"), option("rule", "", "qdrop (first and last 8), brecq (first output too), all-low; in place of first and last")}},
-		{Name: "preset", Group: groupSetup, Changes: true, Help: "take the settings of a preset; what was set otherwise stays", Run: e.do(setPreset),
-			Args: []shell.Argument{{Name: "preset", Help: "quick (250 rounding steps a unit), best (fine-tuning after them), fast or paper (20,000)", Need: true}}},
-		{Name: "set", Group: groupSetup, Changes: true, Free: true, Help: "set configuration fields: set Rounding.Steps=500 seed=2", Run: e.do(setFields),
-			More: "Upper and lower case are the same, and a name may lack its beginning where that leaves one field: set warmup 0.1. The value default is the preset's.",
-			Args: []shell.Argument{{Name: "field", Help: "name of a field, or field=value for one or more"}, {Name: "value", Help: "what to set it to; further fields and values may follow", Many: true}}},
+		{Name: "bits", Group: groupSetup, Changes: true, Help: "set the widths, or print those of every tensor",
+			Run: e.do(setBits),
+			More: "Scales of other widths are gone. Where a preset has other settings for other widths, these are taken, " +
+				"but for what was set otherwise.",
+			Options: []shell.Option{option("w", "", "weights, 2 to 8"), option("a", "", "activations, 2 to 8"),
+				option("first", "", "first layer's weights: 8, or low as the others"),
+				option("last", "", "last layer's weights and input: 8, or low"),
+				option("rule", "", "qdrop (first and last 8), brecq (first output too), all-low; in place of first and last")}},
+		{Name: "preset", Group: groupSetup, Changes: true,
+			Help: "take the settings of a preset; what was set otherwise stays", Run: e.do(setPreset),
+			Args: []shell.Argument{{Name: "preset", Help: "quick (250 rounding steps a unit), best (fine-tuning after them), " +
+				"fast or paper (20,000)", Need: true}}},
+		{Name: "set", Group: groupSetup, Changes: true, Free: true,
+			Help: "set configuration fields: set Rounding.Steps=500 seed=2", Run: e.do(setFields),
+			More: "Upper and lower case are the same, and a name may lack its beginning where that leaves one field: set " +
+				"warmup 0.1. The value default is the preset's.",
+			Args: []shell.Argument{{Name: "field", Help: "name of a field, or field=value for one or more"},
+				{Name: "value", Help: "what to set it to; further fields and values may follow", Many: true}}},
 		{Name: "show", Group: groupSetup, Help: "print configuration fields, defaults and meanings", Run: e.do(showFields),
 			Args: []shell.Argument{{Name: "field", Help: "a field, or a part of names: show rounding; none: all"}}},
-		{Name: "backend", Group: groupSetup, Changes: true, Help: "open another backend, or print which is open", Run: e.do(openBackend),
+		{Name: "backend", Group: groupSetup, Changes: true, Help: "open another backend, or print which is open",
+			Run:  e.do(openBackend),
 			More: "What was computed on the one before is gone; teacher, images and settings stay.",
 			Args: []shell.Argument{{Name: "backend", Help: "auto, go, onnx, xla, ..."}}},
 	}
@@ -70,7 +84,8 @@ func loadTeacher(c *call) (session, error) {
 	if trained == "" {
 		trained = "weights from " + t.checkpoint
 	}
-	c.Print("%s: %d units, %s parameters; %s", t.name, len(t.Network.Units), shell.Count(parameters(t.Network, 0, len(t.Network.Layers)-1)), trained)
+	c.Print("%s: %d units, %s parameters; %s", t.name, len(t.Network.Units),
+		shell.Count(parameters(t.Network, 0, len(t.Network.Layers)-1)), trained)
 	c.Note("backend %s", s.note)
 	return s, nil
 }
@@ -80,7 +95,8 @@ func newTeacher(name, path string) (*teacher, error) {
 	var err error
 	if path == "" {
 		if !slices.Contains(arch.TeacherNames(), name) {
-			return nil, fmt.Errorf("repl: no shipped teacher %q%s", name, shell.Suggestion(name, arch.TeacherNames(), "choose one of "+strings.Join(arch.TeacherNames(), ", ")))
+			return nil, fmt.Errorf("repl: no shipped teacher %q%s", name,
+				shell.Suggestion(name, arch.TeacherNames(), "choose one of "+strings.Join(arch.TeacherNames(), ", ")))
 		}
 		if t.Teacher, err = arch.LoadTeacher(name); err != nil {
 			return nil, err
@@ -133,8 +149,11 @@ func calibrate(c *call) (session, error) {
 	if im.calibration, err = datasets.Calibrate(pool, n, uint64(seed)); err != nil {
 		return s, err
 	}
-	if t := s.teacher; t != nil && (im.calibration.Channels != t.Network.Channels || im.calibration.Height != t.Network.Height || im.calibration.Width != t.Network.Width) {
-		return s, fmt.Errorf("repl: the images are %dx%dx%d, but %s takes %dx%dx%d; give others with data=FILE", pool.Channels, pool.Height, pool.Width, t.name, t.Network.Channels, t.Network.Height, t.Network.Width)
+	if t := s.teacher; t != nil &&
+		(im.calibration.Channels != t.Network.Channels || im.calibration.Height != t.Network.Height ||
+			im.calibration.Width != t.Network.Width) {
+		return s, fmt.Errorf("repl: the images are %dx%dx%d, but %s takes %dx%dx%d; give others with data=FILE",
+			pool.Channels, pool.Height, pool.Width, t.name, t.Network.Channels, t.Network.Height, t.Network.Width)
 	}
 	s.images, s.logits = im, nil
 	c.Print("%d of the %d images of %s, seed %d", n, pool.Len(), pool.Name, seed)
@@ -227,7 +246,8 @@ func setRule(v shell.Values, b *pdq.Bits) error {
 	case v["first"]+v["last"] == "":
 		return nil
 	case first != last:
-		return errors.New("repl: first and last layers have 8 bits both, or neither; give first=8 last=8, or first=low last=low")
+		return errors.New("repl: first and last layers have 8 bits both, or neither; give first=8 last=8, or first=low " +
+			"last=low")
 	case !first:
 		b.Rule = pdq.AllLow
 	case b.Rule == pdq.AllLow:

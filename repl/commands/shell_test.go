@@ -37,7 +37,8 @@ func testShell(t *testing.T, lines ...string) (*rig, *bytes.Buffer) {
 			t.Error(err)
 		}
 	})
-	for _, line := range append([]string{"teacher resnet8 backend=" + ofTests() + "; calib 8", "set rounding.steps=4 correction.steps=2 scales.images=8"}, lines...) {
+	for _, line := range append([]string{"teacher resnet8 backend=" + ofTests() + "; calib 8",
+		"set rounding.steps=4 correction.steps=2 scales.images=8"}, lines...) {
 		if err := sh.Line(t.Context(), line); err != nil {
 			t.Fatalf("%s: %v", line, err)
 		}
@@ -61,7 +62,8 @@ func TestCommandsAreSteps(t *testing.T) {
 		t.Error("run gives another student than Quantize")
 	}
 	single, _ := testShell(t, "logits; scales weights", "dc conv1; scales acts conv1; round conv1",
-		"dc 1; scales acts 1; step 1 n=1; step n=2; undo; undo; step n=1; inspect layer1.0.conv1; round 1", "run layer2.0; step layer2.0 n=1; undo; dc 3; scales acts 3; step n=4", "run")
+		"dc 1; scales acts 1; step 1 n=1; step n=2; undo; undo; step n=1; inspect layer1.0.conv1; round 1",
+		"run layer2.0; step layer2.0 n=1; undo; dc 3; scales acts 3; step n=4", "run")
 	if !reflect.DeepEqual(single.State.student, want) {
 		t.Error("the steps one by one, with undo, give another student than Quantize")
 	}
@@ -71,8 +73,10 @@ func TestCommandsAreSteps(t *testing.T) {
 func TestFailure(t *testing.T) {
 	sh, _ := testShell(t, "logits; scales weights; scales acts conv1; step n=2")
 	before, depth := sh.State, sh.Undoable()
-	for _, line := range []string{"round layer2.0", "run conv1 layer1.0 nothing", "set seed=2 loss.pd=x", "eval n=0", "eval x", "teacher resnet9", "bits w=3 rule=x", "scales acts conv1 metric=x",
-		"resume nowhere", "save /dev/null/x", "sweep fc of=output", "step n=0", "undo 99", "calib 9999", "backend tpu", "dc", "run layer2.0", "set rounding.learningrate=1e30; nonsense"} {
+	for _, line := range []string{"round layer2.0", "run conv1 layer1.0 nothing", "set seed=2 loss.pd=x", "eval n=0",
+		"eval x", "teacher resnet9", "bits w=3 rule=x", "scales acts conv1 metric=x",
+		"resume nowhere", "save /dev/null/x", "sweep fc of=output", "step n=0", "undo 99", "calib 9999", "backend tpu", "dc",
+		"run layer2.0", "set rounding.learningrate=1e30; nonsense"} {
 		if strings.Contains(line, ";") {
 			before, depth = session{}, -1 // what ran before the failing one counts
 		}
@@ -84,7 +88,8 @@ func TestFailure(t *testing.T) {
 		}
 	}
 	before = sh.State
-	if err := sh.Line(t.Context(), "set loss.pd=1e39; step n=4"); err == nil || !strings.Contains(err.Error(), "lower Rounding.") {
+	if err := sh.Line(t.Context(), "set loss.pd=1e39; step n=4"); err == nil ||
+		!strings.Contains(err.Error(), "lower Rounding.") {
 		t.Errorf("a step whose loss isn't finite: error %v", err)
 	}
 	if sh.State.rounding.state.Done != before.rounding.state.Done {
@@ -116,7 +121,8 @@ func TestCancel(t *testing.T) {
 		t.Fatalf("error %v", err)
 	}
 	st := sh.State.units[0]
-	if !st.corrected || st.rounded != 3 || st.finished || !sh.State.scaled(0) || sh.State.scaled(1) || !strings.Contains(sh.State.prompt(), "conv1 3/1000> ") {
+	if !st.corrected || st.rounded != 3 || st.finished || !sh.State.scaled(0) || sh.State.scaled(1) ||
+		!strings.Contains(sh.State.prompt(), "conv1 3/1000> ") {
 		t.Errorf("state %+v, prompt %s", st, sh.State.prompt())
 	}
 	replayed, _ := testShell(t, "set rounding.steps=1000", "source "+script)
@@ -124,7 +130,8 @@ func TestCancel(t *testing.T) {
 		text, _ := os.ReadFile(script)
 		t.Errorf("the log does not lead to what was kept:\n%s", text)
 	}
-	if err := sh.Line(t.Context(), "step n=1; trace conv1"); err != nil || len(sh.State.units[0].trace) < 4 || sh.State.units[0].rounded != 4 {
+	if err := sh.Line(t.Context(), "step n=1; trace conv1"); err != nil || len(sh.State.units[0].trace) < 4 ||
+		sh.State.units[0].rounded != 4 {
 		t.Errorf("going on: error %v, %+v", err, sh.State.units[0])
 	}
 	if err := sh.Line(t.Context(), "undo; undo"); err != nil || sh.State.units[0].corrected || sh.State.scaled(0) {
@@ -136,7 +143,8 @@ func TestCancel(t *testing.T) {
 func TestUndoKeepsData(t *testing.T) {
 	sh, _ := testShell(t, "logits; scales weights; dc conv1; scales acts conv1; round conv1; dc 1")
 	for range 3 {
-		if err := sh.Line(t.Context(), "scales acts 1; step 1 n=1; undo 3; round conv1 steps=2; undo 2; scales acts conv1; round conv1; dc 1; dc 1"); err != nil {
+		if err := sh.Line(t.Context(), "scales acts 1; step 1 n=1; undo 3; round conv1 steps=2; undo 2; scales acts "+
+			"conv1; round conv1; dc 1; dc 1"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -177,16 +185,20 @@ func TestInside(t *testing.T) {
 			}
 		}
 	}
-	for line, want := range map[string]string{"backend go; sweep fc; undo": "16 scales, PD on 8 images", "sweep fc": " scales, PD on 8 images"} {
+	for line, want := range map[string]string{"backend go; sweep fc; undo": "16 scales, PD on 8 images",
+		"sweep fc": " scales, PD on 8 images"} {
 		if err := sh.Line(t.Context(), line); err != nil || !strings.Contains(out.String(), want) {
 			t.Errorf("%s: error %v, printed %s", line, err, out)
 		}
 	}
-	look("units", "layers", "layers fc", "inspect conv1", "inspect relu", "sweep layer1.0.conv1 points=4", "sweep layer1.0.relu1 points=4 metric=pd", "bn layer3.0", "bn fc", "show", "show pd", "history", "help", "help plot", "bits")
+	look("units", "layers", "layers fc", "inspect conv1", "inspect relu", "sweep layer1.0.conv1 points=4",
+		"sweep layer1.0.relu1 points=4 metric=pd", "bn layer3.0", "bn fc", "show", "show pd", "history", "help", "help plot",
+		"bits")
 	if err := sh.Line(t.Context(), "run conv1; dc 1; scales acts 1; step 1 n=3"); err != nil {
 		t.Fatal(err)
 	}
-	look("units", "inspect layer1.0.conv1", "inspect fc", "inspect layer1.0.relu1", "sweep layer1.0.relu1 points=4", "bn conv1", "bn 1", "bn 2", "trace conv1", "trace 1", "trace 1 step=dc", "diff", "diff 1", "worst")
+	look("units", "inspect layer1.0.conv1", "inspect fc", "inspect layer1.0.relu1", "sweep layer1.0.relu1 points=4",
+		"bn conv1", "bn 1", "bn 2", "trace conv1", "trace 1", "trace 1 step=dc", "diff", "diff 1", "worst")
 	for _, what := range []string{"inspect relu", "sweep relu points=4", "bn 1", "trace 1", "diff", "worst"} {
 		path := filepath.Join(dir, strings.Fields(what)[0]+".svg")
 		look("plot " + what + " file=" + path)
@@ -194,7 +206,8 @@ func TestInside(t *testing.T) {
 			t.Errorf("%s: error %v", path, err)
 		}
 	}
-	if err := sh.Line(t.Context(), "inspect layer1.0.conv1"); err != nil || !strings.Contains(out.String(), "rounding variables at step 3") {
+	if err := sh.Line(t.Context(), "inspect layer1.0.conv1"); err != nil ||
+		!strings.Contains(out.String(), "rounding variables at step 3") {
 		t.Errorf("error %v, printed %s", err, out)
 	}
 }
@@ -204,10 +217,12 @@ func TestSaveAndResume(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run")
 	sh, _ := testShell(t, "set loss.temperature=3", "run conv1 layer1.0; eval n=20; save "+dir, "run")
 	other, out := testShell(t, "resume "+dir)
-	if len(other.State.units) != 5 || other.State.finished() != 2 || other.State.config != sh.State.config || len(other.State.score.student.Top1) != 20 {
+	if len(other.State.units) != 5 || other.State.finished() != 2 || other.State.config != sh.State.config ||
+		len(other.State.score.student.Top1) != 20 {
 		t.Errorf("resumed %+v", other.State)
 	}
-	for _, line := range []string{"trace conv1", "bn layer1.0", "run", "eval n=20", "save " + dir + "2", "runs " + filepath.Dir(dir), "compare " + dir + " " + dir + "2"} {
+	for _, line := range []string{"trace conv1", "bn layer1.0", "run", "eval n=20", "save " + dir + "2",
+		"runs " + filepath.Dir(dir), "compare " + dir + " " + dir + "2"} {
 		if err := other.Line(t.Context(), line); err != nil {
 			t.Errorf("%s: %v", line, err)
 		}
@@ -240,7 +255,8 @@ func TestSaveAndResume(t *testing.T) {
 				t.Fatal(err)
 			}
 			before := other.State
-			if err := other.Line(t.Context(), "resume "+dir); err == nil || strings.Contains(err.Error(), "\n") || !reflect.DeepEqual(other.State, before) {
+			if err := other.Line(t.Context(), "resume "+dir); err == nil || strings.Contains(err.Error(), "\n") ||
+				!reflect.DeepEqual(other.State, before) {
 				t.Errorf("%s of %d bytes: error %v", name, len(damaged), err)
 			}
 		}
@@ -279,13 +295,15 @@ func TestAblate(t *testing.T) {
 	if data, err := os.ReadFile(file); err != nil || strings.Count(string(data), "\n") != 5 {
 		t.Errorf("table %s, error %v", data, err)
 	}
-	for line, want := range map[string]string{"ablate loss=x": "give one or more of mse, pd", "ablate dc=on,on": "give one or more of on, off", "ablate seeds=0": "seeds=0",
+	for line, want := range map[string]string{"ablate loss=x": "give one or more of mse, pd",
+		"ablate dc=on,on": "give one or more of on, off", "ablate seeds=0": "seeds=0",
 		"ablate n=x": "n=x"} {
 		if err := sh.Line(t.Context(), line); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v", line, err)
 		}
 	}
-	for off, remedy := range map[string]string{"Loss.PD": "set Loss.PD=10, or ablate loss=mse", "Correction.Steps": "set Correction.Steps=50, or ablate dc=off"} {
+	for off, remedy := range map[string]string{"Loss.PD": "set Loss.PD=10, or ablate loss=mse",
+		"Correction.Steps": "set Correction.Steps=50, or ablate dc=off"} {
 		if err := sh.Line(t.Context(), "set "+off+"=0; ablate"); err == nil || !strings.Contains(err.Error(), remedy) {
 			t.Errorf("without %s: error %v", off, err)
 		}
@@ -299,10 +317,15 @@ func TestAblate(t *testing.T) {
 func TestComplete(t *testing.T) {
 	sh, _ := testShell(t)
 	for text, want := range map[string][]string{
-		"rou": {"round"}, "eval; sc": {"scales"}, "scales w": {"weights"}, "scales acts layer1": {"layer1.0"}, "round layer1.0 st": {"steps="},
-		"teacher mob": {"mobilenetv2"}, "inspect layer1.0.c": {"layer1.0.conv1", "layer1.0.conv2"}, "scales acts fc metric=c": {"cosine"}, "set Rounding.W": {"Rounding.Weight=", "Rounding.Warmup="},
-		"show Seed": {"Seed"}, "plot sw": {"sweep"}, "plot sweep fc fi": {"file="}, "run conv1 layer3": {"layer3.0"}, "help und": {"undo"}, "nonsense x": nil, "source shell_t": {"shell_test.go"}, "preset p": {"paper"}, "runs test": {"testdata/"},
-		"set rounding.w": {"Rounding.Weight=", "Rounding.Warmup="}, "quantise resnet18 crop": {"crop="}, "quantise resnet18 crop=c": {"centre"}, "quantise mn": {"mnasnet-2.0"}, "download ci": {"cifar10"},
+		"rou": {"round"}, "eval; sc": {"scales"}, "scales w": {"weights"}, "scales acts layer1": {"layer1.0"},
+		"round layer1.0 st": {"steps="},
+		"teacher mob":       {"mobilenetv2"}, "inspect layer1.0.c": {"layer1.0.conv1", "layer1.0.conv2"},
+		"scales acts fc metric=c": {"cosine"}, "set Rounding.W": {"Rounding.Weight=", "Rounding.Warmup="},
+		"show Seed": {"Seed"}, "plot sw": {"sweep"}, "plot sweep fc fi": {"file="}, "run conv1 layer3": {"layer3.0"},
+		"help und": {"undo"}, "nonsense x": nil, "source shell_t": {"shell_test.go"}, "preset p": {"paper"},
+		"runs test":      {"testdata/"},
+		"set rounding.w": {"Rounding.Weight=", "Rounding.Warmup="}, "quantise resnet18 crop": {"crop="},
+		"quantise resnet18 crop=c": {"centre"}, "quantise mn": {"mnasnet-2.0"}, "download ci": {"cifar10"},
 	} {
 		if _, got := sh.Complete(text); !slices.Equal(got, want) {
 			t.Errorf("%q: %q, want %q", text, got, want)
@@ -313,7 +336,8 @@ func TestComplete(t *testing.T) {
 // TestFineTune: the whole network is trained after its units, and not before.
 func TestFineTune(t *testing.T) {
 	sh, out := testShell(t, "run conv1")
-	for line, want := range map[string]string{"finetune steps=2": "1 of 5 units are rounded; first: run", "finetune steps=0": "steps=0"} {
+	for line, want := range map[string]string{"finetune steps=2": "1 of 5 units are rounded; first: run",
+		"finetune steps=0": "steps=0"} {
 		if err := sh.Line(t.Context(), line); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", line, err, want)
 		}
@@ -326,10 +350,12 @@ func TestFineTune(t *testing.T) {
 	}
 	before := sh.State
 	dir := filepath.Join(t.TempDir(), "run")
-	if err := sh.Line(t.Context(), "set finetune.learningrate=5; finetune steps=3"); err != nil || !strings.Contains(out.String(), "nothing was changed") || !reflect.DeepEqual(sh.State.student, before.student) {
+	if err := sh.Line(t.Context(), "set finetune.learningrate=5; finetune steps=3"); err != nil ||
+		!strings.Contains(out.String(), "nothing was changed") || !reflect.DeepEqual(sh.State.student, before.student) {
 		t.Errorf("at a high rate: error %v, printed %s", err, out)
 	}
-	if err := sh.Line(t.Context(), "undo 2; set finetune.batchsize=8 finetune.learningrate=0.005; finetune steps=15; eval 20; save "+dir); err != nil || !strings.Contains(out.String(), "15 steps over the whole network") {
+	if err := sh.Line(t.Context(), "undo 2; set finetune.batchsize=8 finetune.learningrate=0.005; finetune steps=15; "+
+		"eval 20; save "+dir); err != nil || !strings.Contains(out.String(), "15 steps over the whole network") {
 		t.Fatalf("error %v, printed %s", err, out)
 	}
 	if reflect.DeepEqual(sh.State.student, before.student) || sh.State.finished() != 5 {
@@ -388,11 +414,14 @@ func TestToNearest(t *testing.T) {
 func TestGivenUp(t *testing.T) {
 	sh, out := testShell(t, "run conv1; logits; scales acts layer1.0; step layer1.0 n=2")
 	dir := filepath.Join(t.TempDir(), "run")
-	if err := sh.Line(t.Context(), "save "+dir); err != nil || !strings.Contains(out.String(), "and the rounding of layer1.0 at step 2") {
+	if err := sh.Line(t.Context(), "save "+dir); err != nil ||
+		!strings.Contains(out.String(), "and the rounding of layer1.0 at step 2") {
 		t.Errorf("save: error %v, printed %s", err, out)
 	}
 	const given = "the rounding of layer1.0, at step 2, is given up; undo takes this back"
-	for line, want := range map[string]bool{"dc conv1": true, "dc layer1.0": true, "teacher resnet8": true, "scales weights": true, "step n=1": false, "run layer1.0": false, "units": false, "eval n=10": false, "set seed=1": false} {
+	for line, want := range map[string]bool{"dc conv1": true, "dc layer1.0": true, "teacher resnet8": true,
+		"scales weights": true, "step n=1": false, "run layer1.0": false, "units": false, "eval n=10": false,
+		"set seed=1": false} {
 		out.Reset()
 		if err := sh.Line(t.Context(), line); err != nil || strings.Contains(out.String(), given) != want {
 			t.Errorf("%s: error %v, printed %s", line, err, out)
@@ -401,7 +430,8 @@ func TestGivenUp(t *testing.T) {
 		if line == "units" || line == "set seed=1" {
 			continue // change nothing
 		}
-		if err := sh.Line(t.Context(), "undo"); err != nil || strings.Contains(out.String(), "given up") || sh.State.rounding.state.Done != 2 {
+		if err := sh.Line(t.Context(), "undo"); err != nil || strings.Contains(out.String(), "given up") ||
+			sh.State.rounding.state.Done != 2 {
 			t.Errorf("undo of %s: error %v, printed %s", line, err, out)
 		}
 	}
@@ -416,27 +446,34 @@ func TestResumeRounding(t *testing.T) {
 		if !strings.Contains(out.String(), "layer1.0 goes on at step 2") || other.State.units[1].corrected != (dc != "") {
 			t.Errorf("printed %s", out)
 		}
-		if !reflect.DeepEqual(other.State.student, sh.State.student) || !reflect.DeepEqual(other.State.rounding.state, sh.State.rounding.state) {
+		if !reflect.DeepEqual(other.State.student, sh.State.student) ||
+			!reflect.DeepEqual(other.State.rounding.state, sh.State.rounding.state) {
 			t.Errorf("%sthe resumed session has another student", dc)
 		}
 	}
 	sh, _ := testShell(t, "run conv1; scales acts layer1.0; set mirror=true")
-	if err := sh.Line(t.Context(), "step layer1.0 n=1"); err == nil || !strings.Contains(err.Error(), "no teacher logits yet") {
+	if err := sh.Line(t.Context(), "step layer1.0 n=1"); err == nil ||
+		!strings.Contains(err.Error(), "no teacher logits yet") {
 		t.Errorf("a step after other images are asked for: %v", err)
 	}
 	dir := filepath.Join(t.TempDir(), "session")
 	if err := sh.Line(t.Context(), "undo; save "+dir); err != nil {
 		t.Fatal(err)
 	}
-	if err := runLine(t.Context(), "demo teacher=resnet8 images=8 test=40 steps=0 dc=0 finetune=2 anew=true out="+dir+" backend="+ofTests(), io.Discard, io.Discard); err == nil || !strings.Contains(err.Error(), "holds a session that save wrote") {
+	if err := runLine(t.Context(),
+		"demo teacher=resnet8 images=8 test=40 steps=0 dc=0 finetune=2 anew=true out="+dir+" backend="+ofTests(), io.Discard,
+		io.Discard); err == nil || !strings.Contains(err.Error(), "holds a session that save wrote") {
 		t.Errorf("a demo in a session's folder: %v", err)
 	}
 	dir = t.TempDir()
-	if err := runLine(t.Context(), "demo teacher=resnet8 images=8 test=40 steps=0 dc=0 finetune=2 out="+dir+" backend="+ofTests(), io.Discard, io.Discard); err != nil {
+	if err := runLine(t.Context(),
+		"demo teacher=resnet8 images=8 test=40 steps=0 dc=0 finetune=2 out="+dir+" backend="+ofTests(), io.Discard,
+		io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	sh, _ = testShell(t, "show seed")
-	if err := sh.Line(t.Context(), "resume "+dir); err == nil || !strings.Contains(err.Error(), "to go on with it: go run ./repl demo ") {
+	if err := sh.Line(t.Context(), "resume "+dir); err == nil ||
+		!strings.Contains(err.Error(), "to go on with it: go run ./repl demo ") {
 		t.Errorf("resume of a demo: %v", err)
 	}
 }
@@ -448,7 +485,8 @@ func TestCheckpointTeacher(t *testing.T) {
 	sh, out := testShell(t)
 	lines := []string{
 		"teacher resnet20 checkpoint=../../testdata/cifar10/resnet20-12fca82f.th", "calib 8 data=" + pool,
-		"set rounding.steps=2 correction.steps=1 scales.images=8", "run conv1", "eval n=20 data=" + filepath.Join(files, "test_first1017.bin"), "save " + dir,
+		"set rounding.steps=2 correction.steps=1 scales.images=8", "run conv1",
+		"eval n=20 data=" + filepath.Join(files, "test_first1017.bin"), "save " + dir,
 	}
 	for _, line := range lines {
 		if err := sh.Line(t.Context(), line); err != nil {
@@ -459,7 +497,8 @@ func TestCheckpointTeacher(t *testing.T) {
 		t.Errorf("printed %s", out)
 	}
 	other, _ := testShell(t, "resume "+dir)
-	if other.State.finished() != 1 || other.State.teacher.checkpoint == "" || !reflect.DeepEqual(other.State.student, sh.State.student) {
+	if other.State.finished() != 1 || other.State.teacher.checkpoint == "" ||
+		!reflect.DeepEqual(other.State.student, sh.State.student) {
 		t.Errorf("resumed %+v", other.State)
 	}
 	for line, want := range map[string]string{
@@ -506,7 +545,8 @@ func TestTable(t *testing.T) {
 			t.Errorf("alias %s of %s", short, full)
 		}
 	}
-	for words, want := range map[string]string{"insp x": "inspect", ".quit": "quit", "%his": "history", "? step": "help", "step?": "help", "?step": "help", "?": "help", "ev": "eval"} {
+	for words, want := range map[string]string{"insp x": "inspect", ".quit": "quit", "%his": "history", "? step": "help",
+		"step?": "help", "?step": "help", "?": "help", "ev": "eval"} {
 		if c, _, err := sh.LookUp(strings.Fields(words)); err != nil || c.Name != want {
 			t.Errorf("%s: %s, error %v", words, c.Name, err)
 		}

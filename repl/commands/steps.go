@@ -18,31 +18,47 @@ import (
 func (e *engine) stepCommands() []command {
 	unit := shell.Argument{Name: "unit", Help: "name of a unit, or its number", Need: true}
 	return []command{
-		{Name: "logits", Group: groupSteps, Changes: true, Help: "compute the teacher's logits of the calibration images", Run: e.do(logits)},
-		{Name: "scales", Group: groupSteps, Changes: true, Help: "search scales: of all weights, or of a unit's activations", Run: e.do(scales),
-			More: "scales weights begins anew: what the steps after it made is gone. The metric holds for this search; that of run is the field Scales.Metric. mse is lp with power 2.",
-			Args: []shell.Argument{{Name: "what", Help: "weights or acts", Need: true}, {Name: "unit", Help: "of acts: name of a unit, or its number"}},
+		{Name: "logits", Group: groupSteps, Changes: true, Help: "compute the teacher's logits of the calibration images",
+			Run: e.do(logits)},
+		{Name: "scales", Group: groupSteps, Changes: true, Help: "search scales: of all weights, or of a unit's activations",
+			Run: e.do(scales),
+			More: "scales weights begins anew: what the steps after it made is gone. The metric holds for this search; that " +
+				"of run is the field Scales.Metric. mse is lp with power 2.",
+			Args: []shell.Argument{{Name: "what", Help: "weights or acts", Need: true},
+				{Name: "unit", Help: "of acts: name of a unit, or its number"}},
 			Options: []shell.Option{
 				option("metric", "", "of acts: mse, lp (power of Scales.Power), cosine or pd; empty: Scales.Metric")}},
-		{Name: "dc", Group: groupSteps, Changes: true, Help: "correct a unit's calibration input towards the statistics of batch normalisation", Run: e.do(correct),
+		{Name: "dc", Group: groupSteps, Changes: true,
+			Help: "correct a unit's calibration input towards the statistics of batch normalisation", Run: e.do(correct),
 			Args: []shell.Argument{unit}, Options: []shell.Option{option("steps", "", "0 to 100000; empty: Correction.Steps")}},
-		{Name: "round", Group: groupSteps, Changes: true, Help: "optimise a unit's rounding and activation scales, from where step left it", Run: e.do(round),
-			Args: []shell.Argument{unit}, Options: []shell.Option{option("steps", "", "in all, 0 (to nearest) to 1000000; empty: Rounding.Steps")}},
-		{Name: "step", Group: groupSteps, Changes: true, Help: "go on n steps of a unit's rounding, and print the losses", Run: e.do(step),
+		{Name: "round", Group: groupSteps, Changes: true,
+			Help: "optimise a unit's rounding and activation scales, from where step left it", Run: e.do(round),
+			Args: []shell.Argument{unit}, Options: []shell.Option{option("steps", "", "in all, 0 (to nearest) to 1000000; "+
+				"empty: Rounding.Steps")}},
+		{Name: "step", Group: groupSteps, Changes: true, Help: "go on n steps of a unit's rounding, and print the losses",
+			Run:  e.do(step),
 			More: "An empty line repeats it at the prompt.",
-			Args: []shell.Argument{{Name: "unit", Help: "name of a unit, or its number; none: the one being rounded, or the next"}},
+			Args: []shell.Argument{{Name: "unit",
+				Help: "name of a unit, or its number; none: the one being rounded, or the next"}},
 			Options: []shell.Option{
 				option("n", "10", "steps, 1 to 1000000")}},
-		{Name: "run", Group: groupSteps, Changes: true, Help: "take all steps of units, by default of all that are left", Run: e.do(runUnits),
+		{Name: "run", Group: groupSteps, Changes: true, Help: "take all steps of units, by default of all that are left",
+			Run:  e.do(runUnits),
 			More: "Logits and weight scales are computed if they are missing. Ctrl-C keeps the steps that were finished.",
 			Args: []shell.Argument{{Name: "units", Help: "names of units, in order", Many: true}}},
-		{Name: "finetune", Group: groupSteps, Changes: true, Help: "train all levels, scales and biases together, once all units are rounded", Run: e.do(fineTune),
-			More:    "This isn't in the paper. The loss is the prediction difference, of calibration images that are changed and mixed at random; the fields of FineTune say how, and whether biases are trained and features kept as well. Ctrl-C gives it up.",
+		{Name: "finetune", Group: groupSteps, Changes: true,
+			Help: "train all levels, scales and biases together, once all units are rounded", Run: e.do(fineTune),
+			More: "This isn't in the paper. The loss is the prediction difference, of calibration images that are changed " +
+				"and mixed at random; the fields of FineTune say how, and whether biases are trained and features kept as well. " +
+				"Ctrl-C gives it up.",
 			Options: []shell.Option{option("steps", "", "how many; empty: the field FineTune.Steps")}},
-		{Name: "eval", Group: groupSteps, Changes: true, Help: "test the student and the teacher on images they never saw", Run: e.do(evaluate),
-			More:    "What isn't quantised yet is in full precision. Differences are paired, image by image; ± is one standard error.",
-			Args:    []shell.Argument{{Name: "n", Help: "images, the first of the set; default 1000"}},
-			Options: []shell.Option{option("data", "", "file in CIFAR-10's binary form; empty: Fashion-MNIST's built-in test set")}},
+		{Name: "eval", Group: groupSteps, Changes: true, Help: "test the student and the teacher on images they never saw",
+			Run: e.do(evaluate),
+			More: "What isn't quantised yet is in full precision. Differences are paired, image by image; ± is one " +
+				"standard error.",
+			Args: []shell.Argument{{Name: "n", Help: "images, the first of the set; default 1000"}},
+			Options: []shell.Option{option("data", "",
+				"file in CIFAR-10's binary form; empty: Fashion-MNIST's built-in test set")}},
 	}
 }
 
@@ -62,7 +78,8 @@ func logits(c *call) (session, error) {
 		return c.s, err
 	}
 	acc, _ := score.Accuracy()
-	c.Print("logits of %d images, %d classes; right on %.1f %%", s.images.calibration.Len(), s.teacher.Network.Classes, 100*acc)
+	c.Print("logits of %d images, %d classes; right on %.1f %%", s.images.calibration.Len(), s.teacher.Network.Classes,
+		100*acc)
 	if score.AtChance(s.teacher.Network.Classes) {
 		c.Note("warning: %s", chanceWarning(s.teacher.Network, score))
 	}
@@ -171,7 +188,8 @@ func (c *call) observe(s session, u int) (session, error) {
 	}
 	for k := range u {
 		if !s.scaled(k) {
-			return s, fmt.Errorf("repl: %s comes before %s and has no activation scales yet; first: run %s", s.unitName(k), s.unitName(u), s.unitName(k))
+			return s, fmt.Errorf("repl: %s comes before %s and has no activation scales yet; first: run %s", s.unitName(k),
+				s.unitName(u), s.unitName(k))
 		}
 	}
 	if s.data != nil && s.data.Unit == u {
@@ -226,7 +244,8 @@ func (c *call) correct(s session, u int, config pdq.Config) (session, error) {
 	for _, v := range norms {
 		before, after = before+v.Before.Distance, after+v.After.Distance
 	}
-	c.Print("%s: distance to the running statistics %.4g before, %.4g after, on %d images", s.unitName(u), before, after, s.normed())
+	c.Print("%s: distance to the running statistics %.4g before, %.4g after, on %d images", s.unitName(u), before, after,
+		s.normed())
 	return s.with(u, func(st *unitState) {
 		st.corrected, st.correction, st.trace, st.norms = true, config.Correction, trace, norms
 	}), nil
@@ -248,7 +267,8 @@ func round(c *call) (session, error) {
 // anew.
 func (c *call) round(s session, u int, config pdq.Config) (session, error) {
 	if !s.scaled(u) {
-		return s, fmt.Errorf("repl: %s has no activation scales yet; search them: scales acts %s", s.unitName(u), s.unitName(u))
+		return s, fmt.Errorf("repl: %s has no activation scales yet; search them: scales acts %s", s.unitName(u),
+			s.unitName(u))
 	}
 	if config.Rounding.Steps == 0 {
 		return c.roundToNearest(s, u, config)
@@ -297,7 +317,8 @@ func (c *call) roundToNearest(s session, u int, config pdq.Config) (session, err
 }
 
 func lossLine(l pdq.Loss) string {
-	return fmt.Sprintf("loss %.4g = reconstruction %.4g + PD %.4g + rounding %.4g", l.Total(), l.Reconstruction, l.PD, l.Round)
+	return fmt.Sprintf("loss %.4g = reconstruction %.4g + PD %.4g + rounding %.4g", l.Total(), l.Reconstruction, l.PD,
+		l.Round)
 }
 
 // advance takes n steps of unit u's rounding, from s.rounding or the scales. An interrupted one
@@ -327,7 +348,8 @@ func (c *call) advance(s session, u int, config pdq.Config, n int) (session, pdq
 	trace := c.takeLosses()
 	s = s.with(u, func(st *unitState) {
 		st.rounded = state.Done
-		st.trace = append(slices.DeleteFunc(slices.Clone(st.trace), func(l loss) bool { return l.step == pdq.StepRound && len(trace) > 0 && l.at >= trace[0].at }), trace...)
+		st.trace = append(slices.DeleteFunc(slices.Clone(st.trace),
+			func(l loss) bool { return l.step == pdq.StepRound && len(trace) > 0 && l.at >= trace[0].at }), trace...)
 	})
 	return s, last, failed
 }
@@ -519,7 +541,7 @@ func fineTune(c *call) (session, error) {
 	case s.finished() < len(s.units):
 		return s, fmt.Errorf("repl: %d of %d units are rounded; first: run", s.finished(), len(s.units))
 	case config.FineTune.Steps == 0:
-		return s, errors.New("repl: FineTune.Steps is 0; say how Many: finetune steps=500")
+		return s, errors.New("repl: FineTune.Steps is 0; say how many: finetune steps=500")
 	}
 	q, err := c.quantizer(s, config)
 	if err != nil {
@@ -530,7 +552,8 @@ func fineTune(c *call) (session, error) {
 		return s, err
 	}
 	if reflect.DeepEqual(student, s.student) {
-		c.Show(shell.Text("the prediction difference got no smaller, and nothing was changed; lower FineTune.LearningRate, or take more steps"))
+		c.Show(shell.Text("the prediction difference got no smaller, and nothing was changed; lower " +
+			"FineTune.LearningRate, or take more steps"))
 		return s, nil
 	}
 	s.student, s.score, s.rounding, s.data = student, nil, nil, nil
@@ -554,9 +577,10 @@ func evaluate(c *call) (session, error) {
 	}
 	result := &score{data: c.Values["data"], images: test.Slice(0, min(n, test.Len()))}
 	c.progress.start("full precision")
-	result.teacher, err = pdq.EvaluateTeacher(c.Context, s.backend, backend.Workers(s.backend), s.teacher.Network, s.teacher.Weights, result.images, func(done, total int) {
-		c.event(pdq.Event{Step: pdq.StepEvaluate, Done: done, Total: total})
-	})
+	result.teacher, err = pdq.EvaluateTeacher(c.Context, s.backend, backend.Workers(s.backend), s.teacher.Network,
+		s.teacher.Weights, result.images, func(done, total int) {
+			c.event(pdq.Event{Step: pdq.StepEvaluate, Done: done, Total: total})
+		})
 	c.progress.start("")
 	if err != nil {
 		return s, err
@@ -581,12 +605,15 @@ func (r *score) record() shell.Record {
 	t, tse := r.teacher.Accuracy()
 	s, sse := r.student.Accuracy()
 	d, dse := r.student.Minus(r.teacher)
-	record := shell.Record{Line: fmt.Sprintf("%d images: student %.2f ± %.2f %%, full precision %.2f ± %.2f %%, difference %+.2f ± %.2f",
-		r.images.Len(), 100*s, 100*sse, 100*t, 100*tse, 100*d, 100*dse), Fields: []shell.Field{{Name: "images", Value: r.images.Len()}}}
+	record := shell.Record{Line: fmt.Sprintf("%d images: student %.2f ± %.2f %%, full precision %.2f ± %.2f %%, "+
+		"difference %+.2f ± %.2f",
+		r.images.Len(), 100*s, 100*sse, 100*t, 100*tse, 100*d, 100*dse),
+		Fields: []shell.Field{{Name: "images", Value: r.images.Len()}}}
 	for _, x := range []struct {
 		name  string
 		value float64
-	}{{"student_top1_percent", s}, {"student_standard_error", sse}, {"teacher_top1_percent", t}, {"teacher_standard_error", tse},
+	}{{"student_top1_percent", s}, {"student_standard_error", sse}, {"teacher_top1_percent", t},
+		{"teacher_standard_error", tse},
 		{"difference", d}, {"difference_standard_error", dse}} {
 		record.Fields = append(record.Fields, shell.Field{Name: x.name, Value: num("%.2f", 100*x.value)})
 	}

@@ -18,7 +18,8 @@ import (
 
 func (e *engine) trainCommand() command {
 	return command{
-		Name: "train", Group: groupPrograms, Help: "train a teacher on the whole of Fashion-MNIST and write it as safetensors",
+		Name: "train", Group: groupPrograms,
+		Help: "train a teacher on the whole of Fashion-MNIST and write it as safetensors",
 		Options: []shell.Option{
 			option("teacher", "resnet8", "network: "+strings.Join(arch.Designs(), ", ")),
 			option("epochs", "8", "passes over the 60,000 training images"),
@@ -51,7 +52,8 @@ func trainTeacher(c *call) error {
 	if err != nil {
 		return err
 	}
-	n, err := arch.Design(v["teacher"], arch.Input{Channels: images.Channels, Height: images.Height, Width: images.Width, Classes: len(images.Classes)})
+	n, err := arch.Design(v["teacher"],
+		arch.Input{Channels: images.Channels, Height: images.Height, Width: images.Width, Classes: len(images.Classes)})
 	if err != nil {
 		return err
 	}
@@ -73,7 +75,8 @@ func trainTeacher(c *call) error {
 	}
 	acc, stderror := score.Accuracy()
 	return c.writeTeacher(folder, v["teacher"]+".safetensors", w, map[string]string{
-		"network": n.Name, "data": images.Name + ", normalised with mean " + fmt.Sprint(images.Mean) + " and deviation " + fmt.Sprint(images.Std),
+		"network": n.Name, "data": images.Name + ", normalised with mean " + fmt.Sprint(images.Mean) + " and deviation " +
+			fmt.Sprint(images.Std),
 		"command":  "go run ./repl " + c.Line(),
 		"settings": fmt.Sprintf("%+v", training),
 		"top1":     fmt.Sprintf("%.2f%% of %d test images, standard error %.2f", 100*acc, test.Len(), 100*stderror),

@@ -62,7 +62,8 @@ func (sh *Shell[S]) usage() string {
 		}
 		fmt.Fprintf(&b, "  %-10s %s\n", c.Name, c.Help)
 	}
-	b.WriteString("\nhelp NAME, or NAME?, explains one. Names may be cut short; a semicolon ends a command, # begins a comment.")
+	b.WriteString("\nhelp NAME, or NAME?, explains one. Names may be cut short; a semicolon ends a command, # begins a " +
+		"comment.")
 	return b.String()
 }
 

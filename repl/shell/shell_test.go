@@ -157,7 +157,8 @@ func TestLookUp(t *testing.T) {
 // TestSystem: what a command of the system prints is shown, and its failure is an error.
 func TestSystem(t *testing.T) {
 	sh, out := toy(t)
-	if err := sh.Line(t.Context(), `!printf 'a\nb'; echo c >&2`); err != nil || !slices.Contains(strings.Split(out.String(), "\n"), "b") {
+	if err := sh.Line(t.Context(), `!printf 'a\nb'; echo c >&2`); err != nil ||
+		!slices.Contains(strings.Split(out.String(), "\n"), "b") {
 		t.Errorf("printed %q, error %v", out, err)
 	}
 	if err := sh.Line(t.Context(), "!exit 3"); err == nil || !strings.Contains(err.Error(), "exit status 3") {
@@ -180,7 +181,8 @@ func TestFormats(t *testing.T) {
 		{"json", table, `{"kind":"table","value":{"columns":["layer","top-1 %","n"],"rows":[["a\u003cb",12.345,1234]]}}`},
 		{"text", record, "12.3 %\n"}, {"tsv", record, "percent\t12.345\n"},
 		{"json", record, `{"kind":"record","value":{"percent":12.345,"text":"12.3 %"}}`},
-		{"html", Text("a<b"), "<pre>a&lt;b</pre>"}, {"tsv", Text("a\nb"), "# a\n# b\n"}, {"json", Text("a"), `{"kind":"text","value":"a"}`},
+		{"html", Text("a<b"), "<pre>a&lt;b</pre>"}, {"tsv", Text("a\nb"), "# a\n# b\n"},
+		{"json", Text("a"), `{"kind":"text","value":"a"}`},
 	} {
 		var out bytes.Buffer
 		d := NewTerminal(&out, io.Discard)

@@ -37,7 +37,8 @@ func TestSplit(t *testing.T) {
 
 // FuzzSplit: nothing panics, no statement is empty, and what is joined splits into the same words.
 func FuzzSplit(f *testing.F) {
-	for _, line := range []string{"", "a b; c=d # e", `"a\"b" 'c'`, "'", `\`, ";;", "a\x00b\xff", "round layer1.0 steps=5;undo?"} {
+	for _, line := range []string{"", "a b; c=d # e", `"a\"b" 'c'`, "'", `\`, ";;", "a\x00b\xff",
+		"round layer1.0 steps=5;undo?"} {
 		f.Add(line)
 	}
 	f.Fuzz(func(t *testing.T, line string) {
