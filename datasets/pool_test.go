@@ -27,7 +27,7 @@ func imageNet(t *testing.T, classes int) string {
 }
 
 func TestOpenSets(t *testing.T) {
-	c := ImageConfig{Size: 8, Resize: 9}
+	c := ImageConfig{Height: 8, Width: 8, Resize: 9}
 	set, err := FindSet("imagenet")
 	if err != nil {
 		t.Fatal(err)
@@ -88,7 +88,7 @@ func TestOpenSetErrors(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.o.Images = ImageConfig{Size: 8, Resize: 9}
+		c.o.Images = ImageConfig{Height: 8, Width: 8, Resize: 9}
 		if _, _, err := set.Open(c.o); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s of %+v: error %v, want %q", c.set, c.o, err, c.want)
 		}
