@@ -57,7 +57,7 @@ func Open(name string, o OpenOptions) (Data, error) {
 // inMemory returns the data set of parts that are in memory. One of them may be empty: then the other is divided.
 func inMemory(name, format string, train, test Images, o OpenOptions) (Data, error) {
 	d := Data{Name: name, Format: format}
-	train, test, divided, err := twoParts(train, test)
+	train, test, divided, err := twoParts(name, train, test)
 	if err != nil {
 		return d, err
 	}
@@ -83,7 +83,7 @@ func fromFiles(name, format string, train, test ImageFolder, o OpenOptions) (Dat
 	if err := o.Images.validate(); err != nil {
 		return d, err
 	}
-	train, test, divided, err := twoParts(train, test)
+	train, test, divided, err := twoParts(name, train, test)
 	if err != nil {
 		return d, err
 	}
@@ -99,7 +99,7 @@ type part[T any] interface {
 }
 
 // twoParts returns train and test, or two halves of one where the other is empty.
-func twoParts[T part[T]](train, test T) (first, second T, divided bool, err error) {
+func twoParts[T part[T]](name string, train, test T) (first, second T, divided bool, err error) {
 	if train.Len() > 0 && test.Len() > 0 {
 		return train, test, false, nil
 	}
@@ -107,7 +107,12 @@ func twoParts[T part[T]](train, test T) (first, second T, divided bool, err erro
 	if whole.Len() == 0 {
 		whole = test
 	}
-	calibration, others, err := halves(whole.Len())
+	n := whole.Len()
+	if n < 2 {
+		return train, test, false, fmt.Errorf("datasets: %s has %d image, which cannot be both calibrated on and tested on; "+
+			"give 2 or more", name, n)
+	}
+	calibration, others, err := halves(n)
 	if err != nil {
 		return train, test, false, err
 	}
@@ -121,12 +126,8 @@ func twoParts[T part[T]](train, test T) (first, second T, divided bool, err erro
 // halvesSeed is of the draw that divides one part. Another value is another division: never change it.
 const halvesSeed = 1
 
-// halves draws half of n indices, rounded down, and returns these and the others, both in rising order.
+// halves draws half of n indices, rounded down, and returns these and the others, both in rising order; n >= 2.
 func halves(n int) (drawn, others []int, err error) {
-	if n < 2 {
-		return nil, nil, fmt.Errorf("datasets: %d image cannot be divided into one to calibrate on and one to test on; "+
-			"give 2 or more", n)
-	}
 	order, err := Draw(n, n, halvesSeed)
 	if err != nil {
 		return nil, nil, err

@@ -20,7 +20,7 @@ func openPath(path string, o OpenOptions) (Data, error) {
 			return d, err
 		}
 	}
-	return Data{}, fmt.Errorf("datasets: %s has %v, which is none of these formats: %s", path, c, strings.Join(Formats(), "; "))
+	return Data{}, fmt.Errorf("datasets: %s %v; give one of these formats: %s", path, c, strings.Join(Formats(), "; "))
 }
 
 // imageParts opens image folders with train/ and val/, or test/ where there is no val/.

@@ -171,7 +171,7 @@ func anyPrefix(name string, prefixes ...string) bool {
 	return slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(name, p) })
 }
 
-// String says what is there, for messages.
+// String says what is there, after the path in messages.
 func (c contents) String() string {
 	const most = 4 // names that are listed
 	var names []string
@@ -183,24 +183,26 @@ func (c contents) String() string {
 			}
 		}
 	}
-	text := "no files"
+	text := "has no files"
 	switch {
 	case c.file:
-		text = "one file"
+		return "is a file of another kind"
 	case n > 0:
-		text = fmt.Sprintf("%d files (%s)", n, shortened(names, n))
+		text = "has " + listed("file", names, n)
 	}
-	if len(c.folders) > 0 {
-		text += fmt.Sprintf(" and %d folders (%s)",
-			len(c.folders), shortened(c.folders[:min(most, len(c.folders))], len(c.folders)))
+	if n := len(c.folders); n > 0 {
+		text += " and " + listed("folder", c.folders[:min(most, n)], n)
 	}
 	return text
 }
 
-// shortened joins the first names of n.
-func shortened(names []string, n int) string {
-	if len(names) < n {
-		names = append(slices.Clone(names), "...")
+// listed says how many things of a kind there are, n, and the first names of them.
+func listed(kind string, first []string, n int) string {
+	if n != 1 {
+		kind += "s"
 	}
-	return strings.Join(names, ", ")
+	if len(first) < n {
+		first = append(slices.Clone(first), "...")
+	}
+	return fmt.Sprintf("%d %s (%s)", n, kind, strings.Join(first, ", "))
 }

@@ -85,7 +85,7 @@ func openCIFAR10(o OpenOptions) (Data, error) {
 	}
 	d, known, err := c.cifar10(o)
 	if err == nil && !known {
-		err = fmt.Errorf("datasets: %s has %v, but nothing of CIFAR-10; how to get it: %s", o.Dir, c, getCIFAR10)
+		err = fmt.Errorf("datasets: %s %v, but nothing of CIFAR-10; how to get it: %s", o.Dir, c, getCIFAR10)
 	}
 	return d, err
 }
