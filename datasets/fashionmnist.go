@@ -139,11 +139,17 @@ func embeddedFashionMNIST(name, images, labels string) (Images, error) {
 	return joinFashionMNIST(name, xs[0], xs[1])
 }
 
-// joinFashionMNIST joins images and labels under Fashion-MNIST's classes. Mean and Std are the
-// training part's, rounded to four digits as everybody uses them.
+// joinFashionMNIST joins images and labels under Fashion-MNIST's classes.
 func joinFashionMNIST(name string, pixels, labels IDX) (Images, error) {
-	im, err := JoinIDX(name, pixels, labels, []string{
-		"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"})
-	im.Mean, im.Std = []float32{0.2860}, []float32{0.3530}
+	im, err := JoinIDX(name, pixels, labels, fashionMNISTClasses())
+	im.Mean, im.Std = fashionMNISTMoments()
 	return im, err
 }
+
+func fashionMNISTClasses() []string {
+	return []string{
+		"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"}
+}
+
+// fashionMNISTMoments returns the training part's, rounded to four digits as everybody uses them.
+func fashionMNISTMoments() (mean, std []float32) { return []float32{0.2860}, []float32{0.3530} }

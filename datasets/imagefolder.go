@@ -121,11 +121,8 @@ func imageFiles(dir string) ([]string, error) {
 		if err != nil {
 			return err
 		}
-		switch strings.ToLower(filepath.Ext(path)) {
-		case ".jpg", ".jpeg", ".png":
-			if !e.IsDir() {
-				files = append(files, path)
-			}
+		if isPicture(path) && !e.IsDir() {
+			files = append(files, path)
 		}
 		return nil
 	})
@@ -133,6 +130,26 @@ func imageFiles(dir string) ([]string, error) {
 		err = nil // a link that leads nowhere
 	}
 	return files, err
+}
+
+// isPicture says whether a file is taken for an image, by its name's ending.
+func isPicture(path string) bool {
+	return slices.Contains([]string{".jpg", ".jpeg", ".png"}, strings.ToLower(filepath.Ext(path)))
+}
+
+// hasPicture says whether there is an image below dir.
+func hasPicture(dir string) bool {
+	found := false
+	_ = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error { // what can't be read has none
+		if err != nil {
+			return fs.SkipDir
+		}
+		if found = isPicture(path) && !e.IsDir(); found {
+			return fs.SkipAll
+		}
+		return nil
+	})
+	return found
 }
 
 // Select returns the images at indices, in that order. An index outside 0 to Len-1 is an error.

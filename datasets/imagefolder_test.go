@@ -50,6 +50,7 @@ func levels(t *testing.T, got, want []uint8) (mean float64, most int) {
 
 // TestImagesAgree compares decoding, resizing and cutting out with Pillow's and torchvision's.
 func TestImagesAgree(t *testing.T) {
+	c56 := ImageConfig{Height: 56, Width: 56, Resize: 64}
 	for _, c := range []struct {
 		file string
 		mean float64 // levels of 255 by which decoding and the result may differ
@@ -63,8 +64,8 @@ func TestImagesAgree(t *testing.T) {
 		}
 		w, h := min(full.w, 40), min(full.h, 40)
 		decoding, worst := levels(t, full.crop(image.Rect(0, 0, w, h)).pix, goldenImage(t, c.file+"/decoded"))
-		rw, rh := full.shorterSide(64)
-		result, most := levels(t, resize(full, rw, rh).crop(centre(rw, rh, 56)).pix, goldenImage(t, c.file))
+		rw, rh := full.covering(c56)
+		result, most := levels(t, resize(full, rw, rh).crop(centre(rw, rh, 56, 56)).pix, goldenImage(t, c.file))
 		t.Logf("%-12s decoded: %.3f levels in the mean, %d at most; resized and cut out: %.3f, %d", c.file, decoding, worst, result, most)
 		if decoding > c.mean || result > c.mean {
 			t.Errorf("%s: decoded %.3f, resized %.3f levels from Pillow's in the mean, want up to %g", c.file, decoding, result, c.mean)
@@ -74,8 +75,8 @@ func TestImagesAgree(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w, h := turned.shorterSide(64)
-	if mean, _ := levels(t, resize(turned, w, h).crop(centre(w, h, 56)).pix, goldenImage(t, "turned.jpg/oriented")); mean > 0.5 {
+	w, h := turned.covering(c56)
+	if mean, _ := levels(t, resize(turned, w, h).crop(centre(w, h, 56, 56)).pix, goldenImage(t, "turned.jpg/oriented")); mean > 0.5 {
 		t.Errorf("turned.jpg by EXIF: %.3f levels from Pillow's", mean)
 	}
 	plain, err := decodeFile(filepath.Join(imagesDir, "rgb.png"), false)
@@ -145,7 +146,7 @@ func TestImageFolder(t *testing.T) {
 	if f.Len() != 37 || !slices.Equal(f.Classes, []string{"n01", "n02"}) || f.Labels[18] != 0 || f.Labels[19] != 1 {
 		t.Errorf("%d images of %v, labels %v", f.Len(), f.Classes, f.Labels)
 	}
-	c := ImageConfig{Size: 8, Resize: 10}
+	c := ImageConfig{Height: 8, Width: 8, Resize: 10}
 	all, skipped, err := f.Load(context.Background(), c)
 	if err != nil || skipped != 0 || all.Len() != 37 {
 		t.Fatalf("%d images, %d skipped, error %v", all.Len(), skipped, err)
@@ -194,7 +195,7 @@ func TestLoadRandom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := ImageConfig{Size: 8, Resize: 10}
+	c := ImageConfig{Height: 8, Width: 8, Resize: 10}
 	first, crops, err := f.LoadRandom(context.Background(), c, 5)
 	if err != nil {
 		t.Fatal(err)
@@ -232,7 +233,7 @@ func TestImageFolderErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := ImageConfig{Size: 8, Resize: 10}
+	c := ImageConfig{Height: 8, Width: 8, Resize: 10}
 	if _, _, err := f.Load(context.Background(), c); err == nil || !strings.Contains(err.Error(), bad) {
 		t.Errorf("error %v doesn't name %s", err, bad)
 	}
@@ -269,7 +270,7 @@ func TestImageFolderErrors(t *testing.T) {
 	if _, err := OpenImageFolder(filepath.Join(dir, "none")); err == nil {
 		t.Error("no error of a folder that isn't there")
 	}
-	if _, _, err := f.Load(context.Background(), ImageConfig{Size: 9, Resize: 8}); err == nil {
+	if _, _, err := f.Load(context.Background(), ImageConfig{Height: 9, Width: 9, Resize: 8}); err == nil {
 		t.Error("no error of a part larger than the whole")
 	}
 	big := filepath.Join(t.TempDir(), "big.png")

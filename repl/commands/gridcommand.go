@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/pdq/backend"
 	"github.com/pdquant/pdquant/pdq/experiment"
 	"github.com/pdquant/pdquant/pdq/plot"
@@ -28,10 +29,15 @@ func (e *engine) gridCommand() command {
 			option("all", "", "settings to change in the preset, before methods do: Rounding.Steps=100 Loss.Temperature=1"),
 			option("test", "0", "test images, in equal distances; 0: all"),
 			option("checkpoint", "", "weights of the only network; empty: where the command models says"),
-			option("set", "", "name of the data set; empty: the one that the network was trained on"),
-			option("data", "", "folder of the data set; empty: the set's name in the folder root"),
+			option("set", "", "name of the data set; empty: the option data, or what the network was trained on"),
+			option("data", "", "name of the data set, or its folder or file in any known format; empty: set in the folder root"),
 			option("root", "data", "folder of data sets by their names, and of checkpoints"),
-			option("labels", "", "ImageNet: file that labels a flat val/"),
+			option("labels", "", "image folders: file that labels a folder without a folder per class"),
+			option("size", "224", "image folders: pixels of an image, or height x width: 32x40"),
+			option("resize", "", "image folders: pixels of the shorter side before size is cut out; empty: 256/224 of size"),
+			option("crop", "random", "image folders: calibrate on random parts of images, as the reference, or on their centre"),
+			option("mean", "", "what pixels are normalised with, a number a channel; empty: the format's"),
+			option("std", "", "as mean"),
 			option("indices", "", "file with the training images to calibrate on, a number a line; empty: all"),
 			option("fixed", "false", "true: each seed calibrates on the first of the indices, in their order"),
 			option("held", "0", "test on n training images that aren't calibrated on, to choose settings by; 0: on test images"),
@@ -90,6 +96,13 @@ func runGrid(ctx context.Context, v shell.Values, stdout, stderr io.Writer) erro
 // newGrid reads and checks the options. What takes long comes last.
 func newGrid(v shell.Values) (g experiment.Grid, err error) {
 	src := experiment.Source{Checkpoint: v["checkpoint"], Set: v["set"], Data: v["data"], Root: v["root"], Labels: v["labels"], Indices: v["indices"]}
+	if src.Images, err = datasets.ParseImageConfig(v["size"], v["resize"], v["mean"], v["std"]); err != nil {
+		return g, err
+	}
+	if err := v.OneOf("crop", "random", "centre"); err != nil {
+		return g, err
+	}
+	src.Centred = v["crop"] == "centre"
 	var seeds int
 	for _, o := range []struct {
 		key    string
