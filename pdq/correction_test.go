@@ -68,10 +68,7 @@ func finalCorrection(t *testing.T, b compute.Backend, name string, u int, c Conf
 	if err != nil {
 		t.Fatal(err)
 	}
-	q, err := New(b, Problem{teacher.Network, teacher.Weights, pool.Slice(0, 32)}, c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	q := quantizerOf(t, b, Problem{teacher.Network, teacher.Weights, pool.Slice(0, 32)}, c)
 	ctx := context.Background()
 	full, err := q.Teacher(ctx)
 	if err != nil {
@@ -133,10 +130,7 @@ func TestOneGroup(t *testing.T) {
 	for _, group := range []int{20, math.MaxInt} {
 		c := tinyConfig(t)
 		c.Correction.Group, c.Machine.Workers = group, 2
-		q, err := New(b, tinyProblem(t, 20), c)
-		if err != nil {
-			t.Fatal(err)
-		}
+		q := quantizerOf(t, b, tinyProblem(t, 20), c)
 		q.Progress = func(e Event) {
 			if e.Step == StepCorrect {
 				losses = append(losses, e.Loss.Correction)

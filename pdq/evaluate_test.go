@@ -95,10 +95,7 @@ func TestEvaluateBrokenStream(t *testing.T) {
 func TestPredictionDifferences(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		p, c := tinyProblem(t, 20), tinyConfig(t)
-		q, err := New(b, p, c)
-		if err != nil {
-			t.Fatal(err)
-		}
+		q := quantizerOf(t, b, p, c)
 		none, err := q.PredictionDifferences(t.Context(), Student{}, p.Calibration)
 		if err != nil || len(none) != 20 || math.Abs(slices.Max(none)) > 1e-6 {
 			t.Errorf("nothing is quantised, and the differences are %g, error %v", none, err)

@@ -18,6 +18,17 @@ import (
 	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
+// fineTunerOf begins a fine-tuning of s, which the test's end frees.
+func fineTunerOf(t *testing.T, q *Quantizer, s Student) *fineTuner {
+	t.Helper()
+	tn, err := q.newFineTuner(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(tn.close)
+	return tn
+}
+
 // tuned is a problem, a configuration with fine-tuning, and a student with all units finished.
 func tuned(t *testing.T, b compute.Backend) (Problem, Config, Student) {
 	p, c := tinyProblem(t, 20), tinyConfig(t)
@@ -46,10 +57,7 @@ func TestFineTune(t *testing.T) {
 				break
 			}
 			c.FineTune.LearningRate, c.FineTune.ScaleLearningRate, c.FineTune.BiasLearningRate = rates[0], rates[1], rates[2]
-			q, err := New(b, p, c)
-			if err != nil {
-				t.Fatal(err)
-			}
+			q := quantizerOf(t, b, p, c)
 			var losses []float64
 			q.Progress = func(e Event) {
 				if e.Step == StepFineTune {
@@ -98,10 +106,7 @@ func TestFineTuneStudent(t *testing.T) {
 	b := anyBackend(t)
 	p, c, s := tuned(t, b)
 	c.FineTune.BatchSize, c.FineTune.BiasLearningRate = p.Calibration.Len(), 0.05
-	q, err := New(b, p, c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	q := quantizerOf(t, b, p, c)
 	for round := range 2 {
 		tn, err := q.newFineTuner(s)
 		if err != nil {
@@ -153,10 +158,7 @@ func TestFineTuneStudent(t *testing.T) {
 func TestRoundBiased(t *testing.T) {
 	b := anyBackend(t)
 	p, c, s := tuned(t, b)
-	q, err := New(b, p, c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	q := quantizerOf(t, b, p, c)
 	teacher, err := q.Teacher(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -198,18 +200,11 @@ func TestFineTuneDiverges(t *testing.T) {
 	b := anyBackend(t)
 	p, c, s := tuned(t, b)
 	c.FineTune.LearningRate, c.FineTune.Mix = 5, 0
-	q, err := New(b, p, c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	q := quantizerOf(t, b, p, c)
 	if got, err := q.FineTune(t.Context(), s); err != nil || !reflect.DeepEqual(got, s) {
 		t.Errorf("the student changed: %t, error %v", !reflect.DeepEqual(got, s), err)
 	}
-	tn, err := q.newFineTuner(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tn.close()
+	tn := fineTunerOf(t, q, s)
 	if _, err := tn.Steps(t.Context(), c.FineTune.Steps); err != nil {
 		t.Fatal(err)
 	}
@@ -235,15 +230,7 @@ func TestFineTuneRates(t *testing.T) {
 	b := anyBackend(t)
 	p, c, s := tuned(t, b)
 	c.FineTune.Steps, c.FineTune.Warmup = 100, 0.1
-	q, err := New(b, p, c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tn, err := q.newFineTuner(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tn.close()
+	tn := fineTunerOf(t, quantizerOf(t, b, p, c), s)
 	for done, share := range map[int]float64{0: 0.1, 4: 0.5 * (1 + math.Cos(0.04*math.Pi)) / 2,
 		9: (1 + math.Cos(0.09*math.Pi)) / 2, 50: 0.5, 99: (1 + math.Cos(0.99*math.Pi)) / 2} {
 		tn.opt.done = done
@@ -260,15 +247,7 @@ func TestFineTuneRates(t *testing.T) {
 func TestFineTuneGradient(t *testing.T) {
 	b := anyBackend(t)
 	p, c, s := tuned(t, b)
-	q, err := New(b, p, c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tn, err := q.newFineTuner(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tn.close()
+	tn := fineTunerOf(t, quantizerOf(t, b, p, c), s)
 	compiled, err := NewExec(b, tn.opt.gradients)
 	if err != nil {
 		t.Fatal(err)
@@ -322,10 +301,7 @@ func TestFineTuneStart(t *testing.T) {
 			var losses []float64
 			for _, workers := range []int{1, 2} {
 				c.Machine.Workers = workers
-				q, err := New(b, p, c)
-				if err != nil {
-					t.Fatal(err)
-				}
+				q := quantizerOf(t, b, p, c)
 				tn, err := q.newFineTuner(s)
 				if err != nil {
 					t.Fatal(err)
@@ -403,11 +379,8 @@ func same(t *testing.T, name string, a, b WeightQuant, w *tensors.Tensor) {
 func TestFineTuneErrors(t *testing.T) {
 	b := anyBackend(t)
 	p, c, s := tuned(t, b)
-	q, err := New(b, p, c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = q.FineTune(t.Context(), Student{})
+	q := quantizerOf(t, b, p, c)
+	_, err := q.FineTune(t.Context(), Student{})
 	checkError(t, "nothing quantised", err, "pdq: fine-tuning: the weight of conv1 isn't quantised; take the units first")
 	delete(s.Acts, "relu")
 	_, err = q.FineTune(t.Context(), s)

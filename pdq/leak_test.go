@@ -33,10 +33,7 @@ func TestLeaks(t *testing.T) {
 	oneBackend(t, func(t *testing.T, b compute.Backend) {
 		c := tinyConfig(t)
 		c.Rounding.Steps, c.Machine.Workers = 1<<20, 2
-		q, err := New(b, tinyProblem(t, 32), c)
-		if err != nil {
-			t.Fatal(err)
-		}
+		q := quantizerOf(t, b, tinyProblem(t, 32), c)
 		s, d := prepare(t, q, 1)
 		r, err := q.NewRounder(s, d)
 		if err != nil {

@@ -18,15 +18,10 @@ func TestCacheLimit(t *testing.T) {
 		p, c := tinyProblem(t, 20), tinyConfig(t)
 		want := quantize(t, b, p, c)
 		c.Machine.CacheDir = t.TempDir()
-		q, err := New(b, p, c)
-		if err != nil {
-			t.Fatal(err)
-		}
+		q := quantizerOf(t, b, p, c)
 		plan := q.MemoryPlan()
 		c.Machine.CacheLimit = plan[2].Bytes - 1
-		if q, err = New(b, p, c); err != nil {
-			t.Fatal(err)
-		}
+		q = quantizerOf(t, b, p, c)
 		if limited := q.MemoryPlan(); !limited[2].InFile || plan[2].InFile || limited[4].InFile {
 			t.Errorf("plans %v without and %v with a limit", plan, limited)
 		}
@@ -49,10 +44,7 @@ func TestMemoryPlan(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	q, err := New(b, tinyProblem(t, 10), tinyConfig(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	q := quantizerOf(t, b, tinyProblem(t, 10), tinyConfig(t))
 	ctx := context.Background()
 	s, before := prepare(t, q, 1)
 	before, err = q.Correct(ctx, before)

@@ -55,10 +55,7 @@ func TestPaperNetworks(t *testing.T) {
 				t.Fatal(err)
 			}
 			c.Rounding.Steps, c.Rounding.BatchSize, c.Correction.Steps, c.Scales.Images, c.Scales.Candidates = 3, 4, 2, 8, 20
-			q, err := New(b, Problem{n, models.Init(n, 1), pool.Slice(0, 8)}, c)
-			if err != nil {
-				t.Fatal(err)
-			}
+			q := quantizerOf(t, b, Problem{n, models.Init(n, 1), pool.Slice(0, 8)}, c)
 			s, err := q.Quantize(context.Background())
 			if err != nil {
 				t.Errorf("%s: %v", n.Name, err)

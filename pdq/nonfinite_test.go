@@ -54,10 +54,7 @@ func TestNonFinite(t *testing.T) {
 
 		// Finite weights under which activations overflow.
 		p.Weights = filled(t, whole, "layer2.0.bn1.weight", func(float32) float32 { return 3e38 })
-		q, err := New(b, p, c)
-		if err != nil {
-			t.Fatal(err)
-		}
+		q := quantizerOf(t, b, p, c)
 		_, err = q.Teacher(t.Context())
 		checkError(t, "the teacher's logits", err, "pdq: teacher inference: logit ")
 		_, err = q.Evaluate(t.Context(), Student{}, p.Calibration)
@@ -136,10 +133,7 @@ func constant(t *tensors.Tensor, v float32) *tensors.Tensor {
 // TestGradientNonFinite: a gradient that overflows is found even if loss and activations are finite.
 func TestGradientNonFinite(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
-		q, err := New(b, tinyProblem(t, 8), tinyConfig(t))
-		if err != nil {
-			t.Fatal(err)
-		}
+		q := quantizerOf(t, b, tinyProblem(t, 8), tinyConfig(t))
 		s, d := prepare(t, q, 4)
 		r, err := q.NewRounder(s, d)
 		if err != nil {

@@ -59,10 +59,7 @@ func TestStreamsStandAlone(t *testing.T) {
 	b, p, c := anyBackend(t), tinyProblem(t, 20), tinyConfig(t)
 	drawn := func(seed uint64, before func(q *Quantizer, s Student, d *UnitData) Student) ([]int, []float32) {
 		c.Seed = seed
-		q, err := New(b, p, c)
-		if err != nil {
-			t.Fatal(err)
-		}
+		q := quantizerOf(t, b, p, c)
 		s, d := prepare(t, q, 1)
 		d.CorrectedIn = exec.CacheOf(make([]float32, len(d.StudentIn.Flat())), d.StudentIn.Dims()...)
 		fill(d.StudentIn, 1) // so that inputs tell what was mixed, not what the student computes

@@ -16,10 +16,7 @@ import (
 func TestSaveStudent(t *testing.T) {
 	b := anyBackend(t)
 	p, c := tinyProblem(t, 8), tinyConfig(t)
-	q, err := New(b, p, c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	q := quantizerOf(t, b, p, c)
 	s, err := q.Quantize(context.Background())
 	if err != nil {
 		t.Fatal(err)
@@ -41,10 +38,7 @@ func TestSaveStudent(t *testing.T) {
 	}
 
 	refused := func(what string, p Problem, c Config, want string) {
-		q, err := New(b, p, c)
-		if err != nil {
-			t.Fatal(err)
-		}
+		q := quantizerOf(t, b, p, c)
 		if _, err := q.ReadStudent(bytes.NewReader(file.Bytes())); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %q", what, err, want)
 		}
@@ -92,10 +86,7 @@ func TestDamagedStudent(t *testing.T) {
 // TestRestore: the steps after restoring a state are those that followed it.
 func TestRestore(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
-		q, err := New(b, tinyProblem(t, 20), tinyConfig(t))
-		if err != nil {
-			t.Fatal(err)
-		}
+		q := quantizerOf(t, b, tinyProblem(t, 20), tinyConfig(t))
 		s, d := prepare(t, q, 1)
 		r, err := q.NewRounder(s, d)
 		if err != nil {

@@ -39,10 +39,7 @@ func TestQuantizeFrom(t *testing.T) {
 		c.Rounding.Steps, c.Machine.Workers, c.Loss.Balanced, c.Mirror = 3, 2, true, true
 		c.FineTune = FineTuneConfig{Steps: 3, BatchSize: 8, LearningRate: 0.05, ScaleLearningRate: 0.01,
 			BiasLearningRate: 0.01, Flip: 0.5, Shift: 1, Mix: 0.5}
-		q, err := New(b, p, c)
-		if err != nil {
-			t.Fatal(err)
-		}
+		q := quantizerOf(t, b, p, c)
 		all, want := states(t, q)
 		if units := len(p.Network.Units); len(all) != units*3+3 || all[len(all)-1].Optimiser.Done != 3 {
 			t.Fatalf("%d states of %d units and fine-tuning, with 3 steps each: after the first, the second, and the third "+
@@ -113,10 +110,7 @@ func TestKeptBeforeComparison(t *testing.T) {
 	b := anyBackend(t)
 	p, c, s := tuned(t, b)
 	c.FineTune.Steps = 3
-	q, err := New(b, p, c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	q := quantizerOf(t, b, p, c)
 	want, err := q.FineTune(t.Context(), s)
 	if err != nil || reflect.DeepEqual(want, s) {
 		t.Fatalf("fine-tuning changes nothing, error %v", err)
@@ -147,10 +141,7 @@ func TestKeptBeforeComparison(t *testing.T) {
 func TestReadState(t *testing.T) {
 	b := anyBackend(t)
 	p, c := tinyProblem(t, 8), tinyConfig(t)
-	q, err := New(b, p, c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	q := quantizerOf(t, b, p, c)
 	all, _ := states(t, q)
 	var buffer bytes.Buffer
 	if err := q.WriteState(&buffer, all[7]); err != nil { // of layer1.0's rounding
@@ -160,10 +151,7 @@ func TestReadState(t *testing.T) {
 	refused := func(what string, p Problem, change func(*Config), want string) {
 		c := c
 		change(&c)
-		q, err := New(b, p, c)
-		if err != nil {
-			t.Fatal(err)
-		}
+		q := quantizerOf(t, b, p, c)
 		if _, err := q.ReadState(bytes.NewReader(whole)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %q", what, err, want)
 		}
@@ -184,9 +172,7 @@ func TestReadState(t *testing.T) {
 		t.Errorf("other terms: error %v", err)
 	}
 	c.Machine.Workers, c.Machine.CacheLimit = 7, 1 // decide nothing
-	if q, err = New(b, p, c); err != nil {
-		t.Fatal(err)
-	}
+	q = quantizerOf(t, b, p, c)
 	if _, err := q.ReadState(bytes.NewReader(whole)); err != nil {
 		t.Errorf("more workers: %v", err)
 	}

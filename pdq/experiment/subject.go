@@ -50,11 +50,13 @@ type Source struct {
 	Distorted bool   // with Held: half of these get noise, half are blurred
 }
 
+const defaultRoot = "data"
+
 // Open finds a network and its images. The data set says how many channels and classes the network has, and of what
 // size its images are. What isn't on this machine is ErrMissing.
 func Open(src Source) (Subject, error) {
 	if src.Root == "" {
-		src.Root = "data"
+		src.Root = defaultRoot
 	}
 	s := Subject{Name: src.Name, Design: src.Name, Tested: "test images"}
 	trained, err := arch.Find(src.Name)
@@ -83,6 +85,18 @@ func Open(src Source) (Subject, error) {
 		return s, err
 	}
 	return src.split(s)
+}
+
+// OpenData opens the data set alone, as Open does.
+func (src Source) OpenData() (datasets.Data, error) {
+	if src.Root == "" {
+		src.Root = defaultRoot
+	}
+	trained, err := arch.Find(src.Name)
+	if err != nil {
+		trained = arch.Trained{} // no data of its own
+	}
+	return src.data(trained)
 }
 
 // data opens the data set: the one that is given, or the one that t was trained on.

@@ -39,14 +39,14 @@ func ablate(c *call) (session, error) {
 	if _, err := c.quantizer(s, s.config); err != nil {
 		return s, err
 	}
-	if s.images.data != "" {
-		return s, errors.New("repl: ablate tests on Fashion-MNIST only so far; draw images of it: calib 256")
-	}
-	test, err := testImages("")
+	data, err := s.open(s.images.data)
 	if err != nil {
 		return s, err
 	}
-	test = test.Slice(0, min(n, test.Len()))
+	test, err := data.Test.Evenly(n)
+	if err != nil {
+		return s, err
+	}
 	problem := pdq.Problem{Network: s.teacher.Network, Weights: s.teacher.Weights, Calibration: s.images.calibration.Images}
 	var done []ablation
 	for _, m := range methods {
@@ -62,7 +62,7 @@ func ablate(c *call) (session, error) {
 	if len(done) == 0 {
 		return s, err
 	}
-	c.Print("%s W%dA%d, %d test images\n%s", s.teacher.name, s.config.Bits.W, s.config.Bits.A, test.Len(), ablationTable(done))
+	c.Print("%s W%dA%d, %d test images\n%s", s.teacher.Name, s.config.Bits.W, s.config.Bits.A, test.Len(), ablationTable(done))
 	c.Show(shell.Text("Mean ± standard deviation over seeds; differences are to the first row, seed by seed."))
 	if v["out"] == "" {
 		return s, err

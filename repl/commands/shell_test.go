@@ -481,12 +481,12 @@ func TestResumeRounding(t *testing.T) {
 // TestCheckpointTeacher: a teacher and images from files take every step, and resume.
 func TestCheckpointTeacher(t *testing.T) {
 	files := noiseFiles(t)
-	pool, dir := filepath.Join(files, "train_lossless_8068.bin"), filepath.Join(t.TempDir(), "run")
+	dir := filepath.Join(t.TempDir(), "run")
 	sh, out := testShell(t)
 	lines := []string{
-		"teacher resnet20 checkpoint=../../testdata/cifar10/resnet20-12fca82f.th", "calib 8 data=" + pool,
+		"teacher resnet20 checkpoint=../../testdata/cifar10/resnet20-12fca82f.th data=" + files, "calib 8",
 		"set rounding.steps=2 correction.steps=1 scales.images=8", "run conv1",
-		"eval n=20 data=" + filepath.Join(files, "test_first1017.bin"), "save " + dir,
+		"eval n=20", "save " + dir,
 	}
 	for _, line := range lines {
 		if err := sh.Line(t.Context(), line); err != nil {
@@ -497,14 +497,15 @@ func TestCheckpointTeacher(t *testing.T) {
 		t.Errorf("printed %s", out)
 	}
 	other, _ := testShell(t, "resume "+dir)
-	if other.State.finished() != 1 || other.State.teacher.checkpoint == "" ||
+	if other.State.finished() != 1 || other.State.teacher.source.Checkpoint == "" ||
 		!reflect.DeepEqual(other.State.student, sh.State.student) {
 		t.Errorf("resumed %+v", other.State)
 	}
 	for line, want := range map[string]string{
-		"calib 8":               "but resnet20 takes 3x32x32",
-		"calib 20 data=" + pool: "cannot draw 20 of 12 images",
-		"eval n=5":              "3x32x32",
+		"calib 8 data=fashion-mnist":  "but resnet20 takes 3x32x32",
+		"calib 20":                    "cannot draw 20 of 12 images",
+		"eval n=5 data=fashion-mnist": "3x32x32",
+		"calib 8 data=nowhere":        "nowhere",
 	} {
 		if err := other.Line(t.Context(), line); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %q", line, err, want)
