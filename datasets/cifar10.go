@@ -18,7 +18,8 @@ const (
 )
 
 // cifar10Remedy says which files are read.
-const cifar10Remedy = "give the .bin files of cifar-10-binary.tar.gz, unpacked, or the batches of cifar-10-python.tar.gz"
+const cifar10Remedy = "give the .bin files of cifar-10-binary.tar.gz, unpacked, " +
+	"or the batches of cifar-10-python.tar.gz"
 
 // CIFAR10 returns the images of CIFAR-10, 3x32x32 in ten classes, that are in files of its
 // binary form, one after the other: data_batch_1.bin to data_batch_5.bin, test_batch.bin, or
@@ -109,7 +110,8 @@ func cifar10Size(size int64) error {
 		return errors.New("byte 0: the file is empty")
 	}
 	if rest := size % cifar10Record; rest != 0 {
-		return fmt.Errorf("byte %d: the file ends within record %d, %d bytes after the last whole one of %d", size, size/cifar10Record, rest, cifar10Record)
+		return fmt.Errorf("byte %d: the file ends within record %d, %d bytes after the last whole one of %d",
+			size, size/cifar10Record, rest, cifar10Record)
 	}
 	return nil
 }
@@ -128,7 +130,8 @@ func (im *Images) appendRecords(r io.Reader) error {
 		case err != nil:
 			return fmt.Errorf("byte %d: %w", at+int64(n), err)
 		case int(b[0]) >= len(im.Classes):
-			return fmt.Errorf("byte %d: label %d of record %d is not one of %d classes", at, b[0], at/cifar10Record, len(im.Classes))
+			return fmt.Errorf("byte %d: label %d of record %d is not one of %d classes",
+				at, b[0], at/cifar10Record, len(im.Classes))
 		}
 		im.Labels = append(im.Labels, int32(b[0]))
 		im.Pixels = append(im.Pixels, b[1:]...)

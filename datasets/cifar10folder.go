@@ -148,7 +148,9 @@ func downloadCIFAR10(ctx context.Context, client *http.Client, url, dir, sum str
 	if err != nil {
 		return fmt.Errorf("datasets: folder for CIFAR-10: %w", err)
 	}
-	defer func() { _ = errors.Join(archive.Close(), os.Remove(archive.Name())) }() // all of it is unpacked, or there is another error
+	defer func() { // an error here changes nothing: all of the archive is unpacked, or there is another error
+		_ = errors.Join(archive.Close(), os.Remove(archive.Name()))
+	}()
 	err = receiveCIFAR10(ctx, client, url, archive, sum)
 	if ctx.Err() != nil {
 		return fmt.Errorf("datasets: fetching %s: %w", url, context.Cause(ctx))

@@ -29,7 +29,8 @@ func readCIFAR10Python(f *os.File, size int64) ([]byte, error) {
 	}
 	labels, ok := batch.Get("labels").(*pickle.Tuple)
 	if !ok || len(pixels) != len(labels.Items)*cifar10Pixels || len(labels.Items) == 0 {
-		return nil, fmt.Errorf(`"labels" isn't a list with a label for each %d of the %d bytes of "data"`, cifar10Pixels, len(pixels))
+		return nil, fmt.Errorf(`"labels" isn't a list with a label for each %d of the %d bytes of "data"`,
+			cifar10Pixels, len(pixels))
 	}
 	records := make([]byte, 0, len(labels.Items)*cifar10Record)
 	for i, l := range labels.Items {

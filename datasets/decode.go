@@ -133,7 +133,8 @@ func orientation(r io.ReadSeeker, format string) (int, error) {
 	}
 	turn := 1
 	err := imagemeta.Decode(imagemeta.Options{
-		R: r, ImageFormat: map[string]imagemeta.ImageFormat{"jpeg": imagemeta.JPEG, "png": imagemeta.PNG}[format], Sources: imagemeta.EXIF,
+		R: r, Sources: imagemeta.EXIF,
+		ImageFormat:     map[string]imagemeta.ImageFormat{"jpeg": imagemeta.JPEG, "png": imagemeta.PNG}[format],
 		ShouldHandleTag: func(tag imagemeta.TagInfo) bool { return tag.Tag == "Orientation" },
 		HandleTag: func(tag imagemeta.TagInfo) error {
 			if v, ok := tag.Value.(uint16); ok && 1 <= v && v <= 8 {

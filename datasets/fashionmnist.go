@@ -62,7 +62,8 @@ func FashionMNISTTest() (Images, error) {
 // package itself: a pool to calibrate from. They were drawn from the 60,000 without
 // regard to class, see FashionMNISTPoolSeed.
 func FashionMNISTCalibration() (Images, error) {
-	return embeddedFashionMNIST("fashion-mnist/calibration", "calibration-images-idx3-ubyte", "calibration-labels-idx1-ubyte")
+	const images, labels = "calibration-images-idx3-ubyte", "calibration-labels-idx1-ubyte"
+	return embeddedFashionMNIST("fashion-mnist/calibration", images, labels)
 }
 
 // FashionMNIST returns the 60,000 training and 10,000 test images of Fashion-MNIST, 1x28x28,

@@ -104,7 +104,8 @@ func (in *idxReader) header() (sizes []int, total int, err error) {
 		return nil, 0, fmt.Errorf("byte 0: % x is not the start of an IDX file, 00 00; give another file", magic[:2])
 	}
 	if magic[2] != idxUint8 {
-		return nil, 0, fmt.Errorf("byte 2: type code 0x%02x, only 0x%02x (unsigned bytes) is read; convert the file", magic[2], idxUint8)
+		return nil, 0, fmt.Errorf("byte 2: type code 0x%02x, only 0x%02x (unsigned bytes) is read; convert the file",
+			magic[2], idxUint8)
 	}
 	if magic[3] == 0 {
 		return nil, 0, errors.New("byte 3: no dimensions; give a file of images or labels")
@@ -118,7 +119,8 @@ func (in *idxReader) header() (sizes []int, total int, err error) {
 		}
 		size := int64(binary.BigEndian.Uint32(b[:]))
 		if product *= size; product == 0 || product > idxLimit { // below 1<<63: the factors are below 1<<31 and 1<<32
-			return nil, 0, fmt.Errorf("byte %d: size %d of dimension %d makes %d bytes, not 1 to %d; give another file", start, size, i, product, idxLimit)
+			return nil, 0, fmt.Errorf("byte %d: size %d of dimension %d makes %d bytes, not 1 to %d; give another file",
+				start, size, i, product, idxLimit)
 		}
 		sizes = append(sizes, int(size))
 	}
@@ -165,7 +167,8 @@ func WriteIDX(w io.Writer, x IDX) error {
 		rest /= s
 	}
 	if rest != 1 || len(x.Sizes) < 1 || len(x.Sizes) > 255 || len(x.Data) > idxLimit {
-		return fmt.Errorf("datasets: writing IDX %s: %d bytes are not of sizes %v; set both together", x.Name, len(x.Data), x.Sizes)
+		return fmt.Errorf("datasets: writing IDX %s: %d bytes are not of sizes %v; set both together",
+			x.Name, len(x.Data), x.Sizes)
 	}
 	header := []byte{0, 0, idxUint8, byte(len(x.Sizes))}
 	for _, s := range x.Sizes {
@@ -194,13 +197,16 @@ func (x IDX) sum() (string, error) {
 // or to the training part's Moments. Errors give file and byte offset.
 func JoinIDX(name string, pixels, labels IDX, classes []string) (Images, error) {
 	if len(pixels.Sizes) != 3 {
-		return Images{}, fmt.Errorf("datasets: %s: byte 3: %d dimensions, images have 3; give a file of images", pixels.Name, len(pixels.Sizes))
+		return Images{}, fmt.Errorf("datasets: %s: byte 3: %d dimensions, images have 3; give a file of images",
+			pixels.Name, len(pixels.Sizes))
 	}
 	if len(labels.Sizes) != 1 {
-		return Images{}, fmt.Errorf("datasets: %s: byte 3: %d dimensions, labels have 1; give a file of labels", labels.Name, len(labels.Sizes))
+		return Images{}, fmt.Errorf("datasets: %s: byte 3: %d dimensions, labels have 1; give a file of labels",
+			labels.Name, len(labels.Sizes))
 	}
 	if n, m := pixels.Sizes[0], labels.Sizes[0]; n != m {
-		return Images{}, fmt.Errorf("datasets: %s: byte 4: %d labels, but %s has %d images; give the two files of one part", labels.Name, m, pixels.Name, n)
+		return Images{}, fmt.Errorf("datasets: %s: byte 4: %d labels, but %s has %d images; give the two files of one part",
+			labels.Name, m, pixels.Name, n)
 	}
 	im := Images{
 		Name: name, Channels: 1, Height: pixels.Sizes[1], Width: pixels.Sizes[2],
@@ -209,7 +215,8 @@ func JoinIDX(name string, pixels, labels IDX, classes []string) (Images, error) 
 	}
 	for i, l := range labels.Data {
 		if int(l) >= len(classes) {
-			return Images{}, fmt.Errorf("datasets: %s: byte %d: label %d is not one of %d classes; give the labels of this set", labels.Name, 8+i, l, len(classes))
+			return Images{}, fmt.Errorf("datasets: %s: byte %d: label %d is not one of %d classes; "+
+				"give the labels of this set", labels.Name, 8+i, l, len(classes))
 		}
 		im.Labels[i] = int32(l)
 	}

@@ -54,7 +54,8 @@ func readPair(images string, labels []string) (p idxPair, err error) {
 	want := strings.NewReplacer("images", "labels", "idx3", "idx1").Replace(idxName(images))
 	at := slices.IndexFunc(labels, func(f string) bool { return idxName(f) == want })
 	if at < 0 {
-		return p, fmt.Errorf("datasets: %s has no labels: there is no file %s, with or without .gz, in its folder", images, want)
+		return p, fmt.Errorf("datasets: %s has no labels: there is no file %s in its folder, with or without .gz; "+
+			"give both files of a part", images, want)
 	}
 	if p.images, err = ReadIDXFile(images); err != nil {
 		return p, err

@@ -108,7 +108,8 @@ func (im Images) Select(indices []int) (Images, error) {
 	out.Labels = make([]int32, 0, len(indices))
 	for i, k := range indices {
 		if k < 0 || k >= im.Len() {
-			return Images{}, fmt.Errorf("datasets: index %d at position %d is not an image of %s; it has 0 to %d", k, i, im.Name, im.Len()-1)
+			return Images{}, fmt.Errorf("datasets: index %d at position %d is not an image of %s; it has 0 to %d",
+				k, i, im.Name, im.Len()-1)
 		}
 		out.Pixels = append(out.Pixels, im.Pixels[k*size:(k+1)*size]...)
 		out.Labels = append(out.Labels, im.Labels[k])
@@ -184,7 +185,8 @@ func (im Images) Validate() error {
 		}
 	}
 	if len(im.Mean) != im.Channels || len(im.Std) != im.Channels {
-		return fail("%d means and %d deviations for %d channels; give one each per channel", len(im.Mean), len(im.Std), im.Channels)
+		return fail("%d means and %d deviations for %d channels; give one each per channel",
+			len(im.Mean), len(im.Std), im.Channels)
 	}
 	for c := range im.Channels {
 		m, s := float64(im.Mean[c]), float64(im.Std[c])

@@ -48,8 +48,8 @@ func Open(name string, o OpenOptions) (Data, error) {
 		return set.open(o)
 	}
 	if o.Dir != "" {
-		return Data{}, fmt.Errorf("datasets: opening %s in %s: no data set has this name; choose one of %s, or give a path alone",
-			name, o.Dir, strings.Join(setNames(), ", "))
+		return Data{}, fmt.Errorf("datasets: opening %s in %s: no data set has this name; choose one of %s, "+
+			"or give a path alone", name, o.Dir, strings.Join(setNames(), ", "))
 	}
 	return openPath(name, o)
 }
@@ -69,8 +69,8 @@ func inMemory(name, format string, train, test Images, o OpenOptions) (Data, err
 		}
 	}
 	if train.Height != test.Height || train.Width != test.Width {
-		return d, fmt.Errorf("datasets: %s has images of %dx%d pixels to calibrate on and of %dx%d to test on; give files of one set",
-			name, train.Height, train.Width, test.Height, test.Width)
+		return d, fmt.Errorf("datasets: %s has images of %dx%d pixels to calibrate on and of %dx%d to test on; "+
+			"give files of one set", name, train.Height, train.Width, test.Height, test.Width)
 	}
 	d.Pool, d.Test, d.Classes = train, test, train.Classes
 	d.Channels, d.Height, d.Width = train.Channels, train.Height, train.Width

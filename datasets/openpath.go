@@ -11,7 +11,8 @@ import (
 func openPath(path string, o OpenOptions) (Data, error) {
 	c, err := look(path)
 	if err != nil {
-		return Data{}, fmt.Errorf("%w; give a path that exists, or a data set by name: %s", err, strings.Join(setNames(), ", "))
+		return Data{}, fmt.Errorf("%w; give a path that exists, or a data set by name: %s",
+			err, strings.Join(setNames(), ", "))
 	}
 	for _, format := range []func(contents, OpenOptions) (Data, bool, error){
 		contents.imageParts, contents.idx, contents.cifar10, contents.onePart, contents.classFolders, contents.labelled,
@@ -99,5 +100,5 @@ func (c contents) labelled(o OpenOptions) (Data, bool, error) {
 // needsLabels is the error for a folder of images without labels.
 func needsLabels(dir string) error {
 	return fmt.Errorf("datasets: %s has no folders of classes; give the file that labels its images "+
-		"(lines as ILSVRC2012_val_00000001.JPEG n01751748)", dir)
+		"(lines %s)", dir, labelsLine)
 }

@@ -122,8 +122,9 @@ func kindOf(path string, info os.FileInfo) (fileKind, error) {
 		return otherFile, err
 	}
 	records := info.Size() > 0 && info.Size()%cifar10Record == 0
+	idx := len(start) >= 4 && bytes.Equal(start[:3], []byte{0, 0, idxUint8})
 	switch name := filepath.Base(path); {
-	case len(start) >= 4 && bytes.Equal(start[:3], []byte{0, 0, idxUint8}) && (packed || !records || idxSize(start) == info.Size()):
+	case idx && (packed || !records || idxSize(start) == info.Size()): // a record may begin as IDX does
 		return map[byte]fileKind{3: idxImages, 1: idxLabels}[start[3]], nil
 	case packed:
 		return otherFile, nil

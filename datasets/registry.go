@@ -64,7 +64,8 @@ func (s Set) Open(o OpenOptions) (Pool, Stream, error) {
 // check returns an error unless o is what the set called name can be opened with. get says how to get the set.
 func (o OpenOptions) check(name, get string) error {
 	if o.Dir == "" {
-		return fmt.Errorf("datasets: none of %s is built in: %w; give its folder; how to get it: %s", name, fs.ErrNotExist, get)
+		return fmt.Errorf("datasets: none of %s is built in: %w; give its folder; how to get it: %s",
+			name, fs.ErrNotExist, get)
 	}
 	if _, err := os.Stat(o.Dir); err != nil {
 		return fmt.Errorf("datasets: no %s there: %w; how to get it: %s", name, err, get)
@@ -124,8 +125,8 @@ func openImageNet(o OpenOptions) (Data, error) {
 		return Data{}, err
 	}
 	if n := len(train.Classes); n != 1000 {
-		return Data{}, fmt.Errorf("datasets: %s has %d classes, ImageNet 1000: labels of a part of it are other numbers than "+
-			"networks were trained with; complete the data, or open the folder by its path instead of as imagenet", o.Dir, n)
+		return Data{}, fmt.Errorf("datasets: %s has %d classes, ImageNet 1000: labels of a part of it are other numbers "+
+			"than networks were trained with; complete the data, or open the folder by its path", o.Dir, n)
 	}
 	return fromFiles("imagenet", formatFolders, train, val, o)
 }
