@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestDraw compares with testdata/draw.py, written apart from Draw: an index that changes makes
-// every recorded run unrepeatable.
+// TestDraw compares with testdata/draw.py, written independently of Draw. If an index changed, no recorded run could be
+// repeated.
 func TestDraw(t *testing.T) {
 	for _, c := range []struct {
 		n, from int

@@ -98,7 +98,21 @@ func TestDownloadCIFAR10Errors(t *testing.T) {
 	if err := DownloadCIFAR10(ctx, nil, "http://127.0.0.1:1", t.TempDir()); lacks(err, "no time") {
 		t.Errorf("cancelled: %v", err)
 	}
-	if _, _, err := OpenCIFAR10(t.TempDir()); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("no files: %v", err)
+}
+
+// TestOpenCIFAR10: a folder with some of the images, in files train*.bin and test*.bin, is CIFAR-10 too; both parts
+// must be there.
+func TestOpenCIFAR10(t *testing.T) {
+	dir := t.TempDir()
+	put(t, records(3), dir, "train_a.bin")
+	put(t, records(2), dir, "train_b.bin")
+	want := "has 2 files of CIFAR-10's training images and 0 of its test images"
+	if _, _, err := OpenCIFAR10(dir); !errors.Is(err, fs.ErrNotExist) || lacks(err, want) {
+		t.Errorf("no test images: %v", err)
+	}
+	put(t, records(1), dir, "test.bin")
+	train, test, err := OpenCIFAR10(dir)
+	if err != nil || train.Len() != 5 || test.Len() != 1 || train.Name != "cifar10/train" {
+		t.Errorf("%d and %d images, error %v", train.Len(), test.Len(), err)
 	}
 }

@@ -43,7 +43,7 @@ func readCIFAR10Python(f *os.File, size int64) ([]byte, error) {
 	return records, nil
 }
 
-// numpyObject makes inert objects, but for bytes that Python 3 writes as Latin-1 text for Python 2.
+// numpyObject makes objects that do nothing, except bytes, which Python 3 writes as Latin-1 text for Python 2.
 func numpyObject(f pickle.Class, args []any) (any, error) {
 	if f == "_codecs.encode" && len(args) > 0 {
 		if text, ok := args[0].(string); ok {
@@ -56,7 +56,7 @@ func numpyObject(f pickle.Class, args []any) (any, error) {
 	return &pickle.Object{Class: f}, nil
 }
 
-// latin1 returns the bytes whose Latin-1 text is.
+// latin1 returns the bytes that text stands for in Latin-1.
 func latin1(text string) (string, error) {
 	var b strings.Builder
 	for _, r := range text {

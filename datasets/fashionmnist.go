@@ -152,5 +152,5 @@ func fashionMNISTClasses() []string {
 		"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"}
 }
 
-// fashionMNISTMoments returns the training part's, rounded to four digits as everybody uses them.
+// fashionMNISTMoments returns the mean and deviation of the training part, rounded to the four digits in common use.
 func fashionMNISTMoments() (mean, std []float32) { return []float32{0.2860}, []float32{0.3530} }

@@ -29,7 +29,7 @@ func needDebian(t *testing.T) {
 	}
 }
 
-// sameImages compares all that decides a run.
+// sameImages compares the fields that decide a run's result.
 func sameImages(t *testing.T, got, want Images) {
 	t.Helper()
 	if got.Hash() != want.Hash() {

@@ -28,7 +28,7 @@ type IDX struct {
 	Data  []uint8 // row-major
 }
 
-// ReadIDXFile reads an IDX file, gzip'ed or not, whatever its name ends in.
+// ReadIDXFile reads an IDX file, gzip'ed or not: its content says which, not its name.
 func ReadIDXFile(path string) (IDX, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -39,8 +39,8 @@ func ReadIDXFile(path string) (IDX, error) {
 }
 
 // ReadIDX reads r, gzip'ed or not, to its end; name is for messages. Errors give the
-// byte offset in the content, after decompression. Whatever sizes the header claims, it
-// holds at most 1 MiB and three times what r has delivered, and refuses more than 2 GiB.
+// byte offset in the content, after decompression. Memory is at most 1 MiB plus three times what r
+// has delivered, even if the header claims more, and content over 2 GiB is an error.
 //
 // The format: two zero bytes, the type code 8, the number of dimensions, each size as
 // big-endian uint32, the data. Source: http://yann.lecun.com/exdb/mnist/, at the end.
@@ -155,8 +155,8 @@ func (in *idxReader) end() error {
 	}
 }
 
-// WriteIDX writes x as an IDX file, not compressed. It is an error unless the sizes are
-// 1 to 255 numbers > 0 whose product is the length of the data, at most 2 GiB.
+// WriteIDX writes x as an IDX file, not compressed. It is an error unless there are 1 to 255 sizes, all > 0, and their
+// product is the length of the data, at most 2 GiB.
 func WriteIDX(w io.Writer, x IDX) error {
 	rest := len(x.Data) // divided by each size in turn: their product may overflow
 	for _, s := range x.Sizes {
@@ -192,9 +192,8 @@ func (x IDX) sum() (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// JoinIDX makes grey images of pixels [N,H,W] and labels [N], whose memory they share
-// (Labels is new). Mean is 0 and Std is 1: set them to what the teacher was trained with,
-// or to the training part's Moments. Errors give file and byte offset.
+// JoinIDX makes grey images of pixels [N,H,W] and labels [N]. Pixels are shared, labels copied. Mean is 0 and Std is 1:
+// set them to what the teacher was trained with, or to the training part's Moments. Errors give file and byte offset.
 func JoinIDX(name string, pixels, labels IDX, classes []string) (Images, error) {
 	if len(pixels.Sizes) != 3 {
 		return Images{}, fmt.Errorf("datasets: %s: byte 3: %d dimensions, images have 3; give a file of images",

@@ -98,7 +98,7 @@ func TestReadIDXErrors(t *testing.T) {
 	}
 }
 
-// TestReadIDXMemory shows that a header alone does not buy memory.
+// TestReadIDXMemory: memory follows what has been read, not the sizes in the header.
 func TestReadIDXMemory(t *testing.T) {
 	content := "\x00\x00\x08\x01\x7f\xff\xff\xff12345"
 	fuzzed.Within(t, 2*idxChunk, func() {

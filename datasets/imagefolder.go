@@ -58,10 +58,10 @@ func OpenImageFolder(dir string) (ImageFolder, error) {
 	return f, nil
 }
 
-// OpenLabelled lists the images in one folder, whose labels a file has in lines of a file's name and a
-// class, separated by white space: "ILSVRC2012_val_00000001.JPEG n01751748". classes are all there are,
-// sorted, so that labels agree with those the network was trained with: those of OpenImageFolder
-// on train/; nil: those that the file names. Errors give the line.
+// OpenLabelled lists the images in one folder by a file of labels. Its lines are a file's name and a class, separated
+// by white space: "ILSVRC2012_val_00000001.JPEG n01751748". classes are all classes in the order of the network's
+// outputs, which is sorted, as OpenImageFolder lists those of train/; nil: the classes in the file. Errors give the
+// line.
 func OpenLabelled(dir, labels string, classes []string) (ImageFolder, error) {
 	f := ImageFolder{Name: filepath.Base(dir), Classes: classes}
 	names, err := readLabels(labels)

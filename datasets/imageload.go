@@ -10,7 +10,7 @@ import (
 	"runtime"
 )
 
-// Crop is what of a file became an image.
+// Crop is the part of a file that became an image.
 type Crop struct {
 	File string
 	Box  image.Rectangle // of the file's pixels, after turning; empty: the centre of the resized image
@@ -134,8 +134,8 @@ type decoded struct {
 	err  error
 }
 
-// decode decodes the files of f in their order and transforms them, at least ahead of them before they
-// are asked for.
+// decode decodes the files of f in their order and transforms them. It starts at least ahead files before they are
+// asked for.
 func (f ImageFolder) decode(ctx context.Context, c ImageConfig, ahead int,
 	transform func(k int, full *rgb) (*rgb, Crop)) iter.Seq[decoded] {
 	return func(yield func(decoded) bool) {

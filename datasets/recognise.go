@@ -72,7 +72,7 @@ func look(path string) (contents, error) {
 	}
 	for _, e := range entries {
 		at := filepath.Join(path, e.Name())
-		info, err := os.Stat(at) // of what a link leads to
+		info, err := os.Stat(at) // follows links
 		switch {
 		case err != nil || strings.HasPrefix(e.Name(), "."):
 		case info.IsDir():
