@@ -282,7 +282,7 @@ func TestOpenErrors(t *testing.T) {
 	put(t, idxBytes(t, false, 4, 2, 3), dir, "sizes", "test-images")
 	put(t, idxBytes(t, false, 4), dir, "sizes", "train-labels")
 	put(t, idxBytes(t, false, 4), dir, "sizes", "test-labels")
-	pictures(t, 1, dir, "classes/a", "classes/b", "train only/train", "other/train/a", "other/val/b")
+	pictures(t, 1, dir, "classes/a", "classes/b", "train only/train", "one/deep/a", "one/deep/b", "other/train/a", "other/val/b")
 	put(t, records(2), dir, "cifar", "test.bin")
 	for _, c := range []struct {
 		path, want string
@@ -302,6 +302,7 @@ func TestOpenErrors(t *testing.T) {
 		{"classes", "a file of labels for", OpenOptions{Labels: "x"}},
 		{"cifar", "a file of labels for", OpenOptions{Labels: "x"}},
 		{"train only", "give the file that labels its images", OpenOptions{}},
+		{"one", "has one folder of images, deep, and so one class", OpenOptions{}},
 		{"other", "which are not the same", OpenOptions{}},
 		{"classes", "images of 0x0 pixels", OpenOptions{}},
 		{"classes", "no data set has this name", OpenOptions{Dir: dir}},

@@ -21,7 +21,7 @@ func openPath(path string, o OpenOptions) (Data, error) {
 			return d, err
 		}
 	}
-	return Data{}, fmt.Errorf("datasets: %s %v; give one of these formats: %s", path, c, strings.Join(Formats(), "; "))
+	return Data{}, fmt.Errorf("datasets: %s %v; give one of these formats: %s", path, c, strings.Join(formatsKnown(), "; "))
 }
 
 // imageParts opens image folders with train/ and val/, or test/ where there is no val/.
@@ -74,6 +74,10 @@ func (c contents) classFolders(o OpenOptions) (Data, bool, error) {
 	whole, err := OpenImageFolder(c.path)
 	if err != nil {
 		return Data{}, false, err
+	}
+	if len(whole.Classes) == 1 {
+		return Data{}, false, fmt.Errorf("datasets: %s has one folder of images, %s, and so one class; "+
+			"give a folder with one folder per class", c.path, whole.Classes[0])
 	}
 	whole.Name = c.name
 	d, err := fromFiles(c.name, formatFolders, whole, ImageFolder{}, o)

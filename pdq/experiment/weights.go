@@ -86,7 +86,7 @@ func misfit(s Subject, origin string, of, in arch.Input) error {
 	both := strings.Join(are, " and ")
 	return fmt.Errorf("experiment: %s: its weights (%s) are for images of %s, but those of %s have %s; "+
 		"give data of %s, or a checkpoint that was trained on images like those",
-		s.Name, origin, both, s.Data, strings.Join(have, " and "), both)
+		s.Name, strings.TrimPrefix(origin, "weights of "), both, s.Data, strings.Join(have, " and "), both)
 }
 
 // counted returns "1 channel" or "3 channels".
