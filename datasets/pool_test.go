@@ -71,8 +71,8 @@ func TestOpenSetErrors(t *testing.T) {
 		set, want string
 		o         OpenOptions
 	}{
-		{"imagenet", "give its folder; how to get it: register", OpenOptions{}},
-		{"imagenet", "no imagenet there", OpenOptions{Dir: dir + "/none"}},
+		{"imagenet", "give its folder; register", OpenOptions{}},
+		{"imagenet", "imagenet is in no folder", OpenOptions{Dir: dir + "/none"}},
 		{"imagenet", "give the file that labels its images", OpenOptions{Dir: flat}},
 		{"imagenet", "which are not the same", OpenOptions{Dir: other}},
 		{"imagenet", "has 4 classes, ImageNet 1000", OpenOptions{Dir: dir}},
