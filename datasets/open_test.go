@@ -282,7 +282,8 @@ func TestOpenErrors(t *testing.T) {
 	put(t, idxBytes(t, false, 4, 2, 3), dir, "sizes", "test-images")
 	put(t, idxBytes(t, false, 4), dir, "sizes", "train-labels")
 	put(t, idxBytes(t, false, 4), dir, "sizes", "test-labels")
-	pictures(t, 1, dir, "classes/a", "classes/b", "train only/train", "one/deep/a", "one/deep/b", "other/train/a", "other/val/b")
+	pictures(t, 1, dir, "classes/a", "classes/b", "train only/train", "one/deep/a", "one/deep/b",
+		"other/train/a", "other/val/b")
 	put(t, records(2), dir, "cifar", "test.bin")
 	for _, c := range []struct {
 		path, want string

@@ -21,7 +21,8 @@ func openPath(path string, o OpenOptions) (Data, error) {
 			return d, err
 		}
 	}
-	return Data{}, fmt.Errorf("datasets: %s %v; give one of these formats: %s", path, c, strings.Join(formatsKnown(), "; "))
+	return Data{}, fmt.Errorf("datasets: %s %v; give one of these formats: %s",
+		path, c, strings.Join(formatsKnown(), "; "))
 }
 
 // imageParts opens image folders with train/ and val/, or test/ where there is no val/.

@@ -34,8 +34,8 @@ func formatsKnown() []string {
 	}
 }
 
-// fileKind is what a file holds. Its beginning and size decide; for images, and records of CIFAR-10 that are cut off, its
-// name.
+// fileKind is what a file holds. Its beginning and size decide; for images, and for records of CIFAR-10 that are cut
+// off, its name.
 type fileKind int
 
 const (
