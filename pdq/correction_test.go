@@ -106,7 +106,8 @@ func (q *Quantizer) observeTeacher(ctx context.Context, full *Teacher, u int) (*
 	if err != nil {
 		return nil, err
 	}
-	return &UnitData{Unit: u, StudentIn: out[0], TeacherIn: out[0], TeacherOut: out[1], CorrectedIn: out[0], Target: out[1], Logits: full.Logits}, nil
+	return &UnitData{Unit: u, StudentIn: out[0], TeacherIn: out[0], TeacherOut: out[1], CorrectedIn: out[0],
+		Target: out[1], Logits: full.Logits}, nil
 }
 
 func TestPlateauStops(t *testing.T) {
@@ -162,5 +163,6 @@ func TestCorrectionNonFinite(t *testing.T) {
 	_, d := prepare(t, q, 1)
 	d.TeacherIn.Flat()[len(d.TeacherIn.Flat())-1] = float32(math.NaN())
 	_, err = q.Correct(t.Context(), d)
-	checkError(t, "the last image", err, "of layer1.0: step 1: the loss of images 6 to 7 is NaN; lower Correction.LearningRate")
+	checkError(t, "the last image", err, "of layer1.0: step 1: the loss of images 6 to 7 is NaN; lower "+
+		"Correction.LearningRate")
 }

@@ -83,7 +83,8 @@ func TestNewKind(t *testing.T) {
 	}
 	defer compiled.Finalize()
 	at := func(x []float32) (float64, []float32) {
-		out, err := compiled.Call(tensors.FromFlatDataAndDimensions(append([]float32(nil), x...), append([]int{1}, n.InputShape(unit.First)...)...))
+		out, err := compiled.Call(tensors.FromFlatDataAndDimensions(append([]float32(nil), x...),
+			append([]int{1}, n.InputShape(unit.First)...)...))
 		if err != nil {
 			t.Fatal(err)
 		}

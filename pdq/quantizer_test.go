@@ -235,7 +235,8 @@ func TestCorrectLowersItsLoss(t *testing.T) {
 		if len(losses) != 30 || losses[29] >= losses[0] {
 			t.Errorf("losses %v don't fall over 30 steps", losses)
 		}
-		if distance(flat(t, corrected.CorrectedIn), flat(t, d.TeacherIn)) < 1e-4 || distance(flat(t, corrected.Target), flat(t, d.TeacherOut)) < 1e-4 {
+		if distance(flat(t, corrected.CorrectedIn), flat(t, d.TeacherIn)) < 1e-4 ||
+			distance(flat(t, corrected.Target), flat(t, d.TeacherOut)) < 1e-4 {
 			t.Error("input and target are what they were")
 		}
 		head := *d
@@ -355,7 +356,8 @@ func TestBadData(t *testing.T) {
 			t.Fatal(err)
 		}
 		for want, f := range map[string]func() error{
-			"pdq: observation of layer1.0: the teacher's logits are of 20 images, the units are fitted to 40; infer the teacher again": func() error {
+			"pdq: observation of layer1.0: the teacher's logits are of 20 images, the units are fitted to 40; infer the " +
+				"teacher again": func() error {
 				_, err := mirrored.Observe(ctx, s, teacher, 1, nil)
 				return err
 			},
@@ -367,15 +369,18 @@ func TestBadData(t *testing.T) {
 				_, err := q.Observe(ctx, s, teacher, 9, nil)
 				return err
 			},
-			"pdq: observation of layer1.0: unit 1 comes after it, or is the same; give the data of an earlier one, or nil": func() error {
+			"pdq: observation of layer1.0: unit 1 comes after it, or is the same; give the data of an earlier one, " +
+				"or nil": func() error {
 				_, err := q.Observe(ctx, s, teacher, 1, d)
 				return err
 			},
-			"pdq: observation of layer1.0: the weight of conv1, which comes before, isn't quantised; search weight scales first": func() error {
+			"pdq: observation of layer1.0: the weight of conv1, which comes before, isn't quantised; search weight " +
+				"scales first": func() error {
 				_, err := q.Observe(ctx, Student{}, teacher, 1, nil)
 				return err
 			},
-			"pdq: observation of layer3.0: the output of layer2.0.relu1, which comes before, isn't quantised; take the units in order": func() error {
+			"pdq: observation of layer3.0: the output of layer2.0.relu1, which comes before, isn't quantised; take the units " +
+				"in order": func() error {
 				_, err := q.Observe(ctx, s, teacher, 3, nil)
 				return err
 			},
@@ -387,7 +392,8 @@ func TestBadData(t *testing.T) {
 				_, err := q.Evaluate(ctx, stranger, p.Calibration)
 				return err
 			},
-			"pdq: evaluation: conv1: pdq: 1 scales, 1 zero points and 0 levels don't fit a weight of shape [4 1 3 3]": func() error {
+			"pdq: evaluation: conv1: pdq: 1 scales, 1 zero points and 0 levels don't fit a weight of shape " +
+				"[4 1 3 3]": func() error {
 				_, err := q.Evaluate(ctx, short, p.Calibration)
 				return err
 			},
@@ -471,10 +477,18 @@ func TestActivationScalesAgain(t *testing.T) {
 
 func TestProblemValidate(t *testing.T) {
 	for want, change := range map[string]func(*Problem){
-		"pdq: problem without a network":                                      func(p *Problem) { p.Network = nil },
-		"pdq: no calibration images; give at least one, the paper takes 1024": func(p *Problem) { p.Calibration = p.Calibration.Slice(0, 0) },
-		"pdq: calibration images are 1x14x56, but resnet8 takes 1x28x28":      func(p *Problem) { p.Calibration.Height, p.Calibration.Width = 14, 56 },
-		`models: weights for resnet8 have no tensor "fc.bias" of shape [10]`:  func(p *Problem) { delete(p.Weights, "fc.bias") },
+		"pdq: problem without a network": func(p *Problem) { p.Network = nil },
+		"pdq: no calibration images; give at least one, the paper takes 1024": func(p *Problem) {
+			p.Calibration = p.Calibration.Slice(0, 0)
+		},
+		"pdq: calibration images are 1x14x56, but resnet8 takes 1x28x28": func(p *Problem) {
+			p.Calibration.Height,
+				p.Calibration.Width = 14, 56
+		},
+		`models: weights for resnet8 have no tensor "fc.bias" of shape [10]`: func(p *Problem) {
+			delete(p.Weights,
+				"fc.bias")
+		},
 	} {
 		p := tinyProblem(t, 4)
 		change(&p)

@@ -26,7 +26,8 @@ func TestCoins(t *testing.T) {
 			}
 		}
 		n := float64(len(x))
-		for what, got := range map[string][2]float64{"ones": {float64(ones), p}, "equal neighbours": {float64(same), p*p + (1-p)*(1-p)}} {
+		for what, got := range map[string][2]float64{"ones": {float64(ones), p},
+			"equal neighbours": {float64(same), p*p + (1-p)*(1-p)}} {
 			if d, limit := math.Abs(got[0]/n-got[1]), 4*math.Sqrt(0.25/n); d > limit {
 				t.Errorf("p %g: %s are a fraction of %g, want %g ± %g", p, what, got[0]/n, got[1], limit)
 			}
@@ -100,7 +101,8 @@ func TestStreamsStandAlone(t *testing.T) {
 	if !slices.Equal(batch, again) || !slices.Equal(mixed, mixedAgain) {
 		t.Errorf("images %d after the unit before was rounded, %d without", again, batch)
 	}
-	if other, mixedOther := drawn(2, func(_ *Quantizer, s Student, _ *UnitData) Student { return s }); slices.Equal(batch, other) || slices.Equal(mixed, mixedOther) {
+	if other, mixedOther := drawn(2, func(_ *Quantizer, s Student, _ *UnitData) Student { return s }); slices.Equal(batch,
+		other) || slices.Equal(mixed, mixedOther) {
 		t.Errorf("seed 2 draws %d too", other)
 	}
 }

@@ -35,7 +35,8 @@ func TestSaveStudent(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(got, s) {
 		t.Errorf("what was loaded isn't what was saved: %v", err)
 	}
-	if r, err := ReadStudentRecord(bytes.NewReader(file.Bytes())); err != nil || r.Config != c || r.Network != p.Network.Name || len(r.TeacherHash) != 64 {
+	if r, err := ReadStudentRecord(bytes.NewReader(file.Bytes())); err != nil || r.Config != c ||
+		r.Network != p.Network.Name || len(r.TeacherHash) != 64 {
 		t.Errorf("record %+v, error %v", r, err)
 	}
 
@@ -144,7 +145,8 @@ func TestRestore(t *testing.T) {
 				t.Errorf("%+v", d)
 			}
 		}
-		if err := r.Restore(OptimiserState{Values: two.Values[1:]}); err == nil || !strings.Contains(err.Error(), "variables") {
+		if err := r.Restore(OptimiserState{Values: two.Values[1:]}); err == nil ||
+			!strings.Contains(err.Error(), "variables") {
 			t.Errorf("error %v", err)
 		}
 	})
