@@ -124,9 +124,9 @@ func (c contents) cifar10(o OpenOptions) (Data, bool, error) {
 }
 
 // DownloadCIFAR10 fetches CIFAR-10 (170 MB) and unpacks it to dir/cifar-10-batches-bin. A nil client is
-// http.DefaultClient, an empty url is CIFAR10URL. Nothing is unpacked unless the MD5 of the archive is
-// the published one, so that a failure or a cancelled ctx leaves no half of a file; what dir has
-// already isn't fetched again. Errors name the URL.
+// http.DefaultClient, an empty url is CIFAR10URL. It does nothing if dir has all batches already. It unpacks the
+// archive only if its MD5 is the published one, so a failure or a cancelled ctx leaves no incomplete file. Errors name
+// the URL.
 func DownloadCIFAR10(ctx context.Context, client *http.Client, url, dir string) error {
 	if client == nil {
 		client = http.DefaultClient
@@ -148,7 +148,9 @@ func downloadCIFAR10(ctx context.Context, client *http.Client, url, dir, sum str
 	if err != nil {
 		return fmt.Errorf("datasets: folder for CIFAR-10: %w", err)
 	}
-	defer func() { _ = errors.Join(archive.Close(), os.Remove(archive.Name())) }() // all of it is unpacked, or there is another error
+	defer func() { // an error here changes nothing: all of the archive is unpacked, or there is another error
+		_ = errors.Join(archive.Close(), os.Remove(archive.Name()))
+	}()
 	err = receiveCIFAR10(ctx, client, url, archive, sum)
 	if ctx.Err() != nil {
 		return fmt.Errorf("datasets: fetching %s: %w", url, context.Cause(ctx))
@@ -188,7 +190,7 @@ func receiveCIFAR10(ctx context.Context, client *http.Client, url string, archiv
 	return err
 }
 
-// unpackCIFAR10 writes the archive's batches to dir: no other files, and no folders, whatever it names.
+// unpackCIFAR10 writes the archive's batches to dir. It ignores other files, and the folders in names.
 func unpackCIFAR10(archive io.Reader, dir string) error {
 	unzipped, err := gzip.NewReader(archive)
 	if err != nil {

@@ -49,12 +49,14 @@ func (c contents) idx(o OpenOptions) (Data, bool, error) {
 // idxPair is the images of one part and their labels; without Data, the part isn't there.
 type idxPair struct{ images, labels IDX }
 
-// readPair reads a file of images and that of its labels, whose name has "labels" for "images".
+// readPair reads a file of images and, among labels, that of its labels: train-labels-idx1-ubyte for
+// train-images-idx3-ubyte.
 func readPair(images string, labels []string) (p idxPair, err error) {
 	want := strings.NewReplacer("images", "labels", "idx3", "idx1").Replace(idxName(images))
 	at := slices.IndexFunc(labels, func(f string) bool { return idxName(f) == want })
 	if at < 0 {
-		return p, fmt.Errorf("datasets: %s has no labels: there is no file %s, with or without .gz, in its folder", images, want)
+		return p, fmt.Errorf("datasets: %s has no labels: there is no file %s in its folder, with or without .gz; "+
+			"give both files of a part", images, want)
 	}
 	if p.images, err = ReadIDXFile(images); err != nil {
 		return p, err

@@ -2,7 +2,6 @@ package datasets
 
 import (
 	"reflect"
-	"strings"
 	"testing"
 )
 
@@ -31,7 +30,7 @@ func TestParseImageConfig(t *testing.T) {
 		`std: "5z" is not`:                                   {"", "", "", "0,,5z"},
 	} {
 		_, err := ParseImageConfig(c[0], c[1], c[2], c[3])
-		if err == nil || !strings.Contains(err.Error(), want) {
+		if lacks(err, want) {
 			t.Errorf("%v: error %v, want %q", c, err, want)
 		}
 	}

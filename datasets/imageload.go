@@ -10,7 +10,7 @@ import (
 	"runtime"
 )
 
-// Crop is what of a file became an image.
+// Crop is the part of a file that became an image.
 type Crop struct {
 	File string
 	Box  image.Rectangle // of the file's pixels, after turning; empty: the centre of the resized image
@@ -33,8 +33,8 @@ func (f ImageFolder) Load(ctx context.Context, c ImageConfig) (im Images, skippe
 }
 
 // LoadRandom decodes all of f for calibration as the reference does: it takes a random part of each image, of 8 to
-// 100 % of its area and 3/4 to 4/3 as wide as high, resizes it to c.Height x c.Width, and mirrors half of them. The part
-// of an image depends on seed and the image's place in f alone; crops records it.
+// 100 % of its area and 3/4 to 4/3 as wide as high, resizes it to c.Height x c.Width, and mirrors half of them. What it
+// takes of an image depends on seed and the image's place in f alone; crops records it.
 //
 // Reference: torchvision's RandomResizedCrop and RandomHorizontalFlip.
 func (f ImageFolder) LoadRandom(ctx context.Context, c ImageConfig, seed uint64) (im Images, crops []Crop, err error) {
@@ -134,9 +134,10 @@ type decoded struct {
 	err  error
 }
 
-// decode decodes the files of f in their order and transforms them, at least ahead of them before they
-// are asked for.
-func (f ImageFolder) decode(ctx context.Context, c ImageConfig, ahead int, transform func(k int, full *rgb) (*rgb, Crop)) iter.Seq[decoded] {
+// decode decodes the files of f in their order and transforms them. It starts at least ahead files before they are
+// asked for.
+func (f ImageFolder) decode(ctx context.Context, c ImageConfig, ahead int,
+	transform func(k int, full *rgb) (*rgb, Crop)) iter.Seq[decoded] {
 	return func(yield func(decoded) bool) {
 		ctx, stop := context.WithCancel(ctx)
 		defer stop()

@@ -35,8 +35,10 @@ type OpenOptions struct {
 	Centred bool        // image folders: calibrate on the images' centres, not on random parts as the reference does
 }
 
-// Open opens a data set. Its name is one of Sets, whose files are in o.Dir, or the path of a folder or file with
-// images in one of the Formats; content tells which. (A path that is also a name of Sets needs "./" before it.)
+// Open opens a data set. Its name is one of Sets, whose files are in o.Dir, or the path of a folder or file, whose
+// content tells the format: CIFAR-10 (binary or Python), IDX with images and labels, images in train/ and val/ (or
+// test/) with one folder per class, or in one such folder, or a flat folder of images with o.Labels. A path that is
+// also a name of Sets needs "./" before it.
 //
 // Folders with a part to train and a part to test give both. A file, or a folder that has one part, is divided: a draw
 // that is always the same gives half of its images to Pool and the others to Test.
@@ -48,8 +50,8 @@ func Open(name string, o OpenOptions) (Data, error) {
 		return set.open(o)
 	}
 	if o.Dir != "" {
-		return Data{}, fmt.Errorf("datasets: opening %s in %s: no data set has this name; choose one of %s, or give a path alone",
-			name, o.Dir, strings.Join(setNames(), ", "))
+		return Data{}, fmt.Errorf("datasets: opening %s in %s: no data set has this name; choose one of %s, "+
+			"or give a path alone", name, o.Dir, strings.Join(setNames(), ", "))
 	}
 	return openPath(name, o)
 }
@@ -69,8 +71,8 @@ func inMemory(name, format string, train, test Images, o OpenOptions) (Data, err
 		}
 	}
 	if train.Height != test.Height || train.Width != test.Width {
-		return d, fmt.Errorf("datasets: %s has images of %dx%d pixels to calibrate on and of %dx%d to test on; give files of one set",
-			name, train.Height, train.Width, test.Height, test.Width)
+		return d, fmt.Errorf("datasets: %s has images of %dx%d pixels to calibrate on and of %dx%d to test on; "+
+			"give files of one set", name, train.Height, train.Width, test.Height, test.Width)
 	}
 	d.Pool, d.Test, d.Classes = train, test, train.Classes
 	d.Channels, d.Height, d.Width = train.Channels, train.Height, train.Width
@@ -109,8 +111,8 @@ func twoParts[T part[T]](name string, train, test T) (first, second T, divided b
 	}
 	n := whole.Len()
 	if n < 2 {
-		return train, test, false, fmt.Errorf("datasets: %s has %d image, which cannot be both calibrated on and tested on; "+
-			"give 2 or more", name, n)
+		return train, test, false, fmt.Errorf("datasets: %s has %d image, which cannot be both calibrated on and "+
+			"tested on; give 2 or more", name, n)
 	}
 	calibration, others, err := halves(n)
 	if err != nil {

@@ -146,7 +146,8 @@ const divided = ", drawn from the same files; no image is in both"
 func checkData(t *testing.T, d Data) {
 	t.Helper()
 	cal, err := d.Pool.Calibrate(t.Context(), d.Pool.Len(), 1)
-	if err != nil || cal.Len() != d.Pool.Len() || cal.Channels != d.Channels || cal.Height != d.Height || cal.Width != d.Width {
+	if err != nil || cal.Len() != d.Pool.Len() ||
+		cal.Channels != d.Channels || cal.Height != d.Height || cal.Width != d.Width {
 		t.Errorf("%v: calibration images %d of %dx%dx%d, error %v", d, cal.Len(), cal.Channels, cal.Height, cal.Width, err)
 	}
 	n := 0
@@ -183,7 +184,7 @@ func TestOpenDivided(t *testing.T) {
 		t.Errorf("the folder is divided in another way than the file; error %v", err)
 	}
 	put(t, records(1), dir, "one", "x.bin")
-	if _, err := Open(filepath.Join(dir, "one", "x.bin"), OpenOptions{}); err == nil || !strings.Contains(err.Error(), "has 1 image, which cannot be both") {
+	if _, err := Open(filepath.Join(dir, "one", "x.bin"), OpenOptions{}); lacks(err, "has 1 image, which cannot be both") {
 		t.Errorf("one image: %v", err)
 	}
 }
@@ -232,7 +233,7 @@ func TestOpenLabelled(t *testing.T) {
 		"both": "both (image folders): 2 calibration and 4 test images of 3x8x8 in 2 classes",
 	} {
 		at := filepath.Join(dir, name)
-		if _, err := Open(at, o); err == nil || !strings.Contains(err.Error(), "give the file that labels its images") {
+		if _, err := Open(at, o); lacks(err, "give the file that labels its images") {
 			t.Errorf("%s without labels: %v", name, err)
 		}
 		labelled := o
@@ -281,14 +282,15 @@ func TestOpenErrors(t *testing.T) {
 	put(t, idxBytes(t, false, 4, 2, 3), dir, "sizes", "test-images")
 	put(t, idxBytes(t, false, 4), dir, "sizes", "train-labels")
 	put(t, idxBytes(t, false, 4), dir, "sizes", "test-labels")
-	pictures(t, 1, dir, "classes/a", "classes/b", "train only/train", "other/train/a", "other/val/b")
+	pictures(t, 1, dir, "classes/a", "classes/b", "train only/train", "one/deep/a", "one/deep/b",
+		"other/train/a", "other/val/b")
 	put(t, records(2), dir, "cifar", "test.bin")
 	for _, c := range []struct {
 		path, want string
 		o          OpenOptions
 	}{
-		{"none", "no such file or directory; give a path that exists, or a data set by name: cifar10, fashion-mnist, imagenet",
-			OpenOptions{}},
+		{"none", "no such file or directory; give a path that exists, or a data set by name: cifar10, fashion-mnist, " +
+			"imagenet", OpenOptions{}},
 		{"text", "text has 3 files (a.txt, b.txt, c.gz) and 1 folder (more); give one of these formats: CIFAR-10's " +
 			"binary files", OpenOptions{}},
 		{"text/a.txt", "a.txt is a file of another kind; give one of these formats", OpenOptions{}},
@@ -301,6 +303,7 @@ func TestOpenErrors(t *testing.T) {
 		{"classes", "a file of labels for", OpenOptions{Labels: "x"}},
 		{"cifar", "a file of labels for", OpenOptions{Labels: "x"}},
 		{"train only", "give the file that labels its images", OpenOptions{}},
+		{"one", "has one folder of images, deep, and so one class", OpenOptions{}},
 		{"other", "which are not the same", OpenOptions{}},
 		{"classes", "images of 0x0 pixels", OpenOptions{}},
 		{"classes", "no data set has this name", OpenOptions{Dir: dir}},

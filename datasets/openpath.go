@@ -11,7 +11,8 @@ import (
 func openPath(path string, o OpenOptions) (Data, error) {
 	c, err := look(path)
 	if err != nil {
-		return Data{}, fmt.Errorf("%w; give a path that exists, or a data set by name: %s", err, strings.Join(setNames(), ", "))
+		return Data{}, fmt.Errorf("%w; give a path that exists, or a data set by name: %s",
+			err, strings.Join(setNames(), ", "))
 	}
 	for _, format := range []func(contents, OpenOptions) (Data, bool, error){
 		contents.imageParts, contents.idx, contents.cifar10, contents.onePart, contents.classFolders, contents.labelled,
@@ -20,7 +21,8 @@ func openPath(path string, o OpenOptions) (Data, error) {
 			return d, err
 		}
 	}
-	return Data{}, fmt.Errorf("datasets: %s %v; give one of these formats: %s", path, c, strings.Join(Formats(), "; "))
+	return Data{}, fmt.Errorf("datasets: %s %v; give one of these formats: %s",
+		path, c, strings.Join(formatsKnown(), "; "))
 }
 
 // imageParts opens image folders with train/ and val/, or test/ where there is no val/.
@@ -74,6 +76,10 @@ func (c contents) classFolders(o OpenOptions) (Data, bool, error) {
 	if err != nil {
 		return Data{}, false, err
 	}
+	if len(whole.Classes) == 1 {
+		return Data{}, false, fmt.Errorf("datasets: %s has one folder of images, %s, and so one class; "+
+			"give a folder with one folder per class", c.path, whole.Classes[0])
+	}
 	whole.Name = c.name
 	d, err := fromFiles(c.name, formatFolders, whole, ImageFolder{}, o)
 	return d, true, err
@@ -99,5 +105,5 @@ func (c contents) labelled(o OpenOptions) (Data, bool, error) {
 // needsLabels is the error for a folder of images without labels.
 func needsLabels(dir string) error {
 	return fmt.Errorf("datasets: %s has no folders of classes; give the file that labels its images "+
-		"(lines as ILSVRC2012_val_00000001.JPEG n01751748)", dir)
+		"(lines %s)", dir, labelsLine)
 }

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 )
 
@@ -34,7 +33,8 @@ func TestOpenSets(t *testing.T) {
 		t.Fatal(err)
 	}
 	pool, test := d.Pool, d.Test
-	if name, hash := test.Describe(); pool.Len() != 1000 || test.Len() != 1000 || name != filepath.Base(dir)+"/val" || len(hash) != 64 {
+	name, hash := test.Describe()
+	if pool.Len() != 1000 || test.Len() != 1000 || name != filepath.Base(dir)+"/val" || len(hash) != 64 {
 		t.Errorf("%d and %d images of %s, hash %s", pool.Len(), test.Len(), name, hash)
 	}
 	cal, err := pool.Calibrate(t.Context(), 5, 3)
@@ -71,8 +71,8 @@ func TestOpenSetErrors(t *testing.T) {
 		set, want string
 		o         OpenOptions
 	}{
-		{"imagenet", "give its folder; how to get it: register", OpenOptions{}},
-		{"imagenet", "no imagenet there", OpenOptions{Dir: dir + "/none"}},
+		{"imagenet", "give its folder; register", OpenOptions{}},
+		{"imagenet", "imagenet is in no folder", OpenOptions{Dir: dir + "/none"}},
 		{"imagenet", "give the file that labels its images", OpenOptions{Dir: flat}},
 		{"imagenet", "which are not the same", OpenOptions{Dir: other}},
 		{"imagenet", "has 4 classes, ImageNet 1000", OpenOptions{Dir: dir}},
@@ -82,11 +82,11 @@ func TestOpenSetErrors(t *testing.T) {
 		{"fashion-mnist", "train-images", OpenOptions{Dir: dir}},
 	} {
 		c.o.Images = ImageConfig{Height: 8, Width: 8, Resize: 9}
-		if _, err := Open(c.set, c.o); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := Open(c.set, c.o); lacks(err, c.want) {
 			t.Errorf("%s of %+v: error %v, want %q", c.set, c.o, err, c.want)
 		}
 	}
-	if _, err := FindSet("imagent"); err == nil || !strings.Contains(err.Error(), "choose one of cifar10, fashion-mnist, imagenet") {
+	if _, err := FindSet("imagent"); lacks(err, "choose one of cifar10, fashion-mnist, imagenet") {
 		t.Errorf("%v", err)
 	}
 }

@@ -23,8 +23,8 @@ const (
 	formatLabelled      = "images with a file of labels"
 )
 
-// Formats says what Open reads, a line for each format.
-func Formats() []string {
+// formatsKnown says what Open reads, a line for each format.
+func formatsKnown() []string {
 	return []string{
 		"CIFAR-10's binary files: its batches, train*.bin and test*.bin, or one file",
 		"CIFAR-10's python batches",
@@ -34,7 +34,8 @@ func Formats() []string {
 	}
 }
 
-// fileKind is what a file holds, judged by its beginning and size, and where these don't tell, by its name.
+// fileKind is what a file holds. Its beginning and size decide; for images, and for records of CIFAR-10 that are cut
+// off, its name.
 type fileKind int
 
 const (
@@ -72,7 +73,7 @@ func look(path string) (contents, error) {
 	}
 	for _, e := range entries {
 		at := filepath.Join(path, e.Name())
-		info, err := os.Stat(at) // of what a link leads to
+		info, err := os.Stat(at) // follows links
 		switch {
 		case err != nil || strings.HasPrefix(e.Name(), "."):
 		case info.IsDir():
@@ -106,11 +107,11 @@ func (c *contents) add(path string, info os.FileInfo) error {
 
 // kindOf says what the file at path holds.
 func kindOf(path string, info os.FileInfo) (fileKind, error) {
-	if isPicture(path) || !info.Mode().IsRegular() {
-		if info.Mode().IsRegular() {
-			return pictureFile, nil
-		}
+	if !info.Mode().IsRegular() {
 		return otherFile, nil
+	}
+	if isPicture(path) {
+		return pictureFile, nil
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -122,8 +123,9 @@ func kindOf(path string, info os.FileInfo) (fileKind, error) {
 		return otherFile, err
 	}
 	records := info.Size() > 0 && info.Size()%cifar10Record == 0
+	idx := len(start) >= 4 && bytes.Equal(start[:3], []byte{0, 0, idxUint8})
 	switch name := filepath.Base(path); {
-	case len(start) >= 4 && bytes.Equal(start[:3], []byte{0, 0, idxUint8}) && (packed || !records || idxSize(start) == info.Size()):
+	case idx && (packed || !records || idxSize(start) == info.Size()): // a record may begin as IDX does
 		return map[byte]fileKind{3: idxImages, 1: idxLabels}[start[3]], nil
 	case packed:
 		return otherFile, nil
@@ -136,7 +138,7 @@ func kindOf(path string, info os.FileInfo) (fileKind, error) {
 }
 
 // beginning returns the first bytes of a file, up to the header of IDX images, after decompression if it is packed.
-func beginning(f io.ReadSeeker) (start []byte, packed bool, err error) {
+func beginning(f io.Reader) (start []byte, packed bool, err error) {
 	buffered := bufio.NewReader(f)
 	var in io.Reader = buffered
 	if magic, _ := buffered.Peek(2); bytes.Equal(magic, []byte{0x1f, 0x8b}) { // an error comes back when read

@@ -64,10 +64,10 @@ func (s Set) Open(o OpenOptions) (Pool, Stream, error) {
 // check returns an error unless o is what the set called name can be opened with. get says how to get the set.
 func (o OpenOptions) check(name, get string) error {
 	if o.Dir == "" {
-		return fmt.Errorf("datasets: none of %s is built in: %w; give its folder; how to get it: %s", name, fs.ErrNotExist, get)
+		return fmt.Errorf("datasets: none of %s is built in; give its folder; %s (%w)", name, get, fs.ErrNotExist)
 	}
 	if _, err := os.Stat(o.Dir); err != nil {
-		return fmt.Errorf("datasets: no %s there: %w; how to get it: %s", name, err, get)
+		return fmt.Errorf("datasets: %s is in no folder %s; %s (%w)", name, o.Dir, get, err)
 	}
 	return nil
 }
@@ -85,7 +85,7 @@ func openCIFAR10(o OpenOptions) (Data, error) {
 	}
 	d, known, err := c.cifar10(o)
 	if err == nil && !known {
-		err = fmt.Errorf("datasets: %s %v, but nothing of CIFAR-10; how to get it: %s", o.Dir, c, getCIFAR10)
+		err = fmt.Errorf("datasets: %s %v, but nothing of CIFAR-10; get it by %s", o.Dir, c, getCIFAR10)
 	}
 	return d, err
 }
@@ -124,8 +124,8 @@ func openImageNet(o OpenOptions) (Data, error) {
 		return Data{}, err
 	}
 	if n := len(train.Classes); n != 1000 {
-		return Data{}, fmt.Errorf("datasets: %s has %d classes, ImageNet 1000: labels of a part of it are other numbers than "+
-			"networks were trained with; complete the data, or open the folder by its path instead of as imagenet", o.Dir, n)
+		return Data{}, fmt.Errorf("datasets: %s has %d classes, ImageNet 1000: labels of a part of it are other numbers "+
+			"than networks were trained with; complete the data, or open the folder by its path", o.Dir, n)
 	}
 	return fromFiles("imagenet", formatFolders, train, val, o)
 }

@@ -89,7 +89,8 @@ func TestImageFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	const about = "birds (image folders): 12 calibration and 6 test images of 3x32x40 in 3 classes"
-	if s.About != about || s.Data != "birds" || s.Design != "resnet14" || s.Trained.Name != "" || s.Tested != "test images" {
+	if s.About != about || s.Data != "birds" || s.Design != "resnet14" || s.Trained.Name != "" ||
+		s.Tested != "test images" {
 		t.Errorf("%s: %s, %s, %+v, %s", s.About, s.Data, s.Design, s.Trained, s.Tested)
 	}
 	g := tinyGrid(t, "nearest")
@@ -113,10 +114,11 @@ func TestOpenData(t *testing.T) {
 	}
 	birds := t.TempDir()
 	photos(t, 2, birds, "", "auk", "bittern")
-	on := func(channels, size, classes int) string {
-		return untrained(t, "resnet14", arch.SquareInput(channels, size, classes))
-	}
-	const akamaster = "../../testdata/cifar10/resnet20-12fca82f.th"
+	cifarIn, greyIn := arch.SquareInput(3, 32, 10), arch.SquareInput(1, 28, 10)
+	smallIn, largeIn := arch.SquareInput(3, 16, 2), arch.SquareInput(3, 224, 2)
+	on := func(in arch.Input) string { return untrained(t, "resnet14", in) }
+	small := datasets.ImageConfig{Height: 16, Width: 16, Resize: 16}
+	const weights = "../../testdata/cifar10/resnet20-12fca82f.th"
 	const halved = "images that aren't calibrated on"
 	for _, c := range []struct {
 		src                  Source
@@ -124,19 +126,20 @@ func TestOpenData(t *testing.T) {
 		pool, test           int
 		shape                arch.Input
 	}{
-		{Source{Name: "resnet8"}, "fashion-mnist", "test images", "shipped", 2048, 10000, arch.SquareInput(1, 28, 10)},
-		{Source{Name: "resnet20-cifar10", Checkpoint: akamaster}, "cifar10", halved, "weights of", 4, 4, arch.SquareInput(3, 32, 10)},
-		{Source{Name: "resnet20-cifar10", Checkpoint: akamaster, Data: cifar}, "cifar10", halved, "weights of", 4, 4, arch.SquareInput(3, 32, 10)},
-		{Source{Name: "resnet20-cifar10", Checkpoint: akamaster, Set: "cifar10", Data: cifar}, "cifar10", halved, "weights of", 4, 4,
-			arch.SquareInput(3, 32, 10)},
-		{Source{Name: "resnet14", Checkpoint: on(3, 32, 10), Set: "cifar10"}, "cifar10", halved, "weights of", 4, 4,
-			arch.SquareInput(3, 32, 10)},
-		{Source{Name: "resnet14", Checkpoint: on(1, 28, 10), Data: "fashion-mnist"}, "fashion-mnist", "test images",
-			"weights of", 2048, 10000, arch.SquareInput(1, 28, 10)},
-		{Source{Name: "resnet14", Checkpoint: on(3, 16, 2), Data: birds, Images: datasets.ImageConfig{Height: 16, Width: 16, Resize: 16}},
-			filepath.Base(birds), halved, "weights of", 2, 2, arch.SquareInput(3, 16, 2)},
-		{Source{Name: "resnet14", Checkpoint: on(3, 224, 2), Data: birds}, filepath.Base(birds), halved, "weights of", 2, 2,
-			arch.SquareInput(3, 224, 2)},
+		{Source{Name: "resnet8"}, "fashion-mnist", "test images", "shipped", 2048, 10000, greyIn},
+		{Source{Name: "resnet20-cifar10", Checkpoint: weights}, "cifar10", halved, "weights of", 4, 4, cifarIn},
+		{Source{Name: "resnet20-cifar10", Checkpoint: weights, Data: cifar}, "cifar10", halved, "weights of", 4, 4,
+			cifarIn},
+		{Source{Name: "resnet20-cifar10", Checkpoint: weights, Set: "cifar10", Data: cifar}, "cifar10", halved,
+			"weights of", 4, 4, cifarIn},
+		{Source{Name: "resnet14", Checkpoint: on(cifarIn), Set: "cifar10"}, "cifar10", halved, "weights of", 4, 4,
+			cifarIn},
+		{Source{Name: "resnet14", Checkpoint: on(greyIn), Data: "fashion-mnist"}, "fashion-mnist", "test images",
+			"weights of", 2048, 10000, greyIn},
+		{Source{Name: "resnet14", Checkpoint: on(smallIn), Data: birds, Images: small}, filepath.Base(birds), halved,
+			"weights of", 2, 2, smallIn},
+		{Source{Name: "resnet14", Checkpoint: on(largeIn), Data: birds}, filepath.Base(birds), halved,
+			"weights of", 2, 2, largeIn},
 	} {
 		c.src.Root = root
 		s, err := Open(c.src)
@@ -165,10 +168,10 @@ func TestOpenMisfit(t *testing.T) {
 		src  Source
 		want string
 	}{
-		{Source{Name: "resnet8", Data: cifar}, "its weights (shipped) are for images of 1 channel, but those of cifar10 have " +
-			"3 channels; give data of 1 channel, or a checkpoint"},
-		{Source{Name: "resnet14", Checkpoint: three, Data: birds, Images: small}, "are for images of 10 classes, but those of " +
-			filepath.Base(birds) + " have 2 classes; give data of 10 classes"},
+		{Source{Name: "resnet8", Data: cifar}, "its weights (shipped) are for images of 1 channel, but those of cifar10 " +
+			"have 3 channels; give data of 1 channel, or a checkpoint"},
+		{Source{Name: "resnet14", Checkpoint: three, Data: birds, Images: small},
+			"are for images of 10 classes, but those of " + filepath.Base(birds) + " have 2 classes; give data of 10 classes"},
 		{Source{Name: "resnet14", Checkpoint: one, Data: cifar}, "are for images of 1 channel and 26 classes, but those of " +
 			"cifar10 have 3 channels and 10 classes"},
 		{Source{Name: "resnet20", Checkpoint: three, Data: cifar}, "have no tensor"},

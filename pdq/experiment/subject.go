@@ -40,7 +40,7 @@ type Source struct {
 
 	Images      datasets.ImageConfig // of image folders; its moments of all data; zero sizes: datasets.ImageNetConfig's
 	Labels      string               // image folders: file that labels a folder without a folder per class
-	Centred     bool                 // image folders: calibrate on the centres of images, not on random parts as the reference
+	Centred     bool                 // image folders: calibrate on centres of images, not on random parts as the reference
 	SkipCorrupt bool                 // image folders: leave out files that can't be decoded, instead of an error
 
 	Tests     int    // test images, in equal distances; 0: all

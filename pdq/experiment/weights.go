@@ -11,10 +11,13 @@ import (
 	"github.com/pdquant/pdquant/models/checkpoint"
 )
 
+// reader returns the weights of a network; those that there are, if it is nil.
+type reader func(n *models.Network) (models.Weights, error)
+
 // load builds the network of s for images of in, reads its weights from the checkpoint at path ("": the shipped
 // ones), and says where these come from.
 func load(s Subject, path string, in arch.Input) (n *models.Network, w models.Weights, origin string, err error) {
-	read := func(n *models.Network) (models.Weights, error) { return checkpoint.Load(path, n) }
+	read := reader(func(n *models.Network) (models.Weights, error) { return checkpoint.Load(path, n) })
 	origin = "weights of " + path
 	if path == "" {
 		teacher, err := arch.LoadTeacher(s.Name)
@@ -41,9 +44,9 @@ func load(s Subject, path string, in arch.Input) (n *models.Network, w models.We
 	return nil, nil, "", err
 }
 
-// inputOf finds out which channels and classes weights are for that don't fit a network for images of in: the number of
-// classes is that of the rows of a matrix among them, and images have 1 or 3 channels.
-func inputOf(design string, in arch.Input, read func(*models.Network) (models.Weights, error)) (of arch.Input, found bool) {
+// inputOf finds the channels and classes that weights are for, which don't fit a network for images of in. It tries 1
+// and 3 channels, and as many classes as a matrix among the weights has rows.
+func inputOf(design string, in arch.Input, read reader) (of arch.Input, found bool) {
 	all, err := read(nil)
 	if err != nil {
 		return in, false
@@ -69,7 +72,7 @@ func inputOf(design string, in arch.Input, read func(*models.Network) (models.We
 	return in, false
 }
 
-// misfit is the error for weights that are for other images than those of s.
+// misfit is the error for weights made for images of other channels or classes than the data of s.
 func misfit(s Subject, origin string, of, in arch.Input) error {
 	var are, have []string
 	for _, x := range []struct {
@@ -83,7 +86,7 @@ func misfit(s Subject, origin string, of, in arch.Input) error {
 	both := strings.Join(are, " and ")
 	return fmt.Errorf("experiment: %s: its weights (%s) are for images of %s, but those of %s have %s; "+
 		"give data of %s, or a checkpoint that was trained on images like those",
-		s.Name, origin, both, s.Data, strings.Join(have, " and "), both)
+		s.Name, strings.TrimPrefix(origin, "weights of "), both, s.Data, strings.Join(have, " and "), both)
 }
 
 // counted returns "1 channel" or "3 channels".

@@ -73,6 +73,9 @@ func runGrid(ctx context.Context, v shell.Values, stdout, stderr io.Writer) erro
 	p := newProgress(displayOf(stderr))
 	defer p.done()
 	g.Command, g.Step = "go run ./repl "+v["line"], p.event
+	for _, s := range g.Subjects {
+		p.display.Note("data      " + s.About)
+	}
 	g.Began = func(c experiment.Cell, number, of int) { p.start(fmt.Sprintf("%d/%d %v", number, of, c)) }
 	g.Warn = func(text string) { p.display.Note("note      " + text) }
 	g.Finished = func(r experiment.Result) {
