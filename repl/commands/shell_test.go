@@ -319,7 +319,7 @@ func TestComplete(t *testing.T) {
 	for text, want := range map[string][]string{
 		"rou": {"round"}, "eval; sc": {"scales"}, "scales w": {"weights"}, "scales acts layer1": {"layer1.0"},
 		"round layer1.0 st": {"steps="},
-		"teacher mob":       {"mobilenetv2"}, "inspect layer1.0.c": {"layer1.0.conv1", "layer1.0.conv2"},
+		"teacher mob":       {"mobilenetv2", "mobilenetv2-1.0"}, "inspect layer1.0.c": {"layer1.0.conv1", "layer1.0.conv2"},
 		"scales acts fc metric=c": {"cosine"}, "set Rounding.W": {"Rounding.Weight=", "Rounding.Warmup="},
 		"show Seed": {"Seed"}, "plot sw": {"sweep"}, "plot sweep fc fi": {"file="}, "run conv1 layer3": {"layer3.0"},
 		"help und": {"undo"}, "nonsense x": nil, "source shell_t": {"shell_test.go"}, "preset p": {"paper"},
