@@ -10,9 +10,9 @@ import (
 	"github.com/pdquant/pdquant/models/checkpoint"
 )
 
-// parts returns an error's message, one part a line.
+// parts breaks an error's message into a line for each part.
 func parts(err error) string {
-	return strings.NewReplacer(": ", ":\n", "; ", ";\n").Replace(err.Error())
+	return strings.NewReplacer(": ", ":\n", "; ", ";\n", "among them ", "among them\n").Replace(err.Error())
 }
 
 func ExampleLoad() {
@@ -41,7 +41,8 @@ func ExampleLoad() {
 	// checkpoint:
 	// ../../testdata/cifar10/resnet20-12fca82f.th:
 	// weights for resnet8 have no tensor "layer2.0.downsample.0.weight" of shape [32 16 1 1];
-	// they are 97 tensors, among them "layer2.0.bn1.weight" [32], "layer2.0.bn2.weight" [32], "layer2.0.conv1.weight" [32 16 3 3]
+	// they are 97 tensors, among them
+	// "layer2.0.bn1.weight" [32], "layer2.0.bn2.weight" [32], "layer2.0.conv1.weight" [32 16 3 3]
 }
 
 func ExampleRead() {
