@@ -283,12 +283,12 @@ func quantisesOutput(n *models.Network, i int) bool {
 		return len(consumers) == 1 && n.Layers[consumers[0]].Op.Role().Output == by
 	}
 	switch n.Layers[i].Op.Role().Output {
-	case models.Always:
+	case models.OutputAlways:
 		return true
-	case models.Summed:
-		return !onlyReadBy(models.Always)
-	case models.Computed:
-		return !onlyReadBy(models.Always) && !onlyReadBy(models.Summed)
+	case models.OutputSummed:
+		return !onlyReadBy(models.OutputAlways)
+	case models.OutputComputed:
+		return !onlyReadBy(models.OutputAlways) && !onlyReadBy(models.OutputSummed)
 	}
 	return false
 }
