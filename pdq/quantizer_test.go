@@ -358,8 +358,7 @@ func TestBadData(t *testing.T) {
 				_, err := q.Observe(ctx, s, teacher, 9, nil)
 				return err
 			},
-			"pdq: observation of layer1.0: unit 1 comes after it, or is the same; give the data of an earlier one, " +
-				"or nil": func() error {
+			"pdq: observation of layer1.0: the data given is of unit 1; give the data of an earlier unit, or nil": func() error {
 				_, err := q.Observe(ctx, s, teacher, 1, d)
 				return err
 			},
@@ -377,7 +376,7 @@ func TestBadData(t *testing.T) {
 				_, err := q.Evaluate(ctx, s, p.Calibration.Slice(0, 0))
 				return err
 			},
-			"pdq: evaluation: resnet8 has no weight vgg, which the student quantises": func() error {
+			"pdq: evaluation: resnet8 has no layer vgg with a weight, but the student quantises it": func() error {
 				_, err := q.Evaluate(ctx, stranger, p.Calibration)
 				return err
 			},
@@ -458,7 +457,7 @@ func TestActivationScalesAgain(t *testing.T) {
 func TestProblemValidate(t *testing.T) {
 	for want, change := range map[string]func(*Problem){
 		"pdq: problem without a network": func(p *Problem) { p.Network = nil },
-		"pdq: no calibration images; give at least one, the paper takes 1024": func(p *Problem) {
+		"pdq: no calibration images; give at least one (the paper takes 1024)": func(p *Problem) {
 			p.Calibration = p.Calibration.Slice(0, 0)
 		},
 		"pdq: calibration images are 1x14x56, but resnet8 takes 1x28x28": func(p *Problem) {
