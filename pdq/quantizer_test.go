@@ -345,8 +345,8 @@ func TestBadData(t *testing.T) {
 			t.Fatal(err)
 		}
 		for want, f := range map[string]func() error{
-			"pdq: observation of layer1.0: the teacher's logits are of 20 images, the units are fitted to 40; infer the " +
-				"teacher again": func() error {
+			"pdq: observation of layer1.0: the teacher's logits are of 20 images, but the units are fitted to 40; run " +
+				"Teacher again": func() error {
 				_, err := mirrored.Observe(ctx, s, teacher, 1, nil)
 				return err
 			},

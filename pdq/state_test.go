@@ -159,11 +159,11 @@ func TestReadState(t *testing.T) {
 	same := func(*Config) {}
 	other := p
 	other.Weights = models.Init(p.Network, 2)
-	refused("other weights", other, same, "the teacher's weights are others: the run had ")
-	refused("other images", tinyProblem(t, 9), same, "the calibration images are others")
+	refused("other weights", other, same, "other weights of the teacher: the run had ")
+	refused("other images", tinyProblem(t, 9), same, "other calibration images: the run had")
 	brighter := p
 	brighter.Calibration.Mean = []float32{0.1}
-	refused("another normalisation", brighter, same, "normalised otherwise: the run had mean [")
+	refused("another normalisation", brighter, same, "normalised differently: the run had mean [")
 	refused("other settings", p, func(c *Config) { c.Loss.PD = 3 }, "the run had Loss.PD=10, now 3")
 	refused("another seed", p, func(c *Config) { c.Seed = 9 }, "Seed=")
 	q.Terms = q.Terms[:2]
