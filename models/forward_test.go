@@ -276,8 +276,8 @@ func TestClippedGradient(t *testing.T) {
 	}
 }
 
-// TestBatchMoments checks the statistics that NormalizeBatch returns for values far from zero, where the mean of squares
-// minus the square of the mean would be rounding errors only.
+// TestBatchMoments checks the statistics that NormalizeBatch returns for values far from zero, where the mean of
+// squares minus the square of the mean would be rounding errors only.
 func TestBatchMoments(t *testing.T) {
 	rng := random(t)
 	x := make([]float32, 4*2*3*3)

@@ -59,7 +59,8 @@ func (a augmenter) batch(step, size int) (datasets.Images, error) {
 	return out, nil
 }
 
-// draw writes image k to the slice to, randomly mirrored, shifted, turned, scaled and with other contrast and brightness.
+// draw writes image k to the slice to, randomly mirrored, shifted, turned, scaled and with other contrast and
+// brightness.
 func (a augmenter) draw(rng *rand.Rand, to []uint8, k int) {
 	h, w := a.images.Height, a.images.Width
 	from := a.images.Pixels[k*len(to) : (k+1)*len(to)]

@@ -95,8 +95,8 @@ func hasNorm(n *models.Network, u models.Unit) bool {
 	return false
 }
 
-// correctChunk optimises the unit's inputs x0 [n,C,H,W] and returns the corrected ones. first is the number of the first
-// image, for messages.
+// correctChunk optimises the unit's inputs x0 [n,C,H,W] and returns the corrected ones. first is the number of the
+// first image, for messages.
 func (q *Quantizer) correctChunk(ctx context.Context, step *exec.Shared, x0 *tensors.Tensor, first int,
 	tell func(steps int, loss float64)) (x *tensors.Tensor, err error) {
 	n := x0.Shape().Dim(0)

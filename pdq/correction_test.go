@@ -18,8 +18,8 @@ import (
 	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// TestFastCorrection: Fast's correction stops after at most a quarter of the reference's 500 steps, at a loss that is no
-// higher. A thousandth is allowed, as nothing is lower where the reference reaches the minimum.
+// TestFastCorrection: Fast's correction stops after at most a quarter of the reference's 500 steps, at a loss that is
+// no higher. A thousandth is allowed, as nothing is lower where the reference reaches the minimum.
 func TestFastCorrection(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes 500 steps on each unit; run without -short")

@@ -90,8 +90,8 @@ func TestEvaluateBrokenStream(t *testing.T) {
 	})
 }
 
-// TestPredictionDifferences: differences are 0 while nothing is quantised, then those of the logits, and don't depend on
-// the other images.
+// TestPredictionDifferences: differences are 0 while nothing is quantised, then those of the logits, and don't depend
+// on the other images.
 func TestPredictionDifferences(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		p, c := tinyProblem(t, 20), tinyConfig(t)

@@ -195,7 +195,8 @@ func TestRoundBiased(t *testing.T) {
 	}
 }
 
-// TestFineTuneDiverges: if fine-tuning makes a student worse, the student before is returned, also when states are saved.
+// TestFineTuneDiverges: if fine-tuning makes a student worse, the student before is returned, also when states are
+// saved.
 func TestFineTuneDiverges(t *testing.T) {
 	b := anyBackend(t)
 	p, c, s := tuned(t, b)

@@ -233,8 +233,8 @@ func TestGoldenWeightScales(t *testing.T) {
 	}
 }
 
-// checkScales compares a searched quantiser with the reference's, channel by channel. (The reference scores candidates in
-// float32. In these cases no near tie makes it choose another one.)
+// checkScales compares a searched quantiser with the reference's, channel by channel. (The reference scores candidates
+// in float32. In these cases no near tie makes it choose another one.)
 func checkScales(t *testing.T, what string, got, want WeightQuant) {
 	t.Helper()
 	if !slices.Equal(got.Zero, want.Zero) {

@@ -73,8 +73,8 @@ func TestGoldenReconstruction(t *testing.T) {
 
 // reconstruct takes the golden steps on a unit, and compares the results.
 //
-// A Rounder draws its batches at random. Here it gets the images of one batch at a time, which it can only shuffle. That
-// doesn't change means over the batch.
+// A Rounder draws its batches at random. Here it gets the images of one batch at a time, which it can only shuffle.
+// That doesn't change means over the batch.
 func reconstruct(t *testing.T, b compute.Backend, unit string) {
 	g, q := openGolden(t, "golden.npz"), goldenQuantizer(t, b, goldenConfig(t))
 	r, err := q.NewRounder(goldenScales(t, g, q, unit), goldenBatch(t, g, q, unit, 0))
@@ -119,10 +119,11 @@ type goldenTrace struct {
 
 // step takes r's next step, on the images d.
 //
-// If an activation lies halfway between two levels, but for the last bits of a float32, chance decides how it is rounded,
-// and the losses of the step differ by up to 1 %. So a step whose error is above limit is taken again with each
-// activation scale 1e-6 smaller and larger, which rounds such activations the other way, and the smallest error counts.
-// (In layer1.0, step 16, an activation is 1.5000001 times its scale on the Go backend, 1.4999998 on ONNX Runtime.)
+// If an activation lies halfway between two levels, but for the last bits of a float32, chance decides how it is
+// rounded, and the losses of the step differ by up to 1 %. So a step whose error is above limit is taken again with
+// each activation scale 1e-6 smaller and larger, which rounds such activations the other way, and the smallest error
+// counts. (In layer1.0, step 16, an activation is 1.5000001 times its scale on the Go backend, 1.4999998 on ONNX
+// Runtime.)
 func (c *goldenTrace) step(t *testing.T, r *Rounder, d *UnitData, limit float64) {
 	t.Helper()
 	r.d = d

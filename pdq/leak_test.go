@@ -69,8 +69,8 @@ func wholeUnit(t *testing.T, q *Quantizer, s Student) error {
 	return err
 }
 
-// bounded repeats f, whose tensors take size MiB in each call, and compares memory and goroutines in the second third of
-// the calls with those in the last third. It finds a leak of every second call.
+// bounded repeats f, whose tensors take size MiB in each call, and compares memory and goroutines in the second third
+// of the calls with those in the last third. It finds a leak of every second call.
 func bounded(t *testing.T, what string, times int, size float64, f func() error) {
 	const looks = 10 // in each third: the memory that allocators hold back varies by some 10 MiB
 	limit := float64(times) / 3 * size / 2

@@ -15,7 +15,8 @@ type UnitMemory struct {
 	InFile bool  // whether its own go to a file, because Bytes is above MachineConfig.CacheLimit
 }
 
-// MemoryPlan returns the memory that each unit's caches will take, before anything is computed. Graphs take memory, too.
+// MemoryPlan returns the memory that each unit's caches will take, before anything is computed. Graphs take memory,
+// too.
 func (q *Quantizer) MemoryPlan() []UnitMemory {
 	var plan []UnitMemory
 	for u := range q.folded.Units {

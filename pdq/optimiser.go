@@ -120,7 +120,8 @@ func (o *optimiser) bind(ns []*Node) nodes {
 	return bound
 }
 
-// steps takes n steps and returns the loss of the last one. After an error, the variables are as before the failed step.
+// steps takes n steps and returns the loss of the last one. After an error, the variables are as before the failed
+// step.
 func (o *optimiser) steps(ctx context.Context, n int, step func() (Loss, error), tell func(Loss)) (l Loss, err error) {
 	for range n {
 		if err := ctx.Err(); err != nil {
@@ -166,8 +167,8 @@ func (o *optimiser) whole(args []*Node) []*Node {
 	return o.apply(slices.Concat(args[:n+1], grads))
 }
 
-// gradients is the graph of the gradients on a part of a batch. Its arguments are the tensors of read, then those of the
-// part. It returns the gradients for the tensors of read, then the losses.
+// gradients is the graph of the gradients on a part of a batch. Its arguments are the tensors of read, then those of
+// the part. It returns the gradients for the tensors of read, then the losses.
 func (o *optimiser) gradients(args []*Node) []*Node {
 	read, part := args[:len(o.vars)], args[len(o.vars):]
 	losses := o.losses(o.bind(read), part)
@@ -175,8 +176,8 @@ func (o *optimiser) gradients(args []*Node) []*Node {
 }
 
 // apply is the graph that ends a step. Its arguments are state, schedule, and the results of gradients for each part of
-// the batch. It returns the next state and the report, a vector: the losses, the penalty if there is one, and the sum of
-// magnitudes of each variable's gradient.
+// the batch. It returns the next state and the report, a vector: the losses, the penalty if there is one, and the sum
+// of magnitudes of each variable's gradient.
 func (o *optimiser) apply(args []*Node) []*Node {
 	made := 3 * len(o.vars)
 	n := made + len(o.derived())
@@ -274,8 +275,8 @@ func (o *optimiser) close() {
 	exec.Free(o.state()...)
 }
 
-// OptimiserState is the state of an optimisation. It can be restored in an optimisation of the same unit and student with
-// the same terms switched on.
+// OptimiserState is the state of an optimisation. It can be restored in an optimisation of the same unit and student
+// with the same terms switched on.
 type OptimiserState struct {
 	Done   int         // steps taken
 	Values [][]float32 // for each variable, its value and Adam's two moments; rounding variables before activation scales

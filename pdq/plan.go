@@ -135,8 +135,8 @@ func (p Plan) Layer(name string) LayerBits {
 	return LayerBits{Layer: name}
 }
 
-// Following returns b with the exceptions that make its plan for n equal to p. The error names a tensor that p quantises
-// but the rule doesn't, or a width that isn't 2 to 8.
+// Following returns b with the exceptions that make its plan for n equal to p. The error names a tensor that p
+// quantises but the rule doesn't, or a width that isn't 2 to 8.
 func (b Bits) Following(n *models.Network, p Plan) (Bits, error) {
 	b.Except = ""
 	rule := b.rule(n)

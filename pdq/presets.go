@@ -49,8 +49,8 @@ func architectures() map[string]perArchitecture {
 }
 
 // Paper returns the reference's settings for an architecture: a network's name ("resnet20", "mnasnet-2.0") or its
-// family ("resnet"). The error lists the families. Fine-tuning, which the reference doesn't have, is off: FineTune.Steps
-// is 0, and the other fields are a start for experiments.
+// family ("resnet"). The error lists the families. Fine-tuning, which the reference doesn't have, is off:
+// FineTune.Steps is 0, and the other fields are a start for experiments.
 func Paper(arch string, w, a int) (Config, error) {
 	var known []string
 	for family, p := range architectures() {
@@ -97,7 +97,8 @@ func Fast(arch string, w, a int) (Config, error) {
 }
 
 // Quick returns Fast's settings with fewer steps, for results within minutes: 250 rounding steps per unit instead of
-// 20000, and at most 50 correction steps. Rounding has ten times the learning rates, so that its variables still decide.
+// 20000, and at most 50 correction steps. Rounding has ten times the learning rates, so that its variables still
+// decide.
 func Quick(arch string, w, a int) (Config, error) {
 	c, err := Fast(arch, w, a)
 	c.Rounding.Steps, c.Correction.Steps, c.Scales.Images = 250, 50, 64
@@ -106,8 +107,8 @@ func Quick(arch string, w, a int) (Config, error) {
 	return c, err
 }
 
-// Glance returns Quick's settings with 60 rounding steps per unit, at learning rates that are higher by the same factor.
-// With 128 calibration images, a comparison of the methods takes minutes.
+// Glance returns Quick's settings with 60 rounding steps per unit, at learning rates that are higher by the same
+// factor. With 128 calibration images, a comparison of the methods takes minutes.
 func Glance(arch string, w, a int) (Config, error) {
 	c, err := Quick(arch, w, a)
 	const steps = 60

@@ -127,9 +127,9 @@ func quantizeRuns(ctx context.Context, runs []*run) error {
 	return nil
 }
 
-// Units is the loop over the units, for steps of your own. It yields each unit's data, for which it takes the student *s
-// as it is when the unit's turn comes. It frees the data of a unit once it has that of the next, except for the caches
-// that Correct adds.
+// Units is the loop over the units, for steps of your own. It yields each unit's data, for which it takes the student
+// *s as it is when the unit's turn comes. It frees the data of a unit once it has that of the next, except for the
+// caches that Correct adds.
 func (q *Quantizer) Units(ctx context.Context, t *Teacher, s *Student) iter.Seq2[*UnitData, error] {
 	return func(yield func(*UnitData, error) bool) {
 		r := &run{Quantizer: q, State: State{Student: *s}}

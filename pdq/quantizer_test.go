@@ -27,7 +27,7 @@ func quantizerOf(t testing.TB, b compute.Backend, p Problem, c Config) *Quantize
 	return q
 }
 
-// tinyProblem returns a residual network of 4 channels with random weights, and n real images.
+// tinyProblem returns a residual network of 4 channels with random weights, and real images.
 func tinyProblem(t testing.TB, images int) Problem {
 	n, err := arch.ResNet(arch.ResNetConfig{Blocks: 1, Width: 4, Input: arch.SquareInput(1, 28, 10)})
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"math/rand/v2"
 )
 
-// stream returns the random numbers for one image of a step's batch or, with image -1, for the choice of the batch. They
-// don't depend on other units, on earlier steps, or on the images that are computed together.
+// stream returns the random numbers for one image of a step's batch or, with image -1, for the choice of the batch.
+// They don't depend on other units, on earlier steps, or on the images that are computed together.
 func stream(seed uint64, unit, step, image int) *rand.ChaCha8 {
 	var key [32]byte
 	for i, v := range []uint64{seed, uint64(unit), uint64(step), uint64(image)} {

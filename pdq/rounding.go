@@ -13,8 +13,8 @@ import (
 	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// Round returns s with the rounding and the activation scales of d's unit optimised jointly, and with the unit's weights
-// on levels. If Rounding.Steps or both learning rates are 0, it returns s.
+// Round returns s with the rounding and the activation scales of d's unit optimised jointly, and with the unit's
+// weights on levels. If Rounding.Steps or both learning rates are 0, it returns s.
 func (q *Quantizer) Round(ctx context.Context, s Student, d *UnitData) (Student, error) {
 	if q.c.Rounding.trivial() {
 		return s, nil
@@ -35,8 +35,8 @@ func (c RoundingConfig) trivial() bool {
 	return c.Steps == 0 || c.LearningRate == 0 && c.ScaleLearningRate == 0
 }
 
-// Rounder optimises the rounding variables and activation scales of one unit jointly. Each call of Steps continues where
-// the last one ended.
+// Rounder optimises the rounding variables and activation scales of one unit jointly. Each call of Steps continues
+// where the last one ended.
 type Rounder struct {
 	q        *Quantizer
 	s        Student // at the start
@@ -57,7 +57,8 @@ type layerVariable struct {
 	*variable
 }
 
-// NewRounder prepares the optimisation of d's unit, starting from the scales in s. The error names a layer without scale.
+// NewRounder prepares the optimisation of d's unit, starting from the scales in s. The error names a layer without
+// scale.
 func (q *Quantizer) NewRounder(s Student, d *UnitData) (*Rounder, error) {
 	r := &Rounder{q: q, s: s, d: d, biased: q.withBiases(s), spread: spreadBytes()}
 	for _, t := range q.Terms {
@@ -87,8 +88,8 @@ func (q *Quantizer) NewRounder(s Student, d *UnitData) (*Rounder, error) {
 	return r, nil
 }
 
-// addVariables makes the unit's variables at their starting values: rounding variables α, for which h(α) is the fraction
-// by which a weight exceeds the level below it, and the searched activation scales.
+// addVariables makes the unit's variables at their starting values: rounding variables α, for which h(α) is the
+// fraction by which a weight exceeds the level below it, and the searched activation scales.
 func (r *Rounder) addVariables() error {
 	c, unit := r.q.c.Rounding, r.q.folded.Units[r.d.Unit]
 	for _, l := range r.q.folded.Layers[unit.First : unit.Last+1] {

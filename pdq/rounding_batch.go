@@ -32,8 +32,8 @@ func (r *Rounder) draw(t int) []int {
 	return datasets.Sample(stream(r.q.c.Seed, r.d.Unit, t, -1), r.opt.size, r.d.StudentIn.Len())
 }
 
-// part returns the graph's arguments for images lo to hi-1 of the batch of step t: inputs, target, logits and masks. The
-// caller frees them, also after an error.
+// part returns the graph's arguments for images lo to hi-1 of the batch of step t: inputs, target, logits and masks.
+// The caller frees them, also after an error.
 func (r *Rounder) part(t int, batch []int, lo, hi int) ([]*tensors.Tensor, error) {
 	rngs := make([]coins, hi-lo)
 	for i := range rngs {

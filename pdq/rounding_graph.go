@@ -56,9 +56,9 @@ func (r *Rounder) needsLogits() bool {
 	return slices.ContainsFunc(r.outputs, func(t Term) bool { return t.Logits })
 }
 
-// losses is the graph of the terms with Outputs on a part of the batch. read has the soft weights and activation scales;
-// part has the tensors of Rounder.part, then the weights of the terms. It returns what this part adds to the means over
-// the batch.
+// losses is the graph of the terms with Outputs on a part of the batch. read has the soft weights and activation
+// scales; part has the tensors of Rounder.part, then the weights of the terms. It returns what this part adds to the
+// means over the batch.
 func (r *Rounder) losses(read nodes, part []*Node) *Node {
 	in, target, logits, masks, weight := part[0], part[1], part[2], part[3:len(part)-1], part[len(part)-1]
 	g, images := in.Graph(), target.Shape().Dim(0)

@@ -23,8 +23,8 @@ type StudentRecord struct {
 	Config      Config // that the student was made with
 }
 
-// WriteStudent writes s, which quantises the whole network or a part of it, to w: a sealed safetensors file with scales,
-// zero points, levels and a StudentRecord.
+// WriteStudent writes s, which quantises the whole network or a part of it, to w: a sealed safetensors file with
+// scales, zero points, levels and a StudentRecord.
 func (q *Quantizer) WriteStudent(w io.Writer, s Student) error {
 	record, err := q.studentRecord()
 	if err != nil {

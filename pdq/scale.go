@@ -54,8 +54,9 @@ type candidate struct {
 	scale, zero float32
 }
 
-// candidates lists the quantisers that a search for x tries, in the reference's order: for i = 1..n the range that is i/n
-// of the full one and, if x is two-sided, every zero point. x may be one channel of a tensor; side is the whole tensor's.
+// candidates lists the quantisers that a search for x tries, in the reference's order: for i = 1..n the range that is
+// i/n of the full one and, if x is two-sided, every zero point. x may be one channel of a tensor; side is the whole
+// tensor's.
 //
 // Reference: perform_1D_search and perform_2D_search in quant/quant_layer.py.
 func candidates(x []float32, bits, n int, side sides) []candidate {
@@ -182,8 +183,8 @@ func parallel(ctx context.Context, n int, f func(i int)) error {
 	return ctx.Err()
 }
 
-// searchWeight returns the quantiser of a weight [O,...], whose elements are w: the best candidate for each channel. The
-// signs of the whole tensor decide the candidates.
+// searchWeight returns the quantiser of a weight [O,...], whose elements are w: the best candidate for each channel.
+// The signs of the whole tensor decide the candidates.
 func searchWeight(ctx context.Context, w []float32, channels, bits int, c ScaleConfig) (WeightQuant, error) {
 	if err := allFinite(w); err != nil {
 		return WeightQuant{}, err
@@ -217,8 +218,8 @@ func searchActivation(ctx context.Context, x []float32, bits int, c ScaleConfig)
 	return ActQuant{Bits: bits, Scale: best.scale, Zero: best.zero}, err
 }
 
-// RangeCandidates returns a quantiser for the activations x for each range that a search of scales tries: the k-th range
-// is k/Candidates of the full one. Each has the zero point with the least LpNorm, the first of equals.
+// RangeCandidates returns a quantiser for the activations x for each range that a search of scales tries: the k-th
+// range is k/Candidates of the full one. Each has the zero point with the least LpNorm, the first of equals.
 func RangeCandidates(ctx context.Context, x []float32, bits int, c ScaleConfig) ([]ActQuant, error) {
 	if err := allFinite(x); err != nil {
 		return nil, err

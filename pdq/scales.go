@@ -13,8 +13,8 @@ import (
 	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// WeightScales returns s with a quantiser for every weight, which rounds to nearest. For each output channel, it searches
-// the range and the zero point with the least mean |w-w_q|^Power.
+// WeightScales returns s with a quantiser for every weight, which rounds to nearest. For each output channel, it
+// searches the range and the zero point with the least mean |w-w_q|^Power.
 func (q *Quantizer) WeightScales(ctx context.Context, s Student) (Student, error) {
 	s = s.clone()
 	layers := q.folded.Layers
@@ -87,9 +87,9 @@ func (q *Quantizer) activationScale(ctx context.Context, s Student, w models.Wei
 	return q.searchByPD(ctx, s, w, d, in, name, cs)
 }
 
-// searchByPD returns the quantiser among cs that changes the network's predictions least, the first of equals. It is for
-// the output of the layer called name; in has inputs of d's unit. The tensors that s quantises are quantised; the rest
-// of the network is in full precision.
+// searchByPD returns the quantiser among cs that changes the network's predictions least, the first of equals. It is
+// for the output of the layer called name; in has inputs of d's unit. The tensors that s quantises are quantised; the
+// rest of the network is in full precision.
 func (q *Quantizer) searchByPD(ctx context.Context, s Student, w models.Weights, d *UnitData, in exec.FirstImages,
 	name string, cs []ActQuant) (ActQuant, error) {
 	a := ActQuant{Bits: q.bits[name].Output}

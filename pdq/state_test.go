@@ -31,8 +31,8 @@ func states(t *testing.T, q *Quantizer) ([]State, Student) {
 	return all, s
 }
 
-// TestQuantizeFrom: from states after units and after rounding steps, a new Quantizer resumes to the same bits. The long
-// form of the test takes every state.
+// TestQuantizeFrom: from states after units and after rounding steps, a new Quantizer resumes to the same bits. The
+// long form of the test takes every state.
 func TestQuantizeFrom(t *testing.T) {
 	oneBackend(t, func(t *testing.T, b compute.Backend) {
 		p, c := tinyProblem(t, 20), tinyConfig(t)

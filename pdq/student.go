@@ -71,8 +71,8 @@ func (s Student) clone() Student {
 	return s
 }
 
-// Dequantize returns the weight w [O,...] on the quantiser's levels, in the same shape. It returns an error if q is for a
-// weight of another size.
+// Dequantize returns the weight w [O,...] on the quantiser's levels, in the same shape. It returns an error if q is for
+// a weight of another size.
 func (q WeightQuant) Dequantize(w *tensors.Tensor) (*tensors.Tensor, error) {
 	if o := w.Shape().Dim(0); len(q.Scale) != o || len(q.Zero) != o || (q.Levels != nil && len(q.Levels) != w.Size()) {
 		return nil, fmt.Errorf("pdq: %d scales, %d zero points and %d levels don't fit a weight of shape %v",

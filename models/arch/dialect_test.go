@@ -17,8 +17,9 @@ func torchvisionNames() map[string]string {
 	return map[string]string{"mobilenetv2-1.0": "mobilenet_v2", "regnetx-3.2gf": "regnet_x_3_2gf"}
 }
 
-// renamed returns w with the names of another list of the same tensors in the same order. torchvision's order is that of
-// the published checkpoints: with torchvision 0.14.1, networks filled by position give the golden logits within 5e-6.
+// renamed returns w with the names of another list of the same tensors in the same order. torchvision's order is that
+// of the published checkpoints: with torchvision 0.14.1, networks filled by position give the golden logits within
+// 5e-6.
 func renamed(t *testing.T, w models.Weights, from, to []models.Param) models.Weights {
 	t.Helper()
 	if len(from) != len(to) {

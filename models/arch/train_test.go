@@ -94,8 +94,8 @@ func mean(v []float64) float64 {
 	return sum / float64(len(v))
 }
 
-// TestTrainStatistics compares the running statistics after one step with their definition: a tenth of the batch's, with
-// the variance divided by the count minus one.
+// TestTrainStatistics compares the running statistics after one step with their definition: a tenth of the batch's,
+// with the variance divided by the count minus one.
 func TestTrainStatistics(t *testing.T) {
 	n, images, c := narrow(t), few(t).Slice(0, 2), handful()
 	c.Epochs, c.BatchSize = 1, 2

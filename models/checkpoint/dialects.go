@@ -18,8 +18,9 @@ func dialects() []dialect {
 }
 
 // torchvisionMobileNetV2 is a dialect. We number the layers of a block through: conv.0, conv.1 and conv.2 are a
-// convolution, its normalisation and its activation function, conv.3 is the next convolution. torchvision numbers within
-// such triples: conv.0.0, conv.0.1, conv.0.2, conv.1.0; but not the last two layers, which have no activation function.
+// convolution, its normalisation and its activation function, conv.3 is the next convolution. torchvision numbers
+// within such triples: conv.0.0, conv.0.1, conv.0.2, conv.1.0; but not the last two layers, which have no activation
+// function.
 // Source: torchvision/models/mobilenetv2.py, InvertedResidual.
 func torchvisionMobileNetV2(n *models.Network, layer string) string {
 	block, number, ok := strings.Cut(layer, ".conv.")

@@ -125,8 +125,8 @@ func (t safetensor) tensor(n numbers) *tensors.Tensor {
 	return tensors.FromFlatDataAndDimensions(flat, t.dims...)
 }
 
-// damaged returns the error for a file that can't be read because of err. It names the tensor in which the file ends, if
-// the header gives it.
+// damaged returns the error for a file that can't be read because of err. It names the tensor in which the file ends,
+// if the header gives it.
 func damaged(buf []byte, err error) error {
 	var header map[string]struct {
 		Offsets [2]uint64 `json:"data_offsets"`
