@@ -13,11 +13,11 @@ import (
 
 const names = "auto, go, onnx, onnx:/path/libonnxruntime.so.1, xla, xla:cpu, xla:cuda, xla:/path/plugin.so"
 
-// openError says why a backend did not open.
+// openError says why a backend didn't open.
 type openError struct {
 	kind   string // "go", "onnx" or "xla"
 	cause  error
-	remedy string // what the user can do; "" if the cause says it
+	remedy string // what the user can do; "" if the cause says so
 }
 
 func (e *openError) Error() string {
@@ -29,8 +29,8 @@ func (e *openError) Error() string {
 
 func (e *openError) Unwrap() error { return e.cause }
 
-// Open opens the backend called name; the package's comment lists the names. The
-// note is one line for the user and the run's log: what was taken, and why.
+// Open opens the backend called name; the package's comment lists the names. The note is a line for the user and the
+// run's log: which backend it is, and why.
 func Open(name string) (b compute.Backend, note string, err error) {
 	if name = strings.TrimSpace(name); name != "" && name != "auto" {
 		return open(name)
@@ -63,6 +63,7 @@ func Open(name string) (b compute.Backend, note string, err error) {
 	return b, note, nil
 }
 
+// skippedNote returns, for a note, why backends were skipped.
 func skippedNote(skipped []*openError) string {
 	var causes []string
 	for _, e := range skipped {
@@ -74,7 +75,7 @@ func skippedNote(skipped []*openError) string {
 	return " (" + strings.Join(causes, "; ") + ")"
 }
 
-// WithoutPath returns a note of Open's without the path of a library, for records that leave the machine.
+// WithoutPath returns a note of Open without the path of a library, for records that leave the machine.
 func WithoutPath(note string) string {
 	short, rest, found := strings.Cut(note, " at ")
 	if _, options, ok := strings.Cut(rest, ", "); found && ok {
@@ -83,9 +84,8 @@ func WithoutPath(note string) string {
 	return short
 }
 
-// Workers returns how many graphs are best computed side by side on b (pdq.MachineConfig): on the Go
-// backend as many as GOMAXPROCS says; on ONNX Runtime on the CPU, with a set number of threads for
-// each, as many as those have room for; on others 1.
+// Workers returns the best number of graphs to compute at the same time on b, for pdq.MachineConfig: GOMAXPROCS on the
+// Go backend; GOMAXPROCS divided by the threads of a graph on ONNX Runtime on the CPU, if their number is set; else 1.
 func Workers(b compute.Backend) int {
 	if b.String() == gobackend.BackendName {
 		return runtime.GOMAXPROCS(0)
@@ -106,14 +106,14 @@ func Available() []string {
 	if _, err := findONNX(); err == nil {
 		list = append(list, "onnx")
 	}
-	plugins, _ := installedPlugins() // a plugin that does not load is not available
+	plugins, _ := installedPlugins() // a plugin that doesn't load isn't available
 	for _, p := range plugins {
 		list = append(list, "xla:"+p)
 	}
 	return list
 }
 
-// open opens the backend of exactly this name.
+// open opens the backend called name, which isn't "auto".
 func open(name string) (b compute.Backend, note string, err error) {
 	kind, options, _ := strings.Cut(name, ":")
 	defer func() {
@@ -129,11 +129,11 @@ func open(name string) (b compute.Backend, note string, err error) {
 	case "xla", "stablehlo", "hlo", "shlo":
 		return openXLA(options)
 	}
-	return nil, "", fmt.Errorf("backend: %q is none of %s", name, names)
+	return nil, "", fmt.Errorf("backend: no backend is called %q; choose one of %s", name, names)
 }
 
-// panicError makes an error of what recover returned, nil of nil: constructors of
-// backends panic, for instance go-xla's (a nil pointer) on a plugin that does not load.
+// panicError makes an error of a recovered panic r, and nil of nil. Constructors of backends panic: go-xla's, for
+// instance, with a nil pointer if a plugin doesn't load.
 func panicError(r any) error {
 	if r == nil {
 		return nil

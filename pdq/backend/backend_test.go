@@ -15,8 +15,8 @@ import (
 
 const childEnv = "PDQUANT_TEST_OPEN"
 
-// TestMain opens the backend named in childEnv and prints what Open answered, if
-// that is set: what is installed, and what is loaded, is settled once a process.
+// TestMain opens the backends named in childEnv, if that is set, and prints the results of Open: a process looks for
+// libraries and loads them only once.
 func TestMain(m *testing.M) {
 	name, ok := os.LookupEnv(childEnv)
 	if !ok {
@@ -32,9 +32,8 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// openInChild returns what Open(name) answers in a process with the environment
-// given, where nothing is installed but what the variables point at. Of several
-// names separated by spaces each has its line.
+// openInChild returns the result of Open(name) in a process with the environment env, in which only the libraries that
+// its variables name are installed. If name has several names, separated by spaces, each result has its line.
 func openInChild(t *testing.T, name string, env ...string) string {
 	t.Helper()
 	self, err := os.Executable()
@@ -45,7 +44,7 @@ func openInChild(t *testing.T, name string, env ...string) string {
 	cmd := exec.Command(self)
 	cmd.Env = []string{"PATH=" + empty, "HOME=" + empty, "XDG_CACHE_HOME=" + empty, "PJRT_PLUGIN_LIBRARY_PATH=" + empty,
 		"LD_LIBRARY_PATH=" + os.Getenv("LD_LIBRARY_PATH"), childEnv + "=" + name}
-	cmd.Env = append(cmd.Env, env...) // the last of a name counts
+	cmd.Env = append(cmd.Env, env...) // the last value of a variable counts
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("Open(%q) with %v: %v", name, env, err)
@@ -53,7 +52,7 @@ func openInChild(t *testing.T, name string, env ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// TestOpen pins what each kind of name answers, where no library is needed.
+// TestOpen checks the result of each kind of name that needs no library.
 func TestOpen(t *testing.T) {
 	dir := t.TempDir()
 	text := filepath.Join(dir, "libonnxruntime.so.1")
@@ -161,8 +160,7 @@ func TestPluginOrder(t *testing.T) {
 	}
 }
 
-// TestAvailable computes 2x+1 on each backend installed here: the smallest graph
-// that goes through its compiler, its buffers and its kernels.
+// TestAvailable computes 2x+1 on each installed backend, which uses its compiler, buffers and kernels.
 func TestAvailable(t *testing.T) {
 	installed := Available()
 	for _, kind := range []string{"go", "onnx", "xla"} {
@@ -201,8 +199,7 @@ func TestAvailable(t *testing.T) {
 	}
 }
 
-// TestOnnxLoadedOnce: a second path in one process is not what the process
-// computes with, and the note must say so.
+// TestOnnxLoadedOnce: a process doesn't load the library of a second path, and the note says so.
 func TestOnnxLoadedOnce(t *testing.T) {
 	path, err := findONNX()
 	if err != nil || !native || runtime.GOOS != "linux" {
@@ -227,7 +224,7 @@ func TestOnnxLoadedOnce(t *testing.T) {
 	}
 }
 
-// TestAutoTakesONNX: with the library there, auto takes it and says why not XLA.
+// TestAutoTakesONNX: if the library is there, auto takes it and says why it isn't XLA.
 func TestAutoTakesONNX(t *testing.T) {
 	path, err := findONNX()
 	if err != nil || !native {

@@ -14,8 +14,8 @@ import (
 // native says whether this binary can load ONNX Runtime and XLA.
 const native = true
 
-// telemetryEnv keeps ONNX Runtime, if set, from its telemetry, which is on in the builds that npm has:
-// it would call home and leave files in the working and the temporary folder.
+// telemetryEnv switches ONNX Runtime's telemetry off. It is on in npm's builds: it would call home, and leave files in
+// the working folder and the temporary folder.
 const telemetryEnv = "ORT_DISABLE_TELEMETRY"
 
 func newONNX(config string) (b compute.Backend, version string, err error) {
@@ -32,8 +32,8 @@ func newONNX(config string) (b compute.Backend, version string, err error) {
 	return b, b.(*onnxbackend.Backend).Version(), nil
 }
 
-// intraThreads returns how many threads each graph of an ONNX Runtime on the CPU has. ok is false of
-// other backends, and where ONNX Runtime decides.
+// intraThreads returns the number of threads for each graph of ONNX Runtime on the CPU. ok is false for other backends,
+// and if ONNX Runtime decides.
 func intraThreads(b compute.Backend) (n int, ok bool) {
 	o, ok := b.(*onnxbackend.Backend)
 	if !ok || o.ExecutionProvider().String() != "cpu" {

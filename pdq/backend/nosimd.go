@@ -2,4 +2,4 @@
 
 package backend
 
-const simd = false // the Go backend computes one number at a time
+const simd = false // the Go backend computes number by number

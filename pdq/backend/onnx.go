@@ -21,14 +21,14 @@ const (
 	libraryEnv   = "ONNXRUNTIME_SHARED_LIBRARY_PATH"
 	onnxRemedy   = `"make onnxruntime" installs it`
 	loadRemedy   = `check the options, or install another library with "make onnxruntime"`
-	maxGraphs    = 8 // computed side by side: what compute-onnx keeps sessions for
+	maxGraphs    = 8 // computed at the same time: compute-onnx keeps this number of sessions
 	nativeRemedy = "rebuild with CGO_ENABLED=1 and a C compiler, on Linux or macOS"
 )
 
 // onnxConfig is what follows "onnx:" in a name.
 type onnxConfig struct {
 	library string   // path of the shared library; "" if not given
-	onCPU   bool     // no other execution provider was asked for
+	onCPU   bool     // whether no other execution provider was asked for
 	options []string // the rest, with the defaults added
 }
 
@@ -51,7 +51,7 @@ func parseONNX(options string) onnxConfig {
 		c.options = append(c.options, strings.TrimSpace(o))
 	}
 	if c.onCPU {
-		// Said outright: compute-onnx would run nvidia-smi to decide.
+		// Explicit, because compute-onnx would run nvidia-smi to decide.
 		c.options = slices.Insert(c.options, 0, "cpu")
 		if !threads {
 			c.options = append(c.options, fmt.Sprintf("intra_threads=%d", defaultThreads()))
@@ -60,8 +60,8 @@ func parseONNX(options string) onnxConfig {
 	return c
 }
 
-// defaultThreads is one thread a graph, so that graphs are computed side by side, but on more than
-// maxGraphs processors as many as they have room for.
+// defaultThreads returns one thread for each graph, so that graphs are computed at the same time; on more than
+// maxGraphs processors, as many as maxGraphs graphs need to use them all.
 func defaultThreads() int { return (runtime.GOMAXPROCS(0) + maxGraphs - 1) / maxGraphs }
 
 func isLibrary(s string) bool {
@@ -82,7 +82,7 @@ func openONNX(options string) (compute.Backend, string, error) {
 	if err != nil {
 		return nil, "", &openError{"onnx", err, onnxRemedy}
 	}
-	// Without a path, compute-onnx finds the library that has the provider asked for.
+	// Without a path, compute-onnx finds a library that has the execution provider.
 	config := strings.Join(append([]string{c.library}, c.options...), ",")
 	b, version, err := newONNX(strings.TrimPrefix(config, ","))
 	if err != nil {
@@ -99,8 +99,7 @@ func openONNX(options string) (compute.Backend, string, error) {
 	return b, note, nil
 }
 
-// findONNX returns the library that "onnx" takes. The variable, if set, decides
-// alone.
+// findONNX returns the library for the name "onnx". If the environment variable is set, nothing else is tried.
 func findONNX() (string, error) {
 	if path := os.Getenv(libraryEnv); path != "" {
 		path, err := checkLibrary(path)
@@ -138,13 +137,12 @@ func checkLibrary(path string) (string, error) {
 	case info.IsDir():
 		return "", fmt.Errorf("%s is a folder, not a library", path)
 	case strings.ContainsAny(path, ",="):
-		return "", fmt.Errorf("%s: a path with a comma or an equals sign cannot be passed on", path)
+		return "", fmt.Errorf("%s: compute-onnx takes no path with a comma or an equals sign; rename it", path)
 	}
 	return path, nil
 }
 
-// loadedLibrary returns the path of the ONNX Runtime that this process has
-// loaded, or "" if the system does not tell.
+// loadedLibrary returns the path of the ONNX Runtime that this process has loaded, or "" if the system doesn't say.
 func loadedLibrary() string {
 	maps, err := os.ReadFile("/proc/self/maps")
 	if err != nil {

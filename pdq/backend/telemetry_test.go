@@ -8,8 +8,7 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// TestNoTelemetry opens ONNX Runtime in a process of its own and looks for the files that its
-// telemetry leaves behind.
+// TestNoTelemetry opens ONNX Runtime in another process, and looks for files of its telemetry.
 func TestNoTelemetry(t *testing.T) {
 	const child = "PDQUANT_TEST_OPEN_ONNX"
 	if os.Getenv(child) != "" {

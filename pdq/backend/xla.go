@@ -32,8 +32,8 @@ func openXLA(options string) (compute.Backend, string, error) {
 	return b, note, nil
 }
 
-// findPlugin returns the PJRT plugin that name stands for: a file, an installed
-// plugin by its name with or without the version, or the best one for "".
+// findPlugin returns the PJRT plugin called name: a file, or an installed plugin by its name with or without its
+// version. For "" it returns the best installed plugin.
 func findPlugin(name string) (string, error) {
 	if isLibrary(name) {
 		return checkLibrary(name)
@@ -57,7 +57,7 @@ func findPlugin(name string) (string, error) {
 func installedPlugins() (plugins []string, err error) {
 	defer func() {
 		if e := panicError(recover()); e != nil {
-			plugins, err = nil, fmt.Errorf("a PJRT plugin in the search path does not load: %w", e)
+			plugins, err = nil, fmt.Errorf("a PJRT plugin in the search path doesn't load: %w", e)
 		}
 	}()
 	plugins = pjrtPlugins()
@@ -65,8 +65,7 @@ func installedPlugins() (plugins []string, err error) {
 	return plugins, nil
 }
 
-// comparePlugins puts cuda first, then rocm, cpu and others, and of one kind the
-// newest.
+// comparePlugins orders plugins: cuda, rocm, cpu, then others, and the newest first among those of one kind.
 func comparePlugins(p, q string) int {
 	return cmp.Or(cmp.Compare(pluginRank(p), pluginRank(q)), cmp.Compare(q, p))
 }

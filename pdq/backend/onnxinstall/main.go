@@ -1,12 +1,11 @@
-// Command onnxinstall puts ONNX Runtime's shared library where package backend
-// looks for it: in the user's cache folder, with its licence beside it.
+// Command onnxinstall installs ONNX Runtime's shared library where package backend looks for it: in the user's cache
+// folder, with its licence.
 //
 //	go run ./pdq/backend/onnxinstall
 //
-// The library comes out of the npm package onnxruntime-node, whose checksum is
-// pinned here. Without npm, or where that package has no library for the platform,
-// compute-onnx's installer takes it from ONNX Runtime's release page; those
-// archives have no pinned checksum. With an argument, the package is that file:
+// The library is from the npm package onnxruntime-node, whose checksum is pinned here. Without npm, or if the package
+// has no library for the platform, compute-onnx's installer takes it from ONNX Runtime's release page, where archives
+// have no pinned checksum. An argument is the package's file, if it was downloaded before:
 //
 //	go run ./pdq/backend/onnxinstall onnxruntime-node-1.30.0.tgz
 package main
@@ -38,7 +37,7 @@ func main() {
 // run installs the library, from the package args[0] if there is one.
 func run(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) > 1 {
-		return fmt.Errorf("received %d arguments, takes one: a file of npm's package", len(args))
+		return fmt.Errorf("received %d arguments; give at most one, the npm package's file", len(args))
 	}
 	library, err := ortlib.Path()
 	if err != nil {
@@ -52,7 +51,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err
 	}
-	work, err := os.MkdirTemp(folder, ".install-") // on the same disk: what is complete is moved, not copied
+	work, err := os.MkdirTemp(folder, ".install-") // on the same disk, so that complete files can be moved
 	if err != nil {
 		return err
 	}
@@ -77,7 +76,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	return err
 }
 
-// npmPack downloads npm's package into folder.
+// npmPack downloads the npm package into folder.
 func npmPack(ctx context.Context, folder string) (archive string, err error) {
 	if _, ok := memberPaths()[runtime.GOOS+"/"+runtime.GOARCH]; !ok {
 		return "", fmt.Errorf("the package has no library for %s/%s", runtime.GOOS, runtime.GOARCH)
@@ -85,7 +84,7 @@ func npmPack(ctx context.Context, folder string) (archive string, err error) {
 	spec := npmPackage + "@" + ortlib.Version
 	cmd := exec.CommandContext(ctx, "npm", "pack", spec, "--loglevel=error", "--ignore-scripts", "--pack-destination",
 		folder)
-	cmd.Dir = folder // away from any package.json and .npmrc of the caller's folder
+	cmd.Dir = folder // so that package.json and .npmrc of the caller's folder don't matter
 	cmd.Stderr = os.Stderr
 	if err := cmd.Run(); err != nil {
 		return "", fmt.Errorf("npm pack %s: %w", spec, err)
@@ -93,9 +92,9 @@ func npmPack(ctx context.Context, folder string) (archive string, err error) {
 	return filepath.Join(folder, npmPackage+"-"+ortlib.Version+".tgz"), nil
 }
 
-// fromReleases lets compute-onnx's installer download the release, for lack of npm.
+// fromReleases lets compute-onnx's installer download a release.
 func fromReleases(work, library string, out io.Writer) error {
-	fmt.Fprintln(out, "trying ONNX Runtime's release page; its archive is not checked against a pinned checksum")
+	fmt.Fprintln(out, "trying ONNX Runtime's release page; its archive has no pinned checksum")
 	release := filepath.Join(work, "release")
 	path, err := onnxruntime.Install(ortlib.Version, false, "", release, true)
 	if err != nil {

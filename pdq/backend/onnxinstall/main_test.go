@@ -13,7 +13,7 @@ import (
 	"github.com/pdquant/pdquant/pdq/backend/internal/ortlib"
 )
 
-// archive makes a .tgz of these names, each file holding its name.
+// archive makes a .tgz of files with these names, each of which holds its name.
 func archive(t *testing.T, names ...string) []byte {
 	t.Helper()
 	var buf bytes.Buffer
@@ -74,7 +74,7 @@ func TestExtract(t *testing.T) {
 	}
 }
 
-// TestVerify: the sum is that of the empty input, FIPS 180-4, from "sha512sum </dev/null".
+// TestVerify: the sum is that of an empty input, by "sha512sum </dev/null".
 func TestVerify(t *testing.T) {
 	const empty = "sha512-z4PhNX7vuL3xVChQ1m2AB9Yg5AULVxXcg/SpIdNs6c5H0NE8XYXysP+DGNKHfuwvY7kxvUdBeoGlODJ6+SfaPg=="
 	if err := verify(strings.NewReader(""), empty); err != nil {
@@ -85,8 +85,7 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// TestRunRefuses: an archive with another checksum installs nothing and leaves
-// nothing behind.
+// TestRunRefuses: an archive with another checksum installs nothing and leaves no files.
 func TestRunRefuses(t *testing.T) {
 	cacheIn(t)
 	file := filepath.Join(t.TempDir(), "package.tgz")
@@ -144,7 +143,7 @@ func TestMemberPaths(t *testing.T) {
 	}
 }
 
-// cacheIn moves the user's cache folder to a temporary one.
+// cacheIn sets the user's cache folder to a temporary one.
 func cacheIn(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("XDG_CACHE_HOME", dir)

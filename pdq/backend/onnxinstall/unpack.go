@@ -20,14 +20,14 @@ import (
 
 const (
 	npmPackage = "onnxruntime-node"
-	// integrity of the package's archive, version ortlib.Version, as npm states it.
+	// The checksum of the package's archive in version ortlib.Version, as npm writes it.
 	integrity = "sha512-twhs1C2C/BFkz1yc5OY0KIU2GUq6DURO7hD4bx5Q2Qy3nAMJwRXW8xU3NVczE29VA9lolLOYepoD8fjTGOfIqw=="
 )
 
 //go:embed LICENSE.onnxruntime
 var licence []byte
 
-// memberPaths gives the library's path inside the package for each GOOS/GOARCH.
+// memberPaths returns the library's path in the package for each GOOS/GOARCH.
 func memberPaths() map[string]string {
 	return map[string]string{
 		"linux/amd64":  "package/bin/napi-v6/linux/x64/libonnxruntime.so.1",
@@ -36,8 +36,8 @@ func memberPaths() map[string]string {
 	}
 }
 
-// unpack checks npm's archive and writes to work the library for this platform,
-// its licence and the package's description.
+// unpack checks the npm package's archive and writes this platform's library, its licence and the package's description
+// to the folder work.
 func unpack(archive, work string) error {
 	f, err := os.Open(archive)
 	if err != nil {
@@ -60,8 +60,7 @@ func unpack(archive, work string) error {
 	return writeLicence(work)
 }
 
-// verify reads r to its end and compares its checksum, written as npm does:
-// "sha512-" and the base64 of the sum.
+// verify reads r to its end and compares its checksum, written as npm writes it: "sha512-" and the sum in base64.
 func verify(r io.Reader, want string) error {
 	h := sha512.New()
 	if _, err := io.Copy(h, r); err != nil {
@@ -111,7 +110,7 @@ func write(path string, r io.Reader) (err error) {
 	if _, err := io.Copy(f, r); err != nil {
 		return err
 	}
-	return f.Sync() // a library cut short by a crash would load, and fail later
+	return f.Sync() // a library that a crash cut off would load, and fail later
 }
 
 // writeLicence writes ONNX Runtime's licence, which npm's package leaves out.
@@ -119,8 +118,7 @@ func writeLicence(work string) error {
 	return os.WriteFile(filepath.Join(work, "LICENSE"), licence, 0o644)
 }
 
-// place moves the files from work into folder, the library last: where it is, the
-// rest is complete.
+// place moves the files from work to folder, the library last: if it is there, all files are.
 func place(work, folder string) error {
 	library, err := ortlib.Path()
 	if err != nil {

@@ -1,4 +1,4 @@
-// Package ortlib says where the project keeps the shared library of ONNX Runtime.
+// Package ortlib says where the shared library of ONNX Runtime is installed.
 package ortlib
 
 import (
@@ -10,8 +10,7 @@ import (
 // Version is the release of ONNX Runtime that the project installs.
 const Version = "1.30.0"
 
-// Path returns where the library of this Version belongs in the user's cache
-// folder, whether it is there or not.
+// Path returns the path of the library of this Version in the user's cache folder, whether it is there or not.
 func Path() (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
