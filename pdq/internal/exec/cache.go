@@ -11,14 +11,14 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
-// Cache holds float32 numbers for each image, in memory or in a temporary file. Several goroutines may read it at once.
+// Cache holds float32 numbers for each image, in memory or in a temporary file. Goroutines may read it concurrently.
 type Cache struct {
 	dims []int // [N,...]
 	flat []float32
 	file *os.File // nil: flat holds the numbers
 }
 
-// NewCache returns a cache of zeros with N = dims[0], in a file in dir if inFile.
+// NewCache returns a cache of zeros for dims[0] images. If inFile is set, it is in a file in dir.
 func NewCache(dims []int, inFile bool, dir string) (*Cache, error) {
 	c := &Cache{dims: slices.Clone(dims)}
 	if !inFile {
@@ -27,13 +27,13 @@ func NewCache(dims []int, inFile bool, dir string) (*Cache, error) {
 	}
 	var err error
 	if c.file, err = os.CreateTemp(dir, "pdquant-*.cache"); err != nil {
-		return nil, fmt.Errorf("%w; set Machine.CacheDir to a folder that can be written", err)
+		return nil, fmt.Errorf("%w; set Machine.CacheDir to a writable folder", err)
 	}
-	_ = os.Remove(c.file.Name()) // where a file can't be removed while it is open, Free does it
+	_ = os.Remove(c.file.Name()) // if the system doesn't remove open files, Free does
 	return c, nil
 }
 
-// CacheOf returns a cache in memory that holds flat itself, not a copy.
+// CacheOf returns a cache in memory that shares flat.
 func CacheOf(flat []float32, dims ...int) *Cache { return &Cache{dims: dims, flat: flat} }
 
 // Product returns the product of dims.
@@ -51,13 +51,13 @@ func (c *Cache) Dims() []int { return slices.Clone(c.dims) }
 // Len returns N, the number of images.
 func (c *Cache) Len() int { return c.dims[0] }
 
-// PerImage returns how many numbers an image has.
+// PerImage returns the number of numbers for each image.
 func (c *Cache) PerImage() int { return Product(c.dims[1:]) }
 
-// Flat returns the numbers of a cache in memory, not a copy; of a cache in a file, nil.
+// Flat returns the numbers of a cache in memory, which it shares, or nil for a cache in a file.
 func (c *Cache) Flat() []float32 { return c.flat }
 
-// Read fills the slice to, which has room for whole images, with the numbers of the images from lo on.
+// Read fills the slice to, whose length is a number of whole images, with the images from lo on.
 func (c *Cache) Read(to []float32, lo int) error {
 	if c.file == nil {
 		copy(to, c.flat[lo*c.PerImage():])
@@ -79,7 +79,7 @@ func (c *Cache) Write(from []float32, lo int) error {
 	return nil
 }
 
-// Put is Write of a tensor's values.
+// Put is Write for a tensor's values.
 func (c *Cache) Put(t *tensors.Tensor, lo int) error {
 	var inner error
 	if err := tensors.ConstFlatData(t, func(flat []float32) { inner = c.Write(flat, lo) }); err != nil {
@@ -88,8 +88,7 @@ func (c *Cache) Put(t *tensors.Tensor, lo int) error {
 	return inner
 }
 
-// bytesOf returns the memory of x as bytes. The byte order doesn't matter: only the process that writes a cache's file
-// reads it.
+// bytesOf returns the memory of x as bytes. Byte order doesn't matter: only the process that writes a file reads it.
 func bytesOf(x []float32) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(x))), 4*len(x))
 }
@@ -118,20 +117,20 @@ func (c *Cache) Gather(to []float32, indices []int) error {
 	return nil
 }
 
-// Free gives memory and file back. The cache, which may be nil, must not be used again.
+// Free frees memory and file. The cache must not be used afterwards; it may be nil.
 func (c *Cache) Free() {
 	if c == nil {
 		return
 	}
 	c.flat = nil
 	if c.file != nil {
-		c.file.Close()               // nothing in it is needed any more
+		c.file.Close()               // nothing in it is needed
 		_ = os.Remove(c.file.Name()) // gone already on most systems
 		c.file = nil
 	}
 }
 
-// Mutate lets f write to the values of t.
+// Mutate calls f with the values of t, which it may change.
 func Mutate(t *tensors.Tensor, f func(flat []float32) error) error {
 	var inner error
 	if err := tensors.MutableFlatData(t, func(flat []float32) { inner = f(flat) }); err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
-// TestCache: a file holds the same as memory, and is removed afterwards.
+// TestCache: a cache in a file holds the same numbers as one in memory, and its file is removed.
 func TestCache(t *testing.T) {
 	dir := t.TempDir()
 	for _, inFile := range []bool{false, true} {
@@ -46,7 +46,7 @@ func TestCache(t *testing.T) {
 			t.Errorf("in file %t: images 2 and 3 are %v, error %v", inFile, got, err)
 		}
 		c.Free()
-		c.Free() // as data that share a cache do
+		c.Free() // again, as it is if data share a cache
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
 		t.Errorf("left %v, error %v", left, err)

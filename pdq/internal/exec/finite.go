@@ -13,8 +13,8 @@ func NonFinite(x []float32) int {
 	return slices.IndexFunc(x, func(v float32) bool { return v-v != 0 })
 }
 
-// FiniteRows is an error if t [N,...] holds a value that isn't finite. It names the tensor what, and counts images from
-// first on.
+// FiniteRows returns an error if t [N,...] has a value that isn't finite. The error calls the tensor what, and counts
+// images from first.
 func FiniteRows(t *tensors.Tensor, what string, first int) error {
 	var found error
 	err := tensors.ConstFlatData(t, func(flat []float32) {

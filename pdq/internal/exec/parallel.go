@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Parallel calls f with 0 to n-1, up to workers of them at once, and returns the first error. The results of f must not
-// depend on which calls run at once.
+// Parallel calls f with 0 to n-1, up to workers calls at the same time, and returns the first error. The results of f
+// must not depend on which calls run at the same time.
 func Parallel(n, workers int, f func(k int) error) error {
 	var g errgroup.Group
 	g.SetLimit(max(workers, 1))
@@ -22,11 +22,11 @@ func Parallel(n, workers int, f func(k int) error) error {
 	return g.Wait()
 }
 
-// Part cuts 0 to size-1 into n parts whose lengths differ by at most one, and returns the k-th of them: lo to hi-1.
+// Part divides 0 to size-1 into n parts, whose lengths differ by at most one, and returns the k-th: lo to hi-1.
 func Part(size, n, k int) (lo, hi int) { return size * k / n, size * (k + 1) / n }
 
-// ToDevice moves ts to b. A tensor goes there by itself at its first use, but two first uses at once
-// are a race in GoMLX: tensors that several workers read must be there before.
+// ToDevice moves ts to b. GoMLX moves a tensor when it is first used, but two first uses at the same time are a race.
+// So tensors that several workers read must be moved before.
 func ToDevice(b compute.Backend, ts []*tensors.Tensor) error {
 	for _, t := range ts {
 		if err := t.MaterializeOnDevice(b, true, 0); err != nil {
@@ -37,12 +37,12 @@ func ToDevice(b compute.Backend, ts []*tensors.Tensor) error {
 }
 
 // Shared is a compiled graph that several workers call. When a graph runs for the first time, the Go backend tries
-// kernels for each node; of two first runs at once, one may try a kernel after it has lost its operands (compute
-// v0.1.14, IsExecutorCached in binaryops_simd.go). So the first call with arguments of new shapes runs alone.
+// kernels for each node. If two first runs overlap, one may try a kernel after its operands are gone (compute v0.1.14,
+// IsExecutorCached in binaryops_simd.go). So the first call with arguments of new shapes runs alone.
 type Shared struct {
 	*graph.Exec
 	mu    sync.RWMutex
-	known map[string]bool // shapes that a call has succeeded with
+	known map[string]bool // shapes of arguments with which a call has succeeded
 }
 
 // NewShared compiles f.
@@ -54,7 +54,7 @@ func NewShared(b compute.Backend, f func(args []*graph.Node) []*graph.Node) (*Sh
 	return &Shared{Exec: compiled, known: map[string]bool{}}, nil
 }
 
-// Call is Exec's.
+// Call calls the graph.
 func (s *Shared) Call(args ...any) ([]*tensors.Tensor, error) {
 	shapes := shapesOf(args)
 	s.mu.RLock()
@@ -72,7 +72,7 @@ func (s *Shared) Call(args ...any) ([]*tensors.Tensor, error) {
 	return out, err
 }
 
-// shapesOf returns the shapes of the tensors among args as a text.
+// shapesOf returns the shapes of the tensors among args as text.
 func shapesOf(args []any) string {
 	var b strings.Builder
 	for _, x := range args {

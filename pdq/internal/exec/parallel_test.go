@@ -35,7 +35,7 @@ func TestShared(t *testing.T) {
 		for range 40 {
 			graph, err := NewShared(b, func(args []*Node) []*Node {
 				y := args[0]
-				for range 20 { // as biases are added: there is no vector code for it, which is only found by trying
+				for range 20 { // added like a bias: the backend finds only by trying that it has no vector code for this
 					y = Add(MulScalar(y, 0.5), Reshape(ReduceMax(y, 0, 2), 1, 3, 1))
 				}
 				return []*Node{y}

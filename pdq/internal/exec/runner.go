@@ -13,19 +13,19 @@ import (
 )
 
 const (
-	// MaxChunk is the largest number of images that go through a network at once where nothing is optimised.
+	// MaxChunk is the largest number of images that go through a network together when nothing is optimised.
 	MaxChunk = 125
-	// chunkBytes is the largest size of one layer's output. More is slower, and takes memory.
+	// chunkBytes is the largest size of a layer's output for a chunk. Larger outputs are slower, and take memory.
 	chunkBytes = 1 << 26
 )
 
-// Images is a source of images, or of what a network computes from them.
+// Images is a source of images, or of tensors that a network computes from them.
 type Images interface {
 	Len() int
 	Tensor(lo, hi int) (*tensors.Tensor, error) // images lo to hi-1, [hi-lo,...]
 }
 
-// Normalised are images as a network's input.
+// Normalised are images, normalised, as a network's input.
 type Normalised struct{ datasets.Images }
 
 // Tensor returns images lo to hi-1, normalised.
@@ -45,21 +45,21 @@ func (f FirstImages) Len() int { return f.N }
 // Runner computes graphs over many images, in chunks.
 type Runner struct {
 	Backend  compute.Backend
-	Workers  int                              // chunks computed at once
-	Chunk    int                              // images in each
+	Workers  int                              // chunks computed at the same time
+	Chunk    int                              // images in a chunk
 	NewCache func(dims []int) (*Cache, error) // makes the caches for results
 	Finite   []string                         // names of the first results, which must be finite
-	Progress func(done, total int)            // called after each chunk, never twice at once; nil: silent
+	Progress func(done, total int)            // called after each chunk, not concurrently; nil: silent
 }
 
-// NewRunner returns a runner for the images of n that keeps results in memory.
+// NewRunner returns a runner for images of n's input. It keeps results in memory.
 func NewRunner(b compute.Backend, workers int, n *models.Network) Runner {
 	return Runner{Backend: b, Workers: workers, Chunk: ChunkSize(n), NewCache: func(dims []int) (*Cache, error) {
 		return NewCache(dims, false, "")
 	}}
 }
 
-// ChunkSize is the number of images that go through n at once.
+// ChunkSize returns the number of images that go through n together.
 func ChunkSize(n *models.Network) int {
 	largest := n.Channels * n.Height * n.Width
 	for _, s := range n.Shapes() {
@@ -68,9 +68,9 @@ func ChunkSize(n *models.Network) int {
 	return min(max(chunkBytes/4/largest, 1), MaxChunk)
 }
 
-// Run computes the graph f over all images of ins, which have the same number, and joins the results. Images must not
-// interact in f. The last chunk overlaps the one before it, so that one compiled graph serves all. The caller frees
-// the results.
+// Run computes the graph f over all images of ins, whose lengths are equal, and joins the results. Images must not
+// interact in f. The last chunk overlaps the one before, so that all have the same size, and one compiled graph. The
+// caller frees the results.
 func (r Runner) Run(ctx context.Context, f func(xs []*Node) []*Node, ins ...Images) ([]*Cache, error) {
 	graph, err := NewShared(r.Backend, f)
 	if err != nil {
@@ -80,7 +80,7 @@ func (r Runner) Run(ctx context.Context, f func(xs []*Node) []*Node, ins ...Imag
 	return r.Call(ctx, graph, ins...)
 }
 
-// Call is Run of a graph that several runs use.
+// Call is Run for a compiled graph, which several runs may use.
 func (r Runner) Call(ctx context.Context, graph *Shared, ins ...Images) (outs []*Cache, err error) {
 	n := ins[0].Len()
 	size := min(n, r.Chunk)
@@ -133,7 +133,7 @@ func (r Runner) store(outs []*Cache, results []*tensors.Tensor, lo int) error {
 	return nil
 }
 
-// newCaches returns caches for n images of such results.
+// newCaches returns caches for n images of results.
 func (r Runner) newCaches(n int, results []*tensors.Tensor) ([]*Cache, error) {
 	var outs []*Cache
 	for _, t := range results {
@@ -161,7 +161,7 @@ func callOnImages(graph *Shared, lo, hi int, ins []Images) ([]*tensors.Tensor, e
 	return graph.Call(args...)
 }
 
-// Constants returns the tensors of w as constants of g.
+// Constants returns a function that returns the tensor of w called name as a constant of g.
 func Constants(g *Graph, w models.Weights) func(name string) *Node {
 	nodes := map[string]*Node{}
 	return func(name string) *Node {
@@ -172,8 +172,8 @@ func Constants(g *Graph, w models.Weights) func(name string) *Node {
 	}
 }
 
-// Free releases the memory of tensors that aren't used again. The garbage collector doesn't reach the memory of some
-// backends: a tensor there that isn't freed stays.
+// Free frees the memory of tensors that aren't used any more. The garbage collector doesn't free the memory of some
+// backends.
 func Free(ts ...*tensors.Tensor) {
 	for _, t := range ts {
 		if t.Ok() {
@@ -182,7 +182,7 @@ func Free(ts ...*tensors.Tensor) {
 	}
 }
 
-// FreeCaches frees all of cs, any of which may be nil.
+// FreeCaches frees all of cs, which may be nil.
 func FreeCaches(cs ...*Cache) {
 	for _, c := range cs {
 		c.Free()

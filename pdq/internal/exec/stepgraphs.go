@@ -8,8 +8,8 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
-// StepGraphs are the compiled graphs of an optimiser's step. One worker has one graph for the whole step; several have
-// one for the gradients of a part of the batch, and one that applies the sum of their gradients.
+// StepGraphs are the compiled graphs of an optimiser's step. With one worker, whole is the whole step. With several,
+// gradients computes the gradients on a part of the batch, and apply applies their sum.
 type StepGraphs struct {
 	parts        int // of a batch, one for each worker
 	whole, apply *Exec
@@ -43,8 +43,8 @@ func (s StepGraphs) Finalize() {
 	}
 }
 
-// Step computes a step from state and returns the results of whole or apply. The first arguments of gradients are read;
-// part makes the others for images lo to hi-1 of a batch of size images.
+// Step computes a step from state and returns the results of whole or apply. The first arguments of gradients are read.
+// part makes the others, for images lo to hi-1 of a batch of size images.
 func (s StepGraphs) Step(b compute.Backend, state, read []*tensors.Tensor, schedule []float32, size int,
 	part func(lo, hi int) ([]*tensors.Tensor, error)) ([]*tensors.Tensor, error) {
 	now := tensors.FromValue(schedule)

@@ -3,9 +3,9 @@ package power
 
 import "math"
 
-// Table computes x^p of float32 values x >= 0 for one p, by a table of the mantissa
-// (linear interpolation, relative error below p²/2³¹) and one of the exponent. Scale searches
-// need hundreds of millions of such powers; math.Pow takes twenty times as long.
+// Table computes x^p of float32 values x >= 0 for one p, from a table of the mantissa (linear interpolation, relative
+// error below p²/2³¹) and a table of the exponent. Scale searches need hundreds of millions of such powers; math.Pow
+// takes twenty times as long.
 type Table struct {
 	mantissa [1<<indexBits + 1]float64
 	exponent [256]float64
@@ -19,7 +19,7 @@ func New(p float64) *Table {
 	for i := range t.mantissa {
 		t.mantissa[i] = math.Pow(1+float64(i)/(1<<indexBits), p)
 	}
-	for i := 1; i < len(t.exponent); i++ { // 0: zero and subnormal numbers, taken as 0
+	for i := 1; i < len(t.exponent); i++ { // 0 is for zero and subnormal numbers, which count as 0
 		t.exponent[i] = math.Pow(2, float64(i-127)*p)
 	}
 	return &t
