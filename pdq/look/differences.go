@@ -15,18 +15,19 @@ import (
 // UnitDifference compares the student's output of a unit with the teacher's.
 type UnitDifference struct {
 	Unit     string
-	SNR      float64             // teacher's output to the student's error, decibels
-	Channels []ChannelDifference // those with the most noise first
+	SNR      float64             // of the teacher's output to the student's error, in decibels
+	Channels []ChannelDifference // the channels with the most noise first
 }
 
-// ChannelDifference is the part of one channel.
+// ChannelDifference compares one channel.
 type ChannelDifference struct {
 	Channel int
-	SNR     float64 // decibels
+	SNR     float64 // in decibels
 	Share   float64 // of the unit's noise, in [0,1]
 }
 
-// Differences compares all units on the first calibration images. What s doesn't quantise is in full precision.
+// Differences compares all units on the first calibration images. Tensors that s doesn't quantise are in full
+// precision.
 func Differences(ctx context.Context, q *pdq.Quantizer, s pdq.Student, images int) ([]UnitDifference, error) {
 	if err := atLeastOne(images, "images"); err != nil {
 		return nil, err
@@ -58,7 +59,7 @@ func Differences(ctx context.Context, q *pdq.Quantizer, s pdq.Student, images in
 	return all, nil
 }
 
-// newDifference returns the difference for signal and noise by channel.
+// newDifference returns the difference for signal and noise, which are by channel.
 func newDifference(unit string, signal, noise []float64) UnitDifference {
 	var sum, off float64
 	for c := range signal {

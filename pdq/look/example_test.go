@@ -12,7 +12,7 @@ import (
 	"github.com/pdquant/pdquant/pdq/look"
 )
 
-// shipped quantises the smallest shipped teacher to nearest, on a few images.
+// shipped rounds the smallest shipped teacher to nearest, with scales searched on a few images.
 func shipped() (*pdq.Quantizer, pdq.Student) {
 	b, _, err := backend.Open("go")
 	if err != nil {

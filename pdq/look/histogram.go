@@ -11,8 +11,8 @@ type Histogram struct {
 	Counts    []int
 }
 
-// NewHistogram counts the numbers x in bins between their extremes. It is all zeros for an empty x, and counts nothing
-// with 0 bins or fewer.
+// NewHistogram counts the numbers x in bins between their extremes. For an empty x, all counts are 0. With 0 bins or
+// fewer, there are no counts.
 func NewHistogram(x []float32, bins int) Histogram {
 	h := Histogram{Counts: make([]int, max(bins, 0))}
 	if len(x) == 0 {

@@ -16,12 +16,12 @@ import (
 type WeightView struct {
 	Layer   string
 	Shape   []int
-	Quant   pdq.WeightQuant // Bits 0: not quantised yet; then the fields after Values are empty
+	Quant   pdq.WeightQuant // Bits 0: not quantised, and the fields after Values are empty
 	Values  Histogram       // of the folded weight
 	Levels  []int           // number of weights on each level, 0 to 2^Bits-1
 	Clipped int             // number of weights beyond the outermost levels by more than half a step
 	Flipped int             // number of weights not rounded to nearest
-	SNR     float64         // signal to quantisation noise, decibels
+	SNR     float64         // of the signal to the quantisation noise, in decibels
 	Channel []float64       // the same by output channel
 }
 
@@ -31,7 +31,7 @@ func Weight(q *pdq.Quantizer, s pdq.Student, layer string) (WeightView, error) {
 	n, weights := q.Folded()
 	w, ok := weights[layer+".weight"]
 	if !ok {
-		return v, fmt.Errorf("look: %s has no weight %s", n.Name, layer)
+		return v, fmt.Errorf("look: %s has no layer %s with a weight", n.Name, layer)
 	}
 	x, err := tensors.CopyFlatData[float32](w)
 	if err != nil {
@@ -61,8 +61,8 @@ func Weight(q *pdq.Quantizer, s pdq.Student, layer string) (WeightView, error) {
 	return v, nil
 }
 
-// count counts the levels of channel o, whose weights x are quantised as xq. It returns the sums of the squares of x
-// and of the errors.
+// count adds channel o, whose weights x are quantised as xq, to the counts. It returns the sums of the squares of x and
+// of the errors.
 func (v *WeightView) count(x, xq []float32, o int) (signal, noise float64) {
 	s, z, last := v.Quant.Scale[o], v.Quant.Zero[o], float64(int(1)<<v.Quant.Bits-1)
 	for i, xi := range x {
@@ -86,15 +86,15 @@ func (v *WeightView) count(x, xq []float32, o int) (signal, noise float64) {
 type OutputView struct {
 	Layer   string
 	Images  int
-	Quant   pdq.ActQuant // Bits 0: not quantised yet; then the fields after Values are empty
+	Quant   pdq.ActQuant // Bits 0: not quantised, and the fields after Values are empty
 	Values  Histogram    // before quantisation, with the layers before it quantised
 	Levels  []int        // number of values on each level, 0 to 2^Bits-1
 	Clipped int          // number of values beyond the outermost levels by more than half a step
-	SNR     float64      // signal to quantisation noise, decibels
+	SNR     float64      // of the signal to the quantisation noise, in decibels
 }
 
-// Output looks at the output of layer on the first calibration images. That output, and what comes before it, are
-// quantised as s does.
+// Output looks at the output of layer on the first calibration images. This output, and the layers before, are
+// quantised as s quantises them.
 func Output(ctx context.Context, q *pdq.Quantizer, s pdq.Student, layer string, images int) (OutputView, error) {
 	v := OutputView{Layer: layer}
 	x, n, err := output(ctx, q, s, layer, images)
@@ -123,8 +123,7 @@ func Output(ctx context.Context, q *pdq.Quantizer, s pdq.Student, layer string, 
 	return v, nil
 }
 
-// output returns the output of layer, before its quantiser, on the first calibration images, at most n, and their
-// number.
+// output returns the output of layer, before its quantiser, on at most n calibration images, and the number of these.
 func output(ctx context.Context, q *pdq.Quantizer, s pdq.Student, layer string, n int) ([]float32, int, error) {
 	if err := atLeastOne(n, "images"); err != nil {
 		return nil, 0, err

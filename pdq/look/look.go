@@ -1,7 +1,7 @@
 // Package look shows what quantisation does inside a network: to weights, outputs and predictions, and at which scales.
-// It changes nothing. Figures and tables of what it computes belong to the shell and to notebooks, not here.
+// It changes nothing. The shell and notebooks make figures and tables of its results.
 //
-// An argument called images is the largest number of calibration images to look at: the first ones are taken.
+// An argument called images is the largest number of calibration images to use, from the first on.
 package look
 
 import (
@@ -12,7 +12,7 @@ import (
 	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// atLeastOne is an error if n, a number of what, is below 1.
+// atLeastOne returns an error if n, the number of what, is below 1.
 func atLeastOne(n int, what string) error {
 	if n < 1 {
 		return fmt.Errorf("look: %d %s; give at least one", n, what)
@@ -20,7 +20,7 @@ func atLeastOne(n int, what string) error {
 	return nil
 }
 
-// runner returns what computes graphs over images, without reporting progress.
+// runner returns a runner of graphs over images that doesn't report progress.
 func runner(q *pdq.Quantizer) exec.Runner {
 	n, _ := q.Folded()
 	return exec.NewRunner(q.Backend(), q.Config().Machine.Workers, n)

@@ -18,7 +18,7 @@ import (
 	"github.com/pdquant/pdquant/pdq/look"
 )
 
-// tinyProblem is a small untrained network with calibration images.
+// tinyProblem returns a small untrained network and calibration images.
 func tinyProblem(t *testing.T, images int) pdq.Problem {
 	n, err := arch.ResNet(arch.ResNetConfig{Blocks: 1, Width: 4, Input: arch.SquareInput(1, 28, 10)})
 	if err != nil {
@@ -31,7 +31,7 @@ func tinyProblem(t *testing.T, images int) pdq.Problem {
 	return pdq.Problem{Network: n, Weights: models.Init(n, 1), Calibration: pool.Slice(0, images)}
 }
 
-// tinyConfig has few steps, and few candidates in the search of scales.
+// tinyConfig returns settings with few steps, and few candidates in the search of scales.
 func tinyConfig(t *testing.T) pdq.Config {
 	c, err := pdq.Paper("resnet8", 2, 2)
 	if err != nil {
@@ -85,7 +85,7 @@ func total(counts []int) (n int) {
 	return n
 }
 
-// TestWeightAndOutput looks at a student with scales: the counts include all values and agree with each other.
+// TestWeightAndOutput looks at a student with scales: each count includes all values, and counts agree.
 func TestWeightAndOutput(t *testing.T) {
 	testbackend.Each(t, func(t *testing.T, b compute.Backend) {
 		q, err := pdq.New(b, tinyProblem(t, 20), tinyConfig(t))
@@ -108,7 +108,7 @@ func TestWeightAndOutput(t *testing.T) {
 				t.Errorf("%s: signal to noise %g, by channel %v", layer, v.SNR, v.Channel)
 			}
 			wq := s.Weights[layer]
-			wq.Levels = roundedDown(t, wq, weights[layer+".weight"]) // some of it not to nearest
+			wq.Levels = roundedDown(t, wq, weights[layer+".weight"]) // some aren't rounded to nearest
 			other := pdq.Student{Weights: map[string]pdq.WeightQuant{layer: wq}}
 			if v, err = look.Weight(q, other, layer); err != nil || v.Flipped == 0 || v.Flipped == size {
 				t.Errorf("%s rounded down: %d of %d flipped, error %v", layer, v.Flipped, size, err)
@@ -193,7 +193,7 @@ func checkSweep(t *testing.T, layer string, sweep []look.SweepPoint, scale float
 	}
 }
 
-// TestDifferences: in full precision no unit differs, and with one quantiser those from its own on.
+// TestDifferences: in full precision no unit differs; with one quantiser, its unit and those after it differ.
 func TestDifferences(t *testing.T) {
 	testbackend.Each(t, func(t *testing.T, b compute.Backend) {
 		q, err := pdq.New(b, tinyProblem(t, 20), tinyConfig(t))
@@ -231,7 +231,7 @@ func TestDifferences(t *testing.T) {
 	})
 }
 
-// TestSensitivities: each agrees with a student that has only this quantiser.
+// TestSensitivities: each sensitivity is that of a student with this quantiser only.
 func TestSensitivities(t *testing.T) {
 	testbackend.Each(t, func(t *testing.T, b compute.Backend) {
 		q, err := pdq.New(b, tinyProblem(t, 20), tinyConfig(t))
@@ -270,7 +270,7 @@ func TestSensitivities(t *testing.T) {
 					other++
 				}
 			}
-			if other/20 > x.Changed+1e-9 { // an image wrong both times may be wrong in another way
+			if other/20 > x.Changed+1e-9 { // an image that is wrong both times may have different classes
 				t.Errorf("%+v: %g of 20 images changed between right and wrong", x, other)
 			}
 		}
@@ -329,7 +329,7 @@ func TestNorms(t *testing.T) {
 	})
 }
 
-// TestNothing: no images or no points are an error.
+// TestNothing: it is an error to ask for no images or no points.
 func TestNothing(t *testing.T) {
 	q, err := pdq.New(testbackend.Any(t), tinyProblem(t, 8), tinyConfig(t))
 	if err != nil {

@@ -17,18 +17,17 @@ import (
 // NormView compares the running statistics of a batch normalisation with those of its input.
 type NormView struct {
 	Layer           string
-	Mean, Deviation []float64 // running, by channel: correction moves the input's towards them
-	Before, After   NormStats // with the teacher's input to the unit, and with the corrected one
+	Mean, Deviation []float64 // running, by channel; correction moves the input's statistics towards them
+	Before, After   NormStats // with the teacher's input to the unit, and with the corrected input
 }
 
 // NormStats are the statistics of a normalisation's input.
 type NormStats struct {
 	Mean, Deviation []float64 // over H·W, by channel, averaged over images
-	Distance        float64   // Σ_C (m-μ)² + Σ_C (d-σ)², averaged over images: its part of Correct's loss
+	Distance        float64   // Σ_C (m-μ)² + Σ_C (d-σ)², averaged over images, as in the loss of Correct
 }
 
-// Norms looks at the batch normalisations of the unit of d on the first images of d. Until d is corrected, After is
-// Before.
+// Norms looks at the batch normalisations of d's unit on the first images of d. Until d is corrected, After is Before.
 func Norms(ctx context.Context, q *pdq.Quantizer, d *pdq.UnitData, images int) ([]NormView, error) {
 	if err := atLeastOne(images, "images"); err != nil {
 		return nil, err
@@ -57,11 +56,12 @@ func Norms(ctx context.Context, q *pdq.Quantizer, d *pdq.UnitData, images int) (
 	return views, nil
 }
 
-// TeacherNorms is Norms of the unit with index u without its data, on the first calibration images. After is Before.
+// TeacherNorms is Norms for unit u, without data of the unit, on the first calibration images. After is Before.
 func TeacherNorms(ctx context.Context, q *pdq.Quantizer, u, images int) ([]NormView, error) {
 	p := q.Problem()
 	if u < 0 || u >= len(p.Network.Units) {
-		return nil, fmt.Errorf("look: there is no unit %d; %s has units 0 to %d", u, p.Network.Name, len(p.Network.Units)-1)
+		return nil, fmt.Errorf("look: there is no unit %d; %s has units 0 to %d",
+			u, p.Network.Name, len(p.Network.Units)-1)
 	}
 	if err := atLeastOne(images, "images"); err != nil {
 		return nil, err
@@ -106,7 +106,7 @@ func normViews(p pdq.Problem, unit models.Unit) ([]NormView, error) {
 	return views, nil
 }
 
-// normStats returns the statistics of the unit's normalisations. The images x are the inputs of layer first.
+// normStats returns the statistics of the unit's normalisations, given inputs x of layer first.
 func normStats(ctx context.Context, q *pdq.Quantizer, x exec.Images, first int, unit models.Unit) ([]NormStats, error) {
 	p := q.Problem()
 	out, err := runner(q).Run(ctx, func(xs []*Node) []*Node {
@@ -144,8 +144,8 @@ func normStats(ctx context.Context, q *pdq.Quantizer, x exec.Images, first int, 
 	return all, nil
 }
 
-// statistics returns the mean and the unbiased deviation of y [N,C,H,W] over H·W, [N,C], and their distance [N,1]
-// from the running ones, as Correct's loss has it. A 1x1 map has no deviation: it is 0, and no part of the distance.
+// statistics returns the mean and the unbiased deviation of y [N,C,H,W] over H·W, [N,C], and their distance [N,1] from
+// the running ones, as in the loss of Correct. A 1x1 map has deviation 0, which isn't in the distance.
 func statistics(y, mean, variance *Node) []*Node {
 	const eps = 1e-6 // under the roots, as in Correct
 	n, c := y.Shape().Dim(0), y.Shape().Dim(1)

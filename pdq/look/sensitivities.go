@@ -15,10 +15,10 @@ import (
 	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// Sensitivity tells how much one quantiser changes the predictions while all else is in full precision.
+// Sensitivity says how much one quantiser changes the predictions while everything else is in full precision.
 type Sensitivity struct {
 	Layer   string
-	Output  bool // the quantiser is that of the layer's output, else of its weight
+	Output  bool // whether the quantiser is that of the layer's output or of its weight
 	Bits    int
 	PD      float64 // prediction difference at Loss.Temperature
 	Changed float64 // fraction of images that are classified differently, in [0,1]
@@ -64,8 +64,8 @@ func Sensitivities(ctx context.Context, q *pdq.Quantizer, s pdq.Student, images 
 	return all, err
 }
 
-// unitInputs returns what each unit reads in full precision for the first calibration images, at most images, and the
-// logits. The caller frees them.
+// unitInputs returns each unit's input in full precision for the first calibration images, and the logits after them.
+// The caller frees them.
 func unitInputs(ctx context.Context, q *pdq.Quantizer, images int) ([]*exec.Cache, error) {
 	n, weights := q.Folded()
 	return runner(q).Run(ctx, func(xs []*Node) []*Node {
@@ -74,7 +74,7 @@ func unitInputs(ctx context.Context, q *pdq.Quantizer, images int) ([]*exec.Cach
 		x, first := xs[0], 0
 		for _, unit := range n.Units {
 			x = n.Forward(x, first, unit.First-1, h)
-			if first == unit.First { // no layer lies between the units
+			if first == unit.First { // nothing was computed
 				x = Identity(x)
 			}
 			ins, first = append(ins, x), unit.First
@@ -88,13 +88,13 @@ type unitQuantisers struct {
 	q               *pdq.Quantizer
 	s               pdq.Student
 	n               *models.Network // batch normalisation folded
-	full, quantised models.Weights  // of n: the teacher's, and the student's
+	full, quantised models.Weights  // of n, in full precision and as the student has them
 	unit            models.Unit
 }
 
 func (u unitQuantisers) layers() []models.Layer { return u.n.Layers[u.unit.First : u.unit.Last+1] }
 
-// weights names the layers of the unit whose weight is quantised.
+// weights lists the names of the unit's layers whose weights are quantised.
 func (u unitQuantisers) weights() []string {
 	var names []string
 	for _, l := range u.layers() {
@@ -105,7 +105,7 @@ func (u unitQuantisers) weights() []string {
 	return names
 }
 
-// list returns the unit's quantisers, not measured yet.
+// list returns the unit's quantisers, to be measured.
 func (u unitQuantisers) list() []Sensitivity {
 	var all []Sensitivity
 	for _, l := range u.layers() {
@@ -119,7 +119,7 @@ func (u unitQuantisers) list() []Sensitivity {
 	return all
 }
 
-// measure returns the sensitivities of the unit's quantisers. It takes the unit's inputs and the teacher's logits.
+// measure returns the sensitivities of the unit's quantisers, given the unit's inputs and the teacher's logits.
 func (u unitQuantisers) measure(ctx context.Context, in *tensors.Tensor, teacher []float32) ([]Sensitivity, error) {
 	compiled, err := NewExec(u.q.Backend(), func(xs []*Node) []*Node { return []*Node{u.logits(xs)} })
 	if err != nil {
@@ -148,7 +148,7 @@ func (u unitQuantisers) measure(ctx context.Context, in *tensors.Tensor, teacher
 	return all, nil
 }
 
-// arguments returns the switches and weights with which logits quantises by x only.
+// arguments returns the switches and weights for which logits has no other quantiser than x.
 func (u unitQuantisers) arguments(x Sensitivity) (switches []float32, weights []*tensors.Tensor) {
 	switches = make([]float32, len(u.n.Layers))
 	if x.Output {
@@ -192,8 +192,8 @@ func (u unitQuantisers) logits(xs []*Node) *Node {
 	})
 }
 
-// predictionChange returns pdq.PredictionDifference of logits [N,classes], and the fraction of rows whose largest logit
-// is another one.
+// predictionChange returns pdq.PredictionDifference of logits [N,classes], and the fraction of images whose largest
+// logit is another one.
 func predictionChange(teacher, student []float32, classes int, t float64) (pd, changed float64) {
 	n := float64(len(teacher) / classes)
 	for lo := 0; lo < len(teacher); lo += classes {

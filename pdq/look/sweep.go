@@ -17,19 +17,19 @@ import (
 	"github.com/pdquant/pdquant/pdq/internal/power"
 )
 
-// SweepPoint tells what a scale costs by each metric.
+// SweepPoint is one range in a sweep, and its errors by each metric.
 type SweepPoint struct {
-	Fraction    float64 // of the range that the values fill
-	Scale, Zero float64 // of an output; of a weight, whose channels have their own, the first channel's
+	Fraction    float64 // of the values' full range
+	Scale, Zero float64 // of the quantiser; for a weight, whose channels have their own, the first channel's
 	MSE         float64 // mean |x-x_q|²
 	Lp          float64 // mean |x-x_q|^Power
 	Cosine      float64 // 1 - cosine similarity of x and x_q
-	PD          float64 // prediction difference at Loss.Temperature; what follows is in full precision
+	PD          float64 // prediction difference at Loss.Temperature, with later layers in full precision
 }
 
-// SweepOutput tries ranges k/points of the full one, k = 1..points, for the output of layer. What comes before it is
-// quantised as s does, what follows is in full precision. Zero points are those of the least Lp. It takes the first
-// calibration images, at most images.
+// SweepOutput measures ranges that are k/points of the full one, k = 1..points, for the output of layer, on the first
+// calibration images. Layers before are quantised as s quantises them, layers after are in full precision. Zero points
+// are those with the least Lp.
 func SweepOutput(ctx context.Context, q *pdq.Quantizer, s pdq.Student, layer string, images, points int) (
 	[]SweepPoint, error) {
 	if err := atLeastOne(points, "points"); err != nil {
@@ -69,8 +69,8 @@ func SweepOutput(ctx context.Context, q *pdq.Quantizer, s pdq.Student, layer str
 	})
 }
 
-// SweepWeight is SweepOutput for the weight of layer, rounded to nearest. Point k has k/points of the range of each
-// channel.
+// SweepWeight is SweepOutput for the weight of layer, rounded to nearest. At point k, each channel has k/points of its
+// full range.
 func SweepWeight(ctx context.Context, q *pdq.Quantizer, s pdq.Student, layer string, images, points int) (
 	[]SweepPoint, error) {
 	if err := errors.Join(atLeastOne(images, "images"), atLeastOne(points, "points")); err != nil {
@@ -79,7 +79,7 @@ func SweepWeight(ctx context.Context, q *pdq.Quantizer, s pdq.Student, layer str
 	_, weights := q.Folded()
 	bits, weight := bitsOf(q, layer).Weight, weights[layer+".weight"]
 	if bits == 0 {
-		return nil, fmt.Errorf("look: %s has no weight that is quantised", layer)
+		return nil, fmt.Errorf("look: %s has no quantised weight", layer)
 	}
 	flat, err := tensors.CopyFlatData[float32](weight)
 	if err != nil {
@@ -126,7 +126,7 @@ func SweepWeight(ctx context.Context, q *pdq.Quantizer, s pdq.Student, layer str
 	})
 }
 
-// bitsOf returns the widths of layer; they are 0 if nothing of it is quantised.
+// bitsOf returns the widths of layer, which are 0 if it has no quantised tensors.
 func bitsOf(q *pdq.Quantizer, layer string) pdq.LayerBits {
 	for _, lb := range q.Plan() {
 		if lb.Layer == layer {
@@ -146,7 +146,7 @@ type sweep struct {
 	images exec.Normalised
 	lp     *power.Table
 	points []SweepPoint
-	args   [][]*tensors.Tensor // of each point, for the graph
+	args   [][]*tensors.Tensor // the graph's arguments for each point
 }
 
 func newSweep(q *pdq.Quantizer, s pdq.Student, layer string, images int) (*sweep, error) {
@@ -160,7 +160,7 @@ func newSweep(q *pdq.Quantizer, s pdq.Student, layer string, images int) (*sweep
 		lp: power.New(q.Config().Scales.Power)}, nil
 }
 
-// add appends a point, of n in all, whose quantisers cs, one for each part of the tensor xs, have the same range.
+// add appends a point of a sweep with n points. The tensor has the parts xs, and the point a quantiser for each in cs.
 func (sw *sweep) add(n int, xs [][]float32, cs []pdq.ActQuant) {
 	p := SweepPoint{Fraction: float64(len(sw.points)+1) / float64(n),
 		Scale: float64(cs[0].Scale), Zero: float64(cs[0].Zero)}
@@ -168,8 +168,8 @@ func (sw *sweep) add(n int, xs [][]float32, cs []pdq.ActQuant) {
 	sw.points = append(sw.points, p)
 }
 
-// measurePD sets the prediction difference of each point. The student's hooks, which with changes, get the point's
-// arguments. What s quantises before the layer's unit is quantised; what follows the layer is in full precision.
+// measurePD sets the prediction difference of each point. with changes the student's hooks for a point's arguments.
+// Layers before the swept one are quantised as s quantises them, layers after are in full precision.
 func (sw *sweep) measurePD(ctx context.Context, with func(h models.Hooks, args []*Node) models.Hooks) error {
 	defer func() { exec.Free(slices.Concat(sw.args...)...) }()
 	part := before(sw.s, sw.n, sw.layer)
@@ -212,7 +212,7 @@ func (sw *sweep) measurePD(ctx context.Context, with func(h models.Hooks, args [
 	})
 }
 
-// unitInputAndLogits returns, on the device, what the student's unit reads, and the teacher's logits.
+// unitInputAndLogits returns, on the device, the input of the student's unit, and the teacher's logits.
 func (sw *sweep) unitInputAndLogits(ctx context.Context) ([]*tensors.Tensor, error) {
 	w, err := sw.q.StudentWeights(sw.s)
 	if err != nil {
@@ -241,7 +241,7 @@ func (sw *sweep) unitInputAndLogits(ctx context.Context) ([]*tensors.Tensor, err
 	return read, exec.ToDevice(sw.q.Backend(), read)
 }
 
-// measure sets the metrics of the tensor's parts xs, each with a quantiser of its own.
+// measure sets all metrics but PD for the tensor with parts xs, each with its quantiser in cs.
 func (p *SweepPoint) measure(xs [][]float32, cs []pdq.ActQuant, lp *power.Table) {
 	var n, square, sum, xq, xx, qq float64
 	for i, x := range xs {
@@ -262,7 +262,7 @@ func (p *SweepPoint) measure(xs [][]float32, cs []pdq.ActQuant, lp *power.Table)
 	}
 }
 
-// thinned returns about n values of x, evenly spread, its extremes among them; all if there are no more than n.
+// thinned returns about n values of x, evenly spread, and the extremes. If x has at most n values, it returns x.
 func thinned(x []float32, n int) []float32 {
 	if len(x) <= n {
 		return x
