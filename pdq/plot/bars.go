@@ -10,18 +10,15 @@ import (
 type Bar struct {
 	Label string  // the method
 	Value float64 // accuracy in per cent, in [0,100]
-	Error float64 // one standard error in per cent, ≥ 0; 0: none drawn
+	Error float64 // one standard error in per cent, in [0,100]; 0: not drawn
 }
 
-// Bars draws accuracies as horizontal bars, the first on top, with whiskers of one standard
-// error and the numbers beside them, and writes the chart to path, a PNG or SVG by its
-// extension. The first bar is the reference (grey) and the last one the method shown
-// (in the accent colour); those between are what it is compared with. A single bar is
-// the method.
+// Bars draws accuracies as horizontal bars, the first on top, with whiskers of one standard error and their numbers. It
+// writes the chart to path, a PNG or SVG by its extension. The first bar is the reference, in grey. The last one is the
+// method shown, in the accent colour. Those between are other methods. A single bar is the method shown.
 //
-// The chart is 500 points wide, 1000 pixels in a PNG, and as high as its bars need: 250
-// points for four. title, subtitle and axis may be empty. path appears when all of it is
-// written; a failure leaves an older file as it was.
+// The chart is 500 points wide, which is 1000 pixels in a PNG; four bars make it 250 points high. title, subtitle and
+// axis may be empty. If Bars fails, an older file at path stays as it was.
 func Bars(path, title, subtitle, axis string, bars []Bar) error {
 	if _, err := encoderOf(path); err != nil {
 		return err
@@ -34,32 +31,32 @@ func Bars(path, title, subtitle, axis string, bars []Bar) error {
 
 func check(bars []Bar) error {
 	if len(bars) == 0 {
-		return fmt.Errorf("plot: there are no bars to draw; give at least one")
+		return fmt.Errorf("plot: no bars; give at least one")
 	}
 	for i, b := range bars {
 		if !(b.Value >= 0 && b.Value <= 100) {
-			return fmt.Errorf("plot: bar %d (%s) has the value %g; give per cent, 0 to 100", i, b.Label, b.Value)
+			return fmt.Errorf("plot: bar %d (%s) has value %g; give per cent, 0 to 100", i, b.Label, b.Value)
 		}
 		if !(b.Error >= 0 && b.Error <= 100) {
-			return fmt.Errorf("plot: bar %d (%s) has the error %g; give per cent, 0 for none", i, b.Label, b.Error)
+			return fmt.Errorf("plot: bar %d (%s) has error %g; give per cent, or 0 for none", i, b.Label, b.Error)
 		}
 	}
 	return nil
 }
 
-// Sizes in points of the chart's parts.
+// Sizes of the chart's parts in points.
 const (
 	chartWidth  = 500
 	margin      = 16
-	labelWidth  = 150 // at most; longer labels take several lines
-	rowHeight   = 37  // of a label of one line
+	labelWidth  = 150 // the largest; longer labels take several lines
+	rowHeight   = 37  // for a label of one line
 	barHeight   = 21
-	tickStep    = 20 // per cent
+	tickStep    = 20 // in per cent
 	titleGap    = 15 // from the subtitle to the first row
 	whiskerCaps = 10
 )
 
-// Colours. The accent and the grey are told apart by colour-blind readers.
+// Colours. Colour-blind readers can tell the accent from the grey.
 // Source of the blue: Okabe and Ito, Color Universal Design, 2008.
 func reference() color.Color { return color.NRGBA{0x8f, 0x8f, 0x8f, 0xff} }
 func compared() color.Color  { return color.NRGBA{0xb5, 0xcf, 0xe3, 0xff} }
@@ -79,7 +76,7 @@ func barColor(i, n int) color.Color {
 	return compared()
 }
 
-// layout places everything of the chart.
+// layout returns the chart.
 func layout(title, subtitle, axis string, bars []Bar) *sheet {
 	s := newSheet(chartWidth)
 	s.header(title, subtitle)
@@ -100,12 +97,12 @@ func layout(title, subtitle, axis string, bars []Bar) *sheet {
 	return s
 }
 
-// row is a bar's part of the height.
+// row is the top and bottom of a bar's row.
 type row struct{ top, bottom float64 }
 
 func (r row) middle() float64 { return (r.top + r.bottom) / 2 }
 
-// header adds the title lines and leaves the sheet's height below them.
+// header adds the title's lines. The sheet's height is then below them.
 func (s *sheet) header(title, subtitle string) {
 	y := float64(margin)
 	for _, line := range wrap(title, s.title, chartWidth-2*margin) {
@@ -118,7 +115,7 @@ func (s *sheet) header(title, subtitle string) {
 	s.height = math.Ceil(y + titleGap)
 }
 
-// labels adds the bars' labels and returns their rows and where the scale starts.
+// labels adds the bars' labels. It returns their rows, and the x at which the scale starts.
 func (s *sheet) labels(bars []Bar) (rows []row, left float64) {
 	wrapped := make([][]string, len(bars))
 	for i, b := range bars {
@@ -144,8 +141,7 @@ func (s *sheet) labels(bars []Bar) (rows []row, left float64) {
 	return rows, left
 }
 
-// scaleEnd returns the largest x for 100 per cent at which every number fits beside
-// its bar.
+// scaleEnd returns the largest x for 100 per cent at which every number fits beside its bar.
 func (s *sheet) scaleEnd(left float64, values []number, bars []Bar) float64 {
 	end := chartWidth - margin - width(s.small, "100")/2
 	for i, b := range bars {
@@ -157,7 +153,7 @@ func (s *sheet) scaleEnd(left float64, values []number, bars []Bar) float64 {
 	return math.Floor(end)
 }
 
-// bar adds a bar and its whisker, which is cut at the ends of the scale.
+// bar adds a bar and its whisker, which is cut off at the ends of the scale.
 func (s *sheet) bar(b Bar, r row, x func(percent float64) float64, c color.Color) {
 	y := math.Round(r.middle())
 	s.fill(x(0), y-barHeight/2.0, x(b.Value)-x(0), barHeight, c)

@@ -32,7 +32,7 @@ func TestPNG(t *testing.T) {
 		high int // pixels
 	}{
 		{"one.png", four()[3:], 278},
-		{"four.PNG", four(), 500}, // the size of two columns' width that the chart was drawn for
+		{"four.PNG", four(), 500},
 	} {
 		path := filepath.Join(t.TempDir(), c.name)
 		if err := Bars(path, "resnet8, W2A2, Fashion-MNIST", "10,000 test images, seed 1", "Top-1 accuracy (%)",
@@ -64,7 +64,7 @@ func TestPNG(t *testing.T) {
 	}
 }
 
-// texts returns the texts of an SVG, or why it isn't one.
+// texts returns the texts of an SVG, or an error if it isn't one.
 func texts(svg []byte) (found []string, err error) {
 	d := xml.NewDecoder(bytes.NewReader(svg))
 	inside := false
@@ -110,7 +110,7 @@ func TestSVG(t *testing.T) {
 		}
 	}
 	if !strings.Contains(string(b), "Arial") {
-		t.Error("no font that most machines have is named")
+		t.Error("the SVG names no font that most machines have")
 	}
 }
 
@@ -123,8 +123,7 @@ func randomText(rng *rand.Rand, n int) string {
 	return strings.Join(words, " ")
 }
 
-// TestNothingOverlaps lays out random charts: every text is on the sheet, touches no other
-// one, and lies on no bar.
+// TestNothingOverlaps lays out random charts: every text is on the sheet, and none overlaps another text or a bar.
 func TestNothingOverlaps(t *testing.T) {
 	t.Logf("seed %d", *seedFlag)
 	rng := rand.New(rand.NewPCG(*seedFlag, 0))
@@ -144,7 +143,7 @@ func TestNothingOverlaps(t *testing.T) {
 	}
 }
 
-// overlap says what is wrong with the places of s's marks.
+// overlap returns the first fault in the places of s's marks, or "".
 func overlap(s *sheet) string {
 	const slack = 0.5 // a pixel, from rounding
 	for i, m := range s.marks {
@@ -236,7 +235,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// TestUnwritable has path taken by a folder: the last step, the renaming, fails.
+// TestUnwritable draws to the path of a folder, so that the last step, renaming, fails.
 func TestUnwritable(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "chart.png")
@@ -253,7 +252,7 @@ func TestUnwritable(t *testing.T) {
 		t.Fatal(err)
 	}
 	if os.Getuid() == 0 {
-		return // to root nothing is locked
+		return // root may write everywhere
 	}
 	if err := Bars(filepath.Join(dir, "locked", "chart.png"), "", "", "", four()); !errors.Is(err, fs.ErrPermission) {
 		t.Errorf("in a folder without permission: %v", err)

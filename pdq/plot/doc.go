@@ -9,9 +9,8 @@
 //		{Label: "PD-Quant", Value: 85.0, Error: 0.4},
 //	})
 //
-// [Lines] draws losses over steps or scales, [Columns] a histogram.
+// [Lines] draws losses over steps or scales, [Columns] a histogram, [Scatter] points.
 //
-// Colours differ in lightness as well as in hue, so charts survive a grey printer and
-// colour-blind readers. The scale of Bars always starts at zero: differences of a point look
-// as small as they are, and the numbers beside the bars tell them.
+// Colours differ in lightness as well as in hue, for grey printers and colour-blind readers. The scale of Bars always
+// starts at zero, so differences look as small as they are; the numbers beside the bars show them.
 package plot

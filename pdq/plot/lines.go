@@ -12,37 +12,37 @@ import (
 	"github.com/pdquant/pdquant/internal/atomicfile"
 )
 
-// Chart is what charts of numbers have in common. Texts may be empty.
+// Chart has the texts of a chart, which may be empty.
 type Chart struct {
 	Title, Subtitle string
 	X, Y            string // names of the axes
 }
 
-// Line is one quantity over another.
+// Line is a quantity y over a quantity x.
 type Line struct {
 	Label string
-	X, Y  []float64 // of the same length, two at least; points that aren't finite are left out
+	X, Y  []float64 // of the same length, at least 2; points that aren't finite are left out
 }
 
-// Bin is a column of a histogram.
+// Bin is a bin of a histogram.
 type Bin struct {
-	Low, High float64 // its edges, Low < High
+	Low, High float64 // edges, Low < High
 	Count     float64 // ≥ 0
 }
 
-// Most lines that a chart takes: their colours must be told apart.
+// mostLines is the largest number of lines in a chart. Readers couldn't tell more colours apart.
 const mostLines = 5
 
-// Sizes in points of the parts of a chart with two axes.
+// Sizes in points, of charts with two axes.
 const (
 	plotHeight = 220
 	tickLength = 4
 	lineWidth  = 1.6
 )
 
-// Lines draws lines over a common x, with a legend above if there are several, and writes the
-// chart to path, a PNG or SVG by its extension, 500 points wide. The y axis spans what is
-// there: unlike that of Bars it needn't start at zero. path appears when all of it is written.
+// Lines draws up to 5 lines over a common x axis, with a legend if there are several. It writes the chart, which is 500
+// points wide, to path, a PNG or SVG by its extension. The y axis spans the values: unlike that of Bars, it needn't
+// start at zero. If Lines fails, an older file at path stays as it was.
 func Lines(path string, c Chart, lines []Line) error {
 	if len(lines) == 0 || len(lines) > mostLines {
 		return fmt.Errorf("plot: %d lines; give 1 to %d", len(lines), mostLines)
@@ -50,8 +50,8 @@ func Lines(path string, c Chart, lines []Line) error {
 	var xs, ys []float64
 	for i, l := range lines {
 		if len(l.X) != len(l.Y) || len(l.X) < 2 {
-			return fmt.Errorf("plot: line %d (%s) has %d x and %d y; give as many of both, two at least", i, l.Label, len(l.X),
-				len(l.Y))
+			return fmt.Errorf("plot: line %d (%s) has %d x and %d y; give as many of both, at least 2",
+				i, l.Label, len(l.X), len(l.Y))
 		}
 		for k := range l.X {
 			if finite(l.X[k]) && finite(l.Y[k]) {
@@ -77,16 +77,16 @@ func Lines(path string, c Chart, lines []Line) error {
 	})
 }
 
-// Columns draws a histogram, as Lines does lines. Its y axis starts at zero.
+// Columns draws a histogram to path, as Lines draws lines. Its y axis starts at zero.
 func Columns(path string, c Chart, bins []Bin) error {
 	if len(bins) == 0 {
-		return errors.New("plot: there are no bins to draw; give at least one")
+		return errors.New("plot: no bins; give at least one")
 	}
 	xs, top := []float64{bins[0].Low, bins[len(bins)-1].High}, 0.0
 	for i, b := range bins {
 		if !(b.Low < b.High && b.Count >= 0) || !finite(b.Low) || !finite(b.High) || !finite(b.Count) {
-			return fmt.Errorf("plot: bin %d is from %g to %g with count %g; give finite numbers, edges in order, no negative "+
-				"count", i, b.Low, b.High, b.Count)
+			return fmt.Errorf("plot: bin %d is from %g to %g with count %g; give finite numbers, edges in order, "+
+				"and no negative count", i, b.Low, b.High, b.Count)
 		}
 		top = max(top, b.Count)
 	}
@@ -104,7 +104,7 @@ func Columns(path string, c Chart, bins []Bin) error {
 	})
 }
 
-// write draws a sheet to path.
+// write writes the sheet that draw returns to path.
 func write(path string, draw func() *sheet) error {
 	encode, err := encoderOf(path)
 	if err != nil {
@@ -122,16 +122,16 @@ func write(path string, draw func() *sheet) error {
 
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
-// lineColor is the colour of line i. Source: Okabe and Ito, Color Universal Design, 2008.
+// lineColor returns the colour of line i. Source: Okabe and Ito, Color Universal Design, 2008.
 func lineColor(i int) color.Color {
 	return []color.Color{accent(), color.NRGBA{0xd5, 0x5e, 0x00, 0xff}, color.NRGBA{0x00, 0x9e, 0x73, 0xff},
 		color.NRGBA{0xcc, 0x79, 0xa7, 0xff}, ink()}[i%mostLines]
 }
 
-// interval is what an axis shows.
+// interval is the range of an axis.
 type interval struct{ lo, hi float64 }
 
-// span is the interval of the values, a little wide where they are all the same.
+// span returns the interval of the values xs. If all are equal, it has some room on both sides.
 func span(xs []float64) interval {
 	v := interval{xs[0], xs[0]}
 	for _, x := range xs {
@@ -144,13 +144,13 @@ func span(xs []float64) interval {
 	return v
 }
 
-// tick is a labelled place of an axis.
+// tick is a labelled place on an axis.
 type tick struct {
 	at    float64
 	label string
 }
 
-// ticks are round numbers within v.
+// ticks returns ticks at round numbers within v.
 func (v interval) ticks() []tick {
 	var out []tick
 	for _, t := range (plot.DefaultTicks{}).Ticks(v.lo, v.hi) {
@@ -166,7 +166,7 @@ func (v interval) ticks() []tick {
 	return out
 }
 
-// frame is the area of a chart that lines are drawn in.
+// frame is the area between a chart's axes.
 type frame struct {
 	xs, ys                   interval
 	left, right, top, bottom float64
@@ -180,7 +180,7 @@ func (f frame) y(v float64) float64 {
 	return f.bottom - (f.bottom-f.top)*(v-f.ys.lo)/(f.ys.hi-f.ys.lo)
 }
 
-// frame adds the name of the y axis and its scale below what is on the sheet.
+// frame adds the name of the y axis, its ticks and grid lines at the bottom of the sheet.
 func (s *sheet) frame(c Chart, xs, ys interval) frame {
 	if c.Y != "" {
 		s.height += s.write(c.Y, s.small, margin, s.height, 0, ink()) + 4
@@ -198,7 +198,7 @@ func (s *sheet) frame(c Chart, xs, ys interval) frame {
 	return f
 }
 
-// line adds a line, in pieces between points that aren't finite.
+// line adds a line, which breaks at points that aren't finite.
 func (f frame) line(s *sheet, l Line, c color.Color) {
 	var piece []point
 	for i := range l.X {
@@ -228,7 +228,7 @@ func (f frame) finish(s *sheet, c Chart) {
 	s.height = math.Ceil(y + margin - 4)
 }
 
-// legend adds the lines' labels, each after a piece of its line.
+// legend adds the lines' labels, each after a sample of its line.
 func (s *sheet) legend(lines []Line) {
 	const sample = 16
 	x := float64(margin)

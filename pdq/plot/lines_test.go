@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// drawn returns the file that draw writes, after checking that it is whole.
+// drawn returns the file that draw writes. It checks that the file is whole.
 func drawn(t *testing.T, name string, draw func(path string) error) []byte {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
@@ -64,7 +64,7 @@ func TestLines(t *testing.T) {
 	for want, bad := range map[string][]Line{
 		"give 1 to 5":        nil,
 		"as many of both":    {{"a", []float64{1, 2}, []float64{1}}},
-		"two at least":       {{"a", []float64{1}, []float64{1}}},
+		"at least 2":         {{"a", []float64{1}, []float64{1}}},
 		"no point of the":    {{"a", []float64{1, 2}, []float64{nan, nan}}},
 		"6 lines; give 1 to": make([]Line, 6),
 	} {

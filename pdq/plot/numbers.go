@@ -8,14 +8,13 @@ const (
 	errorGap = 3 // from the number to its error
 )
 
-// number is an accuracy as it is written beside a bar.
+// number is the text of an accuracy beside its bar.
 type number struct {
 	value  string
 	spread string // "± 0.4", or empty
 }
 
-// numbers writes all values with as many digits as the smallest error needs: one
-// after the point, but two if an error is below 0.1.
+// numbers returns the texts of all accuracies, with one digit after the point, or two if an error is below 0.1.
 func numbers(bars []Bar) []number {
 	digits := 1
 	for _, b := range bars {
@@ -37,7 +36,7 @@ func (s *sheet) numberWidth(n number) float64 {
 	return width(s.strong, n.value) + errorGap + width(s.small, n.spread)
 }
 
-// writeNumber adds n at x, on paper of its own so that no grid line crosses it.
+// writeNumber adds n at x, on a white background that covers grid lines.
 func (s *sheet) writeNumber(n number, x float64, r row, strong bool) {
 	face := s.normal
 	if strong {
@@ -46,6 +45,6 @@ func (s *sheet) writeNumber(n number, x float64, r row, strong bool) {
 	y, at := r.middle()-lineHeight(face)/2, x+width(face, n.value)+errorGap
 	s.fill(x-2, y, at+width(s.small, n.spread)+2-(x-2), lineHeight(face), paper())
 	s.write(n.value, face, x, y, 0, ink())
-	// Both stand on one line: the faces differ in size.
+	// Both have the same base line, although their sizes differ.
 	s.write(n.spread, s.small, at, y+ascent(face)-ascent(s.small), 0, faint())
 }

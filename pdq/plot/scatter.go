@@ -10,14 +10,14 @@ import (
 type Points struct {
 	Label  string
 	X, Y   []float64 // of the same length; points that aren't finite are left out
-	Errors []float64 // of Y, one standard error each, drawn up and down if it is finite and > 0; nil: none
+	Errors []float64 // standard errors of Y, drawn up and down if finite and > 0; nil: none
 }
 
-// Half the width of a point.
+// pointSize is half the width of a point.
 const pointSize = 2.5
 
-// Scatter draws points, as Lines does lines: at most as many kinds, each in its colour. A faint line marks y 0 if that
-// is between them.
+// Scatter draws points to path, as Lines draws lines: up to 5 kinds, each in its colour. If some y are above 0 and some
+// below, a faint line marks 0.
 func Scatter(path string, c Chart, kinds []Points) error {
 	if len(kinds) == 0 || len(kinds) > mostLines {
 		return fmt.Errorf("plot: %d kinds of points; give 1 to %d", len(kinds), mostLines)
@@ -26,8 +26,8 @@ func Scatter(path string, c Chart, kinds []Points) error {
 	var labels []Line
 	for i, k := range kinds {
 		if len(k.X) != len(k.Y) || k.Errors != nil && len(k.Errors) != len(k.Y) {
-			return fmt.Errorf("plot: points %d (%s) have %d x, %d y and %d errors; give as many of each", i, k.Label, len(k.X),
-				len(k.Y), len(k.Errors))
+			return fmt.Errorf("plot: points %d (%s) have %d x, %d y and %d errors; give as many of each",
+				i, k.Label, len(k.X), len(k.Y), len(k.Errors))
 		}
 		for j := range k.X {
 			if k.drawn(j) {
@@ -37,7 +37,7 @@ func Scatter(path string, c Chart, kinds []Points) error {
 		labels = append(labels, Line{Label: k.Label})
 	}
 	if xs == nil {
-		return errors.New("plot: none of the points is finite")
+		return errors.New("plot: no point is finite")
 	}
 	return write(path, func() *sheet {
 		s := newSheet(chartWidth)
@@ -57,7 +57,7 @@ func Scatter(path string, c Chart, kinds []Points) error {
 	})
 }
 
-// wider is v with a little room on both sides, so that nothing lies on an axis.
+// wider returns v with some room on both sides, so that no point lies on an axis.
 func (v interval) wider() interval {
 	room := (v.hi - v.lo) / 30
 	return interval{v.lo - room, v.hi + room}
@@ -65,7 +65,7 @@ func (v interval) wider() interval {
 
 func (k Points) drawn(i int) bool { return finite(k.X[i]) && finite(k.Y[i]) }
 
-// errorOf is the i-th point's error; 0: none is drawn.
+// errorOf returns the error of point i, or 0 if it isn't drawn.
 func (k Points) errorOf(i int) float64 {
 	if k.Errors == nil || !finite(k.Errors[i]) {
 		return 0
@@ -73,7 +73,7 @@ func (k Points) errorOf(i int) float64 {
 	return max(k.Errors[i], 0)
 }
 
-// points adds points, each a square with a line as long as its error up and down.
+// points adds points: squares, with their errors as lines up and down.
 func (f frame) points(s *sheet, k Points, c color.Color) {
 	for i := range k.X {
 		if !k.drawn(i) {

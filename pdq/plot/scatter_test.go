@@ -39,7 +39,7 @@ func TestScatter(t *testing.T) {
 		"give 1 to 5":                      nil,
 		"1 x, 2 y and 0 errors":            {{"", []float64{1}, []float64{1, 2}, nil}},
 		"1 x, 1 y and 2 errors":            {{"", []float64{1}, []float64{1}, []float64{1, 2}}},
-		"none of the points is finite":     {{"", []float64{nan}, []float64{1}, nil}},
+		"no point is finite":               {{"", []float64{nan}, []float64{1}, nil}},
 		"6 kinds of points; give 1 to 5":   make([]Points, 6),
 		"points 1 (b) have 1 x, 0 y and 0": {{"a", nil, nil, nil}, {"b", []float64{1}, nil, nil}},
 	} {

@@ -21,21 +21,20 @@ import (
 // dpi gives two pixels per point.
 const dpi = 144
 
-// sheet is a picture that is not drawn yet: what is on it, in points from the upper
-// left corner. Later marks cover earlier ones.
+// sheet is a picture to be drawn. Places are in points from the upper left corner. Later marks cover earlier ones.
 type sheet struct {
 	width, height                float64
 	marks                        []mark
 	title, strong, normal, small font.Face
 }
 
-// mark is a filled rectangle, a line of text in it, or a path.
+// mark is a filled rectangle, a line of text in a rectangle, or a path.
 type mark struct {
 	x, y, w, h float64
 	color      color.Color
 	text       string // empty: a rectangle
 	face       font.Face
-	path       []point // not empty: a line through these, of width w
+	path       []point // not empty: a line through these points, of width w
 }
 
 // point is a place on a sheet.
@@ -59,15 +58,15 @@ func lineHeight(f font.Face) float64 {
 	return (e.Ascent + e.Descent).Points()
 }
 
-// fill adds a rectangle, its edges on whole pixels.
+// fill adds a rectangle, with its edges moved to whole pixels.
 func (s *sheet) fill(x, y, w, h float64, c color.Color) {
 	snap := func(v float64) float64 { return math.Round(v*dpi/72) / (dpi / 72) }
 	left, top := snap(x), snap(y)
 	s.marks = append(s.marks, mark{x: left, y: top, w: snap(x+w) - left, h: snap(y+h) - top, color: c})
 }
 
-// write adds a line of text whose upper left (align 0), middle (0.5) or right (1) is at x, y,
-// and returns its height.
+// write adds a line of text and returns its height. y is its top; x is its left end if align is 0, its middle if 0.5,
+// its right end if 1.
 func (s *sheet) write(text string, f font.Face, x, y, align float64, c color.Color) float64 {
 	if text != "" {
 		w := width(f, text)
@@ -83,8 +82,8 @@ func (s *sheet) stroke(points []point, width float64, c color.Color) {
 	}
 }
 
-// wrap breaks text into lines of at most the given width, between words if they
-// aren't longer than a line. What can't be drawn becomes a space.
+// wrap breaks text into lines that are at most most wide: between words, or within words that are longer than a line.
+// Characters that can't be drawn become spaces.
 func wrap(text string, f font.Face, most float64) []string {
 	text = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || r == unicode.ReplacementChar || r == '\ufffe' || r == '\uffff' {
@@ -147,7 +146,7 @@ func (s *sheet) draw(c vg.CanvasSizer) {
 	}
 }
 
-// encoderOf returns what makes a file of path's kind.
+// encoderOf returns the function that encodes a sheet for path's extension.
 func encoderOf(path string) (func(*sheet) ([]byte, error), error) {
 	switch ext := filepath.Ext(path); strings.ToLower(ext) {
 	case ".png":
@@ -167,8 +166,7 @@ func (s *sheet) png() ([]byte, error) {
 	return out.Bytes(), err
 }
 
-// svg names fonts of the same widths beside the one that widths were taken from, which
-// few machines have.
+// svg encodes s. It names other fonts of the same widths, because few machines have Liberation Sans.
 func (s *sheet) svg() ([]byte, error) {
 	c := vgsvg.New(vg.Length(s.width), vg.Length(s.height))
 	s.draw(c)

@@ -1,7 +1,7 @@
-// Package show puts charts, tables and progress into GoNB notebooks. In a terminal the same calls print:
-// a chart's path, a table's text, a line of progress.
+// Package show displays charts, tables and progress in GoNB notebooks. In a terminal, the same calls print a chart's
+// path, a table's text and a line of progress.
 //
-// A cell ends before its output has arrived unless it waits: each function does.
+// Each function waits until its output has arrived. Otherwise a cell could end before.
 package show
 
 import (
@@ -21,8 +21,8 @@ import (
 	"github.com/pdquant/pdquant/pdq"
 )
 
-// Chart shows what draw writes to the PNG whose path it is given: plot.Bars, Lines or Columns. A
-// PNG brings its letters along; a browser would put others of another width into an SVG.
+// Chart shows the PNG that draw writes to path, by plot.Bars, Lines, Columns or Scatter. (A PNG holds its letters; for
+// an SVG, a browser may take a font of another width.)
 func Chart(draw func(path string) error) error {
 	dir, err := os.MkdirTemp("", "chart")
 	if err != nil {
@@ -36,7 +36,7 @@ func Chart(draw func(path string) error) error {
 		fmt.Println(path)
 		return nil
 	}
-	defer os.RemoveAll(dir) // only a copy remains to be lost
+	defer os.RemoveAll(dir) // the notebook has the chart
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return fmt.Errorf("show: %w", err)
@@ -45,14 +45,14 @@ func Chart(draw func(path string) error) error {
 	if err != nil {
 		return fmt.Errorf("show: %w", err)
 	}
-	const pixels = 2 // of the file for one on the screen, as plot draws
+	const pixels = 2 // of the file for a pixel on the screen, as plot draws
 	gonbui.DisplayHTMLF(`<img width="%d" alt="chart" src="data:image/png;base64,%s">`, size.Width/pixels,
 		base64.StdEncoding.EncodeToString(data))
 	gonbui.Sync()
 	return gonbui.Error()
 }
 
-// Table shows rows under their headers, numbers to the right.
+// Table shows rows under their headers, with numbers on the right.
 func Table(headers []string, rows [][]string) error {
 	if !gonbui.IsNotebook {
 		fmt.Println(strings.Join(headers, "\t"))
@@ -88,7 +88,7 @@ func tableHTML(headers []string, rows [][]string) string {
 	return b.String()
 }
 
-// Progress is a line that says how far a run has come, in place. Its zero value is ready.
+// Progress is a line that shows how far a run is, and is updated in place. The zero Progress is ready.
 type Progress struct {
 	mu   sync.Mutex
 	id   string
@@ -110,7 +110,7 @@ func (p *Progress) Event(e pdq.Event) {
 	p.print(fmt.Sprintf("%s: %d of %d", text, e.Done, e.Total))
 }
 
-// Done takes the line away.
+// Done removes the line.
 func (p *Progress) Done() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -120,7 +120,7 @@ func (p *Progress) Done() {
 
 func (p *Progress) print(text string) {
 	if !gonbui.IsNotebook {
-		fmt.Fprintf(os.Stderr, "\r\x1b[K%s", text) // to the line's start, and what was there away
+		fmt.Fprintf(os.Stderr, "\r\x1b[K%s", text) // replace the line
 		return
 	}
 	if p.id == "" {

@@ -8,7 +8,7 @@ import (
 	"github.com/pdquant/pdquant/pdq/plot"
 )
 
-// Outside a notebook nothing is displayed, and nothing fails.
+// TestOutside: outside a notebook nothing is displayed, and nothing fails.
 func TestOutside(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	if err := Chart(func(path string) error {
