@@ -1,4 +1,4 @@
-// Package atomicfile writes files whole or not at all.
+// Package atomicfile writes files as a whole or not at all.
 package atomicfile
 
 import (
@@ -8,19 +8,18 @@ import (
 	"path/filepath"
 )
 
-// Write gives path what fill writes. fill gets a temporary file in the same folder, which is
-// synced and renamed to path if fill succeeds, and removed if not: path then keeps what it
-// held.
+// Write writes the file at path. fill writes its content to a temporary file in the same folder. If fill succeeds, this
+// is synced and renamed to path. If not, it is removed, and an older file at path stays as it was.
 func Write(path string, fill func(f *os.File) error) error {
 	return write(path, fill, func() error { return nil })
 }
 
-// Replace is Write that gives what path held another name, which may be that of another file.
+// Replace is Write, but renames an older file at path to earlier, which it overwrites.
 func Replace(path, earlier string, fill func(f *os.File) error) error {
 	return write(path, fill, func() error { return keep(path, earlier) })
 }
 
-// write is Write, with something to do between writing and renaming.
+// write is Write, but calls before between writing and renaming.
 func write(path string, fill func(f *os.File) error, before func() error) (err error) {
 	part, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*"+partEnd)
 	if err != nil {
@@ -44,8 +43,8 @@ func write(path string, fill func(f *os.File) error, before func() error) (err e
 	return nil
 }
 
-// syncFolder takes a rename to the disk, where a folder can be synced: elsewhere the file may after a loss of
-// power be the one before, which is whole too.
+// syncFolder makes a rename permanent, if the system can sync folders. If it can't, the older file, which is also
+// whole, may be back after a power failure.
 func syncFolder(dir string) {
 	if f, err := os.Open(dir); err == nil {
 		_ = f.Sync()
@@ -53,7 +52,7 @@ func syncFolder(dir string) {
 	}
 }
 
-// keep gives the file at path, if there is one, a second name.
+// keep gives the file at path, if there is one, the name second as well.
 func keep(path, second string) error {
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -64,7 +63,7 @@ func keep(path, second string) error {
 	if os.Link(path, second) == nil {
 		return nil
 	}
-	data, err := os.ReadFile(path) // a file system without links
+	data, err := os.ReadFile(path) // the file system has no links
 	if err != nil {
 		return err
 	}
@@ -74,8 +73,8 @@ func keep(path, second string) error {
 // partEnd ends the names of temporary files.
 const partEnd = ".part"
 
-// RemoveParts removes the temporary files in a folder that processes left there that were killed. No other may be
-// writing.
+// RemoveParts removes the temporary files that killed processes have left in a folder. No other process may be writing
+// there.
 func RemoveParts(dir string) error {
 	parts, err := fs.Glob(os.DirFS(dir), "*"+partEnd)
 	for _, part := range parts {
@@ -84,7 +83,7 @@ func RemoveParts(dir string) error {
 	return err
 }
 
-// WriteBytes gives path the content data.
+// WriteBytes writes data to the file at path.
 func WriteBytes(path string, data []byte) error {
 	return Write(path, func(f *os.File) error {
 		_, err := f.Write(data)

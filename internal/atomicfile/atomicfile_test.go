@@ -34,7 +34,7 @@ func TestWrite(t *testing.T) {
 	}
 }
 
-// TestReplace: another name keeps what a file held when it is replaced.
+// TestReplace: when a file is replaced, the older one keeps another name.
 func TestReplace(t *testing.T) {
 	dir := t.TempDir()
 	path, earlier := filepath.Join(dir, "file"), filepath.Join(dir, "file.previous")

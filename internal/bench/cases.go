@@ -9,7 +9,7 @@ import (
 	"github.com/pdquant/pdquant/pdq"
 )
 
-// benchCase is a unit of a network whose steps are measured.
+// benchCase is a unit of a network, whose steps are measured.
 type benchCase struct {
 	name, network string
 	size, classes int // of the images, which have three channels
@@ -29,11 +29,11 @@ func cases() []benchCase {
 
 const (
 	batch  = 32
-	pool   = 2 * batch // calibration images: how many there are doesn't change a step's time
+	pool   = 2 * batch // calibration images; their number doesn't change a step's time
 	search = 256       // images for the search of activation scales
 )
 
-// problem has random weights and noise for images: no step's time depends on values.
+// problem returns a problem with random weights, and noise as images: the time of a step doesn't depend on values.
 func (c benchCase) problem(images int) (pdq.Problem, error) {
 	n, err := arch.Design(c.network, arch.SquareInput(3, c.size, c.classes))
 	if err != nil {
@@ -51,9 +51,9 @@ func (c benchCase) problem(images int) (pdq.Problem, error) {
 	return pdq.Problem{Network: n, Weights: models.Init(n, 1), Calibration: im}, nil
 }
 
-// gflop returns the multiplications and additions, in thousands of millions, of a step's convolutions
-// and linear layers: two passes through the unit with the gradients of its weights and of all inputs
-// but its own, and one through the rest of the network with the gradients of inputs.
+// gflop returns the number of multiplications and additions, in 1e9, in the convolutions and linear layers of a step.
+// It has two passes through the unit, with the gradients for all weights and for all inputs but the unit's own, and one
+// pass through the rest of the network, with the gradients for inputs.
 func gflop(n *models.Network, unit models.Unit) float64 {
 	shapes := n.Shapes()
 	var sum float64
@@ -73,7 +73,7 @@ func gflop(n *models.Network, unit models.Unit) float64 {
 		products := 2.0 // forward, and the gradient of the input
 		if i <= unit.Last {
 			if products = 3; l.Inputs[0] == n.Layers[unit.First].Inputs[0] {
-				products = 2 // the unit's own input has none
+				products = 2 // no gradient for the unit's own input
 			}
 			products *= 2 // passes
 		}

@@ -1,5 +1,5 @@
-// Command bench measures the steps that a run spends its time on, beside the same steps written plainly in
-// PyTorch where python3 has it, and appends the results to a table:
+// Command bench measures the steps that take most of a run's time and, if python3 has PyTorch, the same steps written
+// plainly in PyTorch. It appends the results to a table:
 //
 //	go run ./internal/bench -backends=onnx,go -cases=resnet20-first -seconds=2
 package main
@@ -50,8 +50,8 @@ func parse(args []string) (settings, error) {
 		return s, err
 	}
 	if s.seconds <= 0 || s.rounds < 1 || f.NArg() > 0 {
-		return s, fmt.Errorf("-seconds=%g -rounds=%d and %d arguments; give positive numbers and no arguments", s.seconds,
-			s.rounds, f.NArg())
+		return s, fmt.Errorf("-seconds=%g -rounds=%d and %d arguments; give positive numbers and no arguments",
+			s.seconds, s.rounds, f.NArg())
 	}
 	s.backends = backend.Available()
 	if *backends != "" {
@@ -66,7 +66,7 @@ func parse(args []string) (settings, error) {
 	}
 	for _, name := range s.cases {
 		if !slices.Contains(known, name) {
-			return s, fmt.Errorf("no case %q; choose of %s", name, strings.Join(known, ", "))
+			return s, fmt.Errorf("no case %q; choose among %s", name, strings.Join(known, ", "))
 		}
 	}
 	return s, nil
@@ -79,7 +79,7 @@ func bench(ctx context.Context, args []string) error {
 	}
 	var rows []row
 	var peak float64
-	for _, name := range s.backends { // the fastest product of matrices is what all are measured against
+	for _, name := range s.backends { // all are compared with the fastest product of matrices
 		b, note, err := backend.Open(name)
 		if err != nil {
 			return err

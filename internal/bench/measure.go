@@ -16,20 +16,21 @@ import (
 	"github.com/pdquant/pdquant/pdq/backend"
 )
 
-// row is what is measured of a case on a backend. Times are in milliseconds; 0 is not measured.
+// row has the measurements of a case on a backend. Times are in milliseconds; 0 means not measured.
 type row struct {
 	benchCase
 	backend, note, torch string
 	workers              int
 	step, torchStep      spread
-	dc, torchDC          spread // of 32 images
-	stepRatio, dcRatio   float64
-	gflop, peak          float64 // of a step; a second's, of the machine
+	dc, torchDC          spread  // for 32 images
+	stepRatio, dcRatio   float64 // ours to PyTorch's
+	gflop                float64 // of a step
+	peak                 float64 // GFLOP/s of the machine
 	compile, scales      float64 // seconds
 	peakMiB              int64
 }
 
-// spread is the median of times, and their 5th and 95th percentile.
+// spread is the median of times, and their 5th and 95th percentiles.
 type spread struct{ median, low, high float64 }
 
 func spreadOf(times []float64) spread {
@@ -79,8 +80,8 @@ func (s settings) measure(ctx context.Context, name string, c benchCase) (row, e
 	return r, err
 }
 
-// alternate lets ours and PyTorch's steps take turns, so that a machine whose speed varies
-// is the same for both. ratio is the median over rounds of ours to PyTorch's.
+// alternate takes our steps and PyTorch's in turn, so that changes in the machine's speed affect both. ratio is the
+// median over the rounds of our time divided by PyTorch's.
 func (s settings) alternate(t *torch, kind string, ours func() error) (us, them spread, ratio float64, err error) {
 	var all, theirs, ratios []float64
 	for round := range s.rounds {
@@ -102,7 +103,7 @@ func (s settings) alternate(t *torch, kind string, ours func() error) (us, them 
 	return spreadOf(all), spreadOf(theirs), spreadOf(ratios).median, nil
 }
 
-// time runs f for a while through go-benchmarks, which prints its statistics, and returns the times.
+// time runs f for s.seconds by go-benchmarks, which prints statistics, and returns the times.
 func (s settings) time(round int, name string, f func() error) (times []float64, err error) {
 	warm := 2
 	run := func() {
@@ -118,8 +119,8 @@ func (s settings) time(round int, name string, f func() error) (times []float64,
 	return times[warm:], err
 }
 
-// alternateDC is alternate for distribution correction, which can't be stepped from outside: what counts is
-// the time between its first and last step.
+// alternateDC is alternate for distribution correction. Its steps can't be taken one by one, so it takes the time from
+// the first step to the last.
 func (s settings) alternateDC(ctx context.Context, m *measurement) (us, them spread, ratio float64, err error) {
 	var all, theirs, ratios []float64
 	for round := range s.rounds {
@@ -143,7 +144,7 @@ func (s settings) alternateDC(ctx context.Context, m *measurement) (us, them spr
 	return us, spreadOf(theirs), spreadOf(ratios).median, nil
 }
 
-// gemmPeak returns the GFLOP/s of products of matrices on b, as many side by side as suit it.
+// gemmPeak returns the GFLOP/s of products of matrices on b, with as many at the same time as backend.Workers says.
 func gemmPeak(b compute.Backend, duration time.Duration) (float64, error) {
 	const n = 1024
 	exec, err := graph.NewExec(b,

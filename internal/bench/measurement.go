@@ -19,12 +19,12 @@ type measurement struct {
 	unit     int
 	q        *pdq.Quantizer
 	d        *pdq.UnitData
-	stop     func() // ends the loop over the units, which frees d
+	stop     func() // ends the loop over the units, and frees d
 	rounder  *pdq.Rounder
 	bits     []pdq.LayerBits
 	torch    *torch
-	scales   float64       // seconds that the search of the unit's activation scales took
-	compiled time.Duration // that making the rounder took
+	scales   float64       // seconds for the search of the unit's activation scales
+	compiled time.Duration // for making the rounder
 }
 
 func newMeasurement(ctx context.Context, b compute.Backend, c benchCase, workers int) (*measurement, error) {
@@ -86,7 +86,7 @@ func (m *measurement) step(ctx context.Context) error {
 	return err
 }
 
-// correct returns the milliseconds that a step of correction takes for 32 images, of many that are corrected at once.
+// correct returns the milliseconds that a step of correction takes for 32 of the images, which are corrected together.
 func (m *measurement) correct(ctx context.Context) (float64, error) {
 	const steps = 6
 	c := m.config
@@ -101,7 +101,7 @@ func (m *measurement) correct(ctx context.Context) (float64, error) {
 		if e.Step != pdq.StepCorrect {
 			return
 		}
-		if last = time.Now(); first.IsZero() && e.Done > e.Total/4 { // compiled, and every worker at work
+		if last = time.Now(); first.IsZero() && e.Done > e.Total/4 { // compiled, and all workers are busy
 			first, from = last, e.Done
 		}
 		to, total = e.Done, e.Total
@@ -110,7 +110,7 @@ func (m *measurement) correct(ctx context.Context) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	d.CorrectedIn.Free() // the rest is m.d's
+	d.CorrectedIn.Free() // m.d has the other caches
 	d.Target.Free()
 	batches := float64(to-from) / float64(total) * steps * float64(m.problem.Calibration.Len()) / batch
 	return float64(last.Sub(first)) / 1e6 / batches, nil

@@ -15,7 +15,7 @@ import (
 	"github.com/pdquant/pdquant/pdq/backend"
 )
 
-// columns are the table's, each with how a row's value is written.
+// columns returns the table's columns, each with a function for the text of a row's value.
 func columns() []struct {
 	name  string
 	value func(r row) string
@@ -57,7 +57,7 @@ func columns() []struct {
 	}
 }
 
-// summary is the table of all rows, as text.
+// summary returns the table of all rows as text.
 func summary(rows []row) string {
 	t := table.New()
 	var names []string
@@ -90,16 +90,16 @@ func (r row) record(path string) error {
 		return err
 	}
 	if isNew {
-		fmt.Fprintln(f, strings.Join(names, "\t")) // Close says if this failed
+		fmt.Fprintln(f, strings.Join(names, "\t")) // if this fails, so does the next line
 	}
 	if _, err := fmt.Fprintln(f, strings.Join(cells, "\t")); err != nil {
-		f.Close() // the first error counts
+		f.Close() // only the first error matters
 		return err
 	}
 	return f.Close()
 }
 
-// machine is the processor's name and how many there are.
+// machine returns the name and the number of the processors, and the operating system.
 func machine() string {
 	name := runtime.GOARCH
 	if f, err := os.Open("/proc/cpuinfo"); err == nil {
@@ -114,7 +114,7 @@ func machine() string {
 	return fmt.Sprintf("%d x %s, %s", runtime.GOMAXPROCS(0), name, runtime.GOOS)
 }
 
-// version is that of a module in this program.
+// version returns the version of a module in this program.
 func version(module string) string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

@@ -20,13 +20,13 @@ var stepScript string
 
 // torch is a Python process that takes the steps of a case in PyTorch.
 type torch struct {
-	version string // and threads
+	version string // of PyTorch, and its number of threads
 	cmd     *exec.Cmd
 	in      io.WriteCloser
 	out     *bufio.Reader
 }
 
-// torchCase is what step.py reads.
+// torchCase is the JSON that step.py reads.
 type torchCase struct {
 	Device        string           `json:"device"`
 	Threads       int              `json:"threads"`
@@ -55,15 +55,15 @@ type torchLayer struct {
 	Eps    float64  `json:"eps"`
 }
 
-// startTorch starts the process for a unit of q's network, to compute on device, "cpu" or "cuda". It fails where python
+// startTorch starts the process for a unit of q's network. It computes on device, "cpu" or "cuda". It fails if python
 // has no PyTorch.
 func startTorch(python, device string, q *pdq.Quantizer, teacher *models.Network, unit, batch int,
 	bits []pdq.LayerBits) (*torch, error) {
 	folded, weights := q.Folded()
 	u, tu := folded.Units[unit], teacher.Units[unit]
 	c := torchCase{
-		Device:  device,
-		Threads: runtime.GOMAXPROCS(0), Batch: batch, Classes: folded.Classes, In: folded.InputShape(u.First),
+		Device: device, Threads: runtime.GOMAXPROCS(0), Batch: batch,
+		Classes: folded.Classes, In: folded.InputShape(u.First),
 		Unit: torchLayers(folded.Layers[u.First : u.Last+1]), Rest: torchLayers(folded.Layers[u.Last+1:]),
 		TeacherUnit:  torchLayers(teacher.Layers[tu.First : tu.Last+1]),
 		FoldedShapes: map[string][]int{}, TeacherShapes: map[string][]int{},
@@ -123,7 +123,7 @@ func (t *torch) steps(kind string, n int) error {
 
 func (t *torch) close() {
 	t.in.Close()
-	_ = t.cmd.Wait() // it ends with its input; what it answered is all that counts
+	_ = t.cmd.Wait() // it ends when its input does; its status doesn't matter
 }
 
 func torchLayers(layers []models.Layer) []torchLayer {
@@ -133,7 +133,7 @@ func torchLayers(layers []models.Layer) []torchLayer {
 		switch op := l.Op.(type) {
 		case models.Conv:
 			t.In, t.Out, t.Groups, t.Bias = op.In, op.Out, op.Groups, op.Bias
-			t.Kernel, t.Stride, t.Pad = op.Kernel[0], op.Stride[0], op.Pad.Top // the cases' are square
+			t.Kernel, t.Stride, t.Pad = op.Kernel[0], op.Stride[0], op.Pad.Top // all cases have square windows
 		case models.BatchNorm:
 			t.Out, t.Eps = op.Channels, op.Eps
 		case models.PadShortcut:

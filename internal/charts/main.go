@@ -1,8 +1,8 @@
-// Command charts draws the charts of the documents from the tables of testdata:
+// Command charts draws the chart in docs from tables in testdata, which package experiment has measured:
 //
 //	go run ./internal/charts [FILE]
 //
-// FILE, an SVG or PNG, is docs/pays.svg unless given. It measures nothing; package experiment does.
+// FILE is an SVG or PNG, docs/pays.svg if left out.
 package main
 
 import (
@@ -33,13 +33,13 @@ func main() {
 	}
 }
 
-// setting is a network at some widths, with some number of calibration images, as the tables have it.
+// setting is a network, its bits of weights and activations, and a number of calibration images, as text in the tables.
 type setting struct{ network, w, a, images string }
 
-// seeds are the accuracies of a method in per cent, by seed.
+// seeds has the accuracies of a method in per cent, by seed.
 type seeds map[string]float64
 
-// draw writes the chart to path, from the tables under root.
+// draw writes the chart of the tables under root to path.
 func draw(root, path string) error {
 	var pd, best plot.Points
 	pd.Label, best.Label = "PD in the blocks", "best"
@@ -88,12 +88,12 @@ func addGains(to *plot.Points, table map[setting]map[string]seeds, method string
 		n++
 	}
 	if n == 0 {
-		return fmt.Errorf("no setting has %q with two seeds beside squared error only", method)
+		return fmt.Errorf("no setting has two seeds with both %q and squared error only", method)
 	}
 	return nil
 }
 
-// squaredError returns the method of squared error only: the one whose name ends in /mse.
+// squaredError returns the accuracies of squared error only: of the method whose name ends in /mse.
 func squaredError(methods map[string]seeds) seeds {
 	for name, s := range methods {
 		if strings.HasSuffix(name, "/mse") {

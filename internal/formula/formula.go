@@ -1,5 +1,5 @@
-// Package formula fills the tensors of a network without a file of weights, the same everywhere, by
-// the formula of testdata/golden/README.md.
+// Package formula makes the weights of a network by the formula in testdata/golden/README.md, so that tests need no
+// file of weights.
 package formula
 
 import (
@@ -9,7 +9,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
-// Tensor returns the tensor of that name and shape which is number i of its network's.
+// Tensor returns the tensor called name with sizes dims, which is number i of its network's.
 func Tensor(i int, name string, dims ...int) *tensors.Tensor {
 	offset, scale := 0.0, 0.1
 	switch {
@@ -27,7 +27,7 @@ func Tensor(i int, name string, dims ...int) *tensors.Tensor {
 	return Hashed(i, offset, scale, dims...)
 }
 
-// Hashed returns offset + scale·u(t,i) for the elements t, where u is -1 to 1.
+// Hashed returns a tensor with elements offset + scale·u(t,i), t = 0, 1, …, where u is in [-1,1).
 func Hashed(i int, offset, scale float64, dims ...int) *tensors.Tensor {
 	size := 1
 	for _, d := range dims {

@@ -6,15 +6,15 @@ import (
 	"testing"
 )
 
-// Bounded calls parse, and fails the test if that allocated more than a GiB, which no input here needs; sizes that a
-// file claims are the usual cause.
+// Bounded calls parse, and fails the test if that allocates more than a GiB. No input here needs that; the usual cause
+// are sizes in a file that parse trusts.
 func Bounded(t testing.TB, parse func()) {
 	t.Helper()
 	Within(t, 1<<30, parse)
 }
 
-// Within calls parse, and fails the test if that allocated more than limit bytes. What else runs in the process
-// allocates too, now and then, so that several calls in a row must.
+// Within calls parse, and fails the test if that allocates more than limit bytes. It calls parse several times, of
+// which all must exceed limit, because the rest of the process sometimes allocates too.
 func Within(t testing.TB, limit uint64, parse func()) {
 	t.Helper()
 	var used uint64
@@ -28,7 +28,7 @@ func Within(t testing.TB, limit uint64, parse func()) {
 	t.Errorf("%d bytes were allocated, more than %d", used, limit)
 }
 
-// allocated is how many bytes this process has allocated since it began.
+// allocated returns the number of bytes that this process has allocated since its start.
 func allocated() uint64 {
 	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
 	metrics.Read(sample)

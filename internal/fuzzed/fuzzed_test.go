@@ -2,7 +2,7 @@ package fuzzed
 
 import "testing"
 
-// failed notes what a test would report.
+// failed counts the errors of a test.
 type failed struct {
 	testing.TB
 	errors int
@@ -22,7 +22,7 @@ func TestBounded(t *testing.T) {
 	}
 }
 
-// TestWithin: what is allocated by chance is no fault; what is each time is.
+// TestWithin: only a parser that allocates too much in each call fails the test.
 func TestWithin(t *testing.T) {
 	for often, want := range map[int]int{1: 0, 4: 0, 5: 1} {
 		var kept []byte

@@ -1,13 +1,12 @@
-// Command gpucheck packs what checks pdquant on a machine with a GPU: the golden tests, the benchmarks, the
-// shell, and a script that runs them through XLA. The machine needs no Go, no network, and nothing of this tree:
+// Command gpucheck packs the programs that check pdquant on a machine with a GPU: the golden tests, the benchmarks, the
+// shell, and a script that runs them on XLA. That machine needs neither Go nor a network nor this repository:
 //
 //	go run ./internal/gpucheck -out=.gpu
 //	bash .gpu/run.sh /path/results
 //
-// The script takes the PJRT plugin of JAX in python3's packages, or the one that $PJRT_PLUGIN names (a plugin for
-// the processor rehearses it), and leaves a table, check.tsv, and the logs in the folder for results. What the
-// numbers mean is in testdata/gpu/README.md. Measurement itself belongs to internal/bench, golden numbers to the
-// tests of pdq.
+// The script takes JAX's PJRT plugin from python3's packages, or the plugin that $PJRT_PLUGIN names, which may be one
+// for the CPU to try the script. It leaves a table, check.tsv, and logs in the folder for results.
+// testdata/gpu/README.md says what the numbers mean.
 package main
 
 import (
@@ -38,12 +37,12 @@ func main() {
 // pack builds the programs and writes them, the golden numbers and the script to a folder.
 func pack(ctx context.Context, args []string, stdout io.Writer) error {
 	f := flag.NewFlagSet("gpucheck", flag.ContinueOnError)
-	out := f.String("out", ".gpu", "folder for the archive and the script; what it holds of them is replaced")
+	out := f.String("out", ".gpu", "folder for the archive and the script, where they replace older ones")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
 	if f.NArg() > 0 {
-		return fmt.Errorf("%d arguments; there are flags only", f.NArg())
+		return fmt.Errorf("received %d arguments; give flags only", f.NArg())
 	}
 	tree, err := os.MkdirTemp("", "gpucheck")
 	if err != nil {
@@ -57,7 +56,7 @@ func pack(ctx context.Context, args []string, stdout io.Writer) error {
 		return err
 	}
 	archive := filepath.Join(*out, "check.tar.xz")
-	// The programs embed the same images: with a dictionary that spans them all, these count once.
+	// The programs embed the same images, which a dictionary that spans all programs stores once.
 	compress := "--use-compress-program=xz --lzma2=preset=2,dict=192MiB"
 	if err := command(ctx, "tar", compress, "-cf", archive, "-C", tree, "."); err != nil {
 		return err
@@ -73,7 +72,7 @@ func pack(ctx context.Context, args []string, stdout io.Writer) error {
 	return err
 }
 
-// build puts the programs and their data into tree, as they lie in this one.
+// build puts the programs and their data into the folder tree, at the paths that they have in this repository.
 func build(ctx context.Context, tree string) error {
 	golden := filepath.Join("testdata", "golden")
 	for _, dir := range []string{"pdq", golden} {

@@ -12,21 +12,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ResetPeak starts a new measurement of Peak, after giving free memory back to the
-// system: what ran before doesn't count. Where the kernel doesn't allow it, the peak stays that
-// of the whole process so far.
+// ResetPeak gives free memory back to the system and starts a new measurement of Peak. If the kernel doesn't allow
+// that, Peak stays that of the whole process so far.
 func ResetPeak() {
 	release()
 	_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) // see proc(5)
 }
 
-// Peak returns the largest resident size of the process since ResetPeak, in bytes, 0 if unknown.
+// Peak returns the largest resident size of the process since ResetPeak, in bytes, or 0 if unknown.
 func Peak() int64 { return status("VmHWM:") }
 
-// InUse returns the resident size of the process in bytes, that of native libraries among it, after what
-// is free was given back to the system; 0 if unknown.
+// InUse gives free memory back to the system, and returns the resident size of the process, with native libraries, in
+// bytes, or 0 if unknown.
 func InUse() int64 {
-	runtime.GC() // once more than release does: finalizers free what lies beyond Go
+	runtime.GC() // in addition to that of release: finalizers free memory outside Go
 	release()
 	return status("VmRSS:")
 }
@@ -37,7 +36,7 @@ func release() {
 	trim()
 }
 
-// status returns a size in the process's status, in bytes, 0 if unknown.
+// status returns a size from the process's status in bytes, or 0 if unknown.
 func status(name string) int64 {
 	f, err := os.Open("/proc/self/status")
 	if err != nil {
@@ -56,7 +55,7 @@ func status(name string) int64 {
 	return 0
 }
 
-// Total returns the memory of the machine in bytes, 0 if unknown. A container's limit counts.
+// Total returns the memory of the machine, or a container's limit if that is lower, in bytes, or 0 if unknown.
 func Total() int64 {
 	total := int64(0)
 	if f, err := os.ReadFile("/proc/meminfo"); err == nil {
@@ -76,7 +75,7 @@ func Total() int64 {
 	return total
 }
 
-// FreeDisk returns how many bytes can be written to files in dir, -1 if unknown.
+// FreeDisk returns the number of bytes that can be written to files in dir, or -1 if unknown.
 func FreeDisk(dir string) int64 {
 	var s unix.Statfs_t
 	if unix.Statfs(dir, &s) != nil {

@@ -11,8 +11,8 @@ func Peak() int64 { return 0 }
 // InUse is unknown on this system.
 func InUse() int64 { return 0 }
 
-// Total returns the memory of the machine in bytes, 0 if unknown, as here.
+// Total is unknown on this system.
 func Total() int64 { return 0 }
 
-// FreeDisk returns how many bytes can be written to files in dir, -1 if unknown, as here.
+// FreeDisk is unknown on this system.
 func FreeDisk(string) int64 { return -1 }

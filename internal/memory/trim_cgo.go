@@ -13,5 +13,5 @@ static void trim(void) {
 */
 import "C"
 
-// trim gives the free memory of C's allocator back to the system, that between blocks in use too.
+// trim gives the free memory of C's allocator back to the system, also that between blocks in use.
 func trim() { C.trim() }

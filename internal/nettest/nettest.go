@@ -1,5 +1,5 @@
-// Package nettest holds what tests of several packages of models need: random tensors, plain forms, comparisons. It
-// knows no networks, so that package models' own tests can use it.
+// Package nettest has helpers for the tests in models: random tensors, plain forms of layers, comparisons. It doesn't
+// import models, so that the tests within that package can use it.
 package nettest
 
 import (
@@ -11,7 +11,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
-// Randn returns normally distributed numbers of these sizes.
+// Randn returns a tensor of normally distributed numbers with sizes dims.
 func Randn(rng *rand.Rand, dims ...int) *tensors.Tensor {
 	n := 1
 	for _, d := range dims {
@@ -24,7 +24,7 @@ func Randn(rng *rand.Rand, dims ...int) *tensors.Tensor {
 	return tensors.FromFlatDataAndDimensions(v, dims...)
 }
 
-// Clone copies x: a tensor belongs to the first backend that uses it.
+// Clone returns a copy of x. (A tensor belongs to the first backend that uses it.)
 func Clone(t testing.TB, x *tensors.Tensor) *tensors.Tensor {
 	t.Helper()
 	c, err := x.LocalClone()
@@ -54,7 +54,7 @@ func RelativeError(got []float32, want []float64) float64 {
 	return math.Sqrt(d / max(s, 1e-30))
 }
 
-// SameWeights says where two sets of weights differ, bit by bit.
+// SameWeights returns an error that says where two sets of weights differ, bit by bit.
 func SameWeights(got, want map[string]*tensors.Tensor) error {
 	if len(got) != len(want) {
 		return fmt.Errorf("%d tensors, want %d", len(got), len(want))
@@ -77,7 +77,7 @@ func SameWeights(got, want map[string]*tensors.Tensor) error {
 	return nil
 }
 
-// Moments returns mean and variance (divided by the count) of each channel of x [n,c,p].
+// Moments returns the mean and the variance (divided by the count) of each channel of x [n,c,p].
 func Moments(x []float64, n, c int) (mean, variance []float64) {
 	p := len(x) / n / c
 	mean, variance = make([]float64, c), make([]float64, c)

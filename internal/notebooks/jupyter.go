@@ -12,10 +12,10 @@ import (
 	"strings"
 )
 
-// jupyter runs nbconvert with a kernel of its own, which leaves the user's alone.
+// jupyter runs nbconvert with its own kernel, and leaves the user's kernels alone.
 type jupyter struct{ env []string }
 
-// newJupyter builds GoNB, and goimports, which it calls, into the user's cache folder.
+// newJupyter builds GoNB, and goimports, which GoNB calls, in the user's cache folder.
 func newJupyter(ctx context.Context, setting string, minutes float64) (*jupyter, error) {
 	if _, err := exec.LookPath("jupyter-nbconvert"); err != nil {
 		return nil, fmt.Errorf("notebooks: %w; install Debian's jupyter-nbconvert and jupyter-client", err)
@@ -57,7 +57,7 @@ func newJupyter(ctx context.Context, setting string, minutes float64) (*jupyter,
 	return &jupyter{env}, nil
 }
 
-// open serves the notebooks in Jupyter until it is stopped.
+// open opens the notebooks in Jupyter until it is stopped.
 func (j *jupyter) open(ctx context.Context) error {
 	c := exec.CommandContext(ctx, "jupyter-notebook", "notebooks")
 	c.Env = append(os.Environ(), j.env...)
@@ -68,7 +68,8 @@ func (j *jupyter) open(ctx context.Context) error {
 	return nil
 }
 
-// execute runs the notebook at path, and returns the executed one's path in out. A cell that failed is an error.
+// execute runs the notebook at path, and returns the path of the executed copy, which is in out. It returns an error if
+// a cell fails.
 func (j *jupyter) execute(ctx context.Context, path, out string) (string, error) {
 	err := command(ctx, j.env, "jupyter-nbconvert", "--to", "notebook", "--execute", "--allow-errors",
 		"--ExecutePreprocessor.timeout=-1", "--ExecutePreprocessor.kernel_name=gonb", "--output-dir", out, path)
@@ -86,7 +87,7 @@ func (j *jupyter) execute(ctx context.Context, path, out string) (string, error)
 	return executed, nil
 }
 
-// failures returns the errors in a notebook's outputs, with what was printed to standard error.
+// failures returns the errors in a notebook's outputs, together with its standard error.
 func failures(notebook []byte) error {
 	var n struct {
 		Cells []struct {
@@ -117,11 +118,10 @@ func failures(notebook []byte) error {
 	return errors.Join(append(errs, said...)...)
 }
 
-// html writes the HTML of an executed notebook beside it.
+// html writes the HTML of an executed notebook to the same folder.
 func (j *jupyter) html(ctx context.Context, executed string) error {
 	err := command(ctx, j.env, "jupyter-nbconvert", "--to", "html", "--HTMLExporter.mathjax_url=",
-		"--HTMLExporter.require_js_url=",
-		"--HTMLExporter.jquery_url=", executed)
+		"--HTMLExporter.require_js_url=", "--HTMLExporter.jquery_url=", executed)
 	if err != nil {
 		return err
 	}
@@ -140,13 +140,13 @@ func (j *jupyter) html(ctx context.Context, executed string) error {
 	return nil
 }
 
-// fromNetwork matches an element that a page would fetch.
+// fromNetwork matches elements that a browser would fetch from the network.
 func fromNetwork() *regexp.Regexp {
 	return regexp.MustCompile(`(?i)<(script|link|img|iframe)\b[^>]*\b(src|href)="(https?:)?//[^>]*>`)
 }
 
-// withoutNetwork removes the scripts that nbconvert's template loads whatever its options say: those for
-// formulas and widgets, which these notebooks have none of.
+// withoutNetwork removes the scripts for formulas and widgets, which nbconvert's template loads whatever the options
+// are. These notebooks have neither.
 func withoutNetwork(page []byte) []byte {
 	script := regexp.MustCompile(`(?is)<script\b[^>]*\bsrc="((https?:)?//[^"]*)?"[^>]*>\s*</script>`)
 	return script.ReplaceAll(page, nil)

@@ -1,11 +1,11 @@
-// Command notebooks executes the notebooks of this repository, fails if a cell does, and writes the executed
-// copies and HTML that needs no network:
+// Command notebooks executes the notebooks of this repository. It fails if a cell fails, and writes executed copies,
+// and HTML that needs no network:
 //
 //	go run ./internal/notebooks                 # all, with few images and steps
 //	go run ./internal/notebooks -setting=desk -minutes=60 paper_tables
 //	go run ./internal/notebooks -open           # in Jupyter, to change and run them by hand
 //
-// It needs Debian's jupyter-nbconvert and jupyter-client; the kernel it builds itself.
+// It needs Debian's jupyter-nbconvert and jupyter-client, and builds the kernel.
 package main
 
 import (
@@ -32,14 +32,14 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	f := flag.NewFlagSet("notebooks", flag.ExitOnError)
-	setting := f.String("setting", "quick", "how much is computed: quick checks that all of it runs, desk takes two "+
-		"cores a few hours, full is the paper's, for days")
-	minutes := f.Float64("minutes", 0, "when to begin no further computation of a notebook that compares methods; 0: "+
-		"no limit. What was computed is kept")
+	setting := f.String("setting", "quick", "how much is computed: quick, to check that the notebooks run; desk, some "+
+		"hours on two cores; full, the paper's settings, for days")
+	minutes := f.Float64("minutes", 0, "minutes after which a notebook that compares methods starts no further runs; "+
+		"finished runs are kept; 0: no limit")
 	out := f.String("out", "runs/notebooks", "folder for the executed notebooks and HTML")
 	open := f.Bool("open", false, "open them in Jupyter instead, with Debian's jupyter-notebook")
 	update := f.Bool("update", false, "also replace the notebooks by the executed ones")
-	_ = f.Parse(args) // it exits
+	_ = f.Parse(args) // exits on an error
 	names := f.Args()
 	if len(names) == 0 {
 		var err error
@@ -77,7 +77,7 @@ func run(ctx context.Context, args []string) error {
 	return nil
 }
 
-// replace writes the executed notebook in the place of the one at path.
+// replace replaces the notebook at path by the executed one.
 func replace(path, executed string) error {
 	data, err := os.ReadFile(executed)
 	if err == nil {
@@ -89,7 +89,7 @@ func replace(path, executed string) error {
 	return nil
 }
 
-// command runs a program to its end. What it prints is in the error.
+// command runs a program to its end. Its output is in the error.
 func command(ctx context.Context, env []string, name string, args ...string) error {
 	c := exec.CommandContext(ctx, name, args...)
 	c.Env = append(os.Environ(), env...)

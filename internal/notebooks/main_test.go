@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestCommitted: the committed notebooks hold outputs of a run without errors, no path of the machine
-// that made them, and nothing to fetch.
+// TestCommitted: the committed notebooks have the outputs of a run without errors, no paths of the machine that made
+// them, and no elements to fetch.
 func TestCommitted(t *testing.T) {
 	paths, err := filepath.Glob("../../notebooks/*.ipynb")
 	if err != nil || len(paths) == 0 {
@@ -54,7 +54,7 @@ func TestCommitted(t *testing.T) {
 // source is the text of a cell: a string or its lines.
 type source string
 
-// UnmarshalJSON takes either form.
+// UnmarshalJSON accepts both forms.
 func (s *source) UnmarshalJSON(data []byte) error {
 	var lines []string
 	if json.Unmarshal(data, &lines) == nil {
@@ -64,7 +64,7 @@ func (s *source) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, (*string)(s))
 }
 
-// checkFormat compares the Go of a cell with gofmt's.
+// checkFormat checks that a cell's Go is formatted by gofmt.
 func checkFormat(t *testing.T, path string, cell int, text string) {
 	t.Helper()
 	text = strings.TrimPrefix(text, "%noautoget\n\n")

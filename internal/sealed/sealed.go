@@ -1,6 +1,5 @@
-// Package sealed gives files a checksum of themselves. A sealed file holds, under the key "sha256", the SHA-256 of the
-// whole file with zeros in the place of the sum's digits. So a changed byte is found, and a file that was cut short.
-// What is in the files, and their formats, don't belong here.
+// Package sealed puts a checksum into files of any format. A sealed file has, under the key "sha256", the SHA-256 of
+// the whole file with zeros in place of the sum's digits. So Check finds a changed byte, and a file that was cut off.
 package sealed
 
 import (
@@ -11,10 +10,10 @@ import (
 	"strings"
 )
 
-// Key is the name under which a file holds its checksum.
+// Key is the key of the checksum in a file.
 const Key = "sha256"
 
-// Placeholder returns the zeros that stand in the place of the checksum until Seal writes it.
+// Placeholder returns the zeros that stand for the checksum until Seal writes it.
 func Placeholder() string { return strings.Repeat("0", 2*sha256.Size) }
 
 // Seal writes the checksum of data over its placeholder.
@@ -23,7 +22,7 @@ func Seal(data []byte) {
 	copy(data[find(data, Placeholder()):], hex.EncodeToString(sum[:]))
 }
 
-// Check returns an error if data isn't what was sealed with the checksum sum, which data holds.
+// Check returns an error if data isn't a file that was sealed with the checksum sum, which is in data.
 func Check(data []byte, sum string) error {
 	at := find(data, sum)
 	if len(sum) != 2*sha256.Size || at < 0 {
@@ -34,12 +33,12 @@ func Check(data []byte, sum string) error {
 	h.Write([]byte(Placeholder()))
 	h.Write(data[at+len(sum):])
 	if hex.EncodeToString(h.Sum(nil)) != sum {
-		return errors.New("is damaged: its checksum is another")
+		return errors.New("is damaged: its checksum differs")
 	}
 	return nil
 }
 
-// find returns where the digits of sum begin, at the last place that could hold them; -1: nowhere.
+// find returns the last place of sum after its key in data, or -1 if there is none.
 func find(data []byte, sum string) int {
 	for _, key := range []string{`"` + Key + `":"`, `"` + Key + `": "`} {
 		if at := bytes.LastIndex(data, []byte(key+sum)); at >= 0 {

@@ -1,9 +1,9 @@
-// Command soak runs for an hour or two what takes too long for each test run: fuzzing of every parser, and all tests in
-// their long forms, with a process killed a hundred times, and long loops that must leave nothing behind. It writes a
-// report:
+// Command soak runs the tests that take too long for every run of the tests, for an hour or two: fuzzing of every
+// parser, and all tests in their long forms, among them a process that is killed a hundred times, and long loops that
+// must leave no memory or goroutines. It writes a report:
 //
 //	go run ./internal/soak                     # 10 minutes of fuzzing for each parser, two at a time
-//	go run ./internal/soak -fuzz=30s -out=     # a short one, not written
+//	go run ./internal/soak -fuzz=30s -out=     # a short run, without report
 package main
 
 import (
@@ -47,15 +47,15 @@ type outcome struct {
 	task
 	passed bool
 	took   time.Duration
-	detail string // of what it printed
+	detail string // from its output
 }
 
 func run(ctx context.Context, args []string) error {
 	f := flag.NewFlagSet("soak", flag.ExitOnError)
-	fuzz := f.Duration("fuzz", 10*time.Minute, "how long each parser is fuzzed")
-	side := f.Int("side", 2, "how many at a time")
-	out := f.String("out", "testdata/soak.tsv", "file of the report; empty: only printed")
-	_ = f.Parse(args) // it exits
+	fuzz := f.Duration("fuzz", 10*time.Minute, "time to fuzz each parser")
+	side := f.Int("side", 2, "number of tests at the same time")
+	out := f.String("out", "testdata/soak.tsv", "file of the report; empty: only print it")
+	_ = f.Parse(args) // exits on an error
 	if *side < 1 {
 		return fmt.Errorf("soak: -side=%d; give 1 or more", *side)
 	}
@@ -77,14 +77,14 @@ func run(ctx context.Context, args []string) error {
 			return nil
 		})
 	}
-	_ = g.Wait() // what failed is in outcomes
+	_ = g.Wait() // no error: failures are in outcomes
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	return errors.Join(report(outcomes, *out), failures(outcomes))
 }
 
-// tasks are the long tests, and each of the fuzz tests.
+// tasks returns the long tests, and each fuzz test.
 func tasks(ctx context.Context, fuzz time.Duration) ([]task, error) {
 	all := []task{
 		{"TestKilled", []string{"-run=^TestKilled$", "-v", "-timeout=60m", "./repl/commands"}},
@@ -103,21 +103,20 @@ func tasks(ctx context.Context, fuzz time.Duration) ([]task, error) {
 		}
 		for _, name := range strings.Fields(string(names)) {
 			if strings.HasPrefix(name, "Fuzz") {
-				all = append(all, task{name,
-					[]string{"-run=^$", "-fuzz=^" + name + "$", "-fuzztime=" + fuzz.String(), "-fuzzminimizetime=5s", "-parallel=1",
-						pkg}})
+				all = append(all, task{name, []string{"-run=^$", "-fuzz=^" + name + "$", "-fuzztime=" + fuzz.String(),
+					"-fuzzminimizetime=5s", "-parallel=1", pkg}})
 			}
 		}
 	}
 	return all, nil
 }
 
-// run runs t and keeps of its output what tells how much was done.
+// run runs t. The detail has the parts of its output that say how much it did.
 func (t task) run(ctx context.Context) outcome {
 	start := time.Now()
 	c := exec.CommandContext(ctx, "go", append([]string{"test", "-count=1"}, t.args...)...)
 	c.Env = append(os.Environ(), "PDQUANT_SOAK=1")
-	c.Cancel = func() error { return c.Process.Signal(os.Interrupt) } // at a terminal the test has its own
+	c.Cancel = func() error { return c.Process.Signal(os.Interrupt) } // from a terminal, it has one already
 	c.WaitDelay = 10 * time.Second
 	text, err := c.CombinedOutput()
 	o := outcome{task: t, passed: err == nil, took: time.Since(start)}
@@ -136,7 +135,7 @@ func (t task) run(ctx context.Context) outcome {
 	return o
 }
 
-// report writes the outcomes to a table at path, unless that is empty.
+// report writes the outcomes as a table to path, unless path is empty.
 func report(outcomes []outcome, path string) error {
 	if path == "" {
 		return nil
@@ -144,7 +143,7 @@ func report(outcomes []outcome, path string) error {
 	var b strings.Builder
 	w := csv.NewWriter(&b)
 	w.Comma = '\t'
-	_ = w.Write([]string{"test", "passed", "seconds", "detail", "go", "processors", "date"}) // Error tells
+	_ = w.Write([]string{"test", "passed", "seconds", "detail", "go", "processors", "date"}) // w.Error has the error
 	for _, o := range outcomes {
 		_ = w.Write([]string{o.name, fmt.Sprint(o.passed), fmt.Sprintf("%.0f", o.took.Seconds()), o.detail,
 			runtime.Version(), fmt.Sprint(runtime.NumCPU()), time.Now().UTC().Format(time.DateOnly)})

@@ -1,4 +1,4 @@
-// Package soaked tells tests which form to take: the usual one, or the long one that "make soak" runs. It is for tests
+// Package soaked tells tests whether to take their usual form, or the long one that "make soak" runs. It is for tests
 // only.
 package soaked
 
@@ -7,10 +7,10 @@ import (
 	"testing"
 )
 
-// Long tells if tests take their long forms.
+// Long says whether tests take their long forms.
 func Long() bool { return os.Getenv("PDQUANT_SOAK") != "" }
 
-// Only skips t unless tests take their long forms, with the reason why it is one of them.
+// Only skips t unless tests take their long forms. reason says why t is only for these.
 func Only(t testing.TB, reason string) {
 	t.Helper()
 	if !Long() {

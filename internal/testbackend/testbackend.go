@@ -1,4 +1,4 @@
-// Package testbackend runs tests on the backends that this machine has.
+// Package testbackend runs tests on the installed backends.
 package testbackend
 
 import (
@@ -12,10 +12,10 @@ import (
 	"github.com/pdquant/pdquant/pdq/backend"
 )
 
-// envVar names the backends to test on, separated by spaces; unset, the Go backend and ONNX Runtime.
+// envVar is a variable with the backends to test on, separated by spaces. If unset: the Go backend and ONNX Runtime.
 const envVar = "PDQUANT_TEST_BACKENDS"
 
-// chosen runs f on the backends that $PDQUANT_TEST_BACKENDS names, and says whether there are any.
+// chosen runs f on the backends in $PDQUANT_TEST_BACKENDS, and says whether there are any.
 func chosen(t *testing.T, f func(t *testing.T, b compute.Backend)) bool {
 	names := strings.Fields(os.Getenv(envVar))
 	for _, name := range names {
@@ -24,8 +24,8 @@ func chosen(t *testing.T, f func(t *testing.T, b compute.Backend)) bool {
 	return len(names) > 0
 }
 
-// Each runs f on the Go backend, and on ONNX Runtime where its library is; a short test, where it is, on that
-// only. $PDQUANT_TEST_BACKENDS names others.
+// Each runs f on the Go backend and, if installed, on ONNX Runtime; with -short, on the fastest installed one only.
+// $PDQUANT_TEST_BACKENDS names others.
 func Each(t *testing.T, f func(t *testing.T, b compute.Backend)) {
 	if chosen(t, f) {
 		return
@@ -38,8 +38,8 @@ func Each(t *testing.T, f func(t *testing.T, b compute.Backend)) {
 	on(t, "onnx", f)
 }
 
-// One runs f on the fastest backend here, for long tests in which the backend isn't the point. Their long form
-// takes each.
+// One runs f on the faster installed one of these backends, for long tests in which the backend matters little. The
+// long form of the tests takes each.
 func One(t *testing.T, f func(t *testing.T, b compute.Backend)) {
 	if chosen(t, f) {
 		return
@@ -50,7 +50,7 @@ func One(t *testing.T, f func(t *testing.T, b compute.Backend)) {
 	}
 	for _, name := range []string{"go", "onnx"} {
 		if name != fast && !soaked.Long() {
-			t.Run(name, func(t *testing.T) { soaked.Only(t, "slow, and the same on "+fast) })
+			t.Run(name, func(t *testing.T) { soaked.Only(t, "slow; runs on "+fast) })
 			continue
 		}
 		on(t, name, f)
@@ -70,7 +70,7 @@ func on(t *testing.T, name string, f func(t *testing.T, b compute.Backend)) {
 	})
 }
 
-// All opens the Go backend, and ONNX Runtime where its library is, by name: for tests that compute the same on each.
+// All returns the Go backend and, if installed, ONNX Runtime by their names, for tests that compute the same on both.
 func All(t testing.TB) map[string]compute.Backend {
 	t.Helper()
 	all := map[string]compute.Backend{}
@@ -88,7 +88,7 @@ func All(t testing.TB) map[string]compute.Backend {
 	return all
 }
 
-// Any returns the fastest backend here, for tests in which the backend isn't the point.
+// Any returns the fastest installed backend, for tests in which the backend doesn't matter.
 func Any(t testing.TB) compute.Backend {
 	t.Helper()
 	b, note, err := backend.Open("auto")
