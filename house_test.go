@@ -22,8 +22,8 @@ import (
 
 const module = "github.com/pdquant/pdquant/"
 
-// mayImport is a statement of policy: change the code, not this table. Folders import those that are listed, and
-// themselves. Internal folders of the root are helpers: they are listed where they use packages that aren't.
+// mayImport is policy: change the code, not this table. A folder may import the folders listed for it, itself, and the
+// root's internal folder, which has helpers.
 var mayImport = map[string][]string{
 	"datasets":  {},
 	"models":    {"datasets"},
@@ -33,7 +33,8 @@ var mayImport = map[string][]string{
 	"internal":  {"pdq", "models", "datasets"},
 }
 
-// below lists what packages within a folder may not import of that folder: the reader goes from the first to the last.
+// below lists, for packages within a folder, the packages of that folder that build on them, and that they may not
+// import.
 var below = map[string][]string{
 	"models":            {"models/arch", "models/checkpoint"},
 	"models/checkpoint": {"models/arch"},
@@ -44,7 +45,7 @@ var below = map[string][]string{
 	"pdq/plot":          {"pdq"},
 }
 
-// strict lists packages that may import less of ours than their folder may.
+// strict lists packages that may import fewer of our packages than their folder may.
 var strict = map[string][]string{
 	"repl/shell": {}, // knows nothing of pdq
 }
@@ -57,7 +58,7 @@ var generated = []string{"repl/MANUAL.md"}
 
 type pkg struct {
 	ImportPath, Dir         string
-	GoFiles, IgnoredGoFiles []string // built here, and left out by build tags
+	GoFiles, IgnoredGoFiles []string // files built here, and files that build tags leave out
 	Imports                 []string
 }
 
@@ -82,7 +83,7 @@ func packages(t *testing.T) (ps []pkg) {
 	}
 }
 
-// top returns the first folder of an import path of ours, "" for others.
+// top returns the first folder in the import path of one of our packages, "" for others.
 func top(path string) string {
 	rest, ok := strings.CutPrefix(path, module)
 	if !ok {
@@ -110,7 +111,7 @@ func TestImports(t *testing.T) {
 			name := strings.TrimPrefix(p.ImportPath, module)
 			only, ok := strict[name]
 			if to := top(imp); ok && to != "" && to != "internal" && !slices.Contains(only, strings.TrimPrefix(imp, module)) {
-				t.Errorf("%s imports %s; of ours it may import only %v", name, imp, only)
+				t.Errorf("%s imports %s; of our packages it may import only %v", name, imp, only)
 			}
 			if slices.Contains(below[name], strings.TrimPrefix(imp, module)) {
 				t.Errorf("%s imports %s, which builds on it", name, imp)
@@ -119,8 +120,8 @@ func TestImports(t *testing.T) {
 	}
 }
 
-// TestSource checks the files of all packages, commands too: what is exported has a
-// comment, functions are short, there is no package state and no init; and each package has a comment.
+// TestSource checks the files of all packages and commands: exported names and packages have comments, functions are
+// short, and there are no package variables and no init functions.
 func TestSource(t *testing.T) {
 	fset := token.NewFileSet()
 	for _, p := range packages(t) {
@@ -144,7 +145,7 @@ func TestSource(t *testing.T) {
 	}
 }
 
-// TestCheck shows check one file that breaks each rule, and the exceptions.
+// TestCheck gives check a file that breaks each rule and has all exceptions.
 func TestCheck(t *testing.T) {
 	const src = `package p
 var state int
@@ -196,7 +197,7 @@ func init() {}
 	}
 }
 
-// check returns what the house does not like in f.
+// check returns a complaint for each place in f that breaks a rule.
 func check(fset *token.FileSet, f *ast.File) (complaints []string) {
 	for _, d := range f.Decls {
 		switch d := d.(type) {
@@ -226,8 +227,8 @@ func checkFunc(fset *token.FileSet, d *ast.FuncDecl) (complaints []string) {
 	if n := fset.Position(d.End()).Line - pos.Line + 1; n > 80 {
 		complaints = append(complaints, pos.String()+": "+d.Name.Name+" has more than 80 lines")
 	}
-	spoken := slices.Contains([]string{"String", "Error", "Unwrap"}, d.Name.Name) // what they do is known
-	if d.Name.IsExported() && d.Doc == nil && (d.Recv == nil || receiverExported(d) && !spoken) {
+	known := slices.Contains([]string{"String", "Error", "Unwrap"}, d.Name.Name) // readers know what these do
+	if d.Name.IsExported() && d.Doc == nil && (d.Recv == nil || receiverExported(d) && !known) {
 		complaints = append(complaints, pos.String()+": exported "+d.Name.Name+" has no doc comment")
 	}
 	if d.Recv == nil && d.Name.Name == "init" {
@@ -246,8 +247,7 @@ func checkVars(pos string, s *ast.ValueSpec) (complaints []string) {
 	return complaints
 }
 
-// embeds says whether a comment has a go:embed directive: such a variable is a
-// file, read at build time.
+// embeds says whether a comment has a go:embed directive. Such a variable is a file, read at build time.
 func embeds(doc *ast.CommentGroup) bool {
 	return doc != nil && slices.ContainsFunc(doc.List,
 		func(c *ast.Comment) bool { return strings.HasPrefix(c.Text, "//go:embed ") })
@@ -309,7 +309,7 @@ func TestLines(t *testing.T) {
 	}
 }
 
-// TestLongLines shows longLines and longProse lines of 120 and 121 characters, and the exceptions of Markdown.
+// TestLongLines gives longLines and longProse lines of 120 and 121 characters, and the exceptions of Markdown.
 func TestLongLines(t *testing.T) {
 	full, over := strings.Repeat("é", 120), strings.Repeat("é ", 60)+"e"
 	if got, want := longLines(full+"\n"+over+"\n\t"+full+"\n"+over), []int{2, 3, 4}; !slices.Equal(got, want) {
@@ -334,7 +334,8 @@ func longLines(text string) (numbers []int) {
 	return numbers
 }
 
-// longProse returns those of a Markdown page that are prose: no code, no row of a table, no link by itself.
+// longProse returns the numbers of the long lines of a Markdown page that are prose: not code, not a row of a table,
+// not a link alone.
 func longProse(page string) (numbers []int) {
 	exempt := regexp.MustCompile(`^(\s*\||    |\t|\s*([-*] )?(\S+|\[[^\]]*\]\(\S+\))\s*$)`)
 	lines := strings.Split(page, "\n")
@@ -350,14 +351,14 @@ func longProse(page string) (numbers []int) {
 	return longLines(strings.Join(lines, "\n"))
 }
 
-// TestReadme: the README has at most 8 KB, and its Go lines stand in an example that runs.
+// TestReadme: the README has at most 8 KB, and its lines of Go are in an example that runs.
 func TestReadme(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(readme) > 8<<10 {
-		t.Errorf("the README has %d bytes; move what is more than 8192 to docs", len(readme))
+		t.Errorf("the README has %d bytes; move parts to docs until it has at most 8192", len(readme))
 	}
 	examples, err := os.ReadFile("pdq/example_test.go")
 	if err != nil {
@@ -378,7 +379,7 @@ func TestReadme(t *testing.T) {
 		}
 		for _, line := range statements(code) {
 			if !slices.Contains(shown, line) {
-				t.Errorf("%q stands in the README and in no example of pdq", line)
+				t.Errorf("%q is in the README, but in no example of pdq", line)
 			}
 		}
 	}
