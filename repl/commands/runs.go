@@ -35,12 +35,12 @@ const (
 
 func (e *engine) runCommands() []command {
 	return []command{
-		{Name: "save", Group: groupRuns, Help: "write the session to a run folder", Run: e.do(save),
+		{Name: "save", Group: groupRuns, Saves: true, Help: "write the session to a run folder", Run: e.do(save),
 			More: "An earlier session in the folder is replaced; a run of another command is not. The folder has run.json " +
 				"(settings, seeds, images, versions, hashes and what was typed), the student, the losses, and what eval found. " +
 				"A rounding that is under way is saved too, at its step.",
 			Args: []shell.Argument{{Name: "dir", Help: "default runs/TEACHER-wWaA-sSEED"}}},
-		{Name: "resume", Group: groupRuns, Changes: true, Help: "take up a saved session", Run: e.do(resume),
+		{Name: "resume", Group: groupRuns, Changes: true, Saves: true, Help: "take up a saved session", Run: e.do(resume),
 			More: "Teacher and images are loaded as they were, and checked. A rounding that was under way goes on at its " +
 				"step; what its unit sees is observed, and corrected, again.",
 			Args: []shell.Argument{{Name: "dir", Help: "a run folder that save wrote", Need: true}}},
