@@ -35,7 +35,7 @@ func (e *engine) stepCommands() []command {
 			Args: []shell.Argument{unit}, Options: []shell.Option{option("steps", "", "in all, 0 (to nearest) to 1000000; "+
 				"empty: Rounding.Steps")}},
 		{Name: "step", Group: groupSteps, Changes: true, Help: "go on n steps of a unit's rounding, and print the losses",
-			Run:  e.do(step),
+			Run: e.do(step),
 			More: "step UNIT until loss<2 n=500 ends as soon as the loss is below 2, or after 500 steps. An empty line " +
 				"repeats the command at the prompt.",
 			Args: []shell.Argument{{Name: "unit",
