@@ -142,7 +142,7 @@ func (r *gridRun) warn(text string) {
 	}
 }
 
-func (r *gridRun) record(s *Subject, cal datasets.Calibration, methods []pdq.Method) (Record, error) {
+func (r *gridRun) record(s *Subject, cal datasets.Calibration, methods []Configured) (Record, error) {
 	record, err := NewRecord(s.Network, s.Weights, cal, s.Test, methods)
 	record.Backend, record.Command = r.Note, r.Command
 	return record, err
@@ -174,7 +174,7 @@ func (r *gridRun) student(ctx context.Context, c Cell, cal datasets.Calibration,
 		return q, student, k, err
 	}
 	k.PeakMemory = max(k.PeakMemory, peak)
-	if k.Record, err = r.record(c.Subject, cal, []pdq.Method{{Name: c.Method.Name, Config: config}}); err != nil {
+	if k.Record, err = r.record(c.Subject, cal, []Configured{{Name: c.Method.Name, Config: config}}); err != nil {
 		return q, student, k, err
 	}
 	err = errors.Join(r.folder.SaveStudent(q, stem+".safetensors", student), r.folder.WriteJSON(stem+".json", k))

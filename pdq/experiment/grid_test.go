@@ -61,8 +61,20 @@ func TestGrid(t *testing.T) {
 		t.Fatal(err)
 	}
 	problem := pdq.Problem{Network: g.Subjects[0].Network, Weights: g.Subjects[0].Weights, Calibration: cal.Images}
-	alone, err := pdq.Run(t.Context(), g.Backend, problem, pdq.Method{Config: config}, g.Subjects[0].Test, nil)
-	if err != nil || !reflect.DeepEqual(alone.Test, results[3].Right) || accuracyOf(alone.Calibration) != results[3].Calibration {
+	q, err := pdq.New(g.Backend, problem, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	student, err := q.Quantize(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	right, err := q.Evaluate(t.Context(), student, g.Subjects[0].Test)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := q.Evaluate(t.Context(), student, cal.Images)
+	if err != nil || !reflect.DeepEqual(right, results[3].Right) || accuracyOf(own) != results[3].Calibration {
 		t.Errorf("in the grid another result than alone, error %v", err)
 	}
 	if want := "Scales.Images=8 Scales.Candidates=10"; !strings.Contains(results[3].Settings, "Rounding.Steps=2") || len(results[3].EachPD) != 40 {

@@ -25,7 +25,13 @@ type Record struct {
 	Threads     int      // GOMAXPROCS
 	Machine     string   // operating system and processor architecture
 	Versions    []string // Go and the modules that compute
-	Methods     []pdq.Method
+	Methods     []Configured
+}
+
+// Configured is a configuration under its method's name.
+type Configured struct {
+	Name   string
+	Config pdq.Config
 }
 
 // CalibrationRecord says which images of a pool were drawn.
@@ -38,7 +44,7 @@ type CalibrationRecord struct {
 
 // NewRecord records a comparison of methods on n; the caller adds Command and Backend.
 func NewRecord(n *models.Network, w models.Weights, cal datasets.Calibration, test datasets.Stream,
-	methods []pdq.Method) (Record, error) {
+	methods []Configured) (Record, error) {
 	hash, err := w.Hash()
 	testName, testHash := test.Describe()
 	return Record{
@@ -71,7 +77,7 @@ func (r Record) Differs(other Record) string {
 	return ""
 }
 
-func names(methods []pdq.Method) string {
+func names(methods []Configured) string {
 	var list []string
 	for _, m := range methods {
 		list = append(list, m.Name)

@@ -9,12 +9,13 @@ import (
 
 	"github.com/pdquant/pdquant/internal/atomicfile"
 	"github.com/pdquant/pdquant/pdq"
+	"github.com/pdquant/pdquant/pdq/experiment"
 )
 
 // ablation is one combination, with a result for each seed.
 type ablation struct {
 	name    string
-	results []pdq.Result
+	results []result
 }
 
 func ablate(c *call) (session, error) {
@@ -50,7 +51,7 @@ func ablate(c *call) (session, error) {
 	var done []ablation
 	for _, m := range methods {
 		c.sh.progress.start(m.Name)
-		results, failed := pdq.RunSeeds(c.ctx, s.backend, problem, m, seeds, test, c.sh.progress.event)
+		results, failed := runSeeds(c.ctx, s.backend, problem, m, seeds, test, c.sh.progress.event)
 		if failed != nil {
 			err = fmt.Errorf("%s: %w", m.Name, failed)
 			break
@@ -74,7 +75,7 @@ func ablate(c *call) (session, error) {
 }
 
 // ablations are the combinations that the options ask for, as changes of c.
-func ablations(v values, c pdq.Config) ([]pdq.Method, error) {
+func ablations(v values, c pdq.Config) ([]experiment.Configured, error) {
 	losses, err := v.choicesOf("loss", "mse", "pd")
 	if err != nil {
 		return nil, err
@@ -83,10 +84,10 @@ func ablations(v values, c pdq.Config) ([]pdq.Method, error) {
 	if err != nil {
 		return nil, err
 	}
-	var methods []pdq.Method
+	var methods []experiment.Configured
 	for _, l := range losses {
 		for _, dc := range corrections {
-			m := pdq.Method{Name: "loss=" + l + " dc=" + dc, Config: c}
+			m := experiment.Configured{Name: "loss=" + l + " dc=" + dc, Config: c}
 			if l == "mse" {
 				m.Config.Loss.PD = 0
 			} else if c.Loss.PD == 0 {

@@ -9,6 +9,7 @@ import (
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models/arch"
 	"github.com/pdquant/pdquant/pdq"
+	"github.com/pdquant/pdquant/pdq/experiment"
 )
 
 func demoCommand() command {
@@ -97,16 +98,16 @@ func bestSteps(preset string) int {
 
 // withBest returns the methods that demo compares: those of c, and best, which goes on from the units of MSE only with
 // steps of fine-tuning. If c fine-tunes itself, that takes the steps.
-func withBest(c pdq.Config, steps int) []pdq.Method {
+func withBest(c pdq.Config, steps int) []experiment.Configured {
 	if c.FineTune.Steps > 0 {
 		c.FineTune.Steps = steps
-		return pdq.Methods(c)
+		return methodsOf(c)
 	}
-	methods := pdq.Methods(c)
+	methods := methodsOf(c)
 	if steps == 0 {
 		return methods
 	}
 	best := c.MSEOnly()
 	best.FineTune.Steps = steps
-	return append(methods, pdq.Method{Name: "best", Config: best})
+	return append(methods, experiment.Configured{Name: "best", Config: best})
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/pdquant/pdquant/models"
 	"github.com/pdquant/pdquant/pdq"
+	"github.com/pdquant/pdquant/pdq/experiment"
 )
 
 // forecast tells how long a comparison of methods will still take, from the time so far and the share of the work that
@@ -36,7 +37,7 @@ const (
 )
 
 // newForecast counts what methods will compute for n with so many calibration and test images.
-func newForecast(n *models.Network, images, tests int, methods []pdq.Method) *forecast {
+func newForecast(n *models.Network, images, tests int, methods []experiment.Configured) *forecast {
 	f := &forecast{work: map[workKey]float64{}, began: time.Now()}
 	all := elements(n, 0)
 	for i, m := range methods {

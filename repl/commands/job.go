@@ -23,7 +23,7 @@ type job struct {
 	trained     string // how the network was
 	calibration datasets.Calibration
 	test        datasets.Stream
-	methods     []pdq.Method
+	methods     []experiment.Configured
 	published   string // figures to compare with; "": none
 	table       string // where results over several seeds are; "": nowhere
 	anyway      bool   // go on with a network at chance level
@@ -73,14 +73,14 @@ func (j *job) without() string {
 
 // compare runs full precision and the methods, but for those that have results. The folder has what is finished, also after
 // an error.
-func (j *job) compare(ctx context.Context, results []pdq.Result, stderr io.Writer) ([]pdq.Result, error) {
+func (j *job) compare(ctx context.Context, results []result, stderr io.Writer) ([]result, error) {
 	progress := newProgress(stderr)
 	defer progress.done()
 	if len(results) == 0 {
 		if err := j.checkTeacher(ctx, stderr); err != nil {
 			return nil, err
 		}
-		teacher, err := pdq.RunTeacher(ctx, j.backend, j.config.Machine.Workers, j.problem(), j.test, progress.event)
+		teacher, err := runTeacher(ctx, j.backend, j.config.Machine.Workers, j.problem(), j.test, progress.event)
 		if err != nil {
 			return nil, err
 		}
@@ -213,7 +213,7 @@ func bitsText(lb pdq.LayerBits) string {
 }
 
 // report prints the table and writes the chart to the run folder.
-func (j *job) report(w io.Writer, results []pdq.Result) error {
+func (j *job) report(w io.Writer, results []result) error {
 	if err := j.chart(results); err != nil {
 		return err
 	}

@@ -90,7 +90,7 @@ func newQuantisation(ctx context.Context, v values) (*job, error) {
 	if err := v.oneOf("methods", "all", "pd"); err != nil {
 		return nil, err
 	}
-	if j.methods = pdq.Methods(j.config); v["methods"] == "pd" {
+	if j.methods = methodsOf(j.config); v["methods"] == "pd" {
 		j.methods = j.methods[len(j.methods)-1:]
 	}
 	j.published = publishedText(trained, w, a)

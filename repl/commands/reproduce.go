@@ -24,6 +24,7 @@ import (
 	"github.com/pdquant/pdquant/models/checkpoint"
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/backend"
+	"github.com/pdquant/pdquant/pdq/experiment"
 )
 
 func reproduceCommand() command {
@@ -186,13 +187,13 @@ func (r *reproduction) load(v values, images int) error {
 }
 
 // run quantises with each seed as the row says, by the reference's settings.
-func (r *reproduction) run(ctx context.Context, row baselineRow, c pdq.Config, seeds []uint64, progress func(pdq.Event)) ([]pdq.Result, error) {
+func (r *reproduction) run(ctx context.Context, row baselineRow, c pdq.Config, seeds []uint64, progress func(pdq.Event)) ([]result, error) {
 	if row.method == fullPrecision {
-		result, err := pdq.RunTeacher(ctx, r.backend, backend.Workers(r.backend), r.problem, r.test, progress)
-		result.Seed = seeds[0]
-		return []pdq.Result{result}, err
+		x, err := runTeacher(ctx, r.backend, backend.Workers(r.backend), r.problem, r.test, progress)
+		x.Seed = seeds[0]
+		return []result{x}, err
 	}
-	return pdq.RunSeeds(ctx, r.backend, r.problem, pdq.Method{Name: row.method, Config: c}, seeds, r.test, progress)
+	return runSeeds(ctx, r.backend, r.problem, experiment.Configured{Name: row.method, Config: c}, seeds, r.test, progress)
 }
 
 // config is the reference's settings for a row; none for full precision.
@@ -246,7 +247,7 @@ func (r *reproduction) settings(c pdq.Config) string {
 }
 
 // record appends results to the table, whole or not at all.
-func (r *reproduction) record(row baselineRow, c pdq.Config, results []pdq.Result) ([]reproduced, error) {
+func (r *reproduction) record(row baselineRow, c pdq.Config, results []result) ([]reproduced, error) {
 	table, err := os.ReadFile(r.out)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("repl: %w; give another file with out=", err)

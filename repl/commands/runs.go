@@ -93,7 +93,7 @@ func save(c *call) (session, error) {
 	if sc == nil {
 		sc = &score{}
 	}
-	record, err := experiment.NewRecord(s.teacher.Network, s.teacher.Weights, s.images.calibration, sc.images, []pdq.Method{{Name: "session", Config: s.config}})
+	record, err := experiment.NewRecord(s.teacher.Network, s.teacher.Weights, s.images.calibration, sc.images, []experiment.Configured{{Name: "session", Config: s.config}})
 	if err != nil {
 		return s, err
 	}
@@ -209,7 +209,7 @@ func (s session) saveScore(f experiment.Folder) error {
 		return nil
 	}
 	var table strings.Builder
-	writeTSV(&table, []pdq.Result{{Method: fullPrecision, Test: s.score.teacher}, {Method: "session", Test: s.score.student}})
+	writeTSV(&table, []result{{Method: fullPrecision, Test: s.score.teacher}, {Method: "session", Test: s.score.student}})
 	e := evaluation{s.score.data, s.score.images.Hash(), ones(s.score.student.Top1), ones(s.score.teacher.Top1)}
 	return errors.Join(f.WriteJSON(evaluationFile, e), f.Write(resultsFile, []byte(table.String())))
 }

@@ -11,12 +11,11 @@ import (
 	"github.com/charmbracelet/lipgloss"
 	"github.com/charmbracelet/lipgloss/table"
 
-	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/plot"
 )
 
 // resultTable lays out results, the first of which is full precision, for a terminal.
-func resultTable(results []pdq.Result) string {
+func resultTable(results []result) string {
 	right := lipgloss.NewStyle().Align(lipgloss.Right).Padding(0, 1)
 	t := table.New().Border(lipgloss.NormalBorder()).
 		Headers("method", "top-1 %", "to full precision", "calibration top-1 %", "seconds", "peak MiB").
@@ -44,7 +43,7 @@ func resultTable(results []pdq.Result) string {
 }
 
 // writeTSV writes the same numbers, unrounded, for programs.
-func writeTSV(w io.Writer, results []pdq.Result) {
+func writeTSV(w io.Writer, results []result) {
 	fmt.Fprintln(w, "method\ttop1\ttop1_stderr\tto_full_precision\tto_full_precision_stderr\tcalibration_top1\ttest_images\tcalibration_images\tseconds\tpeak_bytes")
 	for _, r := range results {
 		acc, se := r.Test.Accuracy()
@@ -55,8 +54,8 @@ func writeTSV(w io.Writer, results []pdq.Result) {
 }
 
 // verdicts says in a line each how the methods after MSE only compare with it; without it, the last with the one before.
-func verdicts(results []pdq.Result) []string {
-	k := slices.IndexFunc(results, func(r pdq.Result) bool { return r.Method == "MSE only" })
+func verdicts(results []result) []string {
+	k := slices.IndexFunc(results, func(r result) bool { return r.Method == "MSE only" })
 	if k < 0 || k == len(results)-1 {
 		k = len(results) - 2
 	}
@@ -68,7 +67,7 @@ func verdicts(results []pdq.Result) []string {
 }
 
 // verdict says in one line how a method compares with another.
-func verdict(r, base pdq.Result) string {
+func verdict(r, base result) string {
 	diff, se := r.Test.Minus(base.Test)
 	word := "no difference beyond two standard errors"
 	if math.Abs(diff) > 2*se {
@@ -81,7 +80,7 @@ func verdict(r, base pdq.Result) string {
 }
 
 // chart draws the results into the run folder.
-func (j *job) chart(results []pdq.Result) error {
+func (j *job) chart(results []result) error {
 	var bars []plot.Bar
 	for _, r := range results {
 		acc, se := r.Test.Accuracy()

@@ -52,7 +52,7 @@ func fileName(method string) string { return strings.ToLower(strings.ReplaceAll(
 
 // begin takes up the run that the folder holds, or begins one: it writes run.json, after removing an earlier
 // run's results, which may be of other settings. It returns the results of methods that are finished.
-func (j *job) begin(record experiment.Record, stderr io.Writer) ([]pdq.Result, error) {
+func (j *job) begin(record experiment.Record, stderr io.Writer) ([]result, error) {
 	if exists(j.folder.Path(sessionFile)) {
 		return nil, fmt.Errorf("repl: %s holds a session that save wrote; choose another folder with out=", j.folder)
 	}
@@ -78,7 +78,7 @@ func (j *job) begin(record experiment.Record, stderr io.Writer) ([]pdq.Result, e
 
 // unfinished returns the record of the folder's run and its finished methods, the first of them full precision; nil if
 // there is none to go on with, or if it isn't wanted.
-func (j *job) unfinished() (*experiment.Record, []pdq.Result, error) {
+func (j *job) unfinished() (*experiment.Record, []result, error) {
 	var old experiment.Record
 	begun, err := fs.Glob(os.DirFS(string(j.folder)), stateName("*"))
 	if err != nil {
@@ -97,9 +97,9 @@ func (j *job) unfinished() (*experiment.Record, []pdq.Result, error) {
 	if len(list.Methods) > len(old.Methods) && exists(j.folder.Path(chartFile)) {
 		return nil, nil, nil // finished, and reported
 	}
-	var results []pdq.Result
+	var results []result
 	for _, f := range list.Methods {
-		results = append(results, pdq.Result{Method: f.Method, Seed: f.Seed, Test: fromOnes(f.Test), Calibration: fromOnes(f.Calibration), Seconds: f.Seconds, PeakMemory: f.PeakMemory})
+		results = append(results, result{Method: f.Method, Seed: f.Seed, Test: fromOnes(f.Test), Calibration: fromOnes(f.Calibration), Seconds: f.Seconds, PeakMemory: f.PeakMemory})
 	}
 	return &old, results, nil
 }
@@ -123,7 +123,7 @@ func (j *job) clear() error {
 }
 
 // write writes the results so far, from which the run could go on.
-func (j *job) write(results []pdq.Result) error {
+func (j *job) write(results []result) error {
 	var list finishedMethods
 	for _, r := range results {
 		list.Methods = append(list.Methods, finished{r.Method, r.Seed, ones(r.Test.Top1), ones(r.Calibration.Top1), r.Seconds, r.PeakMemory})
@@ -157,24 +157,24 @@ func (j *job) state(q *pdq.Quantizer, method string, stderr io.Writer) (pdq.Stat
 
 // quantise takes a method from where it is to its end: where an earlier run of it stopped, or where a finished method
 // leaves off whose units are the same. Where to go on is in the folder all the while.
-func (j *job) quantise(ctx context.Context, m pdq.Method, finished []pdq.Result, progress *progress, stderr io.Writer) (pdq.Result, error) {
+func (j *job) quantise(ctx context.Context, m experiment.Configured, finished []result, progress *progress, stderr io.Writer) (result, error) {
 	q, err := pdq.New(j.backend, j.problem(), m.Config)
 	if err != nil {
-		return pdq.Result{}, err
+		return result{}, err
 	}
 	from, err := j.state(q, m.Name, stderr)
 	if err != nil {
-		return pdq.Result{}, err
+		return result{}, err
 	}
 	if from.Unit == 0 && from.Optimiser.Done == 0 {
 		if from, err = j.sharedUnits(q, m, finished, stderr); err != nil {
-			return pdq.Result{}, err
+			return result{}, err
 		}
 	}
 	progress.forecast.skip(m.Name, j.network.Units, from)
 	q.Progress = progress.event
 	name := stateName(m.Name)
-	r, err := q.RunFrom(ctx, m.Name, j.test, from, pdq.Keeper{Every: j.keep, Keep: func(s pdq.State) error { return j.folder.SaveState(q, name, s) }})
+	r, err := runFrom(ctx, q, m.Name, j.test, from, pdq.Keeper{Every: j.keep, Keep: func(s pdq.State) error { return j.folder.SaveState(q, name, s) }})
 	if err != nil {
 		return r, err
 	}
@@ -183,16 +183,16 @@ func (j *job) quantise(ctx context.Context, m pdq.Method, finished []pdq.Result,
 
 // startsFrom returns the index of the method whose units m shares: that of the same settings but without fine-tuning; -1
 // if there is none.
-func startsFrom(m pdq.Method, methods []pdq.Method) int {
+func startsFrom(m experiment.Configured, methods []experiment.Configured) int {
 	if m.Config.FineTune.Steps == 0 {
 		return -1
 	}
 	m.Config.FineTune.Steps = 0
-	return slices.IndexFunc(methods, func(o pdq.Method) bool { return reflect.DeepEqual(o.Config, m.Config) })
+	return slices.IndexFunc(methods, func(o experiment.Configured) bool { return reflect.DeepEqual(o.Config, m.Config) })
 }
 
 // sharedUnits returns the end of the units that a finished method shares with m, the zero State if there is none.
-func (j *job) sharedUnits(q *pdq.Quantizer, m pdq.Method, finished []pdq.Result, stderr io.Writer) (pdq.State, error) {
+func (j *job) sharedUnits(q *pdq.Quantizer, m experiment.Configured, finished []result, stderr io.Writer) (pdq.State, error) {
 	k := startsFrom(m, j.methods)
 	if k < 0 || k+1 >= len(finished) { // the first that is finished is full precision
 		return pdq.State{}, nil
