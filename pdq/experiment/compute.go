@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math"
 	"time"
 
@@ -62,7 +61,7 @@ func (r *gridRun) evaluate(ctx context.Context, c Cell, result Result) (kept, er
 	if err != nil {
 		return kept{}, err
 	}
-	q, student, k, err := r.student(ctx, c, cal, config)
+	q, student, k, err := r.student(ctx, c, config)
 	if err != nil {
 		return k, err
 	}
@@ -146,92 +145,4 @@ func (r *gridRun) record(s *Subject, cal datasets.Calibration, methods []Configu
 	record, err := NewRecord(s.Network, s.Weights, cal, s.Test, methods)
 	record.Backend, record.Command = r.Note, r.Command
 	return record, err
-}
-
-// student returns the student of a configuration: from the folder if it is there, else quantised from where an earlier
-// run stopped. Fine-tuning goes on from the student of the same configuration without it, which other methods share.
-func (r *gridRun) student(ctx context.Context, c Cell, cal datasets.Calibration, config pdq.Config) (
-	*pdq.Quantizer, pdq.Student, kept, error) {
-	problem := pdq.Problem{Network: c.Subject.Network, Weights: c.Subject.Weights, Calibration: cal.Images}
-	q, err := pdq.New(r.Backend, problem, config)
-	if err != nil {
-		return nil, pdq.Student{}, kept{}, err
-	}
-	q.Progress = r.Step
-	stem := fileStem(c.Subject.Name, c.Width, c.Seed, r.hashOf(c.Subject, cal, config))
-	if k, err := r.folder.kept(stem); err == nil {
-		student, err := r.folder.LoadStudent(q, stem+".safetensors")
-		return q, student, k, err
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return q, pdq.Student{}, k, err
-	}
-	from, peak, err := r.start(ctx, c, cal, config, q, stem)
-	if err != nil {
-		return q, pdq.Student{}, kept{}, err
-	}
-	student, k, err := r.quantise(ctx, q, from, stem)
-	if err != nil {
-		return q, student, k, err
-	}
-	k.PeakMemory = max(k.PeakMemory, peak)
-	if k.Record, err = r.record(c.Subject, cal, []Configured{{Name: c.Method.Name, Config: config}}); err != nil {
-		return q, student, k, err
-	}
-	err = errors.Join(r.folder.SaveStudent(q, stem+".safetensors", student), r.folder.WriteJSON(stem+".json", k))
-	if err != nil {
-		return q, student, k, err
-	}
-	return q, student, k, r.folder.RemoveState(stem + ".state")
-}
-
-// quantise goes on from a state to the student. Where to go on from is in the folder all the while.
-func (r *gridRun) quantise(ctx context.Context, q *pdq.Quantizer, from pdq.State, stem string) (
-	pdq.Student, kept, error) {
-	every := r.Every
-	if every == 0 {
-		every = 500
-	}
-	memory.ResetPeak()
-	start := time.Now()
-	keep := func(s pdq.State) error { return r.folder.SaveState(q, stem+".state", s) }
-	student, err := q.QuantizeFrom(ctx, from, pdq.Keeper{Every: every, Keep: keep})
-	return student, kept{Seconds: (from.Elapsed + time.Since(start)).Seconds(), PeakMemory: memory.Peak()}, err
-}
-
-// start returns where to begin: where an earlier run stopped, or after the units that another method shares, or at
-// the zero State. peak is the memory that those units took.
-func (r *gridRun) start(ctx context.Context, c Cell, cal datasets.Calibration, config pdq.Config, q *pdq.Quantizer,
-	stem string) (from pdq.State, peak int64, err error) {
-	from, err = r.state(q, stem+".state")
-	if err == nil {
-		r.warn(fmt.Sprintf("%v goes on after %d units and %d steps, which took %.0f s",
-			c, from.Unit, from.Optimiser.Done, from.Elapsed.Seconds()))
-		return from, 0, nil
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return from, 0, err
-	}
-	if config.FineTune.Steps == 0 {
-		return pdq.State{}, 0, nil
-	}
-	config.FineTune.Steps = 0
-	_, student, k, err := r.student(ctx, c, cal, config)
-	elapsed := time.Duration(k.Seconds * float64(time.Second))
-	return pdq.State{Unit: len(c.Subject.Network.Units), Student: student, Elapsed: elapsed}, k.PeakMemory, err
-}
-
-// state reads a state, or the one before it where it is damaged. Where neither is whole, or there is none, it is
-// fs.ErrNotExist.
-func (r *gridRun) state(q *pdq.Quantizer, name string) (pdq.State, error) {
-	s, err := r.folder.LoadState(q, name)
-	if errors.Is(err, pdq.ErrDamaged) {
-		r.warn(err.Error())
-		if s, err = r.folder.LoadState(q, Previous(name)); errors.Is(err, pdq.ErrDamaged) {
-			return s, fs.ErrNotExist
-		}
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		err = fmt.Errorf("%w; remove the file", err)
-	}
-	return s, err
 }
