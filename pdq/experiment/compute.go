@@ -55,7 +55,7 @@ func (r *gridRun) evaluate(ctx context.Context, c Cell, result Result) (kept, er
 		return kept{}, err
 	}
 	if c.Method.Change == nil {
-		return r.fullPrecision(ctx, c.Subject, cal)
+		return r.fullPrecision(ctx, c, cal)
 	}
 	config, _, err := r.Config(c)
 	if err != nil {
@@ -86,15 +86,13 @@ func (r *gridRun) evaluate(ctx context.Context, c Cell, result Result) (kept, er
 }
 
 // fullPrecision tests the network itself. The time is that of inference on the calibration images.
-func (r *gridRun) fullPrecision(ctx context.Context, s *Subject, cal datasets.Calibration) (kept, error) {
-	workers := r.machine().Workers
+func (r *gridRun) fullPrecision(ctx context.Context, c Cell, cal datasets.Calibration) (kept, error) {
+	s, workers := c.Subject, r.machine().Workers
 	if err := r.checkGuessing(ctx, s, cal); err != nil {
 		return kept{}, err
 	}
 	tell := func(done, total int) {
-		if r.Step != nil {
-			r.Step(pdq.Event{Step: pdq.StepEvaluate, Done: done, Total: total})
-		}
+		r.step(c, pdq.Config{}, pdq.Event{Step: pdq.StepEvaluate, Done: done, Total: total})
 	}
 	memory.ResetPeak()
 	start := time.Now()
@@ -141,7 +139,7 @@ func (r *gridRun) warn(text string) {
 	}
 }
 
-func (r *gridRun) record(s *Subject, cal datasets.Calibration, methods []Configured) (Record, error) {
+func (r *gridRun) record(s *Subject, cal datasets.Calibration, methods []Fixed) (Record, error) {
 	record, err := NewRecord(s.Network, s.Weights, cal, s.Test, methods)
 	record.Backend, record.Command = r.Note, r.Command
 	return record, err

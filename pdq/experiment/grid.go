@@ -37,7 +37,7 @@ type Grid struct {
 	Command string            // for the records: what was typed
 
 	Began    func(c Cell, number, of int) // called before a cell is computed; nil: not
-	Step     func(e pdq.Event)            // called between steps; nil: not
+	Step     func(p Progress)             // called between steps; nil: not
 	Finished func(r Result)               // called when a cell is computed; nil: not
 	Warn     func(text string)            // called with what the user should know; nil: not
 }
@@ -137,7 +137,7 @@ func (g Grid) Run(ctx context.Context, f Folder) (results []Result, err error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &gridRun{Grid: g, folder: f, table: table, drawn: map[uint64]datasets.Calibration{}}
+	r := &gridRun{Grid: g, folder: f, table: table, drawn: map[uint64]datasets.Calibration{}, forecast: newForecast(g)}
 	cells := g.Cells()
 	for i, c := range cells {
 		result, found, err := r.find(ctx, c)
@@ -166,6 +166,16 @@ type gridRun struct {
 	subject *Subject // whose images are drawn
 	drawn   map[uint64]datasets.Calibration
 	hash    string // of the subject's weights
+
+	forecast *forecast
+}
+
+// step reports a step of a cell. The zero Config is that of full precision.
+func (r *gridRun) step(c Cell, config pdq.Config, e pdq.Event) {
+	r.forecast.event(c, config, e)
+	if r.Step != nil {
+		r.Step(Progress{c, e, r.forecast.left()})
+	}
 }
 
 // calibration draws a cell's images, or returns them if they were drawn before.
@@ -219,6 +229,7 @@ func (r *gridRun) find(ctx context.Context, c Cell) (result Result, found bool, 
 				return result, false, err
 			}
 			x.Method = c.Method.Name
+			r.forecast.skipCell(c, config)
 			return x, true, nil
 		}
 		if x.label() == result.label() {

@@ -98,7 +98,7 @@ func TestShared(t *testing.T) {
 	var want []Result
 	for _, methods := range []string{"mse; best FineTune.Steps=2; best FineTune.Steps=1", "best FineTune.Steps=1; best FineTune.Steps=2; mse"} {
 		g, steps := tinyGrid(t, methods), map[pdq.Step]int{}
-		g.Step = func(e pdq.Event) { steps[e.Step]++ }
+		g.Step = func(e Progress) { steps[e.Step]++ }
 		results := run(t, g, Folder(t.TempDir()))
 		if units := len(g.Subjects[0].Network.Units); steps[pdq.StepRound] != 2*units || steps[pdq.StepFineTune] < 3 {
 			t.Errorf("%s: %d rounding steps, want %d; %d of fine-tuning", methods, steps[pdq.StepRound], 2*units, steps[pdq.StepFineTune])
@@ -130,7 +130,7 @@ func TestInterrupted(t *testing.T) {
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
 		taken := map[string]int{}
-		g.Step = func(e pdq.Event) {
+		g.Step = func(e Progress) {
 			if e.Step != pdq.StepRound && e.Step != pdq.StepFineTune {
 				return
 			}
@@ -166,7 +166,7 @@ func TestKilled(t *testing.T) {
 	killed := errors.New("killed")
 	func() {
 		defer func() { _ = recover() }()
-		g.Step = func(e pdq.Event) {
+		g.Step = func(e Progress) {
 			if e.Step == pdq.StepRound && e.Unit == "layer2.0" && e.Done == 2 {
 				panic(killed)
 			}
@@ -181,7 +181,7 @@ func TestKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	units := map[string]bool{}
-	g.Step = func(e pdq.Event) {
+	g.Step = func(e Progress) {
 		if e.Step == pdq.StepRound {
 			units[e.Unit] = true
 		}

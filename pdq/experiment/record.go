@@ -9,7 +9,6 @@ import (
 
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models"
-	"github.com/pdquant/pdquant/pdq"
 )
 
 // Record says what a run was given, so that it can be repeated. It is a run folder's run.json.
@@ -25,13 +24,7 @@ type Record struct {
 	Threads     int      // GOMAXPROCS
 	Machine     string   // operating system and processor architecture
 	Versions    []string // Go and the modules that compute
-	Methods     []Configured
-}
-
-// Configured is a configuration under its method's name.
-type Configured struct {
-	Name   string
-	Config pdq.Config
+	Methods     []Fixed
 }
 
 // CalibrationRecord says which images of a pool were drawn.
@@ -44,7 +37,7 @@ type CalibrationRecord struct {
 
 // NewRecord records a comparison of methods on n; the caller adds Command and Backend.
 func NewRecord(n *models.Network, w models.Weights, cal datasets.Calibration, test datasets.Stream,
-	methods []Configured) (Record, error) {
+	methods []Fixed) (Record, error) {
 	hash, err := w.Hash()
 	testName, testHash := test.Describe()
 	return Record{
@@ -77,7 +70,7 @@ func (r Record) Differs(other Record) string {
 	return ""
 }
 
-func names(methods []Configured) string {
+func names(methods []Fixed) string {
 	var list []string
 	for _, m := range methods {
 		list = append(list, m.Name)

@@ -31,6 +31,7 @@ func (r *gridRun) student(ctx context.Context, c Cell, config pdq.Config) (*pdq.
 	}
 	q := t.Quantizer
 	if k, err := r.folder.kept(t.stem); err == nil {
+		r.forecast.skipUnits(c, config, len(c.Subject.Network.Units))
 		student, err := r.folder.LoadStudent(q, t.stem+".safetensors")
 		return q, student, k, err
 	} else if !errors.Is(err, fs.ErrNotExist) {
@@ -64,14 +65,14 @@ func (r *gridRun) newTask(ctx context.Context, c Cell, config pdq.Config) (*task
 	if err != nil {
 		return nil, err
 	}
-	q.Progress = r.Step
+	q.Progress = func(e pdq.Event) { r.step(c, config, e) }
 	t := &task{Run: pdq.Run{Quantizer: q}, cell: c}
 	t.stem = fileStem(c.Subject.Name, c.Width, c.Seed, r.hashOf(c.Subject, cal, config))
 	t.Keeper.Keep = func(s pdq.State) error { return r.folder.SaveState(q, t.stem+".state", s) }
 	if t.Keeper.Every = r.Every; r.Every == 0 {
 		t.Keeper.Every = 500
 	}
-	t.record, err = r.record(c.Subject, cal, []Configured{{Name: c.Method.Name, Config: config}})
+	t.record, err = r.record(c.Subject, cal, []Fixed{{Name: c.Method.Name, Config: config}})
 	return t, err
 }
 
@@ -113,6 +114,7 @@ func (r *gridRun) begin(ctx context.Context, t *task) error {
 	from, err := r.state(t.Quantizer, t.stem+".state")
 	if err == nil {
 		t.State = from
+		r.forecast.skipUnits(t.cell, t.Quantizer.Config(), from.Unit)
 		r.warn(fmt.Sprintf("%v goes on after %d units and %d steps, which took %.0f s",
 			t.cell, from.Unit, from.Optimiser.Done, from.Elapsed.Seconds()))
 		return nil

@@ -24,7 +24,7 @@ func givenGrid(t *testing.T, methods string, seeds ...uint64) Grid {
 func TestGivenImages(t *testing.T) {
 	g, f := givenGrid(t, "best FineTune.Steps=1; pd-quant", 1, 2, 5), Folder(t.TempDir())
 	corrected, rounded := map[string]int{}, map[string]int{}
-	g.Step = func(e pdq.Event) {
+	g.Step = func(e Progress) {
 		if e.Step == pdq.StepCorrect && e.Done == e.Total {
 			corrected[e.Unit]++
 		}
@@ -60,7 +60,7 @@ func TestGivenInterrupted(t *testing.T) {
 	want := run(t, g, Folder(t.TempDir()))
 	ctx, cancel := context.WithCancel(t.Context())
 	steps := map[string]int{}
-	g.Step = func(e pdq.Event) {
+	g.Step = func(e Progress) {
 		if e.Step != pdq.StepRound {
 			return
 		}

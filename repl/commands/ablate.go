@@ -75,7 +75,7 @@ func ablate(c *call) (session, error) {
 }
 
 // ablations are the combinations that the options ask for, as changes of c.
-func ablations(v values, c pdq.Config) ([]experiment.Configured, error) {
+func ablations(v values, c pdq.Config) ([]experiment.Fixed, error) {
 	losses, err := v.choicesOf("loss", "mse", "pd")
 	if err != nil {
 		return nil, err
@@ -84,10 +84,10 @@ func ablations(v values, c pdq.Config) ([]experiment.Configured, error) {
 	if err != nil {
 		return nil, err
 	}
-	var methods []experiment.Configured
+	var methods []experiment.Fixed
 	for _, l := range losses {
 		for _, dc := range corrections {
-			m := experiment.Configured{Name: "loss=" + l + " dc=" + dc, Config: c}
+			m := experiment.Fixed{Name: "loss=" + l + " dc=" + dc, Config: c}
 			if l == "mse" {
 				m.Config.Loss.PD = 0
 			} else if c.Loss.PD == 0 {

@@ -98,7 +98,7 @@ func bestSteps(preset string) int {
 
 // withBest returns the methods that demo compares: those of c, and best, which goes on from the units of MSE only with
 // steps of fine-tuning. If c fine-tunes itself, that takes the steps.
-func withBest(c pdq.Config, steps int) []experiment.Configured {
+func withBest(c pdq.Config, steps int) []experiment.Fixed {
 	if c.FineTune.Steps > 0 {
 		c.FineTune.Steps = steps
 		return methodsOf(c)
@@ -109,5 +109,5 @@ func withBest(c pdq.Config, steps int) []experiment.Configured {
 	}
 	best := c.MSEOnly()
 	best.FineTune.Steps = steps
-	return append(methods, experiment.Configured{Name: "best", Config: best})
+	return append(methods, experiment.Fixed{Name: "best", Config: best})
 }

@@ -37,7 +37,7 @@ const (
 )
 
 // newForecast counts what methods will compute for n with so many calibration and test images.
-func newForecast(n *models.Network, images, tests int, methods []experiment.Configured) *forecast {
+func newForecast(n *models.Network, images, tests int, methods []experiment.Fixed) *forecast {
 	f := &forecast{work: map[workKey]float64{}, began: time.Now()}
 	all := elements(n, 0)
 	for i, m := range methods {

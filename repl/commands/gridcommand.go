@@ -65,7 +65,8 @@ func runGrid(ctx context.Context, v values, stdout, stderr io.Writer) error {
 	}
 	p := newProgress(stderr)
 	defer p.done()
-	g.Command, g.Step = gridCommand().line(v), p.event
+	g.Command = gridCommand().line(v)
+	g.Step = func(e experiment.Progress) { p.event(e.Event) }
 	g.Began = func(c experiment.Cell, number, of int) { p.start(fmt.Sprintf("%d/%d %v", number, of, c)) }
 	g.Warn = func(text string) { fmt.Fprintln(besideBar{p, stderr}, "note     ", text) }
 	g.Finished = func(r experiment.Result) {

@@ -23,7 +23,7 @@ type job struct {
 	trained     string // how the network was
 	calibration datasets.Calibration
 	test        datasets.Stream
-	methods     []experiment.Configured
+	methods     []experiment.Fixed
 	published   string // figures to compare with; "": none
 	table       string // where results over several seeds are; "": nowhere
 	anyway      bool   // go on with a network at chance level

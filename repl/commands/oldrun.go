@@ -13,12 +13,12 @@ import (
 )
 
 // methodsOf returns what c sets behind its baselines.
-func methodsOf(c pdq.Config) []experiment.Configured {
+func methodsOf(c pdq.Config) []experiment.Fixed {
 	name := "PD-Quant"
 	if c.FineTune.Steps > 0 {
 		name = "fine-tuned"
 	}
-	return []experiment.Configured{{Name: "nearest rounding", Config: c.Nearest()}, {Name: "MSE only", Config: c.MSEOnly()}, {Name: name, Config: c}}
+	return []experiment.Fixed{{Name: "nearest rounding", Config: c.Nearest()}, {Name: "MSE only", Config: c.MSEOnly()}, {Name: name, Config: c}}
 }
 
 // result is what a method gave.
@@ -73,7 +73,7 @@ func runTeacher(ctx context.Context, b compute.Backend, workers int, p pdq.Probl
 }
 
 // runSeeds quantises with each of the seeds, side by side.
-func runSeeds(ctx context.Context, b compute.Backend, p pdq.Problem, m experiment.Configured, seeds []uint64, test datasets.Stream, progress func(pdq.Event)) ([]result, error) {
+func runSeeds(ctx context.Context, b compute.Backend, p pdq.Problem, m experiment.Fixed, seeds []uint64, test datasets.Stream, progress func(pdq.Event)) ([]result, error) {
 	runs := make([]*pdq.Run, len(seeds))
 	for i, seed := range seeds {
 		c := m.Config

@@ -193,7 +193,7 @@ func (r *reproduction) run(ctx context.Context, row baselineRow, c pdq.Config, s
 		x.Seed = seeds[0]
 		return []result{x}, err
 	}
-	return runSeeds(ctx, r.backend, r.problem, experiment.Configured{Name: row.method, Config: c}, seeds, r.test, progress)
+	return runSeeds(ctx, r.backend, r.problem, experiment.Fixed{Name: row.method, Config: c}, seeds, r.test, progress)
 }
 
 // config is the reference's settings for a row; none for full precision.

@@ -93,7 +93,7 @@ func save(c *call) (session, error) {
 	if sc == nil {
 		sc = &score{}
 	}
-	record, err := experiment.NewRecord(s.teacher.Network, s.teacher.Weights, s.images.calibration, sc.images, []experiment.Configured{{Name: "session", Config: s.config}})
+	record, err := experiment.NewRecord(s.teacher.Network, s.teacher.Weights, s.images.calibration, sc.images, []experiment.Fixed{{Name: "session", Config: s.config}})
 	if err != nil {
 		return s, err
 	}

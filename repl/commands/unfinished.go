@@ -157,7 +157,7 @@ func (j *job) state(q *pdq.Quantizer, method string, stderr io.Writer) (pdq.Stat
 
 // quantise takes a method from where it is to its end: where an earlier run of it stopped, or where a finished method
 // leaves off whose units are the same. Where to go on is in the folder all the while.
-func (j *job) quantise(ctx context.Context, m experiment.Configured, finished []result, progress *progress, stderr io.Writer) (result, error) {
+func (j *job) quantise(ctx context.Context, m experiment.Fixed, finished []result, progress *progress, stderr io.Writer) (result, error) {
 	q, err := pdq.New(j.backend, j.problem(), m.Config)
 	if err != nil {
 		return result{}, err
@@ -183,16 +183,16 @@ func (j *job) quantise(ctx context.Context, m experiment.Configured, finished []
 
 // startsFrom returns the index of the method whose units m shares: that of the same settings but without fine-tuning; -1
 // if there is none.
-func startsFrom(m experiment.Configured, methods []experiment.Configured) int {
+func startsFrom(m experiment.Fixed, methods []experiment.Fixed) int {
 	if m.Config.FineTune.Steps == 0 {
 		return -1
 	}
 	m.Config.FineTune.Steps = 0
-	return slices.IndexFunc(methods, func(o experiment.Configured) bool { return reflect.DeepEqual(o.Config, m.Config) })
+	return slices.IndexFunc(methods, func(o experiment.Fixed) bool { return reflect.DeepEqual(o.Config, m.Config) })
 }
 
 // sharedUnits returns the end of the units that a finished method shares with m, the zero State if there is none.
-func (j *job) sharedUnits(q *pdq.Quantizer, m experiment.Configured, finished []result, stderr io.Writer) (pdq.State, error) {
+func (j *job) sharedUnits(q *pdq.Quantizer, m experiment.Fixed, finished []result, stderr io.Writer) (pdq.State, error) {
 	k := startsFrom(m, j.methods)
 	if k < 0 || k+1 >= len(finished) { // the first that is finished is full precision
 		return pdq.State{}, nil
