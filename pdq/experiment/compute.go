@@ -139,8 +139,7 @@ func (r *gridRun) warn(text string) {
 	}
 }
 
-func (r *gridRun) record(s *Subject, cal datasets.Calibration, methods []Fixed) (Record, error) {
-	record, err := NewRecord(s.Network, s.Weights, cal, s.Test, methods)
-	record.Backend, record.Command = r.Note, r.Command
-	return record, err
+// problem returns what pdq is given to quantise s.
+func (s *Subject) problem(cal datasets.Calibration) pdq.Problem {
+	return pdq.Problem{Network: s.Network, Weights: s.Weights, Calibration: cal.Images}
 }

@@ -148,7 +148,9 @@ func (g Grid) Run(ctx context.Context, f Folder) (results []Result, err error) {
 			if g.Began != nil {
 				g.Began(c, i+1, len(cells))
 			}
-			result, err = r.compute(ctx, c, result)
+			if err = r.begun(ctx, c); err == nil {
+				result, err = r.compute(ctx, c, result)
+			}
 		}
 		if err != nil {
 			return results, fmt.Errorf("experiment: %v: %w", c, err)
@@ -167,6 +169,7 @@ type gridRun struct {
 	drawn   map[uint64]datasets.Calibration
 	hash    string // of the subject's weights
 
+	recorded bool // the folder has this grid's Record
 	forecast *forecast
 }
 

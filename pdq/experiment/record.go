@@ -1,7 +1,10 @@
 package experiment
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -9,9 +12,14 @@ import (
 
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/pdq"
 )
 
-// Record says what a run was given, so that it can be repeated. It is a run folder's run.json.
+// RecordFile is a run folder's Record.
+const RecordFile = "run.json"
+
+// Record says what a run was given, so that it can be repeated. That of a Grid is of the first network and seed that it
+// computed, with all methods; beside each student lies its own.
 type Record struct {
 	Started     time.Time
 	Command     string            // that started it
@@ -25,6 +33,7 @@ type Record struct {
 	Machine     string   // operating system and processor architecture
 	Versions    []string // Go and the modules that compute
 	Methods     []Fixed
+	Plan        pdq.Plan `json:",omitempty"` // widths of all that the last method quantises
 }
 
 // CalibrationRecord says which images of a pool were drawn.
@@ -35,7 +44,7 @@ type CalibrationRecord struct {
 	Crops      []datasets.Crop `json:",omitempty"`
 }
 
-// NewRecord records a comparison of methods on n; the caller adds Command and Backend.
+// NewRecord records a comparison of methods on n; the caller adds Command, Backend and Plan.
 func NewRecord(n *models.Network, w models.Weights, cal datasets.Calibration, test datasets.Stream,
 	methods []Fixed) (Record, error) {
 	hash, err := w.Hash()
@@ -91,4 +100,64 @@ func versions() []string {
 		}
 	}
 	return v
+}
+
+// record returns the Record of methods for a subject.
+func (r *gridRun) record(s *Subject, cal datasets.Calibration, methods []Fixed) (Record, error) {
+	record, err := NewRecord(s.Network, s.Weights, cal, s.Test, methods)
+	record.Backend, record.Command = r.Note, r.Command
+	return record, err
+}
+
+// begun writes the grid's Record to the folder, unless it has. c is the first cell that is computed.
+func (r *gridRun) begun(ctx context.Context, c Cell) error {
+	if r.recorded {
+		return nil
+	}
+	r.recorded = true
+	cal, err := r.calibration(ctx, c)
+	if err != nil {
+		return err
+	}
+	var methods []Fixed
+	var last pdq.Config
+	for _, w := range r.Bits {
+		for _, m := range r.Methods {
+			if last, _, err = r.Config(Cell{c.Subject, w, m, c.Seed}); err != nil {
+				return err
+			}
+			methods = append(methods, Fixed{m.Name, last})
+		}
+	}
+	record, err := r.record(c.Subject, cal, methods)
+	if err != nil {
+		return err
+	}
+	q, err := pdq.New(r.Backend, c.Subject.problem(cal), last)
+	if err != nil {
+		return err
+	}
+	record.Plan = q.Plan()
+	return r.folder.WriteJSON(RecordFile, r.after(record))
+}
+
+// after returns record as it follows the folder's: that of the same command keeps its beginning.
+func (r *gridRun) after(record Record) Record {
+	var old Record
+	err := r.folder.ReadJSON(RecordFile, &old)
+	if errors.Is(err, fs.ErrNotExist) {
+		return record
+	}
+	if err != nil {
+		r.warn(err.Error() + "; it is written anew")
+		return record
+	}
+	if old.Threads != record.Threads {
+		r.warn(fmt.Sprintf("the run began with %d threads and goes on with %d: sums may differ in their last bits",
+			old.Threads, record.Threads))
+	}
+	if old.Command == record.Command {
+		record.Started = old.Started
+	}
+	return record
 }

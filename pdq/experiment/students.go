@@ -60,8 +60,7 @@ func (r *gridRun) newTask(ctx context.Context, c Cell, config pdq.Config) (*task
 	if err != nil {
 		return nil, err
 	}
-	problem := pdq.Problem{Network: c.Subject.Network, Weights: c.Subject.Weights, Calibration: cal.Images}
-	q, err := pdq.New(r.Backend, problem, config)
+	q, err := pdq.New(r.Backend, c.Subject.problem(cal), config)
 	if err != nil {
 		return nil, err
 	}
@@ -73,6 +72,7 @@ func (r *gridRun) newTask(ctx context.Context, c Cell, config pdq.Config) (*task
 		t.Keeper.Every = 500
 	}
 	t.record, err = r.record(c.Subject, cal, []Fixed{{Name: c.Method.Name, Config: config}})
+	t.record.Plan = q.Plan()
 	return t, err
 }
 

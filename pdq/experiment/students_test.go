@@ -3,8 +3,12 @@ package experiment
 import (
 	"context"
 	"errors"
+	"os"
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/pdquant/pdquant/pdq"
 )
@@ -81,5 +85,100 @@ func TestGivenInterrupted(t *testing.T) {
 		if !reflect.DeepEqual(results[i].Right, want[i].Right) || !reflect.DeepEqual(results[i].EachPD, want[i].EachPD) {
 			t.Errorf("%s, seed %d: another result", want[i].Method, want[i].Seed)
 		}
+	}
+}
+
+// TestRemoveResults: what a grid wrote goes, and only that; then it begins anew.
+func TestRemoveResults(t *testing.T) {
+	g, f := tinyGrid(t, "nearest; mse"), Folder(t.TempDir())
+	ctx, cancel := context.WithCancel(t.Context())
+	g.Every = 1
+	g.Step = func(p Progress) {
+		if p.Step == pdq.StepRound && p.Unit == "layer2.0" {
+			cancel()
+		}
+	}
+	if _, err := g.Run(ctx, f); !errors.Is(err, context.Canceled) {
+		t.Fatalf("error %v", err)
+	}
+	others := []string{lockFile, "resnet8-w2a2-s1.json", "session.json", "student.safetensors"}
+	for _, name := range others[1:] {
+		if err := f.Write(name, []byte("{}")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := files(t, f)
+	if err := f.RemoveResults(); err != nil {
+		t.Fatal(err)
+	}
+	if left := files(t, f); !slices.Equal(left, others) || len(before) < len(others)+5 {
+		t.Errorf("%q are left of %q", left, before)
+	}
+	units := map[string]bool{}
+	g.Step = func(p Progress) { units[p.Unit] = true }
+	if results := run(t, g, f); len(results) != 3 || !units["conv1"] {
+		t.Errorf("%d results, of units %v", len(results), units)
+	}
+	unlock, err := f.Lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	if err := f.RemoveResults(); err == nil || !strings.Contains(err.Error(), "another process") {
+		t.Errorf("a locked folder: %v", err)
+	}
+}
+
+// files returns the names of the folder's files.
+func files(t *testing.T, f Folder) []string {
+	t.Helper()
+	files, err := os.ReadDir(string(f))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, file := range files {
+		names = append(names, file.Name())
+	}
+	return names
+}
+
+// TestRecord: run.json says how to repeat the grid; a run that goes on keeps its beginning, and tells of other threads.
+func TestRecord(t *testing.T) {
+	g, f := tinyGrid(t, "nearest; pd"), Folder(t.TempDir())
+	g.Command = "grid networks=resnet8"
+	run(t, g, f)
+	var r Record
+	if err := f.ReadJSON(RecordFile, &r); err != nil {
+		t.Fatal(err)
+	}
+	if r.Command != g.Command || r.Teacher != "resnet8" || len(r.TeacherHash) != 64 || len(r.Calibration.Indices) != g.Images ||
+		len(r.Methods) != 2 || r.Methods[1].Name != "PD without DC" || r.Methods[1].Config.Rounding.Steps != 2 || len(r.Versions) < 1 ||
+		len(r.Plan) == 0 || r.Plan[1].Output != 2 {
+		t.Errorf("record %#v", r)
+	}
+	r.Threads, r.Started = 77, r.Started.Add(-time.Hour)
+	if err := f.WriteJSON(RecordFile, r); err != nil {
+		t.Fatal(err)
+	}
+	var warned []string
+	g.Warn = func(text string) { warned = append(warned, text) }
+	run(t, g, f) // nothing to compute
+	g.Methods = append(g.Methods, Recipes()[1].Method())
+	run(t, g, f)
+	var now Record
+	if err := f.ReadJSON(RecordFile, &now); err != nil {
+		t.Fatal(err)
+	}
+	if !now.Started.Equal(r.Started) || len(now.Methods) != 3 || len(warned) != 1 || !strings.Contains(warned[0], "77 threads") {
+		t.Errorf("begun %v, was %v; %d methods; warned %q", now.Started, r.Started, len(now.Methods), warned)
+	}
+	if err := f.Write(RecordFile, []byte(`{"Command"`)); err != nil {
+		t.Fatal(err)
+	}
+	g.Seeds = Seeds(2)
+	run(t, g, f)
+	if err := f.ReadJSON(RecordFile, &now); err != nil || len(warned) != 2 || !strings.Contains(warned[1], RecordFile) {
+		t.Errorf("a damaged record: error %v; warned %q", err, warned)
 	}
 }
