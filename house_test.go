@@ -41,6 +41,11 @@ var below = map[string][]string{
 	"pdq/plot":          {"pdq"},
 }
 
+// strict lists packages that may import less of ours than their folder may.
+var strict = map[string][]string{
+	"repl/shell": {}, // knows nothing of pdq
+}
+
 type pkg struct {
 	ImportPath, Dir         string
 	GoFiles, IgnoredGoFiles []string // built here, and left out by build tags
@@ -94,6 +99,10 @@ func TestImports(t *testing.T) {
 				t.Errorf("%s imports %s; %s may import only %v", p.ImportPath, imp, from, allowed)
 			}
 			name := strings.TrimPrefix(p.ImportPath, module)
+			only, ok := strict[name]
+			if to := top(imp); ok && to != "" && to != "internal" && !slices.Contains(only, strings.TrimPrefix(imp, module)) {
+				t.Errorf("%s imports %s; of ours it may import only %v", name, imp, only)
+			}
 			if slices.Contains(below[name], strings.TrimPrefix(imp, module)) {
 				t.Errorf("%s imports %s, which builds on it", name, imp)
 			}

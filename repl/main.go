@@ -15,6 +15,7 @@ import (
 	"os"
 
 	"github.com/pdquant/pdquant/repl/commands"
+	"github.com/pdquant/pdquant/repl/shell"
 )
 
 func main() { os.Exit(mainStatus(os.Args[1:])) }
@@ -28,15 +29,16 @@ func mainStatus(args []string) int {
 	case err != nil:
 		return 2
 	}
-	return commands.Main(o)
+	return shell.Main(o, commands.New)
 }
 
-func readFlags(args []string, stderr io.Writer) (commands.Invocation, error) {
-	var o commands.Invocation
+func readFlags(args []string, stderr io.Writer) (shell.Invocation, error) {
+	var o shell.Invocation
 	f := flag.NewFlagSet("repl", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	f.StringVar(&o.Line, "e", "", "run these commands, which semicolons separate")
 	f.StringVar(&o.Script, "f", "", "run the commands in a file; -: standard input")
+	format := f.String("format", "text", "how values are written: text, html, tsv or json")
 	bare := f.Bool("norc", false, "at a prompt, don't run ~/.pdqrc first")
 	f.Usage = func() {
 		fmt.Fprintln(stderr, "repl [flags] [command]: a shell, or one command; repl help lists them")
@@ -45,6 +47,11 @@ func readFlags(args []string, stderr io.Writer) (commands.Invocation, error) {
 	err := f.Parse(args)
 	o.Words, o.RC = f.Args(), !*bare
 	f.Visit(func(x *flag.Flag) { o.Given = o.Given || x.Name == "e" })
+	if err == nil {
+		if o.Format, err = shell.FindFormat(*format); err != nil {
+			fmt.Fprintln(stderr, err)
+		}
+	}
 	given := 0
 	for _, one := range []bool{o.Given, o.Script != "", len(o.Words) > 0} {
 		if one {

@@ -10,6 +10,7 @@ import (
 	"github.com/pdquant/pdquant/internal/atomicfile"
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/experiment"
+	"github.com/pdquant/pdquant/repl/shell"
 )
 
 // ablation is one combination, with a result for each seed.
@@ -19,12 +20,12 @@ type ablation struct {
 }
 
 func ablate(c *call) (session, error) {
-	s, v := c.s, c.values
+	s, v := c.s, c.Values
 	methods, err := ablations(v, s.config)
 	if err != nil {
 		return s, err
 	}
-	count, err := v.number("seeds", 1, 1000)
+	count, err := v.Number("seeds", 1, 1000)
 	if err != nil {
 		return s, err
 	}
@@ -32,11 +33,11 @@ func ablate(c *call) (session, error) {
 	for i := range count {
 		seeds = append(seeds, uint64(i+1))
 	}
-	n, err := v.number("n", 1, 1<<30)
+	n, err := v.Number("n", 1, 1<<30)
 	if err != nil {
 		return s, err
 	}
-	if _, err := c.sh.quantizer(s, s.config); err != nil {
+	if _, err := c.quantizer(s, s.config); err != nil {
 		return s, err
 	}
 	if s.images.data != "" {
@@ -50,37 +51,37 @@ func ablate(c *call) (session, error) {
 	problem := pdq.Problem{Network: s.teacher.Network, Weights: s.teacher.Weights, Calibration: s.images.calibration.Images}
 	var done []ablation
 	for _, m := range methods {
-		c.sh.progress.start(m.Name)
-		results, failed := runSeeds(c.ctx, s.backend, problem, m, seeds, test, c.sh.progress.event)
+		c.progress.start(m.Name)
+		results, failed := runSeeds(c.Context, s.backend, problem, m, seeds, test, c.progress.event)
 		if failed != nil {
 			err = fmt.Errorf("%s: %w", m.Name, failed)
 			break
 		}
 		done = append(done, ablation{m.Name, results})
 	}
-	c.sh.progress.start("")
+	c.progress.start("")
 	if len(done) == 0 {
 		return s, err
 	}
-	fmt.Fprintf(c.out, "%s W%dA%d, %d test images\n%s\n", s.teacher.name, s.config.Bits.W, s.config.Bits.A, test.Len(), ablationTable(done))
-	fmt.Fprintln(c.out, "Mean ± standard deviation over seeds; differences are to the first row, seed by seed.")
+	c.Print("%s W%dA%d, %d test images\n%s", s.teacher.name, s.config.Bits.W, s.config.Bits.A, test.Len(), ablationTable(done))
+	c.Show(shell.Text("Mean ± standard deviation over seeds; differences are to the first row, seed by seed."))
 	if v["out"] == "" {
 		return s, err
 	}
 	if e := atomicfile.WriteBytes(v["out"], []byte(ablationTSV(done))); e != nil {
 		return s, errors.Join(err, fmt.Errorf("repl: %w", e))
 	}
-	fmt.Fprintf(c.out, "table in %s\n", v["out"])
+	c.Print("table in %s", v["out"])
 	return s, err
 }
 
 // ablations are the combinations that the options ask for, as changes of c.
-func ablations(v values, c pdq.Config) ([]experiment.Fixed, error) {
-	losses, err := v.choicesOf("loss", "mse", "pd")
+func ablations(v shell.Values, c pdq.Config) ([]experiment.Fixed, error) {
+	losses, err := choicesOf(v, "loss", "mse", "pd")
 	if err != nil {
 		return nil, err
 	}
-	corrections, err := v.choicesOf("dc", "on", "off")
+	corrections, err := choicesOf(v, "dc", "on", "off")
 	if err != nil {
 		return nil, err
 	}

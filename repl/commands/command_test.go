@@ -15,11 +15,35 @@ import (
 	"github.com/pdquant/pdquant/internal/soaked"
 	"github.com/pdquant/pdquant/models/arch"
 	"github.com/pdquant/pdquant/pdq/experiment"
+	"github.com/pdquant/pdquant/repl/shell"
 )
+
+// run runs what a program is given.
+func run(ctx context.Context, o shell.Invocation, stdin io.Reader, stdout, stderr io.Writer) error {
+	sh, err := New(shell.NewTerminal(stdout, stderr))
+	if err != nil {
+		return err
+	}
+	err = sh.Invoke(ctx, o, stdin)
+	return errors.Join(err, sh.Close(), sh.Failed())
+}
+
+// valuesOf are a command's defaults with options in their place.
+func valuesOf(c command, options ...string) shell.Values {
+	v := shell.Values{}
+	for _, o := range c.Options {
+		v[o.Name] = o.Value
+	}
+	for _, o := range options {
+		key, value, _ := strings.Cut(o, "=")
+		v[key] = value
+	}
+	return v
+}
 
 // runLine runs one command, as the program's arguments give it.
 func runLine(ctx context.Context, line string, stdout, stderr io.Writer) error {
-	return run(ctx, Invocation{Words: strings.Fields(line)}, strings.NewReader(""), stdout, stderr)
+	return run(ctx, shell.Invocation{Words: strings.Fields(line)}, strings.NewReader(""), stdout, stderr)
 }
 
 func TestBadInput(t *testing.T) {
@@ -45,9 +69,10 @@ func TestBadInput(t *testing.T) {
 		"demo backend=onnx:/no.so":  "/no.so",
 		"demo out=" + file + "/run": "run folder",
 		"download dir=" + dir + " url=http://127.0.0.1:1/": "http://127.0.0.1:1/",
-		"train out=" + file + "/run":                       "repl: out=" + file + "/run: experiment: run folder: mkdir " + file + ": not a directory; choose another",
-		"train data=/nowhere out=" + dir:                   "/nowhere",
-		"train data=" + dir + " out=" + dir:                "dataset-fashion-mnist",
+		"train out=" + file + "/run": "repl: out=" + file + "/run: experiment: run folder: mkdir " +
+			file + ": not a directory; choose another",
+		"train data=/nowhere out=" + dir:    "/nowhere",
+		"train data=" + dir + " out=" + dir: "dataset-fashion-mnist",
 	} {
 		var stdout bytes.Buffer
 		err := runLine(context.Background(), line, &stdout, io.Discard)
@@ -65,9 +90,13 @@ func TestHelp(t *testing.T) {
 	if err := runLine(context.Background(), "help", &out, io.Discard); err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range commands() {
-		if !strings.Contains(out.String(), c.help) {
-			t.Errorf("help doesn't list %s", c.name)
+	sh, err := New(shell.NewTerminal(io.Discard, io.Discard))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range sh.Commands() {
+		if !strings.Contains(out.String(), c.Help) {
+			t.Errorf("help doesn't list %s", c.Name)
 		}
 	}
 }
@@ -93,18 +122,21 @@ func TestDemo(t *testing.T) {
 	}
 }
 
-// ofTests is the backend that tests take: the fastest one here. Scripts, whose numbers are compared, take the Go backend.
+// ofTests is the backend that tests take: the fastest one here. Scripts, whose numbers are compared, take the Go
+// backend.
 func ofTests() string { return "auto" }
 
 // demoTable runs a demo and returns its table without the seconds and bytes.
 func demoTable(t *testing.T, teacher string) string {
 	dir := filepath.Join(t.TempDir(), "run")
 	var out, log bytes.Buffer
-	args := []string{"demo", "teacher=" + teacher, "images=8", "test=40", "steps=2", "dc=2", "finetune=2", "backend=" + ofTests(), "out=" + dir}
+	args := []string{"demo", "teacher=" + teacher, "images=8", "test=40", "steps=2", "dc=2", "finetune=2",
+		"backend=" + ofTests(), "out=" + dir}
 	if err := runLine(context.Background(), strings.Join(args, " "), &out, &log); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"full precision", "nearest rounding", "MSE only", "PD-Quant against MSE only, paired", "best against MSE only, paired", "one standard error over 40 test images"} {
+	for _, want := range []string{"full precision", "nearest rounding", "MSE only", "PD-Quant against MSE only, paired",
+		"best against MSE only, paired", "one standard error over 40 test images"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the report doesn't say %q:\n%s", want, &out)
 		}
@@ -112,7 +144,8 @@ func demoTable(t *testing.T, teacher string) string {
 	if !strings.Contains(log.String(), "rule qdrop") {
 		t.Errorf("the bits aren't printed:\n%s", &log)
 	}
-	checkFolder(t, dir, "go run ./repl demo teacher="+teacher+" w=2 a=2 images=8 seed=1 preset=glance steps=2 dc=2 finetune=2 test=40 backend="+ofTests()+" keep=500 anew=false out="+dir)
+	checkFolder(t, dir, "go run ./repl demo teacher="+teacher+" w=2 a=2 images=8 seed=1 preset=glance steps=2 dc=2 "+
+		"finetune=2 test=40 backend="+ofTests()+" keep=500 anew=false out="+dir)
 	table, err := os.ReadFile(filepath.Join(dir, "results.tsv"))
 	if err != nil {
 		t.Fatal(err)
@@ -134,7 +167,8 @@ func checkFolder(t *testing.T, dir, command string) {
 	if err := json.Unmarshal(data, &r); err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Calibration.Indices) != 8 || len(r.TeacherHash) != 64 || len(r.Methods) != 4 || r.Methods[2].Config.Rounding.Steps != 2 || r.Command != command {
+	if len(r.Calibration.Indices) != 8 || len(r.TeacherHash) != 64 || len(r.Methods) != 4 ||
+		r.Methods[2].Config.Rounding.Steps != 2 || r.Command != command {
 		t.Errorf("run.json holds %+v", r)
 	}
 	chart, err := os.Open(filepath.Join(dir, "chart.png"))
@@ -180,16 +214,14 @@ func TestCancelledDemo(t *testing.T) {
 // TestFailedDemo: what was finished before a method failed is in the folder.
 func TestFailedDemo(t *testing.T) {
 	dir := t.TempDir()
-	v, err := demoCommand().parse([]string{"teacher=resnet8", "images=8", "test=40", "backend=" + ofTests(), "out=" + dir})
-	if err != nil {
-		t.Fatal(err)
-	}
+	v := valuesOf((&engine{}).demoCommand(), "teacher=resnet8", "images=8", "test=40", "backend="+ofTests(), "out="+dir)
 	j, err := newDemo(v)
 	if err != nil {
 		t.Fatal(err)
 	}
 	j.methods[1].Config.Bits.W = 99
-	if _, err := j.compare(t.Context(), nil, io.Discard); err == nil || !strings.Contains(err.Error(), "MSE only: pdq: weights of 99 bits") {
+	if _, err := j.compare(t.Context(), nil, io.Discard); err == nil ||
+		!strings.Contains(err.Error(), "MSE only: pdq: weights of 99 bits") {
 		t.Errorf("error %v", err)
 	}
 	table, err := os.ReadFile(filepath.Join(dir, "results.tsv"))

@@ -10,42 +10,43 @@ import (
 	"github.com/pdquant/pdquant/models/arch"
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/experiment"
+	"github.com/pdquant/pdquant/repl/shell"
 )
 
-func demoCommand() command {
+func (e *engine) demoCommand() command {
 	return command{
-		name: "demo", group: groupPrograms, help: "quantise a shipped teacher by nearest rounding, MSE only, PD-Quant and best, and compare them",
-		options: []option{
-			{"teacher", "mobilenetv2", "trained network: " + strings.Join(arch.TeacherNames(), ", ")},
-			{"w", "2", "bits of weights, 2 to 8"},
-			{"a", "2", "bits of activations, 2 to 8"},
-			{"images", "128", "calibration images, 1 to 2048"},
-			{"seed", "1", "of the calibration draw and the optimisation"},
-			{"preset", "glance", "glance: for a first look in minutes; quick: for a better one; best: what gave the best accuracy, fine-tuning after the units; fast: the paper with a correction that stops; paper: the reference's steps, which take hours"},
-			{"steps", "", "rounding steps per unit, 0 to 1000000; empty: the preset's"},
-			{"dc", "", "correction steps per unit, 0 to 100000; empty: the preset's"},
-			{"finetune", "", "steps of fine-tuning for best, which follow the units of MSE only, 0 to 100000; empty: 150 with glance, else 1500; 0: leave best out"},
-			{"test", "5000", "test images, 1 to 10000"},
-			{"backend", "auto", "auto, go, onnx, xla, ..."},
+		Name: "demo", Group: groupPrograms, Help: "quantise a shipped teacher by nearest rounding, MSE only, PD-Quant and best, and compare them",
+		Options: []shell.Option{
+			option("teacher", "mobilenetv2", "trained network: "+strings.Join(arch.TeacherNames(), ", ")),
+			option("w", "2", "bits of weights, 2 to 8"),
+			option("a", "2", "bits of activations, 2 to 8"),
+			option("images", "128", "calibration images, 1 to 2048"),
+			option("seed", "1", "of the calibration draw and the optimisation"),
+			option("preset", "glance", "glance: for a first look in minutes; quick: for a better one; best: what gave the best accuracy, fine-tuning after the units; fast: the paper with a correction that stops; paper: the reference's steps, which take hours"),
+			option("steps", "", "rounding steps per unit, 0 to 1000000; empty: the preset's"),
+			option("dc", "", "correction steps per unit, 0 to 100000; empty: the preset's"),
+			option("finetune", "", "steps of fine-tuning for best, which follow the units of MSE only, 0 to 100000; empty: 150 with glance, else 1500; 0: leave best out"),
+			option("test", "5000", "test images, 1 to 10000"),
+			option("backend", "auto", "auto, go, onnx, xla, ..."),
 			memoryOption(),
 			keepOption(),
 			anewOption(),
-			{"out", "", "run folder: an unfinished run of the same settings goes on, a finished one is replaced; empty: runs/demo-TEACHER-wWaA-sSEED"},
+			option("out", "", "run folder: an unfinished run of the same settings goes on, a finished one is replaced; empty: runs/demo-TEACHER-wWaA-sSEED"),
 		},
-		run: alone(demo),
+		Run: e.alone(writing(demo)),
 	}
 }
 
-func demo(ctx context.Context, v values, stdout, stderr io.Writer) error {
+func demo(ctx context.Context, v shell.Values, stdout, stderr io.Writer) error {
 	j, err := newDemo(v)
 	if err != nil {
 		return err
 	}
-	return j.do(ctx, demoCommand().line(v), stdout, stderr)
+	return j.do(ctx, "go run ./repl "+v["line"], stdout, stderr)
 }
 
 // newDemo reads and checks the options. What doesn't need the backend is checked first.
-func newDemo(v values) (*job, error) {
+func newDemo(v shell.Values) (*job, error) {
 	j := &job{preset: v["preset"]}
 	var w, a, images, seed, tests int
 	for _, o := range []struct {
@@ -53,7 +54,7 @@ func newDemo(v values) (*job, error) {
 		lo, hi int
 		to     *int
 	}{{"w", 2, 8, &w}, {"a", 2, 8, &a}, {"images", 1, datasets.FashionMNISTPoolSize, &images}, {"seed", 0, 1 << 31, &seed}, {"test", 1, 10000, &tests}} {
-		n, err := v.number(o.key, o.lo, o.hi)
+		n, err := v.Number(o.key, o.lo, o.hi)
 		if err != nil {
 			return nil, err
 		}
@@ -68,7 +69,7 @@ func newDemo(v values) (*job, error) {
 		return nil, err
 	}
 	tuning := bestSteps(v["preset"])
-	if err := v.override("finetune", 0, 100000, &tuning); err != nil {
+	if err := v.Override("finetune", 0, 100000, &tuning); err != nil {
 		return nil, err
 	}
 	j.methods = withBest(j.config, tuning)

@@ -1,28 +1,29 @@
 package commands
 
 import (
-	"context"
-	"fmt"
-	"io"
 	"path/filepath"
 
 	"github.com/pdquant/pdquant/datasets"
+	"github.com/pdquant/pdquant/repl/shell"
 )
 
-func downloadCommand() command {
+func (e *engine) downloadCommand() command {
 	return command{
-		name: "download", group: groupPrograms, help: "fetch the whole of Fashion-MNIST (31 MB) or CIFAR-10 (170 MB), checksums verified",
-		args:    []argument{{name: "set", help: "fashion-mnist, which is the default, or cifar10"}},
-		options: []option{{"dir", "", "folder for its files; empty: data/ and its name"}, {"url", "", "where to fetch them from; empty: where they are published"}},
-		run:     alone(download),
+		Name: "download", Group: groupPrograms, Help: "fetch the whole of Fashion-MNIST (31 MB) or CIFAR-10 (170 MB), " +
+			"checksums verified",
+		Args: []shell.Argument{{Name: "set", Help: "fashion-mnist, which is the default, or cifar10"}},
+		Options: []shell.Option{option("dir", "", "folder for its files; empty: data/ and its name"),
+			option("url", "", "where to fetch them from; empty: where they are published")},
+		Run: e.alone(download),
 	}
 }
 
-func download(ctx context.Context, v values, stdout, _ io.Writer) error {
+func download(c *call) error {
+	v := c.Values
 	if v["set"] == "" {
 		v["set"] = "fashion-mnist"
 	}
-	if err := v.oneOf("set", "fashion-mnist", "cifar10"); err != nil {
+	if err := v.OneOf("set", "fashion-mnist", "cifar10"); err != nil {
 		return err
 	}
 	fetch, dir := datasets.DownloadFashionMNIST, v["dir"]
@@ -32,9 +33,9 @@ func download(ctx context.Context, v values, stdout, _ io.Writer) error {
 	if dir == "" {
 		dir = filepath.Join("data", v["set"])
 	}
-	if err := fetch(ctx, nil, v["url"], dir); err != nil {
+	if err := fetch(c.Context, nil, v["url"], dir); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(stdout, "%s is in %s\n", v["set"], dir)
-	return err
+	c.Print("%s is in %s", v["set"], dir)
+	return nil
 }

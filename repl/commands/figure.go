@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/pdquant/pdquant/pdq/look"
 	"github.com/pdquant/pdquant/pdq/plot"
+	"github.com/pdquant/pdquant/repl/shell"
 )
 
 // figure is a plot, as text and as a file: lines or bins.
@@ -30,11 +32,11 @@ func bins(h look.Histogram) []plot.Bin {
 	return out
 }
 
-// figure prints f as text, or writes it to the command's file=.
+// figure shows f, or writes it to the command's file=.
 func (c *call) figure(f figure) error {
-	path := c.values["file"]
+	path := c.Values["file"]
 	if path == "" {
-		fmt.Fprintln(c.out, f.text())
+		c.Show(f)
 		return nil
 	}
 	var err error
@@ -44,13 +46,16 @@ func (c *call) figure(f figure) error {
 		err = plot.Lines(path, f.chart, f.lines)
 	}
 	if err == nil {
-		fmt.Fprintf(c.out, "plot in %s\n", path)
+		c.Print("plot in %s", path)
 	}
 	return err
 }
 
-// text draws f with characters.
-func (f figure) text() string {
+// Kind returns "figure".
+func (figure) Kind() string { return "figure" }
+
+// Text draws f with characters.
+func (f figure) Text(int) string {
 	if f.bins != nil {
 		return barText(f.bins)
 	}
@@ -131,4 +136,54 @@ func sparks(counts []int) string {
 		b.WriteRune(eighths[n*7/top])
 	}
 	return b.String()
+}
+
+// HTML returns the drawing with characters.
+func (f figure) HTML() string { return shell.Text(f.Text(0)).HTML() }
+
+// TSV returns a line for each point of each line, or for each bin.
+func (f figure) TSV() string {
+	lines := []string{"line\t" + f.chart.X + "\t" + f.chart.Y}
+	for _, l := range f.lines {
+		for i := range l.X {
+			lines = append(lines, fmt.Sprintf("%s\t%v\t%v", l.Label, l.X[i], l.Y[i]))
+		}
+	}
+	if f.bins != nil {
+		lines = []string{"low\thigh\tcount"}
+	}
+	for _, b := range f.bins {
+		lines = append(lines, fmt.Sprintf("%v\t%v\t%v", b.Low, b.High, b.Count))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// MarshalJSON returns what is drawn. Points that aren't finite are null.
+func (f figure) MarshalJSON() ([]byte, error) {
+	type line struct {
+		Label string         `json:"label"`
+		X     []shell.Number `json:"x"`
+		Y     []shell.Number `json:"y"`
+	}
+	numbers := func(xs []float64) []shell.Number {
+		out := make([]shell.Number, len(xs))
+		for i, x := range xs {
+			out[i].Value = x
+		}
+		return out
+	}
+	var lines []line
+	for _, l := range f.lines {
+		lines = append(lines, line{l.Label, numbers(l.X), numbers(l.Y)})
+	}
+	return json.Marshal(map[string]any{"title": f.chart.Title, "subtitle": f.chart.Subtitle, "x": f.chart.X,
+		"y":     f.chart.Y,
+		"lines": lines, "bins": f.bins})
+}
+
+// num is a cell of a table.
+func num(format string, x float64) shell.Number { return shell.Number{Value: x, Format: format} }
+
+func option(name, value, help string) shell.Option {
+	return shell.Option{Name: name, Value: value, Help: help}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/pdquant/pdquant/internal/fuzzed"
 	"github.com/pdquant/pdquant/pdq/experiment"
+	"github.com/pdquant/pdquant/repl/shell"
 )
 
 // FuzzTables: no table, list of indices or file of losses makes a panic.
@@ -20,14 +21,14 @@ func FuzzTables(f *testing.F) {
 	}
 	f.Add([]byte("3\n1\n4\n"))
 	f.Add([]byte(`{"Unit":"conv1","Step":"rounding","At":1,"Loss":{"Reconstruction":1}}` + "\n"))
-	sh, err := newShell(f.Output(), f.Output())
+	sh, err := New(shell.NewTerminal(f.Output(), f.Output()))
 	if err != nil {
 		f.Fatal(err)
 	}
-	if err := sh.line(f.Context(), "teacher resnet8"); err != nil {
+	if err := sh.Line(f.Context(), "teacher resnet8"); err != nil {
 		f.Fatal(err)
 	}
-	units := make([]savedUnit, len(sh.state.units))
+	units := make([]savedUnit, len(sh.State.units))
 	f.Fuzz(func(t *testing.T, file []byte) {
 		dir := t.TempDir()
 		path := filepath.Join(dir, metricsFile)
@@ -42,7 +43,7 @@ func FuzzTables(f *testing.F) {
 			if indices, err := readIndices(path, 3); err == nil && len(indices) != 3 {
 				t.Errorf("%d indices and no error", len(indices))
 			}
-			s := sh.state.restart()
+			s := sh.State.restart()
 			_ = s.takeUnits(experiment.Folder(dir), units)
 		})
 	})

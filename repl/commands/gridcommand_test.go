@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/pdquant/pdquant/repl/shell"
 )
 
 // TestGridCommand: a table of each method, which the same command shows again from what is kept.
@@ -14,7 +16,7 @@ func TestGridCommand(t *testing.T) {
 	var first string
 	for range 2 {
 		var stdout, stderr bytes.Buffer
-		if err := run(t.Context(), Invocation{Given: true, Line: line}, strings.NewReader(""), &stdout, &stderr); err != nil {
+		if err := run(t.Context(), shell.Invocation{Given: true, Line: line}, strings.NewReader(""), &stdout, &stderr); err != nil {
 			t.Fatalf("%v\n%s", err, stderr.String())
 		}
 		for _, want := range []string{"full precision", "W2A2", "W4A8", "nearest rounding Scales.Power=2", "results.tsv", "standard error"} {

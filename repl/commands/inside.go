@@ -9,34 +9,52 @@ import (
 	"github.com/pdquant/pdquant/models"
 	"github.com/pdquant/pdquant/pdq/look"
 	"github.com/pdquant/pdquant/pdq/plot"
+	"github.com/pdquant/pdquant/repl/shell"
 )
 
-func insideCommands() []command {
-	unit := argument{name: "unit", help: "name of a unit, or its number", need: true}
-	layer := argument{name: "layer", help: "name of a layer; layers lists them", need: true}
-	file := option{"file", "", "write the plot to this PNG or SVG"}
-	images := func(n string) option { return option{"images", n, "calibration images to look at, the first ones"} }
-	subset := option{"images", "", "calibration images to look at, the first ones; empty: 16 on the Go backend, 32 on others"}
-	of := option{"of", "", "weight or output, of a layer that has both; empty: weight"}
+func (e *engine) insideCommands() []command {
+	unit := shell.Argument{Name: "unit", Help: "name of a unit, or its number", Need: true}
+	layer := shell.Argument{Name: "layer", Help: "name of a layer; layers lists them", Need: true}
+	file := option("file", "", "write the plot to this PNG or SVG")
+	images := func(n string) shell.Option {
+		return option("images", n, "calibration images to look at, the first ones")
+	}
+	subset := option("images", "", "calibration images to look at, the first ones; empty: 16 on the Go backend, 32 on "+
+		"others")
+	of := option("of", "", "weight or output, of a layer that has both; empty: weight")
 	return []command{
-		{name: "units", group: groupInside, help: "list the units: layers, shapes, parameters, bits, state", run: units},
-		{name: "layers", group: groupInside, help: "list the layers of a unit, or of all, that have something to quantise", run: layers,
-			args: []argument{{name: "unit", help: "name of a unit, or its number"}}},
-		{name: "inspect", group: groupInside, help: "look at a layer: scale, zero point, values, levels, rounding", run: inspect,
-			args: []argument{layer}, options: []option{of, images("64"), file}},
-		{name: "sweep", group: groupInside, help: "squared error, cosine and PD of a layer over candidate scales, side by side", run: sweep,
-			more: "Scales are fractions of the range that the values fill. What comes before the layer is quantised as it is now, what follows is in full precision. Curves are relative to their least value, marked *.",
-			args: []argument{layer}, options: []option{of, {"metric", "", "mse, lp, cosine or pd to plot alone; empty: mse, cosine and pd"}, subset, {"points", "", "scales, 2 to 1000; empty: 16 on the Go backend, 32 on others"}, file}},
-		{name: "bn", group: groupInside, help: "statistics of a unit's batch normalisations before and after correction", run: norms,
-			args: []argument{unit}, options: []option{{"channels", "4", "the worst ones to list of each"}, file}},
-		{name: "trace", group: groupInside, help: "the parts of the loss over the steps a unit has taken", run: trace,
-			args: []argument{unit}, options: []option{{"step", "round", "round, or dc"}, file}},
-		{name: "diff", group: groupInside, help: "signal to noise of the student's units against the teacher's, and the worst channels", run: diff,
-			args: []argument{{name: "unit", help: "to list the worst channels of; none: all units"}}, options: []option{images("64"), {"channels", "8", "the worst ones to list"}, file}},
-		{name: "worst", group: groupInside, help: "which quantisers hurt most: each alone, all else in full precision", run: worst,
-			options: []option{subset, {"n", "10", "to list"}, file}},
-		{name: "plot", group: groupInside, free: true, help: "write what a command plots to a PNG or SVG: plot sweep LAYER file=x.svg", run: plotCommand,
-			args: []argument{{name: "what", help: strings.Join(plotNames(), ", "), need: true}, {name: "words", help: "the command's own arguments and options", many: true}}},
+		{Name: "units", Group: groupInside, Help: "list the units: layers, shapes, parameters, bits, state",
+			Run: e.do(units)},
+		{Name: "layers", Group: groupInside, Help: "list the layers of a unit, or of all, that have something to quantise",
+			Run:  e.do(layers),
+			Args: []shell.Argument{{Name: "unit", Help: "name of a unit, or its number"}}},
+		{Name: "inspect", Group: groupInside, Help: "look at a layer: scale, zero point, values, levels, rounding",
+			Run:  e.do(inspect),
+			Args: []shell.Argument{layer}, Options: []shell.Option{of, images("64"), file}},
+		{Name: "sweep", Group: groupInside, Help: "squared error, cosine and PD of a layer over candidate scales, side by " +
+			"side", Run: e.do(sweep),
+			More: "Scales are fractions of the range that the values fill. What comes before the layer is quantised as it is " +
+				"now, what follows is in full precision. Curves are relative to their least value, marked *.",
+			Args: []shell.Argument{layer}, Options: []shell.Option{of, option("metric", "", "mse, lp, cosine or pd to plot "+
+				"alone; empty: mse, cosine and pd"), subset,
+				option("points", "", "scales, 2 to 1000; empty: 16 on the Go backend, 32 on others"), file}},
+		{Name: "bn", Group: groupInside, Help: "statistics of a unit's batch normalisations before and after correction",
+			Run:     e.do(norms),
+			Args:    []shell.Argument{unit},
+			Options: []shell.Option{option("channels", "4", "the worst ones to list of each"), file}},
+		{Name: "trace", Group: groupInside, Help: "the parts of the loss over the steps a unit has taken", Run: e.do(trace),
+			Args: []shell.Argument{unit}, Options: []shell.Option{option("step", "round", "round, or dc"), file}},
+		{Name: "diff", Group: groupInside, Help: "signal to noise of the student's units against the teacher's, and the " +
+			"worst channels", Run: e.do(diff),
+			Args:    []shell.Argument{{Name: "unit", Help: "to list the worst channels of; none: all units"}},
+			Options: []shell.Option{images("64"), option("channels", "8", "the worst ones to list"), file}},
+		{Name: "worst", Group: groupInside, Help: "which quantisers hurt most: each alone, all else in full precision",
+			Run:     e.do(worst),
+			Options: []shell.Option{subset, option("n", "10", "to list"), file}},
+		{Name: "plot", Group: groupInside, Free: true, Wraps: true,
+			Help: "write what a command plots to a PNG or SVG: plot sweep LAYER file=x.svg", Run: e.do(plotCommand),
+			Args: []shell.Argument{{Name: "what", Help: strings.Join(plotNames(), ", "), Need: true},
+				{Name: "words", Help: "the command's own arguments and options", Many: true}}},
 	}
 }
 
@@ -44,17 +62,14 @@ func plotNames() []string { return []string{"inspect", "sweep", "bn", "trace", "
 
 // plotCommand runs another command that has a file=.
 func plotCommand(c *call) (session, error) {
-	if !slices.Contains(plotNames(), c.values["what"]) {
-		return c.s, fmt.Errorf("repl: plot of %q%s", c.values["what"], suggestion(c.values["what"], plotNames(), "choose one of "+strings.Join(plotNames(), ", ")))
+	if !slices.Contains(plotNames(), c.Values["what"]) {
+		return c.s, fmt.Errorf("repl: plot of %q%s", c.Values["what"],
+			shell.Suggestion(c.Values["what"], plotNames(), "choose one of "+strings.Join(plotNames(), ", ")))
 	}
-	if c.values["file"] == "" {
-		return c.s, fmt.Errorf("repl: plot to which file? plot %s ... file=x.svg", c.values["what"])
+	if c.Values["file"] == "" {
+		return c.s, fmt.Errorf("repl: plot to which file? plot %s ... file=x.svg", c.Values["what"])
 	}
-	inner, rest, err := lookUp(c.words)
-	if err != nil {
-		return c.s, err
-	}
-	return c.sh.evaluate(c.ctx, inner, rest, c.s)
+	return c.Evaluate(c.Words)
 }
 
 func units(c *call) (session, error) {
@@ -63,7 +78,7 @@ func units(c *call) (session, error) {
 		return s, errNoTeacher()
 	}
 	shapes, bits := s.teacher.folded.Shapes(), s.bits()
-	var rows [][]string
+	var rows [][]any
 	for u, unit := range s.teacher.folded.Units {
 		var widths []string
 		for _, l := range s.teacher.folded.Layers[unit.First : unit.Last+1] {
@@ -77,10 +92,10 @@ func units(c *call) (session, error) {
 			}
 		}
 		slices.Sort(widths)
-		rows = append(rows, []string{fmt.Sprint(u), unit.Name, fmt.Sprint(unit.Last - unit.First + 1), shapeText(shapes[unit.Last]),
-			thousands(parameters(s.teacher.folded, unit.First, unit.Last)), strings.Join(widths, " "), s.stateText(u)})
+		rows = append(rows, []any{u, unit.Name, unit.Last - unit.First + 1, shapeText(shapes[unit.Last]),
+			shell.Count(parameters(s.teacher.folded, unit.First, unit.Last)), strings.Join(widths, " "), s.stateText(u)})
 	}
-	fmt.Fprintln(c.out, grid([]string{"", "unit", "layers", "output", "parameters", "bits", "state"}, rows))
+	c.Show(shell.Table{Columns: []string{"", "unit", "layers", "output", "parameters", "bits", "state"}, Rows: rows})
 	return s, nil
 }
 
@@ -95,7 +110,7 @@ func layers(c *call) (session, error) {
 	}
 	n := s.teacher.folded
 	first, last := 0, len(n.Layers)-1
-	if name := c.values["unit"]; name != "" {
+	if name := c.Values["unit"]; name != "" {
 		u, err := s.unit(name)
 		if err != nil {
 			return s, err
@@ -103,26 +118,27 @@ func layers(c *call) (session, error) {
 		first, last = n.Units[u].First, n.Units[u].Last
 	}
 	shapes, bits := n.Shapes(), s.bits()
-	var rows [][]string
+	var rows [][]any
 	for i := first; i <= last; i++ {
 		l := n.Layers[i]
 		lb, ok := bits[l.Name]
 		if !ok {
 			continue
 		}
-		rows = append(rows, []string{l.Name, l.Op.Kind(), strings.Join(l.Inputs, ", "), shapeText(shapes[i]), thousands(parameters(n, i, i)), bitsText(lb)})
+		rows = append(rows, []any{l.Name, l.Op.Kind(), strings.Join(l.Inputs, ", "), shapeText(shapes[i]),
+			shell.Count(parameters(n, i, i)), bitsText(lb)})
 	}
-	fmt.Fprintln(c.out, grid([]string{"layer", "kind", "reads", "output", "parameters", "bits"}, rows))
+	c.Show(shell.Table{Columns: []string{"layer", "kind", "reads", "output", "parameters", "bits"}, Rows: rows})
 	return s, nil
 }
 
 // part returns the layer asked for, and whether its output is, not its weight.
 func (c *call) part() (l models.Layer, output bool, err error) {
-	if l, err = c.s.layer(c.values["layer"], true); err != nil {
+	if l, err = c.s.layer(c.Values["layer"], true); err != nil {
 		return l, false, err
 	}
 	bits := c.s.bits()[l.Name]
-	switch c.values["of"] {
+	switch c.Values["of"] {
 	case "":
 		return l, bits.Weight == 0, nil
 	case "weight":
@@ -132,11 +148,12 @@ func (c *call) part() (l models.Layer, output bool, err error) {
 		return l, false, nil
 	case "output":
 		if bits.Output == 0 {
-			return l, true, fmt.Errorf("repl: the output of %s isn't quantised, but what follows is; layers lists what is", l.Name)
+			return l, true, fmt.Errorf("repl: the output of %s isn't quantised, but what follows is; layers lists what is",
+				l.Name)
 		}
 		return l, true, nil
 	}
-	return l, false, fmt.Errorf("repl: of=%s; choose weight or output", c.values["of"])
+	return l, false, fmt.Errorf("repl: of=%s; choose weight or output", c.Values["of"])
 }
 
 func inspect(c *call) (session, error) {
@@ -144,16 +161,16 @@ func inspect(c *call) (session, error) {
 	if err != nil {
 		return c.s, err
 	}
-	images, err := c.values.number("images", 1, 1<<20)
+	images, err := c.Values.Number("images", 1, 1<<20)
 	if err != nil {
 		return c.s, err
 	}
-	q, err := c.sh.quantizer(c.s, c.s.config)
+	q, err := c.quantizer(c.s, c.s.config)
 	if err != nil {
 		return c.s, err
 	}
 	if output {
-		v, err := look.Output(c.ctx, q, c.s.student, l.Name, images)
+		v, err := look.Output(c.Context, q, c.s.student, l.Name, images)
 		if err != nil {
 			return c.s, err
 		}
@@ -168,21 +185,24 @@ func inspect(c *call) (session, error) {
 
 func (c *call) weightView(l models.Layer, v look.WeightView) error {
 	size := v.Quant.Bits
-	fmt.Fprintf(c.out, "%s (%s), weight %s, %g to %g\n", l.Name, l.Op.Kind(), shapeText(v.Shape), short(v.Values.Low), short(v.Values.High))
+	c.Print("%s (%s), weight %s, %g to %g", l.Name, l.Op.Kind(), shapeText(v.Shape), short(v.Values.Low),
+		short(v.Values.High))
 	if size == 0 {
-		fmt.Fprintln(c.out, "not quantised yet: scales weights")
+		c.Show(shell.Text("not quantised yet: scales weights"))
 	} else {
 		all := sum(v.Levels)
-		fmt.Fprintf(c.out, "%d bits, scale %.4g to %.4g and zero point %g to %g by channel\n", size,
+		c.Print("%d bits, scale %.4g to %.4g and zero point %g to %g by channel", size,
 			slices.Min(v.Quant.Scale), slices.Max(v.Quant.Scale), slices.Min(v.Quant.Zero), slices.Max(v.Quant.Zero))
-		fmt.Fprintf(c.out, "signal to noise %.1f dB, %.1f in the worst channel (%d); %s clipped, %s rounded other than to nearest\n", v.SNR,
+		c.Print("signal to noise %.1f dB, %.1f in the worst channel (%d); %s clipped, %s rounded other than to nearest",
+			v.SNR,
 			slices.Min(v.Channel), slices.Index(v.Channel, slices.Min(v.Channel)), share(v.Clipped, all), share(v.Flipped, all))
 		c.levels(v.Levels)
 	}
 	if err := c.decided(l.Name); err != nil {
 		return err
 	}
-	return c.figure(figure{chart: plot.Chart{Title: l.Name, Subtitle: c.subtitle(), X: "weight", Y: "number"}, bins: bins(v.Values)})
+	return c.figure(figure{chart: plot.Chart{Title: l.Name, Subtitle: c.subtitle(), X: "weight", Y: "number"},
+		bins: bins(v.Values)})
 }
 
 // decided prints how far the rounding variables of a layer are, if its unit is being rounded.
@@ -205,7 +225,7 @@ func (c *call) decided(layer string) error {
 	}
 	for _, d := range all {
 		if d.Layer == layer {
-			fmt.Fprintf(c.out, "rounding variables at step %d: %s undecided; h by tenths, from 0 (down) to 1 (up): %s\n", r.state.Done,
+			c.Print("rounding variables at step %d: %s undecided; h by tenths, from 0 (down) to 1 (up): %s", r.state.Done,
 				share(d.Undecided, d.Size), sparks(d.Histogram[:]))
 		}
 	}
@@ -213,16 +233,18 @@ func (c *call) decided(layer string) error {
 }
 
 func (c *call) outputView(l models.Layer, v look.OutputView) error {
-	fmt.Fprintf(c.out, "%s (%v), output on %d images, %g to %g\n", l.Name, l.Op.Kind(), v.Images, short(v.Values.Low), short(v.Values.High))
+	c.Print("%s (%v), output on %d images, %g to %g", l.Name, l.Op.Kind(), v.Images, short(v.Values.Low),
+		short(v.Values.High))
 	if v.Quant.Bits == 0 {
-		fmt.Fprintln(c.out, "not quantised yet: scales acts UNIT")
+		c.Show(shell.Text("not quantised yet: scales acts UNIT"))
 	} else {
-		fmt.Fprintf(c.out, "%d bits, scale %.4g, zero point %g: levels from %.4g to %.4g\n", v.Quant.Bits, v.Quant.Scale, v.Quant.Zero,
+		c.Print("%d bits, scale %.4g, zero point %g: levels from %.4g to %.4g", v.Quant.Bits, v.Quant.Scale, v.Quant.Zero,
 			0-v.Quant.Zero*v.Quant.Scale, (float32(len(v.Levels)-1)-v.Quant.Zero)*v.Quant.Scale)
-		fmt.Fprintf(c.out, "signal to noise %.1f dB; %s clipped\n", v.SNR, share(v.Clipped, sum(v.Levels)))
+		c.Print("signal to noise %.1f dB; %s clipped", v.SNR, share(v.Clipped, sum(v.Levels)))
 		c.levels(v.Levels)
 	}
-	return c.figure(figure{chart: plot.Chart{Title: l.Name, Subtitle: c.subtitle(), X: "output", Y: "number"}, bins: bins(v.Values)})
+	return c.figure(figure{chart: plot.Chart{Title: l.Name, Subtitle: c.subtitle(), X: "output", Y: "number"},
+		bins: bins(v.Values)})
 }
 
 // levels prints how the levels are used.
@@ -234,14 +256,14 @@ func (c *call) levels(counts []int) {
 				used++
 			}
 		}
-		fmt.Fprintf(c.out, "levels: %d of %d are used\n", used, len(counts))
+		c.Print("levels: %d of %d are used", used, len(counts))
 		return
 	}
 	var parts []string
 	for k, n := range counts {
 		parts = append(parts, fmt.Sprintf("%d: %s", k, share(n, sum(counts))))
 	}
-	fmt.Fprintf(c.out, "levels: %s\n", strings.Join(parts, ", "))
+	c.Print("levels: %s", strings.Join(parts, ", "))
 }
 
 // subtitle says what a plot is of.
@@ -280,14 +302,14 @@ func sweep(c *call) (session, error) {
 	if c.onGo() {
 		points = 16
 	}
-	if err := c.values.override("points", 2, 1000, &points); err != nil {
+	if err := c.Values.Override("points", 2, 1000, &points); err != nil {
 		return c.s, err
 	}
-	curves, err := curvesOf(c.values["metric"])
+	curves, err := curvesOf(c.Values["metric"])
 	if err != nil {
 		return c.s, err
 	}
-	q, err := c.sh.quantizer(c.s, c.s.config)
+	q, err := c.quantizer(c.s, c.s.config)
 	if err != nil {
 		return c.s, err
 	}
@@ -295,13 +317,14 @@ func sweep(c *call) (session, error) {
 	if output {
 		try, what = look.SweepOutput, "output"
 	}
-	found, err := try(c.ctx, q, c.s.student, l.Name, images, points)
+	found, err := try(c.Context, q, c.s.student, l.Name, images, points)
 	if err != nil {
 		return c.s, err
 	}
-	fmt.Fprintf(c.out, "%s, %s, %d scales, PD on %d images\n", l.Name, what, points, min(images, c.s.images.calibration.Len()))
+	c.Print("%s, %s, %d scales, PD on %d images", l.Name, what, points, min(images, c.s.images.calibration.Len()))
 	c.sweepTable(found)
-	f := figure{chart: plot.Chart{Title: l.Name + ", " + what, Subtitle: c.subtitle(), X: "fraction of the full range", Y: "relative to the least, log10"}}
+	f := figure{chart: plot.Chart{Title: l.Name + ", " + what, Subtitle: c.subtitle(), X: "fraction of the full range",
+		Y: "relative to the least, log10"}}
 	for _, m := range curves {
 		f.lines = append(f.lines, relative(m, found))
 	}
@@ -310,8 +333,8 @@ func sweep(c *call) (session, error) {
 
 // subset is the option images, or as many as take a second or two.
 func (c *call) subset() (int, error) {
-	if c.values["images"] != "" {
-		return c.values.number("images", 1, 1<<20)
+	if c.Values["images"] != "" {
+		return c.Values.Number("images", 1, 1<<20)
 	}
 	if c.onGo() {
 		return 16, nil
@@ -329,8 +352,10 @@ type curve struct {
 }
 
 func curves() []curve {
-	return []curve{{"mse", func(p look.SweepPoint) float64 { return p.MSE }}, {"lp", func(p look.SweepPoint) float64 { return p.Lp }},
-		{"cosine", func(p look.SweepPoint) float64 { return p.Cosine }}, {"pd", func(p look.SweepPoint) float64 { return p.PD }}}
+	return []curve{{"mse", func(p look.SweepPoint) float64 { return p.MSE }},
+		{"lp", func(p look.SweepPoint) float64 { return p.Lp }},
+		{"cosine", func(p look.SweepPoint) float64 { return p.Cosine }},
+		{"pd", func(p look.SweepPoint) float64 { return p.PD }}}
 }
 
 // curvesOf returns the curve called name, or those that the paper argues about.
@@ -367,22 +392,22 @@ func (c *call) sweepTable(points []look.SweepPoint) {
 	for _, m := range curves() {
 		show[m.least(points)] = true
 	}
-	var rows [][]string
+	var rows [][]any
 	for i, p := range points {
 		if !show[i] {
 			continue
 		}
-		row := []string{fmt.Sprintf("%.3f", p.Fraction), fmt.Sprintf("%.4g", p.Scale), fmt.Sprintf("%g", p.Zero)}
+		row := []any{num("%.3f", p.Fraction), num("%.4g", p.Scale), num("%g", float64(p.Zero))}
 		for _, m := range curves() {
-			cell := fmt.Sprintf("%.4g", m.of(p))
+			format := "%.4g"
 			if m.least(points) == i {
-				cell += " *"
+				format += " *"
 			}
-			row = append(row, cell)
+			row = append(row, num(format, m.of(p)))
 		}
 		rows = append(rows, row)
 	}
-	fmt.Fprintln(c.out, grid([]string{"fraction", "scale", "zero", "mse", "lp", "cosine", "pd"}, rows))
+	c.Show(shell.Table{Columns: []string{"fraction", "scale", "zero", "mse", "lp", "cosine", "pd"}, Rows: rows})
 }
 
 // relative is the line of m's logarithm above its least value.

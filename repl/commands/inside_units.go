@@ -10,50 +10,55 @@ import (
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/look"
 	"github.com/pdquant/pdquant/pdq/plot"
+	"github.com/pdquant/pdquant/repl/shell"
 )
 
 func norms(c *call) (session, error) {
-	channels, err := c.values.number("channels", 0, 1<<20)
+	channels, err := c.Values.Number("channels", 0, 1<<20)
 	if err != nil {
 		return c.s, err
 	}
 	s := c.s
-	u, err := s.unit(c.values["unit"])
+	u, err := s.unit(c.Values["unit"])
 	if err != nil {
 		return s, err
 	}
 	views := s.units[u].norms // the corrected data itself may be gone
 	if views == nil {
-		q, err := c.sh.quantizer(s, s.config)
+		q, err := c.quantizer(s, s.config)
 		if err != nil {
 			return s, err
 		}
-		if views, err = look.TeacherNorms(c.ctx, q, u, normImages); err != nil {
+		if views, err = look.TeacherNorms(c.Context, q, u, normImages); err != nil {
 			return s, err
 		}
 	}
 	if views == nil {
-		fmt.Fprintf(c.out, "%s has no batch normalisation\n", s.unitName(u))
+		c.Print("%s has no batch normalisation", s.unitName(u))
 		return c.s, nil
 	}
 	state := "not corrected yet: dc " + s.unitName(u)
 	if s.units[u].norms != nil {
 		state = "after: corrected"
 	}
-	fmt.Fprintf(c.out, "%s on %d images; %s. Distance is Σ(m-μ)² + Σ(d-σ)²; channels are the worst before\n", s.unitName(u), s.normed(), state)
-	var rows [][]string
-	f := figure{chart: plot.Chart{Title: s.unitName(u) + ", " + views[0].Layer, Subtitle: c.subtitle() + ", " + state, X: "channel, by running mean", Y: "mean"}}
+	c.Print("%s on %d images; %s. Distance is Σ(m-μ)² + Σ(d-σ)²; channels are the worst before", s.unitName(u),
+		s.normed(), state)
+	var rows [][]any
+	f := figure{chart: plot.Chart{Title: s.unitName(u) + ", " + views[0].Layer, Subtitle: c.subtitle() + ", " + state,
+		X: "channel, by running mean", Y: "mean"}}
 	for _, v := range views {
-		rows = append(rows, []string{v.Layer, "all", "", "", "", "", "", "", fmt.Sprintf("%.4g", v.Before.Distance), fmt.Sprintf("%.4g", v.After.Distance)})
+		rows = append(rows, []any{v.Layer, "all", "", "", "", "", "", "", num("%.4g", v.Before.Distance),
+			num("%.4g", v.After.Distance)})
 		rows = append(rows, worstChannels(v, channels)...)
 	}
-	fmt.Fprintln(c.out, grid([]string{"normalisation", "channel", "μ", "m before", "m after", "σ", "d before", "d after", "distance before", "after"}, rows))
+	c.Show(shell.Table{Columns: []string{"normalisation", "channel", "μ", "m before", "m after", "σ", "d before",
+		"d after", "distance before", "after"}, Rows: rows})
 	f.lines = meanLines(views[0])
 	return c.s, c.figure(f)
 }
 
 // worstChannels are rows of the n channels whose statistics are furthest off.
-func worstChannels(v look.NormView, n int) [][]string {
+func worstChannels(v look.NormView, n int) [][]any {
 	off := func(s look.NormStats, c int) float64 {
 		m, d := s.Mean[c]-v.Mean[c], s.Deviation[c]-v.Deviation[c]
 		return m*m + d*d
@@ -63,13 +68,14 @@ func worstChannels(v look.NormView, n int) [][]string {
 		order[i] = i
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(off(v.Before, b), off(v.Before, a)) })
-	var rows [][]string
+	var rows [][]any
 	for _, c := range order[:min(n, len(order))] {
-		row := []string{"", fmt.Sprint(c)}
-		for _, x := range []float64{v.Mean[c], v.Before.Mean[c], v.After.Mean[c], v.Deviation[c], v.Before.Deviation[c], v.After.Deviation[c]} {
-			row = append(row, fmt.Sprintf("%.3f", x))
+		row := []any{"", c}
+		for _, x := range []float64{v.Mean[c], v.Before.Mean[c], v.After.Mean[c], v.Deviation[c], v.Before.Deviation[c],
+			v.After.Deviation[c]} {
+			row = append(row, num("%.3f", x))
 		}
-		rows = append(rows, append(row, fmt.Sprintf("%.3g", off(v.Before, c)), fmt.Sprintf("%.3g", off(v.After, c))))
+		rows = append(rows, append(row, num("%.3g", off(v.Before, c)), num("%.3g", off(v.After, c))))
 	}
 	return rows
 }
@@ -92,14 +98,14 @@ func meanLines(v look.NormView) []plot.Line {
 
 func trace(c *call) (session, error) {
 	s := c.s
-	u, err := s.unit(c.values["unit"])
+	u, err := s.unit(c.Values["unit"])
 	if err != nil {
 		return s, err
 	}
 	of := map[string]pdq.Step{"round": pdq.StepRound, "dc": pdq.StepCorrect}
-	step, ok := of[c.values["step"]]
+	step, ok := of[c.Values["step"]]
 	if !ok {
-		return s, fmt.Errorf("repl: step=%s; choose round or dc", c.values["step"])
+		return s, fmt.Errorf("repl: step=%s; choose round or dc", c.Values["step"])
 	}
 	var losses []loss
 	for _, l := range s.units[u].trace {
@@ -108,31 +114,34 @@ func trace(c *call) (session, error) {
 		}
 	}
 	if len(losses) < 2 {
-		return s, fmt.Errorf("repl: %s has taken no steps of this yet; take some: %s %s", s.unitName(u), c.values["step"], s.unitName(u))
+		return s, fmt.Errorf("repl: %s has taken no steps of this yet; take some: %s %s", s.unitName(u), c.Values["step"],
+			s.unitName(u))
 	}
-	var rows [][]string
+	var rows [][]any
 	for i := 0; i < len(losses)-1; i += (len(losses) + 9) / 10 {
 		rows = append(rows, losses[i].row())
 	}
 	rows = append(rows, losses[len(losses)-1].row())
 	headers := []string{"step", "loss", "reconstruction", "PD", "rounding"}
-	f := figure{chart: plot.Chart{Title: s.unitName(u) + ", " + step.String(), Subtitle: c.subtitle(), X: "step", Y: "log10 of the loss"}}
+	f := figure{chart: plot.Chart{Title: s.unitName(u) + ", " + step.String(), Subtitle: c.subtitle(), X: "step",
+		Y: "log10 of the loss"}}
 	if step == pdq.StepCorrect {
 		headers = headers[:2]
 		f.lines = []plot.Line{lossLines(losses, "correction", func(l loss) float64 { return l.Correction })}
 	} else {
 		f.lines = []plot.Line{lossLines(losses, "reconstruction", func(l loss) float64 { return l.Reconstruction }),
-			lossLines(losses, "PD", func(l loss) float64 { return l.PD }), lossLines(losses, "rounding", func(l loss) float64 { return l.Round })}
+			lossLines(losses, "PD", func(l loss) float64 { return l.PD }),
+			lossLines(losses, "rounding", func(l loss) float64 { return l.Round })}
 	}
-	fmt.Fprintln(c.out, grid(headers, rows))
+	c.Show(shell.Table{Columns: headers, Rows: rows})
 	return s, c.figure(f)
 }
 
 // row is a line of trace's table.
-func (l loss) row() []string {
-	row := []string{fmt.Sprint(l.at), fmt.Sprintf("%.5g", l.Total())}
+func (l loss) row() []any {
+	row := []any{l.at, num("%.5g", l.Total())}
 	if l.step == pdq.StepRound {
-		row = append(row, fmt.Sprintf("%.5g", l.Reconstruction), fmt.Sprintf("%.5g", l.PD), fmt.Sprintf("%.5g", l.Round))
+		row = append(row, num("%.5g", l.Reconstruction), num("%.5g", l.PD), num("%.5g", l.Round))
 	}
 	return row
 }
@@ -148,20 +157,20 @@ func lossLines(losses []loss, label string, of func(loss) float64) plot.Line {
 
 func diff(c *call) (session, error) {
 	s := c.s
-	images, err := c.values.number("images", 1, 1<<20)
+	images, err := c.Values.Number("images", 1, 1<<20)
 	if err != nil {
 		return s, err
 	}
-	n, err := c.values.number("channels", 0, 1<<20)
+	n, err := c.Values.Number("channels", 0, 1<<20)
 	if err != nil {
 		return s, err
 	}
-	q, err := c.sh.quantizer(s, s.config)
+	q, err := c.quantizer(s, s.config)
 	if err != nil {
 		return s, err
 	}
 	u := -1
-	if name := c.values["unit"]; name != "" {
+	if name := c.Values["unit"]; name != "" {
 		if u, err = s.unit(name); err != nil {
 			return s, err
 		}
@@ -169,21 +178,21 @@ func diff(c *call) (session, error) {
 	if len(s.student.Weights) == 0 {
 		return s, errors.New("repl: nothing is quantised yet, so nothing differs; begin: scales weights")
 	}
-	all, err := look.Differences(c.ctx, q, s.student, images)
+	all, err := look.Differences(c.Context, q, s.student, images)
 	if err != nil {
 		return s, err
 	}
-	fmt.Fprintf(c.out, "signal to noise of the student's outputs, on %d images\n", min(images, s.images.calibration.Len()))
-	var rows [][]string
+	c.Print("signal to noise of the student's outputs, on %d images", min(images, s.images.calibration.Len()))
+	var rows [][]any
 	f := figure{chart: plot.Chart{Subtitle: c.subtitle(), Y: "signal to noise, dB"}}
 	line := plot.Line{}
 	if u < 0 {
 		for i, d := range all {
 			worst := d.Channels[0]
-			rows = append(rows, []string{fmt.Sprint(i), d.Unit, fmt.Sprintf("%.1f", d.SNR), fmt.Sprint(worst.Channel), fmt.Sprintf("%.1f %%", 100*worst.Share)})
+			rows = append(rows, []any{i, d.Unit, num("%.1f", d.SNR), worst.Channel, num("%.1f %%", 100*worst.Share)})
 			line.X, line.Y = append(line.X, float64(i)), append(line.Y, d.SNR)
 		}
-		fmt.Fprintln(c.out, grid([]string{"", "unit", "dB", "worst channel", "its part of the noise"}, rows))
+		c.Show(shell.Table{Columns: []string{"", "unit", "dB", "worst channel", "its part of the noise"}, Rows: rows})
 		f.chart.Title, f.chart.X, f.lines = "Student against teacher", "unit", []plot.Line{line}
 		return s, c.figure(f)
 	}
@@ -191,10 +200,11 @@ func diff(c *call) (session, error) {
 	for i, ch := range d.Channels {
 		line.X, line.Y = append(line.X, float64(i)), append(line.Y, ch.SNR)
 		if i < n {
-			rows = append(rows, []string{fmt.Sprint(ch.Channel), fmt.Sprintf("%.1f", ch.SNR), fmt.Sprintf("%.1f %%", 100*ch.Share)})
+			rows = append(rows, []any{ch.Channel, num("%.1f", ch.SNR), num("%.1f %%", 100*ch.Share)})
 		}
 	}
-	fmt.Fprintf(c.out, "%s: %.1f dB; the channels with most of the noise:\n%s\n", d.Unit, d.SNR, grid([]string{"channel", "dB", "part of the noise"}, rows))
+	c.Print("%s: %.1f dB; the channels with most of the noise:", d.Unit, d.SNR)
+	c.Show(shell.Table{Columns: []string{"channel", "dB", "part of the noise"}, Rows: rows})
 	f.chart.Title, f.chart.X, f.lines = d.Unit, "channel, the one with most noise first", []plot.Line{line}
 	return s, c.figure(f)
 }
@@ -205,23 +215,23 @@ func worst(c *call) (session, error) {
 	if err != nil {
 		return s, err
 	}
-	n, err := c.values.number("n", 1, 1<<20)
+	n, err := c.Values.Number("n", 1, 1<<20)
 	if err != nil {
 		return s, err
 	}
-	q, err := c.sh.quantizer(s, s.config)
+	q, err := c.quantizer(s, s.config)
 	if err != nil {
 		return s, err
 	}
 	if len(s.student.Weights) == 0 {
 		return s, errors.New("repl: nothing is quantised yet; begin: scales weights")
 	}
-	all, err := look.Sensitivities(c.ctx, q, s.student, images)
+	all, err := look.Sensitivities(c.Context, q, s.student, images)
 	if err != nil {
 		return s, err
 	}
-	fmt.Fprintf(c.out, "PD of each of %d quantisers alone, on %d images\n", len(all), min(images, s.images.calibration.Len()))
-	var rows [][]string
+	c.Print("PD of each of %d quantisers alone, on %d images", len(all), min(images, s.images.calibration.Len()))
+	var rows [][]any
 	line := plot.Line{}
 	for i, x := range all {
 		line.X, line.Y = append(line.X, float64(i)), append(line.Y, math.Log10(max(x.PD, 1e-12)))
@@ -230,9 +240,10 @@ func worst(c *call) (session, error) {
 			if x.Output {
 				what = "output"
 			}
-			rows = append(rows, []string{x.Layer, what, fmt.Sprint(x.Bits), fmt.Sprintf("%.4g", x.PD), fmt.Sprintf("%.1f %%", 100*x.Changed)})
+			rows = append(rows, []any{x.Layer, what, x.Bits, num("%.4g", x.PD), num("%.1f %%", 100*x.Changed)})
 		}
 	}
-	fmt.Fprintln(c.out, grid([]string{"layer", "of", "bits", "PD", "predictions changed"}, rows))
-	return s, c.figure(figure{chart: plot.Chart{Title: "Each quantiser alone", Subtitle: c.subtitle(), X: "quantiser, the worst first", Y: "log10 of PD"}, lines: []plot.Line{line}})
+	c.Show(shell.Table{Columns: []string{"layer", "of", "bits", "PD", "predictions changed"}, Rows: rows})
+	return s, c.figure(figure{chart: plot.Chart{Title: "Each quantiser alone", Subtitle: c.subtitle(),
+		X: "quantiser, the worst first", Y: "log10 of PD"}, lines: []plot.Line{line}})
 }

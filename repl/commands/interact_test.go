@@ -62,7 +62,8 @@ func (x *terminal) typeKeys(keys string) {
 	}
 }
 
-// patience is how long a test waits for what doesn't come: the race detector on a busy machine takes some twenty times as long.
+// patience is how long a test waits for what doesn't come: the race detector on a busy machine takes some twenty times
+// as long.
 const patience = 2 * time.Minute
 
 // wait waits until the program has written what the pattern matches, after what was waited for
@@ -74,7 +75,8 @@ func (x *terminal) wait(pattern string) {
 	for began := time.Now(); time.Since(began) < patience; time.Sleep(10 * time.Millisecond) {
 		x.mu.Lock()
 		rest := x.seen.Bytes()[x.from:]
-		if at := re.FindIndex(escapes.ReplaceAllFunc(rest, func(e []byte) []byte { return bytes.Repeat([]byte{0}, len(e)) })); at != nil {
+		if at := re.FindIndex(escapes.ReplaceAllFunc(rest,
+			func(e []byte) []byte { return bytes.Repeat([]byte{0}, len(e)) })); at != nil {
 			x.from += at[1]
 			x.mu.Unlock()
 			return
@@ -144,7 +146,8 @@ func TestPrompt(t *testing.T) {
 	x.end()
 
 	history, err := os.ReadFile(filepath.Join(home, ".pdq_history"))
-	if err != nil || !strings.Contains(string(history), "teacher resnet8\n") || !strings.Contains(string(history), "show seed\n") {
+	if err != nil || !strings.Contains(string(history), "teacher resnet8\n") ||
+		!strings.Contains(string(history), "show seed\n") {
 		t.Errorf("history holds %q, error %v", history, err)
 	}
 	x = open(t, home) // history persists
@@ -159,7 +162,8 @@ func TestPrompt(t *testing.T) {
 func TestInterrupt(t *testing.T) {
 	x := open(t, t.TempDir())
 	x.wait("pdq> ")
-	x.typeKeys("teacher resnet8; calib 16; set scales.images 4; set rounding.steps=1000000; logits; scales weights; scales acts conv1\r")
+	x.typeKeys("teacher resnet8; calib 16; set scales.images 4; set rounding.steps=1000000; logits; scales weights; " +
+		"scales acts conv1\r")
 	x.wait("activation scales by lp")
 	x.wait("0/5> ")
 	x.typeKeys("round conv1\r")
@@ -199,7 +203,8 @@ func TestTerminated(t *testing.T) {
 	for signal, status := range map[syscall.Signal]int{syscall.SIGTERM: 143, syscall.SIGHUP: 129} {
 		x := open(t, t.TempDir())
 		x.wait(`pdq> `)
-		x.typeKeys("teacher resnet8; calib 8; logits; set rounding.steps=1000000; set correction.steps=2; set scales.candidates=10; scales weights; run conv1\r")
+		x.typeKeys("teacher resnet8; calib 8; logits; set rounding.steps=1000000; set correction.steps=2; set " +
+			"scales.candidates=10; scales weights; run conv1\r")
 		x.wait(`rounding of conv1`)
 		if err := x.cmd.Process.Signal(signal); err != nil {
 			t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/backend"
 	"github.com/pdquant/pdquant/pdq/experiment"
+	"github.com/pdquant/pdquant/repl/shell"
 )
 
 // job is the input of a whole program that quantises, checked.
@@ -74,7 +75,7 @@ func (j *job) without() string {
 // compare runs full precision and the methods, but for those that have results. The folder has what is finished, also after
 // an error.
 func (j *job) compare(ctx context.Context, results []result, stderr io.Writer) ([]result, error) {
-	progress := newProgress(stderr)
+	progress := newProgress(displayOf(stderr))
 	defer progress.done()
 	if len(results) == 0 {
 		if err := j.checkTeacher(ctx, stderr); err != nil {
@@ -129,28 +130,28 @@ func (j *job) problem() pdq.Problem {
 }
 
 // configure takes the preset's settings for the network, and the options that are given.
-func (j *job) configure(v values, w, a, seed int) error {
+func (j *job) configure(v shell.Values, w, a, seed int) error {
 	var err error
 	if j.config, err = pdq.Preset(j.preset, j.network.Name, w, a); err != nil {
 		return err
 	}
 	j.config.Seed = uint64(seed)
-	if j.config.Machine.CacheLimit, err = v.cacheLimit(); err != nil {
+	if j.config.Machine.CacheLimit, err = cacheLimit(v); err != nil {
 		return err
 	}
-	if j.keep, err = v.number("keep", 1, 1000000); err != nil {
+	if j.keep, err = v.Number("keep", 1, 1000000); err != nil {
 		return err
 	}
-	if err := v.oneOf("anew", "true", "false"); err != nil {
+	if err := v.OneOf("anew", "true", "false"); err != nil {
 		return err
 	}
 	j.anew = v["anew"] == "true"
 	v["anew"] = "false" // in the record, whose command is one to go on with
-	return errors.Join(v.override("steps", 0, 1000000, &j.config.Rounding.Steps), v.override("dc", 0, 100000, &j.config.Correction.Steps))
+	return errors.Join(v.Override("steps", 0, 1000000, &j.config.Rounding.Steps), v.Override("dc", 0, 100000, &j.config.Correction.Steps))
 }
 
 // open opens the backend and the run folder, which is option out, or else folder.
-func (j *job) open(v values, folder string) error {
+func (j *job) open(v shell.Values, folder string) error {
 	var err error
 	if j.backend, j.note, err = backend.Open(v["backend"]); err != nil {
 		return err

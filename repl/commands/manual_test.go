@@ -2,17 +2,25 @@ package commands
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"strings"
 	"testing"
 
+	"github.com/pdquant/pdquant/repl/shell"
 	"golang.org/x/tools/txtar"
 )
 
 // TestManual: the manual page is what the table of commands says.
 func TestManual(t *testing.T) {
 	var want bytes.Buffer
-	manual(&want)
+	sh, err := New(shell.NewTerminal(io.Discard, io.Discard))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sh.Manual(&want, Introduction); err != nil {
+		t.Fatal(err)
+	}
 	if *update {
 		if err := os.WriteFile("../MANUAL.md", want.Bytes(), 0o644); err != nil {
 			t.Fatal(err)

@@ -5,19 +5,21 @@ import (
 
 	"github.com/pdquant/pdquant/internal/memory"
 	"github.com/pdquant/pdquant/pdq"
+	"github.com/pdquant/pdquant/repl/shell"
 )
 
 // memoryOption is the limit for a unit's caches, of every command that quantises.
-func memoryOption() option {
-	return option{"memory", "", "MiB that a unit's caches may take, more go to a file; 0: no limit; empty: half of the machine's"}
+func memoryOption() shell.Option {
+	return option("memory", "", "MiB that a unit's caches may take, more go to a file; 0: no limit; empty: half of the "+
+		"machine's")
 }
 
 // cacheLimit returns option memory in bytes.
-func (v values) cacheLimit() (int64, error) {
+func cacheLimit(v shell.Values) (int64, error) {
 	if v["memory"] == "" {
 		return memory.Total() / 2, nil
 	}
-	mib, err := v.number("memory", 0, 1<<30)
+	mib, err := v.Number("memory", 0, 1<<30)
 	return int64(mib) << 20, err
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pdquant/pdquant/repl/shell"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -15,7 +16,9 @@ var update = flag.Bool("update", false, "write the manual page")
 
 // TestMain makes the program a command of the tests with a terminal, and of those that kill it.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"pdq": func() { os.Exit(Main(Invocation{Words: os.Args[1:], RC: true})) }})
+	testscript.Main(m, map[string]func(){"pdq": func() {
+		os.Exit(shell.Main(shell.Invocation{Words: os.Args[1:], RC: true, Format: shell.Formats()[0]}, New))
+	}})
 }
 
 // TestFullDisk: output that can't be written is an error, once.
@@ -26,7 +29,7 @@ func TestFullDisk(t *testing.T) {
 	}
 	defer full.Close()
 	for _, line := range []string{"help", "models"} {
-		err := run(context.Background(), Invocation{Words: []string{line}}, strings.NewReader(""), full, io.Discard)
+		err := run(context.Background(), shell.Invocation{Words: []string{line}}, strings.NewReader(""), full, io.Discard)
 		if err == nil || strings.Count(err.Error(), "can't be written") != 1 {
 			t.Errorf("%s: error %v", line, err)
 		}

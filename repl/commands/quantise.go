@@ -13,52 +13,53 @@ import (
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models/arch"
 	"github.com/pdquant/pdquant/pdq"
+	"github.com/pdquant/pdquant/repl/shell"
 )
 
-func quantiseCommand() command {
+func (e *engine) quantiseCommand() command {
 	return command{
-		name: "quantise", group: groupPrograms, help: "quantise a network of the registry, as resnet18 for ImageNet, from its checkpoint and data",
-		more: "The command models lists the names, where each checkpoint and data set is looked for, and how to get what is missing. Settings are the preset's for the network's architecture.",
-		args: []argument{{name: "network", help: "name in the registry: resnet18, mobilenetv2-1.0, resnet20-cifar10, ...", need: true}},
-		options: []option{
-			{"w", "2", "bits of weights, 2 to 8"},
-			{"a", "2", "bits of activations, 2 to 8"},
-			{"checkpoint", "", "weights in PyTorch's format or safetensors; empty: " + checkpointDir + "/ and the published file's name"},
-			{"data", "", "folder of the data set; empty: data/ and its name"},
-			{"labels", "", "ImageNet: file that labels a flat val/, in lines of a file's name and a class"},
-			{"crop", "random", "ImageNet: calibrate on random parts of images, as the reference, or on their centre"},
-			{"corrupt", "error", "ImageNet: a file that can't be decoded is an error, or skip: left out and counted"},
-			{"images", "1024", "calibration images"},
-			{"seed", "1", "of the calibration draw and the optimisation"},
-			{"preset", "paper", "quick: for a first look; best: what gave the best accuracy, fine-tuning after the units; fast: the paper with a correction that stops; paper: the reference's steps, which take hours"},
-			{"steps", "", "rounding steps per unit, 0 to 1000000; empty: the preset's"},
-			{"dc", "", "correction steps per unit, 0 to 100000; empty: the preset's"},
-			{"methods", "all", "all: the baselines too; pd: PD-Quant only"},
-			{"test", "0", "test images, in equal distances; 0: all"},
-			{"anyway", "false", "true: go on with a network that is at chance level on the data"},
-			{"backend", "auto", "auto, go, onnx, xla, ..."},
+		Name: "quantise", Group: groupPrograms, Help: "quantise a network of the registry, as resnet18 for ImageNet, from its checkpoint and data",
+		More: "The command models lists the names, where each checkpoint and data set is looked for, and how to get what is missing. Settings are the preset's for the network's architecture.",
+		Args: []shell.Argument{{Name: "network", Help: "name in the registry: resnet18, mobilenetv2-1.0, resnet20-cifar10, ...", Need: true}},
+		Options: []shell.Option{
+			option("w", "2", "bits of weights, 2 to 8"),
+			option("a", "2", "bits of activations, 2 to 8"),
+			option("checkpoint", "", "weights in PyTorch's format or safetensors; empty: "+checkpointDir+"/ and the published file's name"),
+			option("data", "", "folder of the data set; empty: data/ and its name"),
+			option("labels", "", "ImageNet: file that labels a flat val/, in lines of a file's name and a class"),
+			option("crop", "random", "ImageNet: calibrate on random parts of images, as the reference, or on their centre"),
+			option("corrupt", "error", "ImageNet: a file that can't be decoded is an error, or skip: left out and counted"),
+			option("images", "1024", "calibration images"),
+			option("seed", "1", "of the calibration draw and the optimisation"),
+			option("preset", "paper", "quick: for a first look; best: what gave the best accuracy, fine-tuning after the units; fast: the paper with a correction that stops; paper: the reference's steps, which take hours"),
+			option("steps", "", "rounding steps per unit, 0 to 1000000; empty: the preset's"),
+			option("dc", "", "correction steps per unit, 0 to 100000; empty: the preset's"),
+			option("methods", "all", "all: the baselines too; pd: PD-Quant only"),
+			option("test", "0", "test images, in equal distances; 0: all"),
+			option("anyway", "false", "true: go on with a network that is at chance level on the data"),
+			option("backend", "auto", "auto, go, onnx, xla, ..."),
 			memoryOption(),
 			keepOption(),
 			anewOption(),
-			{"out", "", "run folder: an unfinished run of the same settings goes on, a finished one is replaced; empty: runs/NETWORK-wWaA-sSEED"},
+			option("out", "", "run folder: an unfinished run of the same settings goes on, a finished one is replaced; empty: runs/NETWORK-wWaA-sSEED"),
 		},
-		run: alone(quantise),
+		Run: e.alone(writing(quantise)),
 	}
 }
 
 // checkpointDir is where published checkpoints are looked for.
 const checkpointDir = "data/checkpoints"
 
-func quantise(ctx context.Context, v values, stdout, stderr io.Writer) error {
+func quantise(ctx context.Context, v shell.Values, stdout, stderr io.Writer) error {
 	j, err := newQuantisation(ctx, v)
 	if err != nil {
 		return err
 	}
-	return j.do(ctx, quantiseCommand().line(v), stdout, stderr)
+	return j.do(ctx, "go run ./repl "+v["line"], stdout, stderr)
 }
 
 // newQuantisation reads and checks the options. What takes long comes last.
-func newQuantisation(ctx context.Context, v values) (*job, error) {
+func newQuantisation(ctx context.Context, v shell.Values) (*job, error) {
 	j := &job{preset: v["preset"]}
 	var w, a, images, seed, tests int
 	for _, o := range []struct {
@@ -66,13 +67,13 @@ func newQuantisation(ctx context.Context, v values) (*job, error) {
 		lo, hi int
 		to     *int
 	}{{"w", 2, 8, &w}, {"a", 2, 8, &a}, {"images", 1, 1 << 30, &images}, {"seed", 0, 1 << 31, &seed}, {"test", 0, 1 << 30, &tests}} {
-		n, err := v.number(o.key, o.lo, o.hi)
+		n, err := v.Number(o.key, o.lo, o.hi)
 		if err != nil {
 			return nil, err
 		}
 		*o.to = n
 	}
-	if err := v.oneOf("anyway", "true", "false"); err != nil {
+	if err := v.OneOf("anyway", "true", "false"); err != nil {
 		return nil, err
 	}
 	j.anyway = v["anyway"] == "true"
@@ -87,7 +88,7 @@ func newQuantisation(ctx context.Context, v values) (*job, error) {
 	if err := j.configure(v, w, a, seed); err != nil {
 		return nil, err
 	}
-	if err := v.oneOf("methods", "all", "pd"); err != nil {
+	if err := v.OneOf("methods", "all", "pd"); err != nil {
 		return nil, err
 	}
 	if j.methods = methodsOf(j.config); v["methods"] == "pd" {
@@ -102,8 +103,8 @@ func newQuantisation(ctx context.Context, v values) (*job, error) {
 }
 
 // load finds and reads network and data; images are drawn from the pool.
-func (j *job) load(t arch.Trained, v values, tests int) (datasets.Pool, error) {
-	if err := errors.Join(v.oneOf("crop", "random", "centre"), v.oneOf("corrupt", "error", "skip")); err != nil {
+func (j *job) load(t arch.Trained, v shell.Values, tests int) (datasets.Pool, error) {
+	if err := errors.Join(v.OneOf("crop", "random", "centre"), v.OneOf("corrupt", "error", "skip")); err != nil {
 		return nil, firstLine(err)
 	}
 	set, err := datasets.FindSet(t.Data)
@@ -172,12 +173,13 @@ func publishedText(t arch.Trained, w, a int) string {
 	return "Published: " + strings.Join(parts, ", ") + "; on all test images."
 }
 
-func modelsCommand() command {
+func (e *engine) modelsCommand() command {
 	return command{
-		name: "models", group: groupPrograms, help: "list the networks and data sets known by name: what is here, what is missing, how to get it",
-		run: alone(func(_ context.Context, _ values, stdout, _ io.Writer) error {
-			_, err := fmt.Fprintf(stdout, "%s\nMissing weights go to %s:\n%s%s\nMissing data go to a folder of that name in data:\n%s", networkTable(), checkpointDir, weightSources(), setTable(), setSources())
-			return err
+		Name: "models", Group: groupPrograms, Help: "list the networks and data sets known by name: what is here, what is missing, how to get it",
+		Run: e.alone(func(c *call) error {
+			c.Print("%s\nMissing weights go to %s:\n%s%s\nMissing data go to a folder of that name in data:\n%s", networkTable(),
+				checkpointDir, weightSources(), setTable(), strings.TrimSuffix(setSources(), "\n"))
+			return nil
 		}),
 	}
 }

@@ -25,27 +25,28 @@ import (
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/backend"
 	"github.com/pdquant/pdquant/pdq/experiment"
+	"github.com/pdquant/pdquant/repl/shell"
 )
 
-func reproduceCommand() command {
+func (e *engine) reproduceCommand() command {
 	return command{
-		name: "reproduce", group: groupPrograms, help: "compare with the accuracies of the published reference on CIFAR-10 ResNet-20, for an hour or more",
-		options: []option{
-			{"data", "data/cifar10", "folder with train_lossless_8068.bin and test_first1017.bin, in CIFAR-10's binary form"},
-			{"checkpoint", "testdata/cifar10/resnet20-12fca82f.th", "the teacher's weights"},
-			{"indices", "testdata/cifar10/calibration.txt", "which training images to calibrate on, a line each"},
-			{"baseline", "testdata/golden/baseline.tsv", "the reference's accuracies"},
-			{"rows", "", "of the baseline to run, counted from 1, as 1,3; empty: all"},
-			{"seeds", "1,2,3", "seeds to run each of them with"},
-			{"images", "1024", "calibration images: the first of the indices"},
-			{"steps", "1000", "rounding steps per unit, 0 to 1000000"},
-			{"dc", "500", "correction steps per unit in rows with DC, 0 to 100000"},
-			{"correction", "paper", "paper: the reference's; fast: at ten times the rate, stopped where it no longer pays"},
-			{"backend", "auto", "auto, go, onnx, xla, ..."},
+		Name: "reproduce", Group: groupPrograms, Help: "compare with the accuracies of the published reference on CIFAR-10 ResNet-20, for an hour or more",
+		Options: []shell.Option{
+			option("data", "data/cifar10", "folder with train_lossless_8068.bin and test_first1017.bin, in CIFAR-10's binary form"),
+			option("checkpoint", "testdata/cifar10/resnet20-12fca82f.th", "the teacher's weights"),
+			option("indices", "testdata/cifar10/calibration.txt", "which training images to calibrate on, a line each"),
+			option("baseline", "testdata/golden/baseline.tsv", "the reference's accuracies"),
+			option("rows", "", "of the baseline to run, counted from 1, as 1,3; empty: all"),
+			option("seeds", "1,2,3", "seeds to run each of them with"),
+			option("images", "1024", "calibration images: the first of the indices"),
+			option("steps", "1000", "rounding steps per unit, 0 to 1000000"),
+			option("dc", "500", "correction steps per unit in rows with DC, 0 to 100000"),
+			option("correction", "paper", "paper: the reference's; fast: at ten times the rate, stopped where it no longer pays"),
+			option("backend", "auto", "auto, go, onnx, xla, ..."),
 			memoryOption(),
-			{"out", "testdata/cifar10/reproduction.tsv", "table to append results to; rows and seeds that it has aren't run again"},
+			option("out", "testdata/cifar10/reproduction.tsv", "table to append results to; rows and seeds that it has aren't run again"),
 		},
-		run: alone(reproduce),
+		Run: e.alone(writing(reproduce)),
 	}
 }
 
@@ -65,7 +66,7 @@ type reproduction struct {
 	out        string
 }
 
-func reproduce(ctx context.Context, v values, stdout, stderr io.Writer) error {
+func reproduce(ctx context.Context, v shell.Values, stdout, stderr io.Writer) error {
 	r, err := newReproduction(v)
 	if err != nil {
 		return err
@@ -77,7 +78,7 @@ func reproduce(ctx context.Context, v values, stdout, stderr io.Writer) error {
 	if err := r.sameSettings(done); err != nil {
 		return err
 	}
-	progress := newProgress(stderr)
+	progress := newProgress(displayOf(stderr))
 	defer progress.done()
 	for _, i := range r.selected {
 		row := r.reference[i-1]
@@ -114,7 +115,7 @@ func reproduce(ctx context.Context, v values, stdout, stderr io.Writer) error {
 	return nil
 }
 
-func newReproduction(v values) (*reproduction, error) {
+func newReproduction(v shell.Values) (*reproduction, error) {
 	r := &reproduction{out: v["out"]}
 	var images int
 	for _, o := range []struct {
@@ -122,7 +123,7 @@ func newReproduction(v values) (*reproduction, error) {
 		lo, hi int
 		to     *int
 	}{{"images", 1, 1 << 20, &images}, {"steps", 0, 1000000, &r.steps}, {"dc", 0, 100000, &r.dc}} {
-		n, err := v.number(o.key, o.lo, o.hi)
+		n, err := v.Number(o.key, o.lo, o.hi)
 		if err != nil {
 			return nil, err
 		}
@@ -133,10 +134,10 @@ func newReproduction(v values) (*reproduction, error) {
 		return nil, fmt.Errorf("repl: correction=%s; choose paper or fast", v["correction"])
 	}
 	var err error
-	if r.cacheLimit, err = v.cacheLimit(); err != nil {
+	if r.cacheLimit, err = cacheLimit(v); err != nil {
 		return nil, err
 	}
-	seeds, err := v.list("seeds", 0, 1<<31)
+	seeds, err := v.List("seeds", 0, 1<<31)
 	if err != nil {
 		return nil, err
 	}
@@ -149,7 +150,7 @@ func newReproduction(v values) (*reproduction, error) {
 	if v["rows"] == "" {
 		v["rows"] = numbersTo(len(r.reference))
 	}
-	if r.selected, err = v.list("rows", 1, len(r.reference)); err != nil {
+	if r.selected, err = v.List("rows", 1, len(r.reference)); err != nil {
 		return nil, err
 	}
 	if err := r.load(v, images); err != nil {
@@ -160,7 +161,7 @@ func newReproduction(v values) (*reproduction, error) {
 }
 
 // load reads images and weights.
-func (r *reproduction) load(v values, images int) error {
+func (r *reproduction) load(v shell.Values, images int) error {
 	pool, err := datasets.CIFAR10(filepath.Join(v["data"], "train_lossless_8068.bin"))
 	if err != nil {
 		return err

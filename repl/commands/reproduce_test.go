@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/pdquant/pdquant/repl/shell"
 )
 
 // noiseFiles writes what reproduce reads: images of noise and a short baseline.
@@ -47,7 +49,7 @@ func TestReproduce(t *testing.T) {
 	dir := noiseFiles(t)
 	table := func(more ...string) string {
 		var out bytes.Buffer
-		if err := run(context.Background(), Invocation{Words: reproduceArgs(dir, more...)}, strings.NewReader(""), &out, io.Discard); err != nil {
+		if err := run(context.Background(), shell.Invocation{Words: reproduceArgs(dir, more...)}, strings.NewReader(""), &out, io.Discard); err != nil {
 			t.Fatal(err)
 		}
 		return out.String()
@@ -129,7 +131,7 @@ func TestReproduceBadInput(t *testing.T) {
 				args = append(args, a)
 			}
 		}
-		err := run(context.Background(), Invocation{Words: args}, strings.NewReader(""), io.Discard, io.Discard)
+		err := run(context.Background(), shell.Invocation{Words: args}, strings.NewReader(""), io.Discard, io.Discard)
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %s", err, want)
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/experiment"
 	"github.com/pdquant/pdquant/pdq/look"
+	"github.com/pdquant/pdquant/repl/shell"
 )
 
 // Files of a run folder, beside run.json.
@@ -30,21 +31,30 @@ const (
 	savingFolder   = "saving" // what isn't saved completely yet
 )
 
-func runCommands() []command {
+func (e *engine) runCommands() []command {
 	return []command{
-		{name: "save", group: groupRuns, help: "write the session to a run folder", run: save,
-			more: "An earlier session in the folder is replaced; a run of another command is not. The folder has run.json (settings, seeds, images, versions, hashes and what was typed), the student, the losses, and what eval found. A rounding that is under way is saved too, at its step.",
-			args: []argument{{name: "dir", help: "default runs/TEACHER-wWaA-sSEED"}}},
-		{name: "resume", group: groupRuns, changes: true, help: "take up a saved session", run: resume,
-			more: "Teacher and images are loaded as they were, and checked. A rounding that was under way goes on at its step; what its unit sees is observed, and corrected, again.",
-			args: []argument{{name: "dir", help: "a run folder that save wrote", need: true}}},
-		{name: "runs", group: groupRuns, help: "list the run folders", run: listRuns,
-			args: []argument{{name: "dir", help: "where they lie; default runs"}}},
-		{name: "compare", group: groupRuns, help: "compare two runs: settings and accuracies, paired if they were tested on the same images", run: compareRuns,
-			args: []argument{{name: "run", help: "a run folder", need: true}, {name: "other", help: "another", need: true}}},
-		{name: "ablate", group: groupRuns, help: "quantise with each combination of settings and several seeds, and compare", run: ablate,
-			more:    "The other settings are those in force. The session stays as it is. Ctrl-C ends it after printing what is finished.",
-			options: []option{{"loss", "mse,pd", "mse, pd or both"}, {"dc", "on,off", "on, off or both"}, {"seeds", "3", "how many: 1, 2, ..."}, {"n", "1000", "test images, the first of the set"}, {"out", "", "file to write a table to (tab-separated)"}}},
+		{Name: "save", Group: groupRuns, Help: "write the session to a run folder", Run: e.do(save),
+			More: "An earlier session in the folder is replaced; a run of another command is not. The folder has run.json " +
+				"(settings, seeds, images, versions, hashes and what was typed), the student, the losses, and what eval found. " +
+				"A rounding that is under way is saved too, at its step.",
+			Args: []shell.Argument{{Name: "dir", Help: "default runs/TEACHER-wWaA-sSEED"}}},
+		{Name: "resume", Group: groupRuns, Changes: true, Help: "take up a saved session", Run: e.do(resume),
+			More: "Teacher and images are loaded as they were, and checked. A rounding that was under way goes on at its " +
+				"step; what its unit sees is observed, and corrected, again.",
+			Args: []shell.Argument{{Name: "dir", Help: "a run folder that save wrote", Need: true}}},
+		{Name: "runs", Group: groupRuns, Help: "list the run folders", Run: e.do(listRuns),
+			Args: []shell.Argument{{Name: "dir", Help: "where they lie; default runs"}}},
+		{Name: "compare", Group: groupRuns, Help: "compare two runs: settings and accuracies, paired if they were tested " +
+			"on the same images", Run: e.do(compareRuns),
+			Args: []shell.Argument{{Name: "run", Help: "a run folder", Need: true},
+				{Name: "other", Help: "another", Need: true}}},
+		{Name: "ablate", Group: groupRuns, Help: "quantise with each combination of settings and several seeds, and compare",
+			Run: e.do(ablate),
+			More: "The other settings are those in force. The session stays as it is. Ctrl-C ends it after printing what " +
+				"is finished.",
+			Options: []shell.Option{option("loss", "mse,pd", "mse, pd or both"), option("dc", "on,off", "on, off or both"),
+				option("seeds", "3", "how many: 1, 2, ..."), option("n", "1000", "test images, the first of the set"),
+				option("out", "", "file to write a table to (tab-separated)")}},
 	}
 }
 
@@ -78,8 +88,8 @@ type metric struct {
 }
 
 func save(c *call) (session, error) {
-	s, dir := c.s, c.values["dir"]
-	q, err := c.sh.quantizer(s, s.config)
+	s, dir := c.s, c.Values["dir"]
+	q, err := c.quantizer(s, s.config)
 	if err != nil {
 		return s, err
 	}
@@ -93,11 +103,12 @@ func save(c *call) (session, error) {
 	if sc == nil {
 		sc = &score{}
 	}
-	record, err := experiment.NewRecord(s.teacher.Network, s.teacher.Weights, s.images.calibration, sc.images, []experiment.Fixed{{Name: "session", Config: s.config}})
+	record, err := experiment.NewRecord(s.teacher.Network, s.teacher.Weights, s.images.calibration, sc.images,
+		[]experiment.Fixed{{Name: "session", Config: s.config}})
 	if err != nil {
 		return s, err
 	}
-	record.Backend, record.Command = s.note, strings.Join(c.sh.typed, "; ")
+	record.Backend, record.Command = s.note, strings.Join(c.Typed(), "; ")
 	folder, err := experiment.CreateFolder(dir)
 	if err != nil {
 		return s, err
@@ -113,9 +124,9 @@ func save(c *call) (session, error) {
 	if err := s.saveIn(folder, q, record); err != nil {
 		return s, err
 	}
-	fmt.Fprintf(c.out, "saved in %s: %d of %d units\n", folder, s.finished(), len(s.units))
+	c.Print("saved in %s: %d of %d units", folder, s.finished(), len(s.units))
 	if unit, steps := s.underWay(); steps > 0 {
-		fmt.Fprintf(c.out, "and the rounding of %s at step %d\n", unit, steps)
+		c.Print("and the rounding of %s at step %d", unit, steps)
 	}
 	return s, nil
 }
@@ -137,9 +148,11 @@ func (s session) saveIn(folder experiment.Folder, q *pdq.Quantizer, record exper
 	_, steps := s.underWay()
 	if what.UnderWay = steps > 0; what.UnderWay && err == nil {
 		start := s.rounding.start
-		err = part.SaveState(q, roundingFile, pdq.State{Unit: start.data.Unit, Student: start.student, Optimiser: s.rounding.state})
+		err = part.SaveState(q, roundingFile,
+			pdq.State{Unit: start.data.Unit, Student: start.student, Optimiser: s.rounding.state})
 	}
-	err = errors.Join(err, part.Write(metricsFile, s.metrics()), part.WriteJSON(sessionFile, what), s.saveScore(part), part.WriteJSON(recordFile, record))
+	err = errors.Join(err, part.Write(metricsFile, s.metrics()), part.WriteJSON(sessionFile, what), s.saveScore(part),
+		part.WriteJSON(recordFile, record))
 	if err != nil {
 		return firstLine(err)
 	}
@@ -176,9 +189,11 @@ func exists(path string) bool {
 }
 
 func (s session) saved() saved {
-	out := saved{Teacher: s.teacher.name, Checkpoint: s.teacher.checkpoint, Data: s.images.data, Preset: s.preset, Config: s.config}
+	out := saved{Teacher: s.teacher.name, Checkpoint: s.teacher.checkpoint, Data: s.images.data, Preset: s.preset,
+		Config: s.config}
 	for u, st := range s.units {
-		out.Units = append(out.Units, savedUnit{s.unitName(u), st.corrected, st.correction, st.rounded, st.finished, st.norms})
+		out.Units = append(out.Units,
+			savedUnit{s.unitName(u), st.corrected, st.correction, st.rounded, st.finished, st.norms})
 	}
 	return out
 }
@@ -209,7 +224,8 @@ func (s session) saveScore(f experiment.Folder) error {
 		return nil
 	}
 	var table strings.Builder
-	writeTSV(&table, []result{{Method: fullPrecision, Test: s.score.teacher}, {Method: "session", Test: s.score.student}})
+	writeTSV(&table, []result{{Method: fullPrecision, Test: s.score.teacher},
+		{Method: "session", Test: s.score.student}})
 	e := evaluation{s.score.data, s.score.images.Hash(), ones(s.score.student.Top1), ones(s.score.teacher.Top1)}
 	return errors.Join(f.WriteJSON(evaluationFile, e), f.Write(resultsFile, []byte(table.String())))
 }
@@ -233,7 +249,7 @@ func fromOnes(text string) pdq.Score {
 }
 
 func resume(c *call) (session, error) {
-	s, f := c.s, experiment.Folder(c.values["dir"])
+	s, f := c.s, experiment.Folder(c.Values["dir"])
 	var old saved
 	var record experiment.Record
 	if err := errors.Join(f.ReadJSON(sessionFile, &old), f.ReadJSON(recordFile, &record)); err != nil {
@@ -246,7 +262,7 @@ func resume(c *call) (session, error) {
 	if err != nil {
 		return s, err
 	}
-	if s, err = c.sh.opened(s, ""); err != nil {
+	if s, err = c.opened(s, ""); err != nil {
 		return c.s, err
 	}
 	s.teacher, s.preset, s.config, s.logits = t, old.Preset, old.Config, nil
@@ -258,7 +274,7 @@ func resume(c *call) (session, error) {
 		return c.s, err
 	}
 	s = s.restart()
-	q, err := c.sh.quantizer(s, s.config)
+	q, err := c.quantizer(s, s.config)
 	if err != nil {
 		return c.s, err
 	}
@@ -284,7 +300,8 @@ func resume(c *call) (session, error) {
 			return before, err
 		}
 	}
-	fmt.Fprintf(c.out, "%s W%dA%d, saved %s: %d of %d units\n", s.teacher.name, s.config.Bits.W, s.config.Bits.A, record.Started.Format(time.DateTime), s.finished(), len(s.units))
+	c.Print("%s W%dA%d, saved %s: %d of %d units", s.teacher.name, s.config.Bits.W, s.config.Bits.A,
+		record.Started.Format(time.DateTime), s.finished(), len(s.units))
 	return s, nil
 }
 
@@ -301,28 +318,28 @@ func (c *call) goOn(s session, q *pdq.Quantizer, f experiment.Folder, units []sa
 	var data *pdq.UnitData
 	for u := range state.Unit + 1 { // one after the other, as they were: the same bits
 		before := data
-		data, err = q.Observe(c.ctx, state.Student, s.logits, u, before)
+		data, err = q.Observe(c.Context, state.Student, s.logits, u, before)
 		before.Free()
 		if err != nil {
 			return s, err
 		}
 	}
-	c.sh.keep(data) // frees it, should what follows fail
+	c.keep(data) // frees it, should what follows fail
 	if unit.Corrected {
 		config := s.config
 		config.Correction = unit.Correction
-		if q, err = c.sh.quantizer(s, config); err != nil {
+		if q, err = c.quantizer(s, config); err != nil {
 			return s, err
 		}
-		if data, err = q.Correct(c.ctx, data); err != nil {
+		if data, err = q.Correct(c.Context, data); err != nil {
 			return s, err
 		}
-		c.sh.keep(data)
+		c.keep(data)
 	}
-	c.sh.takeLosses() // the correction's, which s has
+	c.takeLosses() // the correction's, which s has
 	s.data = data
 	s.rounding = &rounding{&roundingStart{state.Student, data, s.config}, state.Optimiser}
-	fmt.Fprintf(c.out, "%s goes on at step %d\n", s.unitName(state.Unit), state.Optimiser.Done)
+	c.Print("%s goes on at step %d", s.unitName(state.Unit), state.Optimiser.Done)
 	return s.with(state.Unit, func(st *unitState) {
 		st.corrected, st.correction, st.rounded = unit.Corrected, unit.Correction, state.Optimiser.Done
 	}), nil
@@ -340,7 +357,8 @@ func drawAgain(data string, r experiment.CalibrationRecord) (*images, error) {
 		return nil, err
 	}
 	if hash := im.calibration.Hash(); hash != r.Hash {
-		return nil, fmt.Errorf("repl: the calibration images are others than those of the run: their hash is %.12s, not %.12s", hash, r.Hash)
+		return nil, fmt.Errorf("repl: the calibration images are others than those of the run: their hash is %.12s, "+
+			"not %.12s", hash, r.Hash)
 	}
 	return im, nil
 }
@@ -398,17 +416,19 @@ func readScore(f experiment.Folder) (*score, error) {
 		return nil, err
 	}
 	if len(e.Student) > test.Len() || len(e.Student) != len(e.Teacher) {
-		return nil, fmt.Errorf("repl: %s is of %d images, the test set has %d", f.Path(evaluationFile), len(e.Student), test.Len())
+		return nil, fmt.Errorf("repl: %s is of %d images, the test set has %d", f.Path(evaluationFile), len(e.Student),
+			test.Len())
 	}
 	images := test.Slice(0, len(e.Student))
 	if hash := images.Hash(); hash != e.Hash {
-		return nil, fmt.Errorf("repl: the test images in %s are others than those of eval: their hash is %.12s, not %.12s; put them back, or remove %s", e.Data, hash, e.Hash, f.Path(evaluationFile))
+		return nil, fmt.Errorf("repl: the test images in %s are others than those of eval: their hash is %.12s, not "+
+			"%.12s; put them back, or remove %s", e.Data, hash, e.Hash, f.Path(evaluationFile))
 	}
 	return &score{data: e.Data, images: images, student: fromOnes(e.Student), teacher: fromOnes(e.Teacher)}, nil
 }
 
 func listRuns(c *call) (session, error) {
-	dir := c.values["dir"]
+	dir := c.Values["dir"]
 	if dir == "" {
 		dir = "runs"
 	}
@@ -419,15 +439,16 @@ func listRuns(c *call) (session, error) {
 	if len(found) == 0 {
 		return c.s, fmt.Errorf("repl: no runs in %s; save makes one", dir)
 	}
-	var rows [][]string
+	var rows [][]any
 	for _, path := range found {
 		f := experiment.Folder(filepath.Dir(path))
 		var r experiment.Record
 		if err := f.ReadJSON(recordFile, &r); err != nil {
-			rows = append(rows, []string{string(f), "damaged", "", "", "", "", ""})
+			rows = append(rows, []any{string(f), "damaged", "", "", "", "", ""})
 			continue
 		}
-		row := []string{string(f), r.Started.Format(time.DateTime), r.Teacher, fmt.Sprint(len(r.Calibration.Indices)), "", "", ""}
+		row := []any{string(f), r.Started.Format(time.DateTime), r.Teacher, fmt.Sprint(len(r.Calibration.Indices)), "", "",
+			""}
 		if len(r.Methods) > 0 {
 			last := r.Methods[len(r.Methods)-1]
 			row[4], row[5] = fmt.Sprintf("W%dA%d", last.Config.Bits.W, last.Config.Bits.A), last.Name
@@ -435,7 +456,7 @@ func listRuns(c *call) (session, error) {
 		row[6], _ = lastResult(f, r)
 		rows = append(rows, row)
 	}
-	fmt.Fprintln(c.out, grid([]string{"run", "started", "teacher", "images", "bits", "method", "top-1 %"}, rows))
+	c.Show(shell.Table{Columns: []string{"run", "started", "teacher", "images", "bits", "method", "top-1 %"}, Rows: rows})
 	return c.s, nil
 }
 
@@ -458,10 +479,10 @@ func lastResult(f experiment.Folder, r experiment.Record) (string, bool) {
 }
 
 func compareRuns(c *call) (session, error) {
-	folders := []experiment.Folder{experiment.Folder(c.values["run"]), experiment.Folder(c.values["other"])}
+	folders := []experiment.Folder{experiment.Folder(c.Values["run"]), experiment.Folder(c.Values["other"])}
 	var records [2]experiment.Record
 	var configs [2]pdq.Config
-	rows := [][]string{{"top-1 %", "-", "-"}}
+	rows := [][]any{{"top-1 %", "-", "-"}}
 	for i, f := range folders {
 		if err := f.ReadJSON(recordFile, &records[i]); err != nil {
 			return c.s, fmt.Errorf("%w; runs lists what there is", err)
@@ -476,13 +497,14 @@ func compareRuns(c *call) (session, error) {
 	for _, x := range []struct {
 		name string
 		of   func(experiment.Record) string
-	}{{"teacher", func(r experiment.Record) string { return r.Teacher }}, {"weights", func(r experiment.Record) string { return r.TeacherHash[:min(12, len(r.TeacherHash))] }},
+	}{{"teacher", func(r experiment.Record) string { return r.Teacher }},
+		{"weights", func(r experiment.Record) string { return r.TeacherHash[:min(12, len(r.TeacherHash))] }},
 		{"calibration images", func(r experiment.Record) string {
 			return fmt.Sprintf("%d, seed %d", len(r.Calibration.Indices), r.Calibration.Seed)
 		}},
 		{"backend", func(r experiment.Record) string { return r.Backend }}} {
 		if a, b := x.of(records[0]), x.of(records[1]); a != b {
-			rows = append(rows, []string{x.name, a, b})
+			rows = append(rows, []any{x.name, a, b})
 		}
 	}
 	fields, err := pdq.Fields()
@@ -493,10 +515,10 @@ func compareRuns(c *call) (session, error) {
 		a, _ := configs[0].Get(f.Name) // Fields lists them
 		b, _ := configs[1].Get(f.Name)
 		if a != b {
-			rows = append(rows, []string{f.Name, a, b})
+			rows = append(rows, []any{f.Name, a, b})
 		}
 	}
-	fmt.Fprintln(c.out, grid([]string{"what differs", string(folders[0]), string(folders[1])}, rows))
+	c.Show(shell.Table{Columns: []string{"what differs", string(folders[0]), string(folders[1])}, Rows: rows})
 	return c.s, c.paired(folders)
 }
 
@@ -505,14 +527,14 @@ func (c *call) paired(folders []experiment.Folder) error {
 	var es [2]evaluation
 	for i, f := range folders {
 		if err := f.ReadJSON(evaluationFile, &es[i]); errors.Is(err, fs.ErrNotExist) {
-			fmt.Fprintf(c.out, "%s has no evaluation image by image: no paired difference\n", f)
+			c.Print("%s has no evaluation image by image: no paired difference", f)
 			return nil
 		} else if err != nil {
 			return err
 		}
 	}
 	if es[0].Hash != es[1].Hash {
-		fmt.Fprintln(c.out, "They were evaluated on different images: no paired difference")
+		c.Show(shell.Text("They were evaluated on different images: no paired difference"))
 		return nil
 	}
 	d, se := fromOnes(es[1].Student).Minus(fromOnes(es[0].Student))
@@ -520,12 +542,13 @@ func (c *call) paired(folders []experiment.Folder) error {
 	if math.Abs(d) <= 2*se {
 		word = "no difference beyond two standard errors"
 	}
-	fmt.Fprintf(c.out, "%s against %s, paired on %d images: %+.2f ± %.2f points: %s\n", folders[1], folders[0], len(es[0].Student), 100*d, 100*se, word)
+	c.Print("%s against %s, paired on %d images: %+.2f ± %.2f points: %s", folders[1], folders[0], len(es[0].Student),
+		100*d, 100*se, word)
 	return nil
 }
 
 // choicesOf returns the parts of option key, each one of known.
-func (v values) choicesOf(key string, known ...string) ([]string, error) {
+func choicesOf(v shell.Values, key string, known ...string) ([]string, error) {
 	parts := strings.Split(v[key], ",")
 	for i, p := range parts {
 		if !slices.Contains(known, p) || slices.Contains(parts[:i], p) {

@@ -14,6 +14,7 @@ import (
 	"github.com/pdquant/pdquant/models/arch"
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/look"
+	"github.com/pdquant/pdquant/repl/shell"
 )
 
 // session is the shell's state as a value: commands take one and return another, and undo keeps
@@ -119,8 +120,8 @@ func (s session) arch() string {
 	return s.teacher.Network.Name
 }
 
-// withPreset takes the preset called name, for the network and the bits in force, and keeps the fields that were set otherwise.
-// The default of the bits themselves stays.
+// withPreset takes the preset called name, for the network and the bits in force, and keeps the fields that were set
+// otherwise. The default of the bits themselves stays.
 func (s session) withPreset(name string) (session, error) {
 	base, err := s.defaults(name)
 	if err != nil {
@@ -195,7 +196,8 @@ func (s session) unit(name string) (int, error) {
 	if i, err := strconv.Atoi(name); err == nil && i >= 0 && i < len(names) {
 		return i, nil
 	}
-	return 0, fmt.Errorf("repl: %s has no unit %q%s", s.teacher.name, name, suggestion(name, names, "units lists them"))
+	return 0, fmt.Errorf("repl: %s has no unit %q%s", s.teacher.name, name,
+		shell.Suggestion(name, names, "units lists them"))
 }
 
 func errNoTeacher() error { return errors.New("repl: no teacher yet; load one: teacher resnet20") }
@@ -234,9 +236,11 @@ func (s session) layer(name string, quantised bool) (models.Layer, error) {
 		return n.Layers[i], nil
 	}
 	if i >= 0 {
-		return models.Layer{}, fmt.Errorf("repl: nothing of %s (%v) is quantised; layers lists what is", name, n.Layers[i].Op.Kind())
+		return models.Layer{}, fmt.Errorf("repl: nothing of %s (%v) is quantised; layers lists what is", name,
+			n.Layers[i].Op.Kind())
 	}
-	return models.Layer{}, fmt.Errorf("repl: %s has no layer %q%s", s.teacher.name, name, suggestion(name, slices.Sorted(maps.Keys(bits)), "layers lists them"))
+	return models.Layer{}, fmt.Errorf("repl: %s has no layer %q%s", s.teacher.name, name,
+		shell.Suggestion(name, slices.Sorted(maps.Keys(bits)), "layers lists them"))
 }
 
 // scaled says whether all activations of unit u have scales.

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/pdquant/pdquant/pdq"
+	"github.com/pdquant/pdquant/repl/shell"
 )
 
 // findFields returns the configuration fields that name may stand for: the one it names, else
@@ -27,7 +28,7 @@ func findFields(name string) ([]pdq.Field, error) {
 			return found, nil
 		}
 	}
-	return nil, fmt.Errorf("repl: no field %q%s", name, suggestion(name, fieldNames(all), "show lists them"))
+	return nil, fmt.Errorf("repl: no field %q%s", name, shell.Suggestion(name, fieldNames(all), "show lists them"))
 }
 
 func fieldNames(fields []pdq.Field) []string {
@@ -78,7 +79,7 @@ func assignments(words []string) ([][2]string, error) {
 
 func setFields(c *call) (session, error) {
 	s := c.s
-	pairs, err := assignments(c.words)
+	pairs, err := assignments(c.Words)
 	if err != nil {
 		return s, err
 	}
@@ -115,16 +116,16 @@ func setFields(c *call) (session, error) {
 			return c.s, err
 		}
 	}
-	fmt.Fprintln(c.out, strings.Join(lines, "\n"))
+	c.Show(shell.Text(strings.Join(lines, "\n")))
 	return s, nil
 }
 
 func showFields(c *call) (session, error) {
-	fields, err := findFields(c.values["field"])
+	fields, err := findFields(c.Values["field"])
 	if err != nil {
 		return c.s, err
 	}
-	var rows [][]string
+	var rows [][]any
 	for _, f := range fields {
 		now, err := c.s.config.Get(f.Name)
 		if err != nil {
@@ -134,16 +135,16 @@ func showFields(c *call) (session, error) {
 		if was == now {
 			was = ""
 		}
-		rows = append(rows, []string{f.Name, now, was, f.Meaning})
+		rows = append(rows, []any{f.Name, now, was, f.Meaning})
 	}
 	if len(fields) == 1 {
-		fmt.Fprintf(c.out, "%s = %s\n", rows[0][0], rows[0][1])
+		c.Print("%s = %s", rows[0][0], rows[0][1])
 		if rows[0][2] != "" {
-			fmt.Fprintf(c.out, "  default %s (preset %s)\n", rows[0][2], c.s.preset)
+			c.Print("  default %s (preset %s)", rows[0][2], c.s.preset)
 		}
-		fmt.Fprintf(c.out, "  %s\n", rows[0][3])
+		c.Print("  %s", rows[0][3])
 		return c.s, nil
 	}
-	fmt.Fprintln(c.out, grid([]string{"field", "value", "default, if other", "meaning"}, rows))
+	c.Show(shell.Table{Columns: []string{"field", "value", "default, if other", "meaning"}, Rows: rows})
 	return c.s, nil
 }

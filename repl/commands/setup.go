@@ -11,6 +11,7 @@ import (
 	"github.com/pdquant/pdquant/models/arch"
 	"github.com/pdquant/pdquant/models/checkpoint"
 	"github.com/pdquant/pdquant/pdq"
+	"github.com/pdquant/pdquant/repl/shell"
 )
 
 // Headings of the groups of commands.
@@ -23,41 +24,55 @@ const (
 	groupPrograms = "Whole programs"
 )
 
-func setupCommands() []command {
+func (e *engine) setupCommands() []command {
 	return []command{
-		{name: "teacher", group: groupSetup, changes: true, help: "load the network to quantise", run: loadTeacher,
-			more: "Shipped teachers were trained on Fashion-MNIST; with checkpoint=FILE, any design for CIFAR-10 (3x32x32, 10 classes) takes its weights from a file. What the steps made of another teacher is gone; settings stay.",
-			args: []argument{{name: "teacher", help: "shipped teacher: " + strings.Join(arch.TeacherNames(), ", "), need: true}},
-			options: []option{{"checkpoint", "", "weights in PyTorch's format or safetensors, trained on CIFAR-10"},
-				{"backend", "", "auto, go, onnx, xla, ...; empty: the one that is open, or auto"}}},
-		{name: "calib", group: groupSetup, changes: true, help: "draw the images to calibrate on", run: calibrate,
-			more: "The pool is the 2,048 training images of Fashion-MNIST that are built in, or a file in CIFAR-10's binary form, normalised with ImageNet's moments.",
-			args: []argument{{name: "images", help: "how many; default 256"}},
-			options: []option{{"seed", "1", "of the draw; the steps' own is the field Seed"},
-				{"data", "", "file of a pool in CIFAR-10's binary form; empty: Fashion-MNIST"}}},
-		{name: "bits", group: groupSetup, changes: true, help: "set the widths, or print those of every tensor", run: setBits,
-			more:    "Scales of other widths are gone. Where a preset has other settings for other widths, these are taken, but for what was set otherwise.",
-			options: []option{{"w", "", "weights, 2 to 8"}, {"a", "", "activations, 2 to 8"}, {"first", "", "first layer's weights: 8, or low as the others"}, {"last", "", "last layer's weights and input: 8, or low"}, {"rule", "", "qdrop (first and last 8), brecq (first output too), all-low; in place of first and last"}}},
-		{name: "preset", group: groupSetup, changes: true, help: "take the settings of a preset; what was set otherwise stays", run: setPreset,
-			args: []argument{{name: "preset", help: "quick (250 rounding steps a unit), best (fine-tuning after them), fast or paper (20,000)", need: true}}},
-		{name: "set", group: groupSetup, changes: true, free: true, help: "set configuration fields: set Rounding.Steps=500 seed=2", run: setFields,
-			more: "Upper and lower case are the same, and a name may lack its beginning where that leaves one field: set warmup 0.1. The value default is the preset's.",
-			args: []argument{{name: "field", help: "name of a field, or field=value for one or more"}, {name: "value", help: "what to set it to; further fields and values may follow", many: true}}},
-		{name: "show", group: groupSetup, help: "print configuration fields, defaults and meanings", run: showFields,
-			args: []argument{{name: "field", help: "a field, or a part of names: show rounding; none: all"}}},
-		{name: "backend", group: groupSetup, changes: true, help: "open another backend, or print which is open", run: openBackend,
-			more: "What was computed on the one before is gone; teacher, images and settings stay.",
-			args: []argument{{name: "backend", help: "auto, go, onnx, xla, ..."}}},
+		{Name: "teacher", Group: groupSetup, Changes: true, Help: "load the network to quantise", Run: e.do(loadTeacher),
+			More: "Shipped teachers were trained on Fashion-MNIST; with checkpoint=FILE, any design for CIFAR-10 (3x32x32, " +
+				"10 classes) takes its weights from a file. What the steps made of another teacher is gone; settings stay.",
+			Args: []shell.Argument{{Name: "teacher", Help: "shipped teacher: " + strings.Join(arch.TeacherNames(), ", "),
+				Need: true}},
+			Options: []shell.Option{option("checkpoint", "", "weights in PyTorch's format or safetensors, trained on CIFAR-10"),
+				option("backend", "", "auto, go, onnx, xla, ...; empty: the one that is open, or auto")}},
+		{Name: "calib", Group: groupSetup, Changes: true, Help: "draw the images to calibrate on", Run: e.do(calibrate),
+			More: "The pool is the 2,048 training images of Fashion-MNIST that are built in, or a file in CIFAR-10's binary " +
+				"form, normalised with ImageNet's moments.",
+			Args: []shell.Argument{{Name: "images", Help: "how many; default 256"}},
+			Options: []shell.Option{option("seed", "1", "of the draw; the steps' own is the field Seed"),
+				option("data", "", "file of a pool in CIFAR-10's binary form; empty: Fashion-MNIST")}},
+		{Name: "bits", Group: groupSetup, Changes: true, Help: "set the widths, or print those of every tensor",
+			Run: e.do(setBits),
+			More: "Scales of other widths are gone. Where a preset has other settings for other widths, these are taken, " +
+				"but for what was set otherwise.",
+			Options: []shell.Option{option("w", "", "weights, 2 to 8"), option("a", "", "activations, 2 to 8"),
+				option("first", "", "first layer's weights: 8, or low as the others"),
+				option("last", "", "last layer's weights and input: 8, or low"),
+				option("rule", "", "qdrop (first and last 8), brecq (first output too), all-low; in place of first and last")}},
+		{Name: "preset", Group: groupSetup, Changes: true,
+			Help: "take the settings of a preset; what was set otherwise stays", Run: e.do(setPreset),
+			Args: []shell.Argument{{Name: "preset", Help: "quick (250 rounding steps a unit), best (fine-tuning after them), " +
+				"fast or paper (20,000)", Need: true}}},
+		{Name: "set", Group: groupSetup, Changes: true, Free: true,
+			Help: "set configuration fields: set Rounding.Steps=500 seed=2", Run: e.do(setFields),
+			More: "Upper and lower case are the same, and a name may lack its beginning where that leaves one field: set " +
+				"warmup 0.1. The value default is the preset's.",
+			Args: []shell.Argument{{Name: "field", Help: "name of a field, or field=value for one or more"},
+				{Name: "value", Help: "what to set it to; further fields and values may follow", Many: true}}},
+		{Name: "show", Group: groupSetup, Help: "print configuration fields, defaults and meanings", Run: e.do(showFields),
+			Args: []shell.Argument{{Name: "field", Help: "a field, or a part of names: show rounding; none: all"}}},
+		{Name: "backend", Group: groupSetup, Changes: true, Help: "open another backend, or print which is open",
+			Run:  e.do(openBackend),
+			More: "What was computed on the one before is gone; teacher, images and settings stay.",
+			Args: []shell.Argument{{Name: "backend", Help: "auto, go, onnx, xla, ..."}}},
 	}
 }
 
 func loadTeacher(c *call) (session, error) {
-	s, v := c.s, c.values
+	s, v := c.s, c.Values
 	t, err := newTeacher(v["teacher"], v["checkpoint"])
 	if err != nil {
 		return s, err
 	}
-	if s, err = c.sh.opened(s, v["backend"]); err != nil {
+	if s, err = c.opened(s, v["backend"]); err != nil {
 		return s, err
 	}
 	s.teacher, s.logits = t, nil
@@ -69,8 +84,9 @@ func loadTeacher(c *call) (session, error) {
 	if trained == "" {
 		trained = "weights from " + t.checkpoint
 	}
-	fmt.Fprintf(c.out, "%s: %d units, %s parameters; %s\n", t.name, len(t.Network.Units), thousands(parameters(t.Network, 0, len(t.Network.Layers)-1)), trained)
-	fmt.Fprintf(c.sh.err, "backend %s\n", s.note)
+	c.Print("%s: %d units, %s parameters; %s", t.name, len(t.Network.Units),
+		shell.Count(parameters(t.Network, 0, len(t.Network.Layers)-1)), trained)
+	c.Note("backend %s", s.note)
 	return s, nil
 }
 
@@ -79,7 +95,8 @@ func newTeacher(name, path string) (*teacher, error) {
 	var err error
 	if path == "" {
 		if !slices.Contains(arch.TeacherNames(), name) {
-			return nil, fmt.Errorf("repl: no shipped teacher %q%s", name, suggestion(name, arch.TeacherNames(), "choose one of "+strings.Join(arch.TeacherNames(), ", ")))
+			return nil, fmt.Errorf("repl: no shipped teacher %q%s", name,
+				shell.Suggestion(name, arch.TeacherNames(), "choose one of "+strings.Join(arch.TeacherNames(), ", ")))
 		}
 		if t.Teacher, err = arch.LoadTeacher(name); err != nil {
 			return nil, err
@@ -112,15 +129,15 @@ func parameters(n *models.Network, first, last int) int {
 }
 
 func calibrate(c *call) (session, error) {
-	s, v := c.s, c.values
+	s, v := c.s, c.Values
 	if v["images"] == "" {
 		v["images"] = "256"
 	}
-	n, err := v.number("images", 1, 1<<20)
+	n, err := v.Number("images", 1, 1<<20)
 	if err != nil {
 		return s, err
 	}
-	seed, err := v.number("seed", 0, 1<<31)
+	seed, err := v.Number("seed", 0, 1<<31)
 	if err != nil {
 		return s, err
 	}
@@ -132,11 +149,14 @@ func calibrate(c *call) (session, error) {
 	if im.calibration, err = datasets.Calibrate(pool, n, uint64(seed)); err != nil {
 		return s, err
 	}
-	if t := s.teacher; t != nil && (im.calibration.Channels != t.Network.Channels || im.calibration.Height != t.Network.Height || im.calibration.Width != t.Network.Width) {
-		return s, fmt.Errorf("repl: the images are %dx%dx%d, but %s takes %dx%dx%d; give others with data=FILE", pool.Channels, pool.Height, pool.Width, t.name, t.Network.Channels, t.Network.Height, t.Network.Width)
+	if t := s.teacher; t != nil &&
+		(im.calibration.Channels != t.Network.Channels || im.calibration.Height != t.Network.Height ||
+			im.calibration.Width != t.Network.Width) {
+		return s, fmt.Errorf("repl: the images are %dx%dx%d, but %s takes %dx%dx%d; give others with data=FILE",
+			pool.Channels, pool.Height, pool.Width, t.name, t.Network.Channels, t.Network.Height, t.Network.Width)
 	}
 	s.images, s.logits = im, nil
-	fmt.Fprintf(c.out, "%d of the %d images of %s, seed %d\n", n, pool.Len(), pool.Name, seed)
+	c.Print("%d of the %d images of %s, seed %d", n, pool.Len(), pool.Name, seed)
 	return s.restart(), nil
 }
 
@@ -157,9 +177,9 @@ func cifarImages(file string) (datasets.Images, error) {
 }
 
 func setBits(c *call) (session, error) {
-	s, v := c.s, c.values
+	s, v := c.s, c.Values
 	b := s.config.Bits
-	if err := errors.Join(v.override("w", 2, 8, &b.W), v.override("a", 2, 8, &b.A)); err != nil {
+	if err := errors.Join(v.Override("w", 2, 8, &b.W), v.Override("a", 2, 8, &b.A)); err != nil {
 		return s, firstLine(err)
 	}
 	if err := setRule(v, &b); err != nil {
@@ -172,21 +192,34 @@ func setBits(c *call) (session, error) {
 			return c.s, err
 		}
 		if len(s.student.Weights) > 0 {
-			fmt.Fprintln(c.out, "The scales were of other widths and are gone; search them again: scales weights")
+			c.Show(shell.Text("The scales were of other widths and are gone; search them again: scales weights"))
 		}
 		s = s.restart()
 	}
-	fmt.Fprintf(c.out, "W%dA%d, rule %v\n", b.W, b.A, b.Rule)
-	if s.teacher != nil && len(c.words) == 0 {
-		for _, lb := range s.plan() {
-			fmt.Fprintf(c.out, "  %-24s %s\n", lb.Layer, bitsText(lb))
-		}
+	c.Print("W%dA%d, rule %v", b.W, b.A, b.Rule)
+	if s.teacher != nil && len(c.Words) == 0 {
+		c.Show(planTable(s.plan()))
 	}
 	return s, nil
 }
 
+// planTable lists the widths of what is quantised.
+func planTable(p pdq.Plan) shell.Table {
+	t := shell.Table{Columns: []string{"layer", "weight", "output"}}
+	for _, lb := range p {
+		row := []any{lb.Layer, "", ""}
+		for i, bits := range []int{lb.Weight, lb.Output} {
+			if bits > 0 {
+				row[i+1] = bits
+			}
+		}
+		t.Rows = append(t.Rows, row)
+	}
+	return t
+}
+
 // setRule sets b's rule to that of options first, last and rule, if there are any.
-func setRule(v values, b *pdq.Bits) error {
+func setRule(v shell.Values, b *pdq.Bits) error {
 	if v["rule"] != "" {
 		if v["first"]+v["last"] != "" {
 			return errors.New("repl: rule= says what first= and last= do; give one or the other")
@@ -213,7 +246,8 @@ func setRule(v values, b *pdq.Bits) error {
 	case v["first"]+v["last"] == "":
 		return nil
 	case first != last:
-		return errors.New("repl: first and last layers have 8 bits both, or neither; give first=8 last=8, or first=low last=low")
+		return errors.New("repl: first and last layers have 8 bits both, or neither; give first=8 last=8, or first=low " +
+			"last=low")
 	case !first:
 		b.Rule = pdq.AllLow
 	case b.Rule == pdq.AllLow:
@@ -223,27 +257,27 @@ func setRule(v values, b *pdq.Bits) error {
 }
 
 func setPreset(c *call) (session, error) {
-	name := c.values["preset"]
+	name := c.Values["preset"]
 	s, err := c.s.withPreset(name)
 	if err != nil {
 		return c.s, err
 	}
 	r, d := s.config.Rounding, s.config.Correction
-	fmt.Fprintf(c.out, "%s: %d rounding and %d correction steps per unit, batch %d\n", name, r.Steps, d.Steps, r.BatchSize)
+	c.Print("%s: %d rounding and %d correction steps per unit, batch %d", name, r.Steps, d.Steps, r.BatchSize)
 	return s, nil
 }
 
 func openBackend(c *call) (session, error) {
-	s, name := c.s, c.values["backend"]
+	s, name := c.s, c.Values["backend"]
 	if name == "" {
 		if s.backend == nil {
-			fmt.Fprintln(c.out, "none is open yet; teacher opens one")
+			c.Show(shell.Text("none is open yet; teacher opens one"))
 			return s, nil
 		}
-		fmt.Fprintln(c.out, s.note)
+		c.Show(shell.Text(s.note))
 		return s, nil
 	}
-	s, err := c.sh.opened(s, name)
+	s, err := c.opened(s, name)
 	if err != nil {
 		return c.s, err
 	}
@@ -253,7 +287,7 @@ func openBackend(c *call) (session, error) {
 		}
 	}
 	s.logits = nil
-	fmt.Fprintln(c.out, s.note)
+	c.Show(shell.Text(s.note))
 	return s.restart(), nil
 }
 

@@ -14,23 +14,32 @@ import (
 
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/look"
+	"github.com/pdquant/pdquant/repl/shell"
 )
 
+// rig is a shell with what it computes by.
+type rig struct {
+	*Shell
+	*engine
+}
+
 // testShell is a shell with a small teacher, few images and few steps, after lines.
-func testShell(t *testing.T, lines ...string) (*shell, *bytes.Buffer) {
+func testShell(t *testing.T, lines ...string) (*rig, *bytes.Buffer) {
 	t.Helper()
 	var out bytes.Buffer
-	sh, err := newShell(&out, &out)
+	s, e, err := newShell(shell.NewTerminal(&out, &out))
 	if err != nil {
 		t.Fatal(err)
 	}
+	sh := &rig{s, e}
 	t.Cleanup(func() {
-		if err := sh.close(); err != nil {
+		if err := sh.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	for _, line := range append([]string{"teacher resnet8 backend=" + ofTests() + "; calib 8", "set rounding.steps=4 correction.steps=2 scales.images=8"}, lines...) {
-		if err := sh.line(t.Context(), line); err != nil {
+	for _, line := range append([]string{"teacher resnet8 backend=" + ofTests() + "; calib 8",
+		"set rounding.steps=4 correction.steps=2 scales.images=8"}, lines...) {
+		if err := sh.Line(t.Context(), line); err != nil {
 			t.Fatalf("%s: %v", line, err)
 		}
 	}
@@ -40,7 +49,7 @@ func testShell(t *testing.T, lines ...string) (*shell, *bytes.Buffer) {
 // TestCommandsAreSteps: run, and the steps one by one, give the student that Quantize does.
 func TestCommandsAreSteps(t *testing.T) {
 	sh, _ := testShell(t, "run")
-	q, err := sh.quantizer(sh.state, sh.state.config)
+	q, err := sh.quantizer(sh.State, sh.State.config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,12 +58,13 @@ func TestCommandsAreSteps(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !reflect.DeepEqual(sh.state.student, want) {
+	if !reflect.DeepEqual(sh.State.student, want) {
 		t.Error("run gives another student than Quantize")
 	}
 	single, _ := testShell(t, "logits; scales weights", "dc conv1; scales acts conv1; round conv1",
-		"dc 1; scales acts 1; step 1 n=1; step n=2; undo; undo; step n=1; inspect layer1.0.conv1; round 1", "run layer2.0; step layer2.0 n=1; undo; dc 3; scales acts 3; step n=4", "run")
-	if !reflect.DeepEqual(single.state.student, want) {
+		"dc 1; scales acts 1; step 1 n=1; step n=2; undo; undo; step n=1; inspect layer1.0.conv1; round 1",
+		"run layer2.0; step layer2.0 n=1; undo; dc 3; scales acts 3; step n=4", "run")
+	if !reflect.DeepEqual(single.State.student, want) {
 		t.Error("the steps one by one, with undo, give another student than Quantize")
 	}
 }
@@ -62,27 +72,30 @@ func TestCommandsAreSteps(t *testing.T) {
 // TestFailure: after a command that fails, the session is what it was.
 func TestFailure(t *testing.T) {
 	sh, _ := testShell(t, "logits; scales weights; scales acts conv1; step n=2")
-	before, depth := sh.state, len(sh.before)
-	for _, line := range []string{"round layer2.0", "run conv1 layer1.0 nothing", "set seed=2 loss.pd=x", "eval n=0", "eval x", "teacher resnet9", "bits w=3 rule=x", "scales acts conv1 metric=x",
-		"resume nowhere", "save /dev/null/x", "sweep fc of=output", "step n=0", "undo 99", "calib 9999", "backend tpu", "dc", "run layer2.0", "set rounding.learningrate=1e30; nonsense"} {
+	before, depth := sh.State, sh.Undoable()
+	for _, line := range []string{"round layer2.0", "run conv1 layer1.0 nothing", "set seed=2 loss.pd=x", "eval n=0",
+		"eval x", "teacher resnet9", "bits w=3 rule=x", "scales acts conv1 metric=x",
+		"resume nowhere", "save /dev/null/x", "sweep fc of=output", "step n=0", "undo 99", "calib 9999", "backend tpu", "dc",
+		"run layer2.0", "set rounding.learningrate=1e30; nonsense"} {
 		if strings.Contains(line, ";") {
 			before, depth = session{}, -1 // what ran before the failing one counts
 		}
-		if err := sh.line(t.Context(), line); err == nil || strings.Contains(err.Error(), "\n") {
+		if err := sh.Line(t.Context(), line); err == nil || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: error %v, want one line", line, err)
 		}
-		if depth >= 0 && (!reflect.DeepEqual(sh.state, before) || len(sh.before) != depth) {
+		if depth >= 0 && (!reflect.DeepEqual(sh.State, before) || sh.Undoable() != depth) {
 			t.Fatalf("%s changed the session", line)
 		}
 	}
-	before = sh.state
-	if err := sh.line(t.Context(), "set loss.pd=1e39; step n=4"); err == nil || !strings.Contains(err.Error(), "lower Rounding.") {
+	before = sh.State
+	if err := sh.Line(t.Context(), "set loss.pd=1e39; step n=4"); err == nil ||
+		!strings.Contains(err.Error(), "lower Rounding.") {
 		t.Errorf("a step whose loss isn't finite: error %v", err)
 	}
-	if sh.state.rounding.state.Done != before.rounding.state.Done {
+	if sh.State.rounding.state.Done != before.rounding.state.Done {
 		t.Error("a step that failed counts")
 	}
-	if err := sh.line(t.Context(), "undo; undo; step n=1"); err != nil {
+	if err := sh.Line(t.Context(), "undo; undo; step n=1"); err != nil {
 		t.Errorf("after it, %v", err)
 	}
 }
@@ -94,7 +107,7 @@ func TestCancel(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	n := 0
-	q, err := sh.quantizer(sh.state, sh.state.config)
+	q, err := sh.quantizer(sh.State, sh.State.config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,23 +117,25 @@ func TestCancel(t *testing.T) {
 		}
 		sh.event(e)
 	}
-	if err := sh.line(ctx, "run"); err == nil || !strings.Contains(err.Error(), "canceled") {
+	if err := sh.Line(ctx, "run"); err == nil || !strings.Contains(err.Error(), "canceled") {
 		t.Fatalf("error %v", err)
 	}
-	st := sh.state.units[0]
-	if !st.corrected || st.rounded != 3 || st.finished || !sh.state.scaled(0) || sh.state.scaled(1) || !strings.Contains(sh.state.prompt(), "conv1 3/1000> ") {
-		t.Errorf("state %+v, prompt %s", st, sh.state.prompt())
+	st := sh.State.units[0]
+	if !st.corrected || st.rounded != 3 || st.finished || !sh.State.scaled(0) || sh.State.scaled(1) ||
+		!strings.Contains(sh.State.prompt(), "conv1 3/1000> ") {
+		t.Errorf("state %+v, prompt %s", st, sh.State.prompt())
 	}
 	replayed, _ := testShell(t, "set rounding.steps=1000", "source "+script)
-	if !reflect.DeepEqual(replayed.state.student, sh.state.student) {
+	if !reflect.DeepEqual(replayed.State.student, sh.State.student) {
 		text, _ := os.ReadFile(script)
 		t.Errorf("the log does not lead to what was kept:\n%s", text)
 	}
-	if err := sh.line(t.Context(), "step n=1; trace conv1"); err != nil || len(sh.state.units[0].trace) < 4 || sh.state.units[0].rounded != 4 {
-		t.Errorf("going on: error %v, %+v", err, sh.state.units[0])
+	if err := sh.Line(t.Context(), "step n=1; trace conv1"); err != nil || len(sh.State.units[0].trace) < 4 ||
+		sh.State.units[0].rounded != 4 {
+		t.Errorf("going on: error %v, %+v", err, sh.State.units[0])
 	}
-	if err := sh.line(t.Context(), "undo; undo"); err != nil || sh.state.units[0].corrected || sh.state.scaled(0) {
-		t.Errorf("undone: error %v, %+v", err, sh.state.units[0])
+	if err := sh.Line(t.Context(), "undo; undo"); err != nil || sh.State.units[0].corrected || sh.State.scaled(0) {
+		t.Errorf("undone: error %v, %+v", err, sh.State.units[0])
 	}
 }
 
@@ -128,23 +143,24 @@ func TestCancel(t *testing.T) {
 func TestUndoKeepsData(t *testing.T) {
 	sh, _ := testShell(t, "logits; scales weights; dc conv1; scales acts conv1; round conv1; dc 1")
 	for range 3 {
-		if err := sh.line(t.Context(), "scales acts 1; step 1 n=1; undo 3; round conv1 steps=2; undo 2; scales acts conv1; round conv1; dc 1; dc 1"); err != nil {
+		if err := sh.Line(t.Context(), "scales acts 1; step 1 n=1; undo 3; round conv1 steps=2; undo 2; scales acts "+
+			"conv1; round conv1; dc 1; dc 1"); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for i := range undoDepth + 5 { // pushes everything else out
-		if err := sh.line(t.Context(), "set seed="+string(rune('1'+i%9))); err != nil {
+	for i := range shell.UndoDepth + 5 { // pushes everything else out
+		if err := sh.Line(t.Context(), "set seed="+string(rune('1'+i%9))); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if len(sh.datas) > 2 { // the unit's, as observed and as corrected
 		t.Errorf("%d data are kept", len(sh.datas))
 	}
-	if err := sh.line(t.Context(), "calib 4"); err != nil {
+	if err := sh.Line(t.Context(), "calib 4"); err != nil {
 		t.Fatal(err)
 	}
-	for i := range undoDepth + 5 { // some change nothing, and aren't kept
-		if err := sh.line(t.Context(), "set seed="+string(rune('1'+i%9))); err != nil {
+	for i := range shell.UndoDepth + 5 { // some change nothing, and aren't kept
+		if err := sh.Line(t.Context(), "set seed="+string(rune('1'+i%9))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -159,26 +175,30 @@ func TestInside(t *testing.T) {
 	dir := t.TempDir()
 	look := func(lines ...string) {
 		for _, line := range lines {
-			before := sh.state
+			before := sh.State
 			out.Reset()
-			if err := sh.line(t.Context(), line); err != nil || out.Len() == 0 {
+			if err := sh.Line(t.Context(), line); err != nil || out.Len() == 0 {
 				t.Errorf("%s: printed %d bytes, error %v", line, out.Len(), err)
 			}
-			if !reflect.DeepEqual(sh.state, before) {
+			if !reflect.DeepEqual(sh.State, before) {
 				t.Errorf("%s changed the session", line)
 			}
 		}
 	}
-	for line, want := range map[string]string{"backend go; sweep fc; undo": "16 scales, PD on 8 images", "sweep fc": " scales, PD on 8 images"} {
-		if err := sh.line(t.Context(), line); err != nil || !strings.Contains(out.String(), want) {
+	for line, want := range map[string]string{"backend go; sweep fc; undo": "16 scales, PD on 8 images",
+		"sweep fc": " scales, PD on 8 images"} {
+		if err := sh.Line(t.Context(), line); err != nil || !strings.Contains(out.String(), want) {
 			t.Errorf("%s: error %v, printed %s", line, err, out)
 		}
 	}
-	look("units", "layers", "layers fc", "inspect conv1", "inspect relu", "sweep layer1.0.conv1 points=4", "sweep layer1.0.relu1 points=4 metric=pd", "bn layer3.0", "bn fc", "show", "show pd", "history", "help", "help plot", "bits")
-	if err := sh.line(t.Context(), "run conv1; dc 1; scales acts 1; step 1 n=3"); err != nil {
+	look("units", "layers", "layers fc", "inspect conv1", "inspect relu", "sweep layer1.0.conv1 points=4",
+		"sweep layer1.0.relu1 points=4 metric=pd", "bn layer3.0", "bn fc", "show", "show pd", "history", "help", "help plot",
+		"bits")
+	if err := sh.Line(t.Context(), "run conv1; dc 1; scales acts 1; step 1 n=3"); err != nil {
 		t.Fatal(err)
 	}
-	look("units", "inspect layer1.0.conv1", "inspect fc", "inspect layer1.0.relu1", "sweep layer1.0.relu1 points=4", "bn conv1", "bn 1", "bn 2", "trace conv1", "trace 1", "trace 1 step=dc", "diff", "diff 1", "worst")
+	look("units", "inspect layer1.0.conv1", "inspect fc", "inspect layer1.0.relu1", "sweep layer1.0.relu1 points=4",
+		"bn conv1", "bn 1", "bn 2", "trace conv1", "trace 1", "trace 1 step=dc", "diff", "diff 1", "worst")
 	for _, what := range []string{"inspect relu", "sweep relu points=4", "bn 1", "trace 1", "diff", "worst"} {
 		path := filepath.Join(dir, strings.Fields(what)[0]+".svg")
 		look("plot " + what + " file=" + path)
@@ -186,7 +206,8 @@ func TestInside(t *testing.T) {
 			t.Errorf("%s: error %v", path, err)
 		}
 	}
-	if err := sh.line(t.Context(), "inspect layer1.0.conv1"); err != nil || !strings.Contains(out.String(), "rounding variables at step 3") {
+	if err := sh.Line(t.Context(), "inspect layer1.0.conv1"); err != nil ||
+		!strings.Contains(out.String(), "rounding variables at step 3") {
 		t.Errorf("error %v, printed %s", err, out)
 	}
 }
@@ -196,15 +217,17 @@ func TestSaveAndResume(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run")
 	sh, _ := testShell(t, "set loss.temperature=3", "run conv1 layer1.0; eval n=20; save "+dir, "run")
 	other, out := testShell(t, "resume "+dir)
-	if len(other.state.units) != 5 || other.state.finished() != 2 || other.state.config != sh.state.config || len(other.state.score.student.Top1) != 20 {
-		t.Errorf("resumed %+v", other.state)
+	if len(other.State.units) != 5 || other.State.finished() != 2 || other.State.config != sh.State.config ||
+		len(other.State.score.student.Top1) != 20 {
+		t.Errorf("resumed %+v", other.State)
 	}
-	for _, line := range []string{"trace conv1", "bn layer1.0", "run", "eval n=20", "save " + dir + "2", "runs " + filepath.Dir(dir), "compare " + dir + " " + dir + "2"} {
-		if err := other.line(t.Context(), line); err != nil {
+	for _, line := range []string{"trace conv1", "bn layer1.0", "run", "eval n=20", "save " + dir + "2",
+		"runs " + filepath.Dir(dir), "compare " + dir + " " + dir + "2"} {
+		if err := other.Line(t.Context(), line); err != nil {
 			t.Errorf("%s: %v", line, err)
 		}
 	}
-	if !reflect.DeepEqual(other.state.student, sh.state.student) {
+	if !reflect.DeepEqual(other.State.student, sh.State.student) {
 		t.Error("the resumed session ends at another student")
 	}
 	if !strings.Contains(out.String(), "paired on 20 images") || !strings.Contains(out.String(), dir+"2") {
@@ -213,7 +236,7 @@ func TestSaveAndResume(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, metricsFile)); err != nil {
 		t.Fatal(err)
 	}
-	if err := other.line(t.Context(), "resume "+dir); err != nil {
+	if err := other.Line(t.Context(), "resume "+dir); err != nil {
 		t.Errorf("without losses: %v", err)
 	}
 	for _, name := range []string{studentFile, sessionFile, "run.json", evaluationFile} {
@@ -231,8 +254,9 @@ func TestSaveAndResume(t *testing.T) {
 			if err := os.WriteFile(path, damaged, 0o644); err != nil {
 				t.Fatal(err)
 			}
-			before := other.state
-			if err := other.line(t.Context(), "resume "+dir); err == nil || strings.Contains(err.Error(), "\n") || !reflect.DeepEqual(other.state, before) {
+			before := other.State
+			if err := other.Line(t.Context(), "resume "+dir); err == nil || strings.Contains(err.Error(), "\n") ||
+				!reflect.DeepEqual(other.State, before) {
 				t.Errorf("%s of %d bytes: error %v", name, len(damaged), err)
 			}
 		}
@@ -240,13 +264,13 @@ func TestSaveAndResume(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	whole := other.state
-	other.state = whole.with(0, func(st *unitState) { st.norms = []look.NormView{{Mean: []float64{math.NaN()}}} })
-	if err := other.line(t.Context(), "save "+dir); err == nil {
+	whole := other.State
+	other.State = whole.with(0, func(st *unitState) { st.norms = []look.NormView{{Mean: []float64{math.NaN()}}} })
+	if err := other.Line(t.Context(), "save "+dir); err == nil {
 		t.Error("what JSON can't hold is saved")
 	}
-	other.state = whole
-	if err := other.line(t.Context(), "resume "+dir); err != nil {
+	other.State = whole
+	if err := other.Line(t.Context(), "resume "+dir); err != nil {
 		t.Errorf("after a failed save the session before is gone: %v", err)
 	}
 	if left, err := filepath.Glob(filepath.Join(dir, "*", "*")); err != nil || len(left) > 0 {
@@ -255,7 +279,7 @@ func TestSaveAndResume(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, sessionFile)); err != nil {
 		t.Fatal(err)
 	}
-	if err := other.line(t.Context(), "save "+dir); err == nil || !strings.Contains(err.Error(), "choose another folder") {
+	if err := other.Line(t.Context(), "save "+dir); err == nil || !strings.Contains(err.Error(), "choose another folder") {
 		t.Errorf("save over the run of another command: error %v", err)
 	}
 }
@@ -271,17 +295,19 @@ func TestAblate(t *testing.T) {
 	if data, err := os.ReadFile(file); err != nil || strings.Count(string(data), "\n") != 5 {
 		t.Errorf("table %s, error %v", data, err)
 	}
-	for line, want := range map[string]string{"ablate loss=x": "give one or more of mse, pd", "ablate dc=on,on": "give one or more of on, off", "ablate seeds=0": "seeds=0",
+	for line, want := range map[string]string{"ablate loss=x": "give one or more of mse, pd",
+		"ablate dc=on,on": "give one or more of on, off", "ablate seeds=0": "seeds=0",
 		"ablate n=x": "n=x"} {
-		if err := sh.line(t.Context(), line); err == nil || !strings.Contains(err.Error(), want) {
+		if err := sh.Line(t.Context(), line); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v", line, err)
 		}
 	}
-	for off, remedy := range map[string]string{"Loss.PD": "set Loss.PD=10, or ablate loss=mse", "Correction.Steps": "set Correction.Steps=50, or ablate dc=off"} {
-		if err := sh.line(t.Context(), "set "+off+"=0; ablate"); err == nil || !strings.Contains(err.Error(), remedy) {
+	for off, remedy := range map[string]string{"Loss.PD": "set Loss.PD=10, or ablate loss=mse",
+		"Correction.Steps": "set Correction.Steps=50, or ablate dc=off"} {
+		if err := sh.Line(t.Context(), "set "+off+"=0; ablate"); err == nil || !strings.Contains(err.Error(), remedy) {
 			t.Errorf("without %s: error %v", off, err)
 		}
-		if err := sh.line(t.Context(), "undo"); err != nil {
+		if err := sh.Line(t.Context(), "undo"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -291,45 +317,18 @@ func TestAblate(t *testing.T) {
 func TestComplete(t *testing.T) {
 	sh, _ := testShell(t)
 	for text, want := range map[string][]string{
-		"rou": {"round"}, "eval; sc": {"scales"}, "scales w": {"weights"}, "scales acts layer1": {"layer1.0"}, "round layer1.0 st": {"steps="},
-		"teacher mob": {"mobilenetv2"}, "inspect layer1.0.c": {"layer1.0.conv1", "layer1.0.conv2"}, "scales acts fc metric=c": {"cosine"}, "set Rounding.W": {"Rounding.Weight=", "Rounding.Warmup="},
-		"show Seed": {"Seed"}, "plot sw": {"sweep"}, "plot sweep fc fi": {"file="}, "run conv1 layer3": {"layer3.0"}, "help und": {"undo"}, "nonsense x": nil, "source shell_t": {"shell_test.go"}, "preset p": {"paper"}, "runs test": {"testdata/"},
-		"set rounding.w": {"Rounding.Weight=", "Rounding.Warmup="}, "quantise resnet18 crop": {"crop="}, "quantise resnet18 crop=c": {"centre"}, "quantise mn": {"mnasnet-2.0"}, "download ci": {"cifar10"},
+		"rou": {"round"}, "eval; sc": {"scales"}, "scales w": {"weights"}, "scales acts layer1": {"layer1.0"},
+		"round layer1.0 st": {"steps="},
+		"teacher mob":       {"mobilenetv2"}, "inspect layer1.0.c": {"layer1.0.conv1", "layer1.0.conv2"},
+		"scales acts fc metric=c": {"cosine"}, "set Rounding.W": {"Rounding.Weight=", "Rounding.Warmup="},
+		"show Seed": {"Seed"}, "plot sw": {"sweep"}, "plot sweep fc fi": {"file="}, "run conv1 layer3": {"layer3.0"},
+		"help und": {"undo"}, "nonsense x": nil, "source shell_t": {"shell_test.go"}, "preset p": {"paper"},
+		"runs test":      {"testdata/"},
+		"set rounding.w": {"Rounding.Weight=", "Rounding.Warmup="}, "quantise resnet18 crop": {"crop="},
+		"quantise resnet18 crop=c": {"centre"}, "quantise mn": {"mnasnet-2.0"}, "download ci": {"cifar10"},
 	} {
-		if _, got := sh.state.complete(text); !slices.Equal(got, want) {
+		if _, got := sh.Complete(text); !slices.Equal(got, want) {
 			t.Errorf("%q: %q, want %q", text, got, want)
-		}
-	}
-}
-
-// TestCompleteLines: what is typed and completed is a line that means the name.
-func TestCompleteLines(t *testing.T) {
-	sh, _ := testShell(t)
-	t.Chdir(t.TempDir())
-	write(t, "it's a file;1.pdq", "")
-	for typed, want := range map[string]string{
-		"source it":                  "it's a file;1.pdq",
-		`source "it's a f`:           "it's a file;1.pdq",
-		`source it"'"s" "a" "f`:      "it's a file;1.pdq",
-		"set ROUNDING.WARM":          "ROUNDING.WARMup=",
-		"help; inspect layer2.0.re":  "",
-		"units; inspect layer1.0.co": "",
-	} {
-		tails, _ := completer{sh}.Do([]rune(typed), len([]rune(typed)))
-		if want == "" {
-			continue // several, or none: only not to fail
-		}
-		if len(tails) != 1 {
-			t.Errorf("%s: %d completions", typed, len(tails))
-			continue
-		}
-		line := typed + string(tails[0])
-		if strings.HasPrefix(typed, `source "`) {
-			continue // the quote that is open stays for who typed it to close
-		}
-		statements, err := split(line)
-		if err != nil || len(statements) != 1 || len(statements[0]) != 2 || statements[0][1] != want {
-			t.Errorf("%s: %s is %q, want %s; error %v", typed, line, statements, want, err)
 		}
 	}
 }
@@ -337,33 +336,36 @@ func TestCompleteLines(t *testing.T) {
 // TestFineTune: the whole network is trained after its units, and not before.
 func TestFineTune(t *testing.T) {
 	sh, out := testShell(t, "run conv1")
-	for line, want := range map[string]string{"finetune steps=2": "1 of 5 units are rounded; first: run", "finetune steps=0": "steps=0"} {
-		if err := sh.line(t.Context(), line); err == nil || !strings.Contains(err.Error(), want) {
+	for line, want := range map[string]string{"finetune steps=2": "1 of 5 units are rounded; first: run",
+		"finetune steps=0": "steps=0"} {
+		if err := sh.Line(t.Context(), line); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", line, err, want)
 		}
 	}
-	if err := sh.line(t.Context(), "run; eval 20"); err != nil {
+	if err := sh.Line(t.Context(), "run; eval 20"); err != nil {
 		t.Fatal(err)
 	}
-	if err := sh.line(t.Context(), "finetune"); err == nil || !strings.Contains(err.Error(), "finetune steps=500") {
+	if err := sh.Line(t.Context(), "finetune"); err == nil || !strings.Contains(err.Error(), "finetune steps=500") {
 		t.Errorf("without steps: %v", err)
 	}
-	before := sh.state
+	before := sh.State
 	dir := filepath.Join(t.TempDir(), "run")
-	if err := sh.line(t.Context(), "set finetune.learningrate=5; finetune steps=3"); err != nil || !strings.Contains(out.String(), "nothing was changed") || !reflect.DeepEqual(sh.state.student, before.student) {
+	if err := sh.Line(t.Context(), "set finetune.learningrate=5; finetune steps=3"); err != nil ||
+		!strings.Contains(out.String(), "nothing was changed") || !reflect.DeepEqual(sh.State.student, before.student) {
 		t.Errorf("at a high rate: error %v, printed %s", err, out)
 	}
-	if err := sh.line(t.Context(), "undo 2; set finetune.batchsize=8 finetune.learningrate=0.005; finetune steps=15; eval 20; save "+dir); err != nil || !strings.Contains(out.String(), "15 steps over the whole network") {
+	if err := sh.Line(t.Context(), "undo 2; set finetune.batchsize=8 finetune.learningrate=0.005; finetune steps=15; "+
+		"eval 20; save "+dir); err != nil || !strings.Contains(out.String(), "15 steps over the whole network") {
 		t.Fatalf("error %v, printed %s", err, out)
 	}
-	if reflect.DeepEqual(sh.state.student, before.student) || sh.state.finished() != 5 {
+	if reflect.DeepEqual(sh.State.student, before.student) || sh.State.finished() != 5 {
 		t.Error("the student is the one before, or its units aren't finished")
 	}
 	other, _ := testShell(t, "resume "+dir)
-	if !reflect.DeepEqual(other.state.student, sh.state.student) {
+	if !reflect.DeepEqual(other.State.student, sh.State.student) {
 		t.Error("the resumed session has another student")
 	}
-	if err := sh.line(t.Context(), "undo 3"); err != nil || !reflect.DeepEqual(sh.state.student, before.student) {
+	if err := sh.Line(t.Context(), "undo 3"); err != nil || !reflect.DeepEqual(sh.State.student, before.student) {
 		t.Errorf("undo: %v", err)
 	}
 }
@@ -377,18 +379,18 @@ func TestPresetOfBits(t *testing.T) {
 		"preset best; bits a=4; set finetune.learningrate=0.1; bits w=4": {0.1, 0.25},
 	} {
 		sh, _ := testShell(t, lines)
-		if f := sh.state.config.FineTune; f.LearningRate != want[0] || f.Zoom != want[1] {
+		if f := sh.State.config.FineTune; f.LearningRate != want[0] || f.Zoom != want[1] {
 			t.Errorf("%s: rate %g and zoom %g, want %g", lines, f.LearningRate, f.Zoom, want)
 		}
 	}
 	sh, _ := testShell(t, "preset best")
 	dir := filepath.Join(t.TempDir(), "run")
-	if err := sh.line(t.Context(), "bits w=4 a=4; scales weights; save "+dir); err != nil {
+	if err := sh.Line(t.Context(), "bits w=4 a=4; scales weights; save "+dir); err != nil {
 		t.Fatal(err)
 	}
 	other, _ := testShell(t, "resume "+dir)
-	if other.state.base != sh.state.base || other.state.config != sh.state.config {
-		t.Errorf("resumed: %+v on %+v, want %+v on %+v", other.state.config, other.state.base, sh.state.config, sh.state.base)
+	if other.State.base != sh.State.base || other.State.config != sh.State.config {
+		t.Errorf("resumed: %+v on %+v, want %+v on %+v", other.State.config, other.State.base, sh.State.config, sh.State.base)
 	}
 }
 
@@ -397,12 +399,12 @@ func TestToNearest(t *testing.T) {
 	want, _ := testShell(t, "logits; scales weights; scales acts conv1; round conv1 steps=0")
 	for _, before := range []string{"step conv1 n=2", "round conv1", "round conv1; scales acts 1"} {
 		sh, _ := testShell(t, "logits; scales weights; scales acts conv1; "+before+"; round conv1 steps=0")
-		for name, w := range sh.state.student.Weights {
+		for name, w := range sh.State.student.Weights {
 			if w.Levels != nil {
 				t.Errorf("%s: %s keeps its levels", before, name)
 			}
 		}
-		if before != "round conv1; scales acts 1" && !reflect.DeepEqual(sh.state.student, want.state.student) {
+		if before != "round conv1; scales acts 1" && !reflect.DeepEqual(sh.State.student, want.State.student) {
 			t.Errorf("%s: another student than without steps", before)
 		}
 	}
@@ -412,20 +414,24 @@ func TestToNearest(t *testing.T) {
 func TestGivenUp(t *testing.T) {
 	sh, out := testShell(t, "run conv1; logits; scales acts layer1.0; step layer1.0 n=2")
 	dir := filepath.Join(t.TempDir(), "run")
-	if err := sh.line(t.Context(), "save "+dir); err != nil || !strings.Contains(out.String(), "and the rounding of layer1.0 at step 2") {
+	if err := sh.Line(t.Context(), "save "+dir); err != nil ||
+		!strings.Contains(out.String(), "and the rounding of layer1.0 at step 2") {
 		t.Errorf("save: error %v, printed %s", err, out)
 	}
 	const given = "the rounding of layer1.0, at step 2, is given up; undo takes this back"
-	for line, want := range map[string]bool{"dc conv1": true, "dc layer1.0": true, "teacher resnet8": true, "scales weights": true, "step n=1": false, "run layer1.0": false, "units": false, "eval n=10": false, "set seed=1": false} {
+	for line, want := range map[string]bool{"dc conv1": true, "dc layer1.0": true, "teacher resnet8": true,
+		"scales weights": true, "step n=1": false, "run layer1.0": false, "units": false, "eval n=10": false,
+		"set seed=1": false} {
 		out.Reset()
-		if err := sh.line(t.Context(), line); err != nil || strings.Contains(out.String(), given) != want {
+		if err := sh.Line(t.Context(), line); err != nil || strings.Contains(out.String(), given) != want {
 			t.Errorf("%s: error %v, printed %s", line, err, out)
 		}
 		out.Reset()
 		if line == "units" || line == "set seed=1" {
 			continue // change nothing
 		}
-		if err := sh.line(t.Context(), "undo"); err != nil || strings.Contains(out.String(), "given up") || sh.state.rounding.state.Done != 2 {
+		if err := sh.Line(t.Context(), "undo"); err != nil || strings.Contains(out.String(), "given up") ||
+			sh.State.rounding.state.Done != 2 {
 			t.Errorf("undo of %s: error %v, printed %s", line, err, out)
 		}
 	}
@@ -437,30 +443,37 @@ func TestResumeRounding(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "run")
 		sh, _ := testShell(t, "run conv1; "+dc+"scales acts layer1.0; step layer1.0 n=2; save "+dir+"; step n=2")
 		other, out := testShell(t, "resume "+dir+"; step n=2")
-		if !strings.Contains(out.String(), "layer1.0 goes on at step 2") || other.state.units[1].corrected != (dc != "") {
+		if !strings.Contains(out.String(), "layer1.0 goes on at step 2") || other.State.units[1].corrected != (dc != "") {
 			t.Errorf("printed %s", out)
 		}
-		if !reflect.DeepEqual(other.state.student, sh.state.student) || !reflect.DeepEqual(other.state.rounding.state, sh.state.rounding.state) {
+		if !reflect.DeepEqual(other.State.student, sh.State.student) ||
+			!reflect.DeepEqual(other.State.rounding.state, sh.State.rounding.state) {
 			t.Errorf("%sthe resumed session has another student", dc)
 		}
 	}
 	sh, _ := testShell(t, "run conv1; scales acts layer1.0; set mirror=true")
-	if err := sh.line(t.Context(), "step layer1.0 n=1"); err == nil || !strings.Contains(err.Error(), "no teacher logits yet") {
+	if err := sh.Line(t.Context(), "step layer1.0 n=1"); err == nil ||
+		!strings.Contains(err.Error(), "no teacher logits yet") {
 		t.Errorf("a step after other images are asked for: %v", err)
 	}
 	dir := filepath.Join(t.TempDir(), "session")
-	if err := sh.line(t.Context(), "undo; save "+dir); err != nil {
+	if err := sh.Line(t.Context(), "undo; save "+dir); err != nil {
 		t.Fatal(err)
 	}
-	if err := runLine(t.Context(), "demo teacher=resnet8 images=8 test=40 steps=0 dc=0 finetune=2 anew=true out="+dir+" backend="+ofTests(), io.Discard, io.Discard); err == nil || !strings.Contains(err.Error(), "holds a session that save wrote") {
+	if err := runLine(t.Context(),
+		"demo teacher=resnet8 images=8 test=40 steps=0 dc=0 finetune=2 anew=true out="+dir+" backend="+ofTests(), io.Discard,
+		io.Discard); err == nil || !strings.Contains(err.Error(), "holds a session that save wrote") {
 		t.Errorf("a demo in a session's folder: %v", err)
 	}
 	dir = t.TempDir()
-	if err := runLine(t.Context(), "demo teacher=resnet8 images=8 test=40 steps=0 dc=0 finetune=2 out="+dir+" backend="+ofTests(), io.Discard, io.Discard); err != nil {
+	if err := runLine(t.Context(),
+		"demo teacher=resnet8 images=8 test=40 steps=0 dc=0 finetune=2 out="+dir+" backend="+ofTests(), io.Discard,
+		io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	sh, _ = testShell(t, "show seed")
-	if err := sh.line(t.Context(), "resume "+dir); err == nil || !strings.Contains(err.Error(), "to go on with it: go run ./repl demo ") {
+	if err := sh.Line(t.Context(), "resume "+dir); err == nil ||
+		!strings.Contains(err.Error(), "to go on with it: go run ./repl demo ") {
 		t.Errorf("resume of a demo: %v", err)
 	}
 }
@@ -472,10 +485,11 @@ func TestCheckpointTeacher(t *testing.T) {
 	sh, out := testShell(t)
 	lines := []string{
 		"teacher resnet20 checkpoint=../../testdata/cifar10/resnet20-12fca82f.th", "calib 8 data=" + pool,
-		"set rounding.steps=2 correction.steps=1 scales.images=8", "run conv1", "eval n=20 data=" + filepath.Join(files, "test_first1017.bin"), "save " + dir,
+		"set rounding.steps=2 correction.steps=1 scales.images=8", "run conv1",
+		"eval n=20 data=" + filepath.Join(files, "test_first1017.bin"), "save " + dir,
 	}
 	for _, line := range lines {
-		if err := sh.line(t.Context(), line); err != nil {
+		if err := sh.Line(t.Context(), line); err != nil {
 			t.Fatalf("%s: %v", line, err)
 		}
 	}
@@ -483,15 +497,16 @@ func TestCheckpointTeacher(t *testing.T) {
 		t.Errorf("printed %s", out)
 	}
 	other, _ := testShell(t, "resume "+dir)
-	if other.state.finished() != 1 || other.state.teacher.checkpoint == "" || !reflect.DeepEqual(other.state.student, sh.state.student) {
-		t.Errorf("resumed %+v", other.state)
+	if other.State.finished() != 1 || other.State.teacher.checkpoint == "" ||
+		!reflect.DeepEqual(other.State.student, sh.State.student) {
+		t.Errorf("resumed %+v", other.State)
 	}
 	for line, want := range map[string]string{
 		"calib 8":               "but resnet20 takes 3x32x32",
 		"calib 20 data=" + pool: "cannot draw 20 of 12 images",
 		"eval n=5":              "3x32x32",
 	} {
-		if err := other.line(t.Context(), line); err == nil || !strings.Contains(err.Error(), want) {
+		if err := other.Line(t.Context(), line); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %q", line, err, want)
 		}
 	}
@@ -499,25 +514,29 @@ func TestCheckpointTeacher(t *testing.T) {
 
 // TestTable: names are used once, arguments and options have meanings, and prefixes find commands.
 func TestTable(t *testing.T) {
+	sh, _, err := newShell(shell.NewTerminal(io.Discard, io.Discard))
+	if err != nil {
+		t.Fatal(err)
+	}
 	seen := map[string]bool{}
-	for _, c := range commands() {
-		if seen[c.name] || c.help == "" || c.group == "" || c.run == nil || strings.HasSuffix(c.help, ".") {
+	for _, c := range sh.Commands() {
+		if seen[c.Name] || c.Help == "" || c.Group == "" || c.Run == nil || strings.HasSuffix(c.Help, ".") {
 			t.Errorf("command %+v", c)
 		}
-		seen[c.name] = true
-		keys := c.keys()
+		seen[c.Name] = true
+		keys := c.Keys()
 		slices.Sort(keys)
-		if len(slices.Compact(keys)) != len(c.keys()) {
-			t.Errorf("%s has two arguments or options of a name: %v", c.name, c.keys())
+		if len(slices.Compact(keys)) != len(c.Keys()) {
+			t.Errorf("%s has two arguments or options of a name: %v", c.Name, c.Keys())
 		}
-		for _, a := range c.args {
-			if a.help == "" {
-				t.Errorf("%s: argument %s has no help", c.name, a.name)
+		for _, a := range c.Args {
+			if a.Help == "" {
+				t.Errorf("%s: argument %s has no help", c.Name, a.Name)
 			}
 		}
-		for _, o := range c.options {
-			if o.help == "" {
-				t.Errorf("%s: option %s has no help", c.name, o.name)
+		for _, o := range c.Options {
+			if o.Help == "" {
+				t.Errorf("%s: option %s has no help", c.Name, o.Name)
 			}
 		}
 	}
@@ -526,9 +545,10 @@ func TestTable(t *testing.T) {
 			t.Errorf("alias %s of %s", short, full)
 		}
 	}
-	for words, want := range map[string]string{"insp x": "inspect", ".quit": "quit", "%his": "history", "? step": "help", "step?": "help", "?step": "help", "?": "help", "ev": "eval"} {
-		if c, _, err := lookUp(strings.Fields(words)); err != nil || c.name != want {
-			t.Errorf("%s: %s, error %v", words, c.name, err)
+	for words, want := range map[string]string{"insp x": "inspect", ".quit": "quit", "%his": "history", "? step": "help",
+		"step?": "help", "?step": "help", "?": "help", "ev": "eval"} {
+		if c, _, err := sh.LookUp(strings.Fields(words)); err != nil || c.Name != want {
+			t.Errorf("%s: %s, error %v", words, c.Name, err)
 		}
 	}
 }
@@ -536,13 +556,13 @@ func TestTable(t *testing.T) {
 // TestRoundAgain: a finished unit that is rounded again begins where it did at first, also after others.
 func TestRoundAgain(t *testing.T) {
 	sh, _ := testShell(t, "run conv1 layer1.0")
-	want := sh.state.student
+	want := sh.State.student
 	for _, again := range []string{"round layer1.0", "run layer1.0", "run layer2.0; dc layer1.0; round layer1.0"} {
-		if err := sh.line(t.Context(), again); err != nil {
+		if err := sh.Line(t.Context(), again); err != nil {
 			t.Fatal(err)
 		}
 		for _, layer := range []string{"layer1.0.conv1", "layer1.0.conv2"} {
-			if !reflect.DeepEqual(sh.state.student.Weights[layer], want.Weights[layer]) {
+			if !reflect.DeepEqual(sh.State.student.Weights[layer], want.Weights[layer]) {
 				t.Errorf("%s: %s is rounded differently", again, layer)
 			}
 		}
@@ -552,7 +572,7 @@ func TestRoundAgain(t *testing.T) {
 // TestUndoSkipsLooks: commands that only print leave nothing to undo.
 func TestUndoSkipsLooks(t *testing.T) {
 	sh, _ := testShell(t, "set seed 5", "bits; show seed; backend", "undo")
-	if sh.state.config.Seed == 5 {
+	if sh.State.config.Seed == 5 {
 		t.Error("undo took back a command that changed nothing")
 	}
 }

@@ -3,7 +3,6 @@ package commands
 import (
 	"errors"
 	"fmt"
-	"io"
 	"reflect"
 	"slices"
 	"strconv"
@@ -13,102 +12,118 @@ import (
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/backend"
 	"github.com/pdquant/pdquant/pdq/look"
+	"github.com/pdquant/pdquant/repl/shell"
 )
 
-func stepCommands() []command {
-	unit := argument{name: "unit", help: "name of a unit, or its number", need: true}
+func (e *engine) stepCommands() []command {
+	unit := shell.Argument{Name: "unit", Help: "name of a unit, or its number", Need: true}
 	return []command{
-		{name: "logits", group: groupSteps, changes: true, help: "compute the teacher's logits of the calibration images", run: logits},
-		{name: "scales", group: groupSteps, changes: true, help: "search scales: of all weights, or of a unit's activations", run: scales,
-			more: "scales weights begins anew: what the steps after it made is gone. The metric holds for this search; that of run is the field Scales.Metric. mse is lp with power 2.",
-			args: []argument{{name: "what", help: "weights or acts", need: true}, {name: "unit", help: "of acts: name of a unit, or its number"}},
-			options: []option{
-				{"metric", "", "of acts: mse, lp (power of Scales.Power), cosine or pd; empty: Scales.Metric"}}},
-		{name: "dc", group: groupSteps, changes: true, help: "correct a unit's calibration input towards the statistics of batch normalisation", run: correct,
-			args: []argument{unit}, options: []option{{"steps", "", "0 to 100000; empty: Correction.Steps"}}},
-		{name: "round", group: groupSteps, changes: true, help: "optimise a unit's rounding and activation scales, from where step left it", run: round,
-			args: []argument{unit}, options: []option{{"steps", "", "in all, 0 (to nearest) to 1000000; empty: Rounding.Steps"}}},
-		{name: "step", group: groupSteps, changes: true, help: "go on n steps of a unit's rounding, and print the losses", run: step,
-			more: "An empty line repeats it at the prompt.",
-			args: []argument{{name: "unit", help: "name of a unit, or its number; none: the one being rounded, or the next"}},
-			options: []option{
-				{"n", "10", "steps, 1 to 1000000"}}},
-		{name: "run", group: groupSteps, changes: true, help: "take all steps of units, by default of all that are left", run: runUnits,
-			more: "Logits and weight scales are computed if they are missing. Ctrl-C keeps the steps that were finished.",
-			args: []argument{{name: "units", help: "names of units, in order", many: true}}},
-		{name: "finetune", group: groupSteps, changes: true, help: "train all levels, scales and biases together, once all units are rounded", run: fineTune,
-			more:    "This isn't in the paper. The loss is the prediction difference, of calibration images that are changed and mixed at random; the fields of FineTune say how, and whether biases are trained and features kept as well. Ctrl-C gives it up.",
-			options: []option{{"steps", "", "how many; empty: the field FineTune.Steps"}}},
-		{name: "eval", group: groupSteps, changes: true, help: "test the student and the teacher on images they never saw", run: evaluate,
-			more:    "What isn't quantised yet is in full precision. Differences are paired, image by image; ± is one standard error.",
-			args:    []argument{{name: "n", help: "images, the first of the set; default 1000"}},
-			options: []option{{"data", "", "file in CIFAR-10's binary form; empty: Fashion-MNIST's built-in test set"}}},
-		{name: "undo", group: groupSteps, help: "return to before the last changing command, or the n last", run: undo,
-			args: []argument{{name: "n", help: fmt.Sprintf("how many, up to the %d that are kept", undoDepth)}}},
+		{Name: "logits", Group: groupSteps, Changes: true, Help: "compute the teacher's logits of the calibration images",
+			Run: e.do(logits)},
+		{Name: "scales", Group: groupSteps, Changes: true, Help: "search scales: of all weights, or of a unit's activations",
+			Run: e.do(scales),
+			More: "scales weights begins anew: what the steps after it made is gone. The metric holds for this search; that " +
+				"of run is the field Scales.Metric. mse is lp with power 2.",
+			Args: []shell.Argument{{Name: "what", Help: "weights or acts", Need: true},
+				{Name: "unit", Help: "of acts: name of a unit, or its number"}},
+			Options: []shell.Option{
+				option("metric", "", "of acts: mse, lp (power of Scales.Power), cosine or pd; empty: Scales.Metric")}},
+		{Name: "dc", Group: groupSteps, Changes: true,
+			Help: "correct a unit's calibration input towards the statistics of batch normalisation", Run: e.do(correct),
+			Args: []shell.Argument{unit}, Options: []shell.Option{option("steps", "", "0 to 100000; empty: Correction.Steps")}},
+		{Name: "round", Group: groupSteps, Changes: true,
+			Help: "optimise a unit's rounding and activation scales, from where step left it", Run: e.do(round),
+			Args: []shell.Argument{unit}, Options: []shell.Option{option("steps", "", "in all, 0 (to nearest) to 1000000; "+
+				"empty: Rounding.Steps")}},
+		{Name: "step", Group: groupSteps, Changes: true, Help: "go on n steps of a unit's rounding, and print the losses",
+			Run:  e.do(step),
+			More: "An empty line repeats it at the prompt.",
+			Args: []shell.Argument{{Name: "unit",
+				Help: "name of a unit, or its number; none: the one being rounded, or the next"}},
+			Options: []shell.Option{
+				option("n", "10", "steps, 1 to 1000000")}},
+		{Name: "run", Group: groupSteps, Changes: true, Help: "take all steps of units, by default of all that are left",
+			Run:  e.do(runUnits),
+			More: "Logits and weight scales are computed if they are missing. Ctrl-C keeps the steps that were finished.",
+			Args: []shell.Argument{{Name: "units", Help: "names of units, in order", Many: true}}},
+		{Name: "finetune", Group: groupSteps, Changes: true,
+			Help: "train all levels, scales and biases together, once all units are rounded", Run: e.do(fineTune),
+			More: "This isn't in the paper. The loss is the prediction difference, of calibration images that are changed " +
+				"and mixed at random; the fields of FineTune say how, and whether biases are trained and features kept as well. " +
+				"Ctrl-C gives it up.",
+			Options: []shell.Option{option("steps", "", "how many; empty: the field FineTune.Steps")}},
+		{Name: "eval", Group: groupSteps, Changes: true, Help: "test the student and the teacher on images they never saw",
+			Run: e.do(evaluate),
+			More: "What isn't quantised yet is in full precision. Differences are paired, image by image; ± is one " +
+				"standard error.",
+			Args: []shell.Argument{{Name: "n", Help: "images, the first of the set; default 1000"}},
+			Options: []shell.Option{option("data", "",
+				"file in CIFAR-10's binary form; empty: Fashion-MNIST's built-in test set")}},
 	}
 }
 
 func logits(c *call) (session, error) {
 	s := c.s
-	q, err := c.sh.quantizer(s, s.config)
+	q, err := c.quantizer(s, s.config)
 	if err != nil {
 		return s, err
 	}
-	if s.logits, err = q.Teacher(c.ctx); err != nil {
+	if s.logits, err = q.Teacher(c.Context); err != nil {
 		return c.s, err
 	}
-	c.sh.all = append(c.sh.all, s.logits)
+	c.all = append(c.all, s.logits)
 	s.data, s.rounding = nil, nil
 	score, err := s.logits.Score(s.images.calibration.Labels)
 	if err != nil {
 		return c.s, err
 	}
 	acc, _ := score.Accuracy()
-	fmt.Fprintf(c.out, "logits of %d images, %d classes; right on %.1f %%\n", s.images.calibration.Len(), s.teacher.Network.Classes, 100*acc)
+	c.Print("logits of %d images, %d classes; right on %.1f %%", s.images.calibration.Len(), s.teacher.Network.Classes,
+		100*acc)
 	if score.AtChance(s.teacher.Network.Classes) {
-		fmt.Fprintln(c.sh.err, "warning:", chanceWarning(s.teacher.Network, score))
+		c.Note("warning: %s", chanceWarning(s.teacher.Network, score))
 	}
 	return s, nil
 }
 
 func scales(c *call) (session, error) {
-	switch c.values["what"] {
+	switch c.Values["what"] {
 	case "weights":
-		if c.values["unit"]+c.values["metric"] != "" {
+		if c.Values["unit"]+c.Values["metric"] != "" {
 			return c.s, errors.New("repl: scales weights takes all layers, and minimises lp; its form is: scales weights")
 		}
 		return weightScales(c)
 	case "acts":
-		if c.values["unit"] == "" {
+		if c.Values["unit"] == "" {
 			return c.s, errors.New("repl: of which unit? scales acts UNIT; units lists them")
 		}
 		return actScales(c)
 	}
-	return c.s, fmt.Errorf("repl: scales of %q? give weights or acts", c.values["what"])
+	return c.s, fmt.Errorf("repl: scales of %q? give weights or acts", c.Values["what"])
 }
 
 func weightScales(c *call) (session, error) {
 	s := c.s
-	q, err := c.sh.quantizer(s, s.config)
+	q, err := c.quantizer(s, s.config)
 	if err != nil {
 		return s, err
 	}
-	student, err := q.WeightScales(c.ctx, pdq.Student{})
+	student, err := q.WeightScales(c.Context, pdq.Student{})
 	if err != nil {
 		return s, err
 	}
 	s = s.restart()
 	s.student = student
-	fmt.Fprintf(c.out, "scales of %d weights\n", len(student.Weights))
+	c.Print("scales of %d weights", len(student.Weights))
 	return s, nil
 }
 
 func actScales(c *call) (session, error) {
 	s, config := c.s, c.s.config
-	if err := setMetric(c.values["metric"], &config.Scales); err != nil {
+	if err := setMetric(c.Values["metric"], &config.Scales); err != nil {
 		return s, err
 	}
-	s, u, err := c.observed(s, c.values["unit"])
+	s, u, err := c.observed(s, c.Values["unit"])
 	if err != nil {
 		return c.s, err
 	}
@@ -131,11 +146,11 @@ func setMetric(name string, c *pdq.ScaleConfig) error {
 
 // actScales searches unit u's activation scales on s's data.
 func (c *call) actScales(s session, u int, config pdq.Config) (session, error) {
-	q, err := c.sh.quantizer(s, config)
+	q, err := c.quantizer(s, config)
 	if err != nil {
 		return s, err
 	}
-	student, err := q.ActivationScales(c.ctx, s.unrounded(u), s.data)
+	student, err := q.ActivationScales(c.Context, s.unrounded(u), s.data)
 	if err != nil {
 		return s, err
 	}
@@ -145,7 +160,7 @@ func (c *call) actScales(s session, u int, config pdq.Config) (session, error) {
 	if config.Scales.Metric == pdq.LpNorm {
 		metric += fmt.Sprintf(", power %g", config.Scales.Power)
 	}
-	fmt.Fprintf(c.out, "%s: activation scales by %s\n", s.unitName(u), metric)
+	c.Print("%s: activation scales by %s", s.unitName(u), metric)
 	return s, nil
 }
 
@@ -161,7 +176,7 @@ func (c *call) observed(s session, name string) (session, int, error) {
 }
 
 func (c *call) observe(s session, u int) (session, error) {
-	q, err := c.sh.quantizer(s, s.config)
+	q, err := c.quantizer(s, s.config)
 	if err != nil {
 		return s, err
 	}
@@ -173,7 +188,8 @@ func (c *call) observe(s session, u int) (session, error) {
 	}
 	for k := range u {
 		if !s.scaled(k) {
-			return s, fmt.Errorf("repl: %s comes before %s and has no activation scales yet; first: run %s", s.unitName(k), s.unitName(u), s.unitName(k))
+			return s, fmt.Errorf("repl: %s comes before %s and has no activation scales yet; first: run %s", s.unitName(k),
+				s.unitName(u), s.unitName(k))
 		}
 	}
 	if s.data != nil && s.data.Unit == u {
@@ -183,20 +199,20 @@ func (c *call) observe(s session, u int) (session, error) {
 	if prev != nil && prev.Unit >= u {
 		prev = nil
 	}
-	data, err := q.Observe(c.ctx, s.student, s.logits, u, prev)
+	data, err := q.Observe(c.Context, s.student, s.logits, u, prev)
 	if err != nil {
 		return s, err
 	}
-	s.data, s.rounding = c.sh.keep(data), nil
+	s.data, s.rounding = c.keep(data), nil
 	return s.with(u, func(st *unitState) { st.corrected = false }), nil
 }
 
 func correct(c *call) (session, error) {
 	s, config := c.s, c.s.config
-	if err := c.values.override("steps", 0, 100000, &config.Correction.Steps); err != nil {
+	if err := c.Values.Override("steps", 0, 100000, &config.Correction.Steps); err != nil {
 		return s, err
 	}
-	s, u, err := c.observed(s, c.values["unit"])
+	s, u, err := c.observed(s, c.Values["unit"])
 	if err != nil {
 		return c.s, err
 	}
@@ -205,22 +221,22 @@ func correct(c *call) (session, error) {
 
 // correct corrects unit u's data, from the teacher's input to it.
 func (c *call) correct(s session, u int, config pdq.Config) (session, error) {
-	q, err := c.sh.quantizer(s, config)
+	q, err := c.quantizer(s, config)
 	if err != nil {
 		return s, err
 	}
-	c.sh.takeLosses()
-	data, err := q.Correct(c.ctx, s.data)
+	c.takeLosses()
+	data, err := q.Correct(c.Context, s.data)
 	if err != nil {
 		return s, err
 	}
-	trace := c.sh.takeLosses()
+	trace := c.takeLosses()
 	if data.CorrectedIn == data.TeacherIn {
-		fmt.Fprintf(c.out, "%s: nothing to correct: no batch normalisation, or no steps\n", s.unitName(u))
+		c.Print("%s: nothing to correct: no batch normalisation, or no steps", s.unitName(u))
 		return s, nil
 	}
-	s.data, s.rounding = c.sh.keep(data), nil
-	norms, err := look.Norms(c.ctx, q, data, normImages)
+	s.data, s.rounding = c.keep(data), nil
+	norms, err := look.Norms(c.Context, q, data, normImages)
 	if err != nil {
 		return s, err
 	}
@@ -228,7 +244,8 @@ func (c *call) correct(s session, u int, config pdq.Config) (session, error) {
 	for _, v := range norms {
 		before, after = before+v.Before.Distance, after+v.After.Distance
 	}
-	fmt.Fprintf(c.out, "%s: distance to the running statistics %.4g before, %.4g after, on %d images\n", s.unitName(u), before, after, s.normed())
+	c.Print("%s: distance to the running statistics %.4g before, %.4g after, on %d images", s.unitName(u), before, after,
+		s.normed())
 	return s.with(u, func(st *unitState) {
 		st.corrected, st.correction, st.trace, st.norms = true, config.Correction, trace, norms
 	}), nil
@@ -236,10 +253,10 @@ func (c *call) correct(s session, u int, config pdq.Config) (session, error) {
 
 func round(c *call) (session, error) {
 	s, config := c.s, c.s.config
-	if err := c.values.override("steps", 0, 1000000, &config.Rounding.Steps); err != nil {
+	if err := c.Values.Override("steps", 0, 1000000, &config.Rounding.Steps); err != nil {
 		return s, err
 	}
-	s, u, err := c.observed(s, c.values["unit"])
+	s, u, err := c.observed(s, c.Values["unit"])
 	if err != nil {
 		return c.s, err
 	}
@@ -250,7 +267,8 @@ func round(c *call) (session, error) {
 // anew.
 func (c *call) round(s session, u int, config pdq.Config) (session, error) {
 	if !s.scaled(u) {
-		return s, fmt.Errorf("repl: %s has no activation scales yet; search them: scales acts %s", s.unitName(u), s.unitName(u))
+		return s, fmt.Errorf("repl: %s has no activation scales yet; search them: scales acts %s", s.unitName(u),
+			s.unitName(u))
 	}
 	if config.Rounding.Steps == 0 {
 		return c.roundToNearest(s, u, config)
@@ -270,7 +288,7 @@ func (c *call) round(s session, u int, config pdq.Config) (session, error) {
 		done = s.rounding.state.Done
 	}
 	if done >= config.Rounding.Steps {
-		fmt.Fprintf(c.out, "%s: %d steps were taken already\n", s.unitName(u), done)
+		c.Print("%s: %d steps were taken already", s.unitName(u), done)
 		return s.with(u, func(st *unitState) { st.finished = true }), nil
 	}
 	s, last, err := c.advance(s, u, config, config.Rounding.Steps-done)
@@ -278,7 +296,7 @@ func (c *call) round(s session, u int, config pdq.Config) (session, error) {
 		return s, err
 	}
 	s = s.with(u, func(st *unitState) { st.finished = true })
-	fmt.Fprintf(c.out, "%s: %d steps, %s\n", s.unitName(u), s.units[u].rounded, lossLine(last))
+	c.Print("%s: %d steps, %s", s.unitName(u), s.units[u].rounded, lossLine(last))
 	return s, nil
 }
 
@@ -294,12 +312,13 @@ func (c *call) roundToNearest(s session, u int, config pdq.Config) (session, err
 		}
 	}
 	s = s.with(u, func(st *unitState) { st.finished, st.rounded = true, 0 })
-	fmt.Fprintf(c.out, "%s: rounded to nearest\n", s.unitName(u))
+	c.Print("%s: rounded to nearest", s.unitName(u))
 	return s, nil
 }
 
 func lossLine(l pdq.Loss) string {
-	return fmt.Sprintf("loss %.4g = reconstruction %.4g + PD %.4g + rounding %.4g", l.Total(), l.Reconstruction, l.PD, l.Round)
+	return fmt.Sprintf("loss %.4g = reconstruction %.4g + PD %.4g + rounding %.4g", l.Total(), l.Reconstruction, l.PD,
+		l.Round)
 }
 
 // advance takes n steps of unit u's rounding, from s.rounding or the scales. An interrupted one
@@ -309,27 +328,28 @@ func (c *call) advance(s session, u int, config pdq.Config, n int) (session, pdq
 	if err != nil {
 		return s, pdq.Loss{}, err
 	}
-	c.sh.takeLosses()
-	last, failed := r.Steps(c.ctx, n)
-	if failed != nil && c.ctx.Err() == nil {
-		c.sh.dropRounder()
+	c.takeLosses()
+	last, failed := r.Steps(c.Context, n)
+	if failed != nil && c.Context.Err() == nil {
+		c.dropRounder()
 		return s, last, failed
 	}
 	state, err := r.State()
 	if err != nil {
 		return s, last, err
 	}
-	c.sh.at = state.Done
+	c.at = state.Done
 	student, err := r.Student()
 	if err != nil {
 		return s, last, err
 	}
 	s.student, s.score = student, nil
 	s.rounding = &rounding{s.rounding.start, state}
-	trace := c.sh.takeLosses()
+	trace := c.takeLosses()
 	s = s.with(u, func(st *unitState) {
 		st.rounded = state.Done
-		st.trace = append(slices.DeleteFunc(slices.Clone(st.trace), func(l loss) bool { return l.step == pdq.StepRound && len(trace) > 0 && l.at >= trace[0].at }), trace...)
+		st.trace = append(slices.DeleteFunc(slices.Clone(st.trace),
+			func(l loss) bool { return l.step == pdq.StepRound && len(trace) > 0 && l.at >= trace[0].at }), trace...)
 	})
 	return s, last, failed
 }
@@ -337,7 +357,6 @@ func (c *call) advance(s session, u int, config pdq.Config, n int) (session, pdq
 // rounder returns the optimisation at s.rounding, or a new one of s.data, which s.rounding then
 // has. The one used last is kept.
 func (c *call) rounder(s session, config pdq.Config) (*pdq.Rounder, session, error) {
-	sh := c.sh
 	switch {
 	case s.rounding == nil:
 		s.rounding = &rounding{start: &roundingStart{s.student, s.data, config}}
@@ -347,32 +366,32 @@ func (c *call) rounder(s session, config pdq.Config) (*pdq.Rounder, session, err
 		s.rounding = &rounding{&start, s.rounding.state}
 	}
 	start, state := s.rounding.start, s.rounding.state
-	if sh.live == nil || sh.begun != start {
-		sh.dropRounder()
-		q, err := sh.quantizer(s, config)
+	if c.live == nil || c.begun != start {
+		c.dropRounder()
+		q, err := c.quantizer(s, config)
 		if err != nil {
 			return nil, s, err
 		}
-		if sh.live, err = q.NewRounder(start.student, start.data); err != nil {
-			sh.live = nil
+		if c.live, err = q.NewRounder(start.student, start.data); err != nil {
+			c.live = nil
 			return nil, s, err
 		}
-		sh.begun, sh.at = start, 0
+		c.begun, c.at = start, 0
 	}
-	if sh.at == state.Done {
-		return sh.live, s, nil
+	if c.at == state.Done {
+		return c.live, s, nil
 	}
 	if state.Values == nil { // back to the start
-		sh.dropRounder()
+		c.dropRounder()
 		return c.rounder(s, config)
 	}
-	sh.at = state.Done
-	return sh.live, s, sh.live.Restore(state)
+	c.at = state.Done
+	return c.live, s, c.live.Restore(state)
 }
 
 func step(c *call) (session, error) {
-	s, name := c.s, c.values["unit"]
-	n, err := c.values.number("n", 1, 1000000)
+	s, name := c.s, c.Values["unit"]
+	n, err := c.Values.Number("n", 1, 1000000)
 	if err != nil {
 		return s, err
 	}
@@ -394,15 +413,21 @@ func step(c *call) (session, error) {
 	case s.config.Rounding.Steps == 0:
 		return c.s, errors.New("repl: Rounding.Steps is 0: to nearest; set it first: set Rounding.Steps=500")
 	}
-	fmt.Fprintf(c.out, "%6s %12s %14s %12s %12s\n", "step", "loss", "reconstruction", "PD", "rounding")
+	table := shell.Table{Columns: []string{"step", "loss", "reconstruction", "PD", "rounding"}}
 	for left := n; left > 0; {
 		some := min(left, max(n/10, 1))
 		var l pdq.Loss
 		if s, l, err = c.advance(s, u, s.config, some); err != nil {
-			return s, err
+			break
 		}
 		left -= some
-		fmt.Fprintf(c.out, "%6d %12.5g %14.5g %12.5g %12.5g\n", s.rounding.state.Done, l.Total(), l.Reconstruction, l.PD, l.Round)
+		table.Rows = append(table.Rows, loss{pdq.StepRound, s.rounding.state.Done, l}.row())
+	}
+	if table.Rows != nil {
+		c.Show(table)
+	}
+	if err != nil {
+		return s, err
 	}
 	over := s.rounding.state.Done >= s.config.Rounding.Steps
 	return s.with(u, func(st *unitState) { st.finished = over }), nil
@@ -434,7 +459,7 @@ func (s session) current() (string, error) {
 
 func runUnits(c *call) (session, error) {
 	s := c.s
-	units, err := s.unitsToRun(strings.Fields(c.values["units"]))
+	units, err := s.unitsToRun(strings.Fields(c.Values["units"]))
 	if err != nil {
 		return s, err
 	}
@@ -507,7 +532,7 @@ func (c *call) runUnit(s session, u int) (session, error) {
 
 func fineTune(c *call) (session, error) {
 	s, config := c.s, c.s.config
-	if err := c.values.override("steps", 1, 1000000, &config.FineTune.Steps); err != nil {
+	if err := c.Values.Override("steps", 1, 1000000, &config.FineTune.Steps); err != nil {
 		return s, err
 	}
 	switch {
@@ -518,51 +543,53 @@ func fineTune(c *call) (session, error) {
 	case config.FineTune.Steps == 0:
 		return s, errors.New("repl: FineTune.Steps is 0; say how many: finetune steps=500")
 	}
-	q, err := c.sh.quantizer(s, config)
+	q, err := c.quantizer(s, config)
 	if err != nil {
 		return s, err
 	}
-	student, err := q.FineTune(c.ctx, s.student)
+	student, err := q.FineTune(c.Context, s.student)
 	if err != nil {
 		return s, err
 	}
 	if reflect.DeepEqual(student, s.student) {
-		fmt.Fprintln(c.out, "the prediction difference got no smaller, and nothing was changed; lower FineTune.LearningRate, or take more steps")
+		c.Show(shell.Text("the prediction difference got no smaller, and nothing was changed; lower " +
+			"FineTune.LearningRate, or take more steps"))
 		return s, nil
 	}
 	s.student, s.score, s.rounding, s.data = student, nil, nil, nil
-	fmt.Fprintf(c.out, "%d steps over the whole network\n", config.FineTune.Steps)
+	c.Print("%d steps over the whole network", config.FineTune.Steps)
 	return s, nil
 }
 
 func evaluate(c *call) (session, error) {
 	s := c.s
 	n := 1000
-	if err := c.values.override("n", 1, 1<<30, &n); err != nil {
+	if err := c.Values.Override("n", 1, 1<<30, &n); err != nil {
 		return s, err
 	}
-	q, err := c.sh.quantizer(s, s.config)
+	q, err := c.quantizer(s, s.config)
 	if err != nil {
 		return s, err
 	}
-	test, err := testImages(c.values["data"])
+	test, err := testImages(c.Values["data"])
 	if err != nil {
 		return s, err
 	}
-	result := &score{data: c.values["data"], images: test.Slice(0, min(n, test.Len()))}
-	c.sh.progress.start("full precision")
-	result.teacher, err = pdq.EvaluateTeacher(c.ctx, s.backend, backend.Workers(s.backend), s.teacher.Network, s.teacher.Weights, result.images, func(done, total int) {
-		c.sh.event(pdq.Event{Step: pdq.StepEvaluate, Done: done, Total: total})
-	})
-	c.sh.progress.start("")
+	result := &score{data: c.Values["data"], images: test.Slice(0, min(n, test.Len()))}
+	c.progress.start("full precision")
+	result.teacher, err = pdq.EvaluateTeacher(c.Context, s.backend, backend.Workers(s.backend), s.teacher.Network,
+		s.teacher.Weights, result.images, func(done, total int) {
+			c.event(pdq.Event{Step: pdq.StepEvaluate, Done: done, Total: total})
+		})
+	c.progress.start("")
 	if err != nil {
 		return s, err
 	}
-	if result.student, err = q.Evaluate(c.ctx, s.student, result.images); err != nil {
+	if result.student, err = q.Evaluate(c.Context, s.student, result.images); err != nil {
 		return s, err
 	}
 	s.score = result
-	result.print(c.out)
+	c.Show(result.record())
 	return s, nil
 }
 
@@ -573,27 +600,22 @@ func testImages(file string) (datasets.Images, error) {
 	return cifarImages(file)
 }
 
-func (r *score) print(w io.Writer) {
+// record is what eval shows.
+func (r *score) record() shell.Record {
 	t, tse := r.teacher.Accuracy()
 	s, sse := r.student.Accuracy()
 	d, dse := r.student.Minus(r.teacher)
-	fmt.Fprintf(w, "%d images: student %.2f ± %.2f %%, full precision %.2f ± %.2f %%, difference %+.2f ± %.2f\n",
-		r.images.Len(), 100*s, 100*sse, 100*t, 100*tse, 100*d, 100*dse)
-}
-
-func undo(c *call) (session, error) {
-	sh, n := c.sh, 1
-	if err := c.values.override("n", 1, undoDepth, &n); err != nil {
-		return c.s, err
+	record := shell.Record{Line: fmt.Sprintf("%d images: student %.2f ± %.2f %%, full precision %.2f ± %.2f %%, "+
+		"difference %+.2f ± %.2f",
+		r.images.Len(), 100*s, 100*sse, 100*t, 100*tse, 100*d, 100*dse),
+		Fields: []shell.Field{{Name: "images", Value: r.images.Len()}}}
+	for _, x := range []struct {
+		name  string
+		value float64
+	}{{"student_top1_percent", s}, {"student_standard_error", sse}, {"teacher_top1_percent", t},
+		{"teacher_standard_error", tse},
+		{"difference", d}, {"difference_standard_error", dse}} {
+		record.Fields = append(record.Fields, shell.Field{Name: x.name, Value: num("%.2f", 100*x.value)})
 	}
-	if len(sh.before) < n {
-		return c.s, fmt.Errorf("repl: there are %d commands to undo, not %d", len(sh.before), n)
-	}
-	at := len(sh.before) - n
-	s := sh.before[at].session
-	for _, p := range slices.Backward(sh.before[at:]) {
-		fmt.Fprintf(c.out, "undone: %s\n", p.line)
-	}
-	sh.before = sh.before[:at]
-	return s, nil
+	return record
 }

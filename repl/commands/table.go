@@ -6,12 +6,12 @@ import (
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/charmbracelet/lipgloss"
 	"github.com/charmbracelet/lipgloss/table"
 
 	"github.com/pdquant/pdquant/pdq/plot"
+	"github.com/pdquant/pdquant/repl/shell"
 )
 
 // resultTable lays out results, the first of which is full precision, for a terminal.
@@ -93,48 +93,9 @@ func (j *job) chart(results []result) error {
 		"top-1 accuracy (%)", bars)
 }
 
-// grid lays out rows under their headers: text to the left, numbers to the right. Long texts wrap.
+// grid lays out rows under their headers.
 func grid(headers []string, rows [][]string) string {
-	for i := range rows {
-		rows[i] = slices.Clone(rows[i])
-		for k, cell := range rows[i] {
-			rows[i][k] = wrapText(cell, 72)
-		}
-	}
-	t := table.New().Border(lipgloss.NormalBorder()).Headers(headers...).Rows(rows...)
-	return t.StyleFunc(func(row, col int) lipgloss.Style {
-		style := lipgloss.NewStyle().Padding(0, 1)
-		if row >= 0 && col > 0 && col < len(rows[row]) && isNumber(rows[row][col]) {
-			style = style.Align(lipgloss.Right)
-		}
-		return style
-	}).Render()
-}
-
-// isNumber says whether a cell holds a number, perhaps with an error or a unit.
-func isNumber(cell string) bool {
-	return cell == "-" || cell != "" && strings.ContainsAny(cell[:1], "0123456789+-") && !strings.Contains(cell, "x") && !strings.Contains(cell, ": ")
-}
-
-// wrapText breaks text between words into lines of at most width characters, where it can.
-func wrapText(text string, width int) string {
-	var b strings.Builder
-	at := 0
-	for i, word := range strings.Split(text, " ") {
-		n := len([]rune(word))
-		switch {
-		case i == 0:
-		case at+1+n > width:
-			b.WriteByte('\n')
-			at = 0
-		default:
-			b.WriteByte(' ')
-			at++
-		}
-		b.WriteString(word)
-		at += n
-	}
-	return b.String()
+	return shell.Table{Columns: headers, Rows: shell.Strings(rows)}.Text(0)
 }
 
 // thousands writes n with commas.

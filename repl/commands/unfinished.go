@@ -14,6 +14,7 @@ import (
 
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/experiment"
+	"github.com/pdquant/pdquant/repl/shell"
 )
 
 // Files of a job's folder, beside the students: what it was given, the methods that are finished, and for the
@@ -24,12 +25,12 @@ const (
 	chartFile    = "chart.png"
 )
 
-func keepOption() option {
-	return option{"keep", "500", "rounding steps of a unit after which it is written down where to go on, should the run end"}
+func keepOption() shell.Option {
+	return option("keep", "500", "rounding steps of a unit after which it is written down where to go on, should the run end")
 }
 
-func anewOption() option {
-	return option{"anew", "false", "true: begin anew, also where an unfinished run could go on"}
+func anewOption() shell.Option {
+	return option("anew", "false", "true: begin anew, also where an unfinished run could go on")
 }
 
 // finishedMethods is what finished.json holds: full precision, and the methods in their order.

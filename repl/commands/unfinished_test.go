@@ -225,10 +225,7 @@ func TestUnfinished(t *testing.T) {
 	if err := unlock(); err != nil {
 		t.Fatal(err)
 	}
-	v, err := demoCommand().parse([]string{"teacher=resnet8", "images=8", "test=40", "steps=2", "dc=0", "finetune=2", "backend=" + ofTests(), "out=" + dir})
-	if err != nil {
-		t.Fatal(err)
-	}
+	v := valuesOf((&engine{}).demoCommand(), "teacher=resnet8", "images=8", "test=40", "steps=2", "dc=0", "finetune=2", "backend="+ofTests(), "out="+dir)
 	j, err := newDemo(v)
 	if err != nil {
 		t.Fatal(err)

@@ -1,4 +1,4 @@
-package commands
+package shell
 
 import (
 	"fmt"
@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// suggestion is "; did you mean X?" for the names that word may be a slip of, or else "; " and
+// Suggestion is "; did you mean X?" for the names that word may be a slip of, or else "; " and
 // what else can be done.
-func suggestion(word string, names []string, remedy string) string {
+func Suggestion(word string, names []string, remedy string) string {
 	if close := closest(word, names); len(close) > 0 {
 		return fmt.Sprintf("; did you mean %s?", strings.Join(close, " or "))
 	}

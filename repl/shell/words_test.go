@@ -1,4 +1,4 @@
-package commands
+package shell
 
 import (
 	"reflect"
@@ -23,13 +23,13 @@ func TestSplit(t *testing.T) {
 		`a"b"'c'd`:                       {{"abcd"}},
 		"run # a 'comment may not close": {{"run"}},
 	} {
-		got, err := split(line)
+		got, err := Split(line)
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%q: %q, error %v; want %q", line, got, err, want)
 		}
 	}
 	for _, line := range []string{`save "x`, "save 'x; eval", `save "x\"`, `"`} {
-		if got, err := split(line); err == nil || !strings.Contains(err.Error(), "isn't closed") {
+		if got, err := Split(line); err == nil || !strings.Contains(err.Error(), "isn't closed") {
 			t.Errorf("%q: %q, error %v", line, got, err)
 		}
 	}
@@ -37,18 +37,19 @@ func TestSplit(t *testing.T) {
 
 // FuzzSplit: nothing panics, no statement is empty, and what is joined splits into the same words.
 func FuzzSplit(f *testing.F) {
-	for _, line := range []string{"", "a b; c=d # e", `"a\"b" 'c'`, "'", `\`, ";;", "a\x00b\xff", "round layer1.0 steps=5;undo?"} {
+	for _, line := range []string{"", "a b; c=d # e", `"a\"b" 'c'`, "'", `\`, ";;", "a\x00b\xff",
+		"round layer1.0 steps=5;undo?"} {
 		f.Add(line)
 	}
 	f.Fuzz(func(t *testing.T, line string) {
 		var statements [][]string
 		var err error
-		fuzzed.Bounded(t, func() { statements, err = split(line) })
+		fuzzed.Bounded(t, func() { statements, err = Split(line) })
 		if err != nil {
 			return
 		}
 		for _, words := range statements {
-			again, err := split(join(words))
+			again, err := Split(Join(words))
 			if err != nil || len(words) == 0 || len(again) != 1 || !slices.Equal(again[0], words) {
 				t.Fatalf("%q gives %q, and joined again %q, error %v", line, words, again, err)
 			}
@@ -58,16 +59,17 @@ func FuzzSplit(f *testing.F) {
 
 // FuzzParse: no line makes the parser panic, whatever the command.
 func FuzzParse(f *testing.F) {
-	for _, c := range commands() {
-		f.Add(c.name + " layer1.0 n=1 x; " + c.name + "? ; .help " + c.name)
+	sh, _ := toy(f)
+	for _, c := range sh.Commands() {
+		f.Add(c.Name + " layer1.0 n=1 x; " + c.Name + "? ; .help " + c.Name)
 	}
 	f.Fuzz(func(t *testing.T, line string) {
-		statements, err := split(line)
+		statements, err := Split(line)
 		if err != nil {
 			return
 		}
 		for _, words := range statements {
-			c, rest, err := lookUp(words)
+			c, rest, err := sh.LookUp(words)
 			if err != nil {
 				continue
 			}

@@ -1,6 +1,4 @@
-// Package commands has the commands of the shell and the shell around them: a prompt, scripts, or one command. Each
-// command is one or two calls of pdq and what they print. Steps of the method don't belong here, nor flags.
-package commands
+package shell
 
 import (
 	"context"
@@ -20,21 +18,25 @@ type Invocation struct {
 	Line, Script string   // commands, and a file of commands; -: standard input
 	Given        bool     // Line is given, be it empty
 	Words        []string // one command
-	RC           bool     // read ~/.pdqrc at a prompt
+	RC           bool     // a prompt runs the language's file of commands first
+	Format       Format   // of what is written to standard output
 }
 
 // interactive says whether nothing was given to run.
 func (o Invocation) interactive() bool { return !o.Given && o.Script == "" && len(o.Words) == 0 }
 
 // Main runs the program, at a prompt where nothing is given to run, and returns its exit status.
-func Main(o Invocation) int {
+func Main[S any](o Invocation, start func(d Display) (*Shell[S], error)) int {
+	display := NewTerminal(os.Stdout, os.Stderr)
+	display.Format = o.Format
 	var err error
 	if o.interactive() && term.IsTerminal(int(os.Stdin.Fd())) {
-		err = interact(o.RC)
+		err = session(display, start, func(sh *Shell[S]) error { return sh.interact(o.RC) })
 	} else {
 		ctx, stop := untilSignal(os.Interrupt, syscall.SIGTERM)
 		defer stop()
-		if err = run(ctx, o, os.Stdin, os.Stdout, os.Stderr); errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		err = session(display, start, func(sh *Shell[S]) error { return sh.Invoke(ctx, o, os.Stdin) })
+		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 			err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
 		}
 	}
@@ -48,6 +50,16 @@ func Main(o Invocation) int {
 		return 1
 	}
 	return 0
+}
+
+// session is a shell from its start to its end.
+func session[S any](d Display, start func(d Display) (*Shell[S], error), run func(*Shell[S]) error) (err error) {
+	sh, err := start(d)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, sh.Close(), sh.Failed()) }()
+	return run(sh)
 }
 
 // signalled is why a context ended.
@@ -82,46 +94,26 @@ func untilSignal(which ...os.Signal) (ctx context.Context, stop func()) {
 	}
 }
 
-// run runs what was given to run, without a prompt.
-func run(ctx context.Context, o Invocation, stdin io.Reader, stdout, stderr io.Writer) (err error) {
-	out := &output{w: stdout}
-	sh, err := newShell(out, stderr)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, sh.close(), out.err) }()
+// Invoke runs what was given to run, without a prompt.
+func (sh *Shell[S]) Invoke(ctx context.Context, o Invocation, stdin io.Reader) error {
+	var err error
 	switch {
 	case len(o.Words) > 0:
-		err = sh.run(ctx, o.Words)
+		err = sh.Run(ctx, o.Words)
 	case o.Given:
-		err = sh.script(ctx, "-e", strings.NewReader(o.Line))
+		err = sh.Script(ctx, "-e", strings.NewReader(o.Line))
 	case o.Script == "" || o.Script == "-":
-		err = sh.script(ctx, "stdin", stdin)
+		err = sh.Script(ctx, "stdin", stdin)
 	default:
 		var f *os.File
 		if f, err = os.Open(o.Script); err != nil {
 			return fmt.Errorf("repl: %w", err)
 		}
 		defer f.Close()
-		err = sh.script(ctx, o.Script, f)
+		err = sh.Script(ctx, o.Script, f)
 	}
-	if errors.Is(err, errQuit) {
+	if errors.Is(err, ErrQuit) {
 		return nil
 	}
 	return err
-}
-
-// output is standard output: the first write that fails is an error of the program, whoever wrote.
-type output struct {
-	w   io.Writer
-	err error
-}
-
-// Write writes data, and keeps the first error.
-func (o *output) Write(data []byte) (int, error) {
-	n, err := o.w.Write(data)
-	if err != nil && o.err == nil {
-		o.err = fmt.Errorf("repl: what the command printed can't be written: %w", err)
-	}
-	return n, err
 }

@@ -1,14 +1,14 @@
-package commands
+package shell
 
 import (
 	"fmt"
 	"strings"
 )
 
-// split cuts a line into statements, which semicolons end, and these into words. Quotes, single
+// Split cuts a line into statements, which semicolons end, and these into words. Quotes, single
 // or double, hold a word together; within double ones a backslash takes the next character as it
 // is. A # where a word could begin starts a comment. Statements without words are left out.
-func split(line string) ([][]string, error) {
+func Split(line string) ([][]string, error) {
 	var statements [][]string
 	var words []string
 	var word strings.Builder
@@ -72,8 +72,8 @@ func quoted(s string) (text string, n int, ok bool) {
 	return "", 0, false
 }
 
-// join is a line that split cuts into words.
-func join(words []string) string {
+// Join returns a line that Split cuts into words.
+func Join(words []string) string {
 	out := make([]string, len(words))
 	for i, w := range words {
 		out[i] = w

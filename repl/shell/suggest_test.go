@@ -1,4 +1,4 @@
-package commands
+package shell
 
 import (
 	"slices"
@@ -6,9 +6,11 @@ import (
 )
 
 func TestClosest(t *testing.T) {
-	names := []string{"round", "run", "runs", "resume", "units", "undo", "evaluate", "Rounding.Steps", "Correction.Steps", "layer1.0"}
+	names := []string{"round", "run", "runs", "resume", "units", "undo", "evaluate", "Rounding.Steps", "Correction.Steps",
+		"layer1.0"}
 	for word, want := range map[string][]string{
-		"rnu": {"run"}, "ruond": {"round"}, "unist": {"units"}, "eval": {"evaluate"}, "steps": {"Correction.Steps", "Rounding.Steps"},
+		"rnu": {"run"}, "ruond": {"round"}, "unist": {"units"}, "eval": {"evaluate"},
+		"steps":   {"Correction.Steps", "Rounding.Steps"},
 		"layer10": {"layer1.0"}, "LAYER1.0": {"layer1.0"}, "quantise": nil, "x": nil, "": nil,
 	} {
 		if got := closest(word, names); !slices.Equal(got, want) {

@@ -1,0 +1,228 @@
+package shell
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+)
+
+// builtins are the shell's own commands.
+func builtins[S any]() []Command[S] {
+	const group = "The shell"
+	return []Command[S]{
+		{Name: "help", Group: group, Help: "list the commands, or explain one; NAME? does too", Run: help[S],
+			Args: []Argument{{Name: "command", Help: "name of a command"}}},
+		{Name: "undo", Group: group, Help: "return to before the last changing command, or the n last", Run: undo[S],
+			Args: []Argument{{Name: "n", Help: fmt.Sprintf("how many, up to the %d that are kept", UndoDepth)}}},
+		{Name: "source", Group: group, Changes: true, Run: source[S],
+			Help: "run the commands in a file; the first error ends it, and takes back what came before",
+			Args: []Argument{{Name: "file", Help: "a script", Need: true}}},
+		{Name: "log", Group: group, Run: logTo[S],
+			Help: "record what is typed as a script that replays; log off ends it",
+			More: "What failed or was interrupted becomes a comment.",
+			Args: []Argument{{Name: "file", Help: "to append to, or off; none: print which"}}},
+		{Name: "format", Group: group, Run: format[S],
+			Help: "choose how values are written, or print how",
+			More: "Notes and progress go to standard error in all formats.",
+			Args: []Argument{{Name: "format", Help: formatHelp()}}},
+		{Name: "system", Group: group, Free: true, Help: "run a command of the system: !ls -l", Run: system[S],
+			Args: []Argument{{Name: "command", Help: "all of the line behind !", Many: true}}},
+		{Name: "history", Group: group, Help: "print the commands that ran", Run: history[S]},
+		{Name: "quit", Group: group, Help: "leave the shell or the script",
+			Run: func(c *Call[S]) (S, error) { return c.State, ErrQuit }},
+	}
+}
+
+func help[S any](c *Call[S]) (S, error) {
+	name := c.Values["command"]
+	if name == "" {
+		c.Show(Text(c.shell.usage()))
+		return c.State, nil
+	}
+	command, _, err := c.shell.LookUp([]string{name})
+	if err != nil {
+		return c.State, err
+	}
+	c.Show(Text(command.explain()))
+	return c.State, nil
+}
+
+// usage lists the commands.
+func (sh *Shell[S]) usage() string {
+	var b strings.Builder
+	group := ""
+	for _, c := range sh.commands {
+		if c.Group != group {
+			group = c.Group
+			fmt.Fprintf(&b, "\n%s:\n", group)
+		}
+		fmt.Fprintf(&b, "  %-10s %s\n", c.Name, c.Help)
+	}
+	b.WriteString("\nhelp NAME, or NAME?, explains one. Names may be cut short; a semicolon ends a command, # begins a " +
+		"comment.")
+	return b.String()
+}
+
+// explain returns all that the table says of c.
+func (c Command[S]) explain() string {
+	lines := []string{c.usage(), "  " + c.Help}
+	for _, a := range c.Args {
+		lines = append(lines, fmt.Sprintf("  %-18s %s", strings.ToUpper(a.Name), a.Help))
+	}
+	for _, o := range c.Options {
+		lines = append(lines, fmt.Sprintf("  %-18s %s", o.Name+"="+o.Value, o.Help))
+	}
+	if c.More != "" {
+		lines = append(lines, "  "+strings.ReplaceAll(Wrap(c.More, 96), "\n", "\n  "))
+	}
+	return strings.Join(lines, "\n")
+}
+
+func undo[S any](c *Call[S]) (S, error) {
+	sh, n := c.shell, 1
+	if err := c.Values.Override("n", 1, UndoDepth, &n); err != nil {
+		return c.State, err
+	}
+	at := len(sh.before) - n
+	if at < 0 {
+		return c.State, fmt.Errorf("repl: there are %d commands to undo, not %d", len(sh.before), n)
+	}
+	s := sh.before[at].state
+	for _, p := range slices.Backward(sh.before[at:]) {
+		c.Print("undone: %s", p.line)
+	}
+	sh.before = sh.before[:at]
+	return s, nil
+}
+
+func source[S any](c *Call[S]) (S, error) {
+	const most = 16 // scripts that run one another
+	sh, name := c.shell, c.Values["file"]
+	if sh.depth == most {
+		return c.State, fmt.Errorf("repl: scripts run one another %d deep; does %s run itself?", most, name)
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return c.State, fmt.Errorf("repl: %w", err)
+	}
+	defer f.Close()
+	undo, pinned := slices.Clone(sh.before), len(sh.pinned)
+	sh.pinned = append(sh.pinned, c.State)
+	for _, p := range undo {
+		sh.pinned = append(sh.pinned, p.state)
+	}
+	sh.depth++
+	err = sh.Script(c.Context, name, f)
+	sh.depth--
+	sh.pinned = sh.pinned[:pinned]
+	s := sh.State
+	if errors.Is(err, ErrQuit) {
+		err = nil
+	}
+	// A script is one command: undo takes back the whole of it, and so does an error.
+	sh.State, sh.before = c.State, undo
+	return s, err
+}
+
+func logTo[S any](c *Call[S]) (S, error) {
+	sh, name := c.shell, c.Values["file"]
+	if name == "" {
+		text := "no log; begin one: log FILE"
+		if sh.log != nil {
+			text = sh.log.Name()
+		}
+		c.Show(Text(text))
+		return c.State, nil
+	}
+	var f *os.File
+	if name != "off" {
+		var err error
+		if f, err = os.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644); err != nil {
+			return c.State, fmt.Errorf("repl: %w", err)
+		}
+	}
+	if sh.log != nil {
+		if err := sh.log.Close(); err != nil {
+			return c.State, fmt.Errorf("repl: %w", err)
+		}
+	}
+	sh.log = f
+	return c.State, nil
+}
+
+func formatHelp() string {
+	var texts []string
+	for _, f := range Formats() {
+		texts = append(texts, fmt.Sprintf("%s (%s)", f.Name, f.About))
+	}
+	return strings.Join(texts, ", ")
+}
+
+func format[S any](c *Call[S]) (S, error) {
+	t, ok := c.Display.(*Terminal)
+	if !ok {
+		return c.State, errors.New("repl: this display chooses the format itself")
+	}
+	if c.Values["format"] == "" {
+		c.Show(Text(t.Format.Name))
+		return c.State, nil
+	}
+	f, err := FindFormat(c.Values["format"])
+	if err == nil {
+		t.Format = f
+	}
+	return c.State, err
+}
+
+func system[S any](c *Call[S]) (S, error) {
+	text := strings.Join(c.Words, " ")
+	if strings.TrimSpace(text) == "" {
+		return c.State, errors.New("repl: run which command? !ls")
+	}
+	cmd := exec.CommandContext(c.Context, "sh", "-c", text)
+	out, errs := &lines{put: func(s string) { c.Show(Text(s)) }}, &lines{put: c.Display.Note}
+	cmd.Stdout, cmd.Stderr = out, errs
+	err := cmd.Run()
+	out.flush()
+	errs.flush()
+	if c.Context.Err() != nil {
+		return c.State, c.Context.Err()
+	}
+	if err != nil {
+		return c.State, fmt.Errorf("repl: %s: %w", text, err)
+	}
+	return c.State, nil
+}
+
+// lines puts what is written to it line by line.
+type lines struct {
+	put  func(line string)
+	rest []byte
+}
+
+// Write puts the lines that end in data.
+func (l *lines) Write(data []byte) (int, error) {
+	l.rest = append(l.rest, data...)
+	if at := bytes.LastIndexByte(l.rest, '\n'); at >= 0 {
+		l.put(string(l.rest[:at]))
+		l.rest = l.rest[at+1:]
+	}
+	return len(data), nil
+}
+
+func (l *lines) flush() {
+	if len(l.rest) > 0 {
+		l.put(string(l.rest))
+	}
+}
+
+func history[S any](c *Call[S]) (S, error) {
+	if lines := c.shell.typed; len(lines) > 0 {
+		c.Show(Text(strings.Join(lines, "\n")))
+	}
+	return c.State, nil
+}

@@ -1,0 +1,217 @@
+package shell
+
+import (
+	"encoding/json"
+	"fmt"
+	"html"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/charmbracelet/lipgloss"
+	"github.com/charmbracelet/lipgloss/table"
+)
+
+// Value is what a command shows. It must have a JSON form, by encoding/json.
+type Value interface {
+	Kind() string          // "table"; names the JSON form
+	Text(width int) string // for a terminal of that many columns; 0: unknown. No newline at the end
+	HTML() string          // a fragment
+	TSV() string           // for programs: lines of cells between tabs
+}
+
+// Text is a Value of one or more lines.
+type Text string
+
+// Kind returns "text".
+func (Text) Kind() string { return "text" }
+
+// Text returns the lines.
+func (t Text) Text(int) string { return string(t) }
+
+// HTML returns the lines, preformatted.
+func (t Text) HTML() string { return "<pre>" + html.EscapeString(string(t)) + "</pre>" }
+
+// TSV returns the lines as comments.
+func (t Text) TSV() string { return "# " + strings.ReplaceAll(string(t), "\n", "\n# ") }
+
+// Number is a cell that programs get as it is, and people in a format.
+type Number struct {
+	Value  float64
+	Format string // of fmt, as "%.2f"
+}
+
+// String returns the number in its format.
+func (n Number) String() string { return fmt.Sprintf(n.Format, n.Value) }
+
+// MarshalJSON returns the number with all its digits; null if it isn't finite.
+func (n Number) MarshalJSON() ([]byte, error) {
+	if math.IsNaN(n.Value) || math.IsInf(n.Value, 0) {
+		return []byte("null"), nil
+	}
+	return json.Marshal(n.Value)
+}
+
+// Table is a Value of rows under the names of columns. Cells are strings, integers, Numbers, or others that have a
+// String method and a JSON form.
+type Table struct {
+	Columns []string `json:"columns"`
+	Rows    [][]any  `json:"rows"`
+}
+
+// Kind returns "table".
+func (Table) Kind() string { return "table" }
+
+// Text lays out the rows in a frame: text to the left, numbers to the right. Long texts wrap.
+func (t Table) Text(int) string {
+	const widest = 72 // of a cell
+	var rows [][]string
+	for _, row := range t.Rows {
+		var cells []string
+		for _, cell := range row {
+			cells = append(cells, Wrap(fmt.Sprint(cell), widest))
+		}
+		rows = append(rows, cells)
+	}
+	return table.New().Border(lipgloss.NormalBorder()).Headers(t.Columns...).Rows(rows...).
+		StyleFunc(func(row, col int) lipgloss.Style {
+			style := lipgloss.NewStyle().Padding(0, 1)
+			if row >= 0 && col > 0 && col < len(rows[row]) && isNumber(rows[row][col]) {
+				style = style.Align(lipgloss.Right)
+			}
+			return style
+		}).Render()
+}
+
+// HTML returns a table element.
+func (t Table) HTML() string {
+	var b strings.Builder
+	b.WriteString("<table>\n<tr>")
+	for _, name := range t.Columns {
+		fmt.Fprintf(&b, "<th>%s</th>", html.EscapeString(name))
+	}
+	b.WriteString("</tr>\n")
+	for _, row := range t.Rows {
+		b.WriteString("<tr>")
+		for _, cell := range row {
+			text, align := fmt.Sprint(cell), ""
+			if isNumber(text) {
+				align = ` style="text-align:right"`
+			}
+			fmt.Fprintf(&b, "<td%s>%s</td>", align, html.EscapeString(text))
+		}
+		b.WriteString("</tr>\n")
+	}
+	b.WriteString("</table>")
+	return b.String()
+}
+
+// TSV returns a line of the columns' names, and one for each row. Numbers have all their digits.
+func (t Table) TSV() string {
+	lines := []string{strings.Join(t.Columns, "\t")}
+	for _, row := range t.Rows {
+		var cells []string
+		for _, cell := range row {
+			text := fmt.Sprint(cell)
+			switch n := cell.(type) {
+			case Number:
+				text = fmt.Sprint(n.Value)
+			case Count:
+				text = strconv.Itoa(int(n))
+			}
+			cells = append(cells, strings.Join(strings.Fields(text), " "))
+		}
+		lines = append(lines, strings.Join(cells, "\t"))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Strings returns rows of strings as rows of a Table.
+func Strings(rows [][]string) [][]any {
+	out := make([][]any, len(rows))
+	for i, row := range rows {
+		for _, cell := range row {
+			out[i] = append(out[i], cell)
+		}
+	}
+	return out
+}
+
+// isNumber says whether a cell holds a number, perhaps with an error or a unit.
+func isNumber(cell string) bool {
+	return cell == "-" || cell != "" && strings.ContainsAny(cell[:1], "0123456789+-") &&
+		!slices.ContainsFunc([]string{"x", ": "}, func(part string) bool { return strings.Contains(cell, part) })
+}
+
+// Wrap breaks text between words into lines of at most width characters, where it can.
+func Wrap(text string, width int) string {
+	var b strings.Builder
+	at := 0
+	for i, word := range strings.Split(text, " ") {
+		n := len([]rune(word))
+		switch {
+		case i == 0:
+		case at+1+n > width:
+			b.WriteByte('\n')
+			at = 0
+		default:
+			b.WriteByte(' ')
+			at++
+		}
+		b.WriteString(word)
+		at += n
+	}
+	return b.String()
+}
+
+// Count is a cell of a whole number, which people get with commas between thousands.
+type Count int
+
+// String returns the number with commas.
+func (n Count) String() string {
+	s := strconv.Itoa(int(n))
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// Record is a Value of a line for people, and of the same numbers by name for programs.
+type Record struct {
+	Line   string
+	Fields []Field
+}
+
+// Field is a named value of a Record, as a cell of a Table.
+type Field struct {
+	Name  string
+	Value any
+}
+
+// Kind returns "record".
+func (Record) Kind() string { return "record" }
+
+// Text returns the line.
+func (r Record) Text(int) string { return r.Line }
+
+// HTML returns the line.
+func (r Record) HTML() string { return Text(r.Line).HTML() }
+
+// TSV returns a line for each field: its name and its value.
+func (r Record) TSV() string {
+	var t Table
+	for _, f := range r.Fields {
+		t.Rows = append(t.Rows, []any{f.Name, f.Value})
+	}
+	return strings.TrimPrefix(t.TSV(), "\n")
+}
+
+// MarshalJSON returns an object of the fields, and the line as its "text".
+func (r Record) MarshalJSON() ([]byte, error) {
+	object := map[string]any{"text": r.Line}
+	for _, f := range r.Fields {
+		object[f.Name] = f.Value
+	}
+	return json.Marshal(object)
+}
