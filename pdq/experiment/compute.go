@@ -19,7 +19,7 @@ func (r *gridRun) compute(ctx context.Context, c Cell, result Result) (Result, e
 		return result, err
 	}
 	result = result.with(k)
-	result.Test, result.Calibration = accuracyOf(result.Right), accuracyOf(FromOnes(k.Calibration))
+	result.Test, result.Calibration = AccuracyOf(result.Right), AccuracyOf(FromOnes(k.Calibration))
 	result.Seconds, result.PeakMemory, result.PD = k.Seconds, k.PeakMemory, mean(k.PD)
 	if result, err = result.rounded(); err != nil {
 		return result, err
@@ -127,7 +127,7 @@ func (r *gridRun) checkGuessing(ctx context.Context, s *Subject, cal datasets.Ca
 
 // GuessWarning says what it means that a network's score is at chance level.
 func GuessWarning(network string, classes int, score pdq.Score) string {
-	a := accuracyOf(score)
+	a := AccuracyOf(score)
 	return fmt.Sprintf("%s is right on %.1f %% of %d calibration images, no better than guessing among %d classes: "+
 		"its weights, the order of the images' classes or their normalisation are another network's",
 		network, a.Percent(), a.N, classes)

@@ -49,7 +49,7 @@ func newForecast(g Grid) *forecast {
 		all := elements(n, 0)
 		var config pdq.Config
 		if c.Method.Change != nil {
-			config, _, _ = g.Config(c) // check has seen that there is no error
+			config, _, _ = g.Config(c) // Check has seen that there is no error
 			tests *= 3                 // and the predictions of teacher and student are compared
 		}
 		f.add(workOf(c, config, pdq.StepEvaluate, ""), testWork*all*float64(g.Images+tests))

@@ -36,6 +36,9 @@ type Grid struct {
 	Anyway  bool              // goes on with a network that only guesses
 	Command string            // for the records: what was typed
 
+	// Start is called before the first cell that is computed, with what the folder's Record says of the grid, and the
+	// steps of its last method; nil: not.
+	Start    func(r Record, q *pdq.Quantizer)
 	Began    func(c Cell, number, of int) // called before a cell is computed; nil: not
 	Step     func(p Progress)             // called between steps; nil: not
 	Finished func(r Result)               // called when a cell is computed; nil: not
@@ -100,8 +103,8 @@ func (g Grid) machine() pdq.MachineConfig {
 	return m
 }
 
-// check reports what can be seen before anything is computed.
-func (g Grid) check() error {
+// Check reports what can be seen before anything is computed.
+func (g Grid) Check() error {
 	if len(g.Subjects) == 0 || len(g.Bits) == 0 || len(g.Methods) == 0 || len(g.Seeds) == 0 || g.Images < 1 {
 		return fmt.Errorf("experiment: %d networks, %d settings of bits, %d methods, %d seeds and %d calibration images; "+
 			"give at least one of each",
@@ -125,7 +128,7 @@ func (g Grid) check() error {
 //
 // After an error, or once the time is up, the results are those that there are.
 func (g Grid) Run(ctx context.Context, f Folder) (results []Result, err error) {
-	if err := g.check(); err != nil {
+	if err := g.Check(); err != nil {
 		return nil, err
 	}
 	unlock, err := f.Lock()
@@ -145,10 +148,10 @@ func (g Grid) Run(ctx context.Context, f Folder) (results []Result, err error) {
 			if !g.Until.IsZero() && time.Now().After(g.Until) {
 				continue // others may be in the table
 			}
-			if g.Began != nil {
-				g.Began(c, i+1, len(cells))
-			}
-			if err = r.begun(ctx, c); err == nil {
+			if err = r.start(ctx, c); err == nil {
+				if g.Began != nil {
+					g.Began(c, i+1, len(cells))
+				}
 				result, err = r.compute(ctx, c, result)
 			}
 		}
@@ -169,7 +172,7 @@ type gridRun struct {
 	drawn   map[uint64]datasets.Calibration
 	hash    string // of the subject's weights
 
-	recorded bool // the folder has this grid's Record
+	started  bool // the folder has this grid's Record
 	forecast *forecast
 }
 

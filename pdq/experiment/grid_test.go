@@ -74,7 +74,7 @@ func TestGrid(t *testing.T) {
 		t.Fatal(err)
 	}
 	own, err := q.Evaluate(t.Context(), student, cal.Images)
-	if err != nil || !reflect.DeepEqual(right, results[3].Right) || accuracyOf(own) != results[3].Calibration {
+	if err != nil || !reflect.DeepEqual(right, results[3].Right) || AccuracyOf(own) != results[3].Calibration {
 		t.Errorf("in the grid another result than alone, error %v", err)
 	}
 	if want := "Scales.Images=8 Scales.Candidates=10"; !strings.Contains(results[3].Settings, "Rounding.Steps=2") || len(results[3].EachPD) != 40 {

@@ -167,7 +167,7 @@ func (n *Notebook) step(p Progress) {
 // FullPrecision returns the accuracy of the network itself.
 func (n *Notebook) FullPrecision(ctx context.Context, s Subject) (Accuracy, error) {
 	score, err := pdq.EvaluateTeacher(ctx, n.Backend, backend.Workers(n.Backend), s.Network, s.Weights, s.Test, nil)
-	return accuracyOf(score), err
+	return AccuracyOf(score), err
 }
 
 // Fixed is a configuration under a name.

@@ -57,36 +57,6 @@ func NewRecord(n *models.Network, w models.Weights, cal datasets.Calibration, te
 	}, err
 }
 
-// Differs says in what the runs of r and another record differ so much that one can't go on with the other's
-// results; "": in nothing. Started, Command and how the machine is used don't matter.
-func (r Record) Differs(other Record) string {
-	for _, x := range []struct{ what, was, is string }{
-		{"teacher", r.Teacher, other.Teacher}, {"teacher's weights", r.TeacherHash, other.TeacherHash},
-		{"calibration images", r.Calibration.Hash, other.Calibration.Hash}, {"test images", r.TestHash, other.TestHash},
-		{"backend", r.Backend, other.Backend}, {"machine", r.Machine, other.Machine},
-		{"versions", strings.Join(r.Versions, ", "), strings.Join(other.Versions, ", ")},
-		{"methods", names(r.Methods), names(other.Methods)},
-	} {
-		if x.was != x.is {
-			return fmt.Sprintf("the %s: %s, now %s", x.what, x.was, x.is)
-		}
-	}
-	for i, m := range r.Methods {
-		if d := m.Config.Differs(other.Methods[i].Config); d != "" {
-			return fmt.Sprintf("the configuration of %s: %s", m.Name, d)
-		}
-	}
-	return ""
-}
-
-func names(methods []Fixed) string {
-	var list []string
-	for _, m := range methods {
-		list = append(list, m.Name)
-	}
-	return strings.Join(list, ", ")
-}
-
 // versions lists Go's and those of the modules that decide the numbers.
 func versions() []string {
 	v := []string{runtime.Version()}
@@ -109,12 +79,12 @@ func (r *gridRun) record(s *Subject, cal datasets.Calibration, methods []Fixed) 
 	return record, err
 }
 
-// begun writes the grid's Record to the folder, unless it has. c is the first cell that is computed.
-func (r *gridRun) begun(ctx context.Context, c Cell) error {
-	if r.recorded {
+// start writes the grid's Record to the folder, the first time. c is the cell that is computed next.
+func (r *gridRun) start(ctx context.Context, c Cell) error {
+	if r.started {
 		return nil
 	}
-	r.recorded = true
+	r.started = true
 	cal, err := r.calibration(ctx, c)
 	if err != nil {
 		return err
@@ -138,7 +108,11 @@ func (r *gridRun) begun(ctx context.Context, c Cell) error {
 		return err
 	}
 	record.Plan = q.Plan()
-	return r.folder.WriteJSON(RecordFile, r.after(record))
+	record = r.after(record)
+	if r.Start != nil {
+		r.Start(record, q)
+	}
+	return r.folder.WriteJSON(RecordFile, record)
 }
 
 // after returns record as it follows the folder's: that of the same command keeps its beginning.
@@ -160,4 +134,29 @@ func (r *gridRun) after(record Record) Record {
 		record.Started = old.Started
 	}
 	return record
+}
+
+// Last returns the folder's results of the last method of r, which is the folder's Record: one of each seed, none if
+// that method isn't finished.
+func (f Folder) Last(r Record) ([]Result, error) {
+	results, err := f.Results()
+	if err != nil || len(r.Methods) == 0 {
+		return nil, err
+	}
+	config := r.Methods[len(r.Methods)-1].Config
+	var last []Result
+	for _, x := range results {
+		k, err := f.kept(x.stem())
+		if errors.Is(err, fs.ErrNotExist) || err == nil && len(k.Record.Methods) == 0 { // the latter: in full precision
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if config.Seed = x.Seed; k.Record.TeacherHash == r.TeacherHash && k.Record.TestHash == r.TestHash &&
+			k.Record.Methods[0].Config.Differs(config) == "" {
+			last = append(last, x)
+		}
+	}
+	return last, nil
 }
