@@ -67,8 +67,8 @@ func TestForecast(t *testing.T) {
 // TestLeft: as a grid is computed, and gone on with, less and less is left, in the end nothing.
 func TestLeft(t *testing.T) {
 	for name, g := range map[string]Grid{
-		"drawn": tinyGrid(t, "nearest; pd-quant; best FineTune.Steps=2"),
-		"given": givenGrid(t, "mse; best FineTune.Steps=1; pd-quant", 1, 2),
+		"drawn": tinyGrid(t, "nearest; best FineTune.Steps=2"),
+		"given": givenGrid(t, "pd-quant", 1, 2),
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
 		var last Progress
@@ -98,7 +98,7 @@ func TestLeft(t *testing.T) {
 
 // TestCounted: nearly all work of a grid has events.
 func TestCounted(t *testing.T) {
-	g := givenGrid(t, "nearest; best FineTune.Steps=2; pd-quant", 1, 3)
+	g := givenGrid(t, "best FineTune.Steps=2; pd-quant", 1, 3)
 	r := &gridRun{Grid: g, folder: Folder(t.TempDir()), drawn: map[uint64]datasets.Calibration{}, forecast: newForecast(g)}
 	for _, c := range g.Cells() {
 		if result, found, err := r.find(t.Context(), c); err != nil || found {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/pdq"
 )
 
@@ -26,7 +27,7 @@ func givenGrid(t *testing.T, methods string, seeds ...uint64) Grid {
 
 // TestGivenImages: seeds that calibrate on the same images give what each gives alone, and correct once.
 func TestGivenImages(t *testing.T) {
-	g, f := givenGrid(t, "best FineTune.Steps=1; pd-quant", 1, 2, 5), Folder(t.TempDir())
+	g, f := givenGrid(t, "best FineTune.Steps=1; pd-quant", 1, 5), Folder(t.TempDir())
 	corrected, rounded := map[string]int{}, map[string]int{}
 	g.Step = func(e Progress) {
 		if e.Step == pdq.StepCorrect && e.Done == e.Total {
@@ -38,8 +39,8 @@ func TestGivenImages(t *testing.T) {
 	}
 	results := run(t, g, f)
 	for unit, n := range rounded {
-		if n != 2*3 || corrected[unit] > 1 || len(corrected) == 0 {
-			t.Errorf("%s: %d roundings, want 6; %d corrections, want 1", unit, n, corrected[unit])
+		if n != 2*2 || corrected[unit] > 1 || len(corrected) == 0 {
+			t.Errorf("%s: %d roundings, want 4; %d corrections, want 1", unit, n, corrected[unit])
 		}
 	}
 	g.Step = nil
@@ -47,7 +48,7 @@ func TestGivenImages(t *testing.T) {
 		alone := g
 		alone.Seeds = []uint64{seed}
 		for k, want := range run(t, alone, Folder(t.TempDir()))[1:] {
-			got := results[1+3*k+i]
+			got := results[1+2*k+i]
 			if got.Hash != want.Hash || !reflect.DeepEqual(got.Right, want.Right) || !reflect.DeepEqual(got.EachPD, want.EachPD) {
 				t.Errorf("%s, seed %d: side by side %+v, alone %+v", want.Method, seed, got, want)
 			}
@@ -180,5 +181,43 @@ func TestRecord(t *testing.T) {
 	run(t, g, f)
 	if err := f.ReadJSON(RecordFile, &now); err != nil || len(warned) != 2 || !strings.Contains(warned[1], RecordFile) {
 		t.Errorf("a damaged record: error %v; warned %q", err, warned)
+	}
+}
+
+// calibrationOf returns what the first seed of g calibrates on.
+func calibrationOf(t *testing.T, g Grid) datasets.Calibration {
+	t.Helper()
+	cal, err := g.Subjects[0].Pool.Calibrate(t.Context(), g.Images, g.Seeds[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cal
+}
+
+// TestLast: the results of a record's last method are those of its settings, whatever else the folder has.
+func TestLast(t *testing.T) {
+	g, f := tinyGrid(t, "nearest; pd"), Folder(t.TempDir())
+	started := 0
+	g.Start = func(r Record, q *pdq.Quantizer) {
+		started++
+		if len(r.Methods) != 2 || q.Config().Loss.PD == 0 || len(q.MemoryPlan()) != len(g.Subjects[0].Network.Units) {
+			t.Errorf("starts with %+v", r.Methods)
+		}
+	}
+	run(t, g, f)
+	g.Seeds = Seeds(2)
+	results := run(t, g, f)
+	run(t, g, f) // nothing to compute
+	var r Record
+	if err := f.ReadJSON(RecordFile, &r); err != nil || started != 2 {
+		t.Fatalf("error %v, started %d times", err, started)
+	}
+	last, err := f.Last(r)
+	if err != nil || len(last) != 2 || last[0].Hash != results[3].Hash || last[1].Hash != results[4].Hash || len(last[1].Right.Top1) == 0 {
+		t.Errorf("the last method's results are %#v, error %v", last, err)
+	}
+	r.Methods[1].Config.Rounding.Steps++
+	if last, err := f.Last(r); err != nil || len(last) > 0 {
+		t.Errorf("results of other settings %#v, error %v", last, err)
 	}
 }
