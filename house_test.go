@@ -240,7 +240,8 @@ func checkVars(pos string, s *ast.ValueSpec) (complaints []string) {
 // embeds says whether a comment has a go:embed directive: such a variable is a
 // file, read at build time.
 func embeds(doc *ast.CommentGroup) bool {
-	return doc != nil && slices.ContainsFunc(doc.List, func(c *ast.Comment) bool { return strings.HasPrefix(c.Text, "//go:embed ") })
+	return doc != nil && slices.ContainsFunc(doc.List,
+		func(c *ast.Comment) bool { return strings.HasPrefix(c.Text, "//go:embed ") })
 }
 
 // receiverExported says whether the method's type is exported.

@@ -15,7 +15,7 @@ type Calibration struct {
 	Images         // the images drawn, in the order of Indices
 	Seed    uint64 // of the draw
 	Indices []int  // [N], of the images within the pool they were drawn from
-	Crops   []Crop // [N], which parts of files the images are; nil: whole ones, or their centres
+	Crops   []Crop // [N], the part of a file that each image is; nil: the whole images, or their centres
 }
 
 // Calibrate draws n different images of pool. Calibrate of the same pool, n and seed is
@@ -57,7 +57,7 @@ func Sample(rng rand.Source, n, from int) []int {
 	return order[:n:n]
 }
 
-// below returns a uniform number of 0 to n-1. The method is spelt out because
+// below returns a uniform number of 0 to n-1. The method stands here because
 // math/rand/v2 promises to keep its sources, not what it derives from them.
 // Source: Lemire, Fast random integer generation in an interval, section 4.
 func below(rng rand.Source, n uint64) uint64 {

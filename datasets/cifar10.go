@@ -18,12 +18,12 @@ const (
 )
 
 // cifar10Remedy says which files are read.
-const cifar10Remedy = "give the .bin files of cifar-10-binary.tar.gz, unpacked, or the batches of cifar-10-python.tar.gz"
+const cifar10Remedy = "give the .bin files of cifar-10-binary.tar.gz, unpacked, " +
+	"or the batches of cifar-10-python.tar.gz"
 
-// CIFAR10 returns the images of CIFAR-10, 3x32x32 in ten classes, that are in files of its
-// binary form, one after the other: data_batch_1.bin to data_batch_5.bin, test_batch.bin, or
-// any other whole number of records; or in files of its Python form, which are pickles: data_batch_1
-// to data_batch_5, test_batch. Nothing in those is run. Errors give file, byte and record.
+// CIFAR10 returns the images of CIFAR-10, 3x32x32 in ten classes, in files of its binary or its Python form, one file
+// after the other. A binary file is any whole number of records, as data_batch_1.bin and test_batch.bin. A Python file
+// is a pickle, as data_batch_1 and test_batch; nothing in it is run. Errors give file, byte and record.
 //
 // Mean and Std are those of the 50,000 training images. A network trained with others, such
 // as [ImageNetMoments], needs these: set them.
@@ -103,18 +103,19 @@ func (im *Images) appendCIFAR10(f *os.File, size int64) error {
 	return im.appendRecords(f)
 }
 
-// cifar10Size says whether a file of so many bytes is of whole records.
+// cifar10Size is an error unless size bytes are a whole number of records.
 func cifar10Size(size int64) error {
 	if size == 0 {
 		return errors.New("byte 0: the file is empty")
 	}
 	if rest := size % cifar10Record; rest != 0 {
-		return fmt.Errorf("byte %d: the file ends within record %d, %d bytes after the last whole one of %d", size, size/cifar10Record, rest, cifar10Record)
+		return fmt.Errorf("byte %d: the file ends within record %d, %d bytes after the last whole one of %d",
+			size, size/cifar10Record, rest, cifar10Record)
 	}
 	return nil
 }
 
-// appendRecords adds the records that r holds. It allocates only for what it has read.
+// appendRecords adds the records in r. It allocates memory only for what it has read.
 func (im *Images) appendRecords(r io.Reader) error {
 	buffered := bufio.NewReader(r)
 	var b [cifar10Record]byte
@@ -128,7 +129,8 @@ func (im *Images) appendRecords(r io.Reader) error {
 		case err != nil:
 			return fmt.Errorf("byte %d: %w", at+int64(n), err)
 		case int(b[0]) >= len(im.Classes):
-			return fmt.Errorf("byte %d: label %d of record %d is not one of %d classes", at, b[0], at/cifar10Record, len(im.Classes))
+			return fmt.Errorf("byte %d: label %d of record %d is not one of %d classes",
+				at, b[0], at/cifar10Record, len(im.Classes))
 		}
 		im.Labels = append(im.Labels, int32(b[0]))
 		im.Pixels = append(im.Pixels, b[1:]...)

@@ -9,10 +9,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/pdquant/pdquant/internal/atomicfile"
@@ -27,50 +29,104 @@ const (
 	cifar10Bytes = 256 << 20 // the archive has 170,052,171, each file in it 30,730,000
 )
 
-// OpenCIFAR10 returns the 50,000 training and 10,000 test images of CIFAR-10 from the files that either
-// archive of it unpacks to: six batches, in dir or in its folder cifar-10-batches-bin or -py. Without these,
-// it takes the files train*.bin and test*.bin in dir, which may hold any number of images in the binary form.
-// Errors are those of CIFAR10; that of a missing file satisfies errors.Is(err, fs.ErrNotExist).
+// OpenCIFAR10 returns the training and test images of CIFAR-10 in dir: those in the batches of either archive of it, in
+// dir or in its folder cifar-10-batches-bin or -py; without these, those in other files of either form, with names as
+// train*.bin and test*.bin. Files may hold any number of images. Errors are those of CIFAR10; that of a part without
+// files satisfies errors.Is(err, fs.ErrNotExist).
 func OpenCIFAR10(dir string) (train, test Images, err error) {
-	at, ending := filepath.Join(dir, "cifar-10-batches-bin"), ".bin"
-	for _, place := range []struct{ folder, ending string }{{"", ".bin"}, {"", ""}, {"cifar-10-batches-bin", ".bin"}, {"cifar-10-batches-py", ""}} {
-		if _, err := os.Stat(filepath.Join(dir, place.folder, "test_batch"+place.ending)); err == nil {
-			at, ending = filepath.Join(dir, place.folder), place.ending
-			break
+	c, err := look(dir)
+	if err != nil {
+		return train, test, err
+	}
+	f, err := c.cifar10Files()
+	if err != nil {
+		return train, test, err
+	}
+	if len(f.train) == 0 || len(f.test) == 0 {
+		return train, test, fmt.Errorf("datasets: %s has %d files of CIFAR-10's training images and %d of its test images: "+
+			"%w; %s", dir, len(f.train), len(f.test), fs.ErrNotExist, cifar10Remedy)
+	}
+	return f.read()
+}
+
+// cifar10Files are files of CIFAR-10, of the same form.
+type cifar10Files struct {
+	train, test []string // paths
+	form        string
+}
+
+// read reads both parts. One without files is empty.
+func (f cifar10Files) read() (train, test Images, err error) {
+	if len(f.train) > 0 {
+		if train, err = CIFAR10(f.train...); err != nil {
+			return train, test, err
 		}
+		train.Name = "cifar10/train"
 	}
-	var batches []string
-	for i := range 5 {
-		batches = append(batches, filepath.Join(at, fmt.Sprintf("data_batch_%d%s", i+1, ending)))
-	}
-	tests := []string{filepath.Join(at, "test_batch"+ending)}
-	if _, err := os.Stat(tests[0]); err != nil {
-		if excerpts, excerptTests := cifar10Excerpt(dir); excerpts != nil && excerptTests != nil {
-			batches, tests = excerpts, excerptTests
+	if len(f.test) > 0 {
+		if test, err = CIFAR10(f.test...); err != nil {
+			return train, test, err
 		}
+		test.Name = "cifar10/test"
 	}
-	if train, err = CIFAR10(batches...); err != nil {
-		return Images{}, Images{}, err
-	}
-	train.Name = "cifar10/train"
-	if test, err = CIFAR10(tests...); err != nil {
-		return Images{}, Images{}, err
-	}
-	test.Name = "cifar10/test"
 	return train, test, nil
 }
 
-// cifar10Excerpt lists the files in dir that hold some of CIFAR-10's training and test images, by their names' beginnings.
-func cifar10Excerpt(dir string) (train, test []string) {
-	train, _ = filepath.Glob(filepath.Join(dir, "train*.bin")) // fails only for a bad pattern
-	test, _ = filepath.Glob(filepath.Join(dir, "test*.bin"))
-	return train, test
+// cifar10Files finds the files of CIFAR-10 at c: batches before other files, and binary ones before pickles.
+func (c contents) cifar10Files() (cifar10Files, error) {
+	places := []contents{c}
+	for _, name := range []string{"cifar-10-batches-bin", "cifar-10-batches-py"} {
+		if slices.Contains(c.folders, name) {
+			inner, err := look(filepath.Join(c.path, name))
+			if err != nil {
+				return cifar10Files{}, err
+			}
+			places = append(places, inner)
+		}
+	}
+	forms := []struct {
+		kind fileKind
+		name string
+	}{{cifarFile, formatCIFAR10}, {pickleFile, formatCIFAR10Python}}
+	for _, place := range places {
+		for _, form := range forms {
+			train, test := byPart(place.files[form.kind])
+			if prefer(train, "data_batch") != nil || prefer(test, "test_batch") != nil {
+				return cifar10Files{prefer(train, "data_batch", "train"), prefer(test, "test_batch", ""), form.name}, nil
+			}
+		}
+	}
+	for _, form := range forms {
+		if train, test := byPart(c.files[form.kind]); len(train)+len(test) > 0 {
+			return cifar10Files{prefer(train, "train", ""), test, form.name}, nil
+		}
+	}
+	return cifar10Files{}, nil
+}
+
+// cifar10 opens files of CIFAR-10. Their images are normalised as the published networks' trainers do.
+func (c contents) cifar10(o OpenOptions) (Data, bool, error) {
+	f, err := c.cifar10Files()
+	if err != nil || len(f.train)+len(f.test) == 0 {
+		return Data{}, false, err
+	}
+	if o.Labels != "" {
+		return Data{}, false, ownLabels(c.path)
+	}
+	train, test, err := f.read()
+	if err != nil {
+		return Data{}, false, err
+	}
+	train.Mean, train.Std = ImageNetMoments()
+	test.Mean, test.Std = ImageNetMoments()
+	d, err := inMemory("cifar10", f.form, train, test, o)
+	return d, true, err
 }
 
 // DownloadCIFAR10 fetches CIFAR-10 (170 MB) and unpacks it to dir/cifar-10-batches-bin. A nil client is
-// http.DefaultClient, an empty url is CIFAR10URL. Nothing is unpacked unless the MD5 of the archive is
-// the published one, so that a failure or a cancelled ctx leaves no half of a file; what dir has
-// already isn't fetched again. Errors name the URL.
+// http.DefaultClient, an empty url is CIFAR10URL. It does nothing if dir has all batches already. It unpacks the
+// archive only if its MD5 is the published one, so a failure or a cancelled ctx leaves no incomplete file. Errors name
+// the URL.
 func DownloadCIFAR10(ctx context.Context, client *http.Client, url, dir string) error {
 	if client == nil {
 		client = http.DefaultClient
@@ -82,7 +138,7 @@ func DownloadCIFAR10(ctx context.Context, client *http.Client, url, dir string) 
 }
 
 func downloadCIFAR10(ctx context.Context, client *http.Client, url, dir, sum string) error {
-	if _, _, err := OpenCIFAR10(dir); err == nil {
+	if hasCIFAR10(dir) {
 		return nil
 	}
 	if err := os.MkdirAll(dir, 0o777); err != nil {
@@ -92,7 +148,9 @@ func downloadCIFAR10(ctx context.Context, client *http.Client, url, dir, sum str
 	if err != nil {
 		return fmt.Errorf("datasets: folder for CIFAR-10: %w", err)
 	}
-	defer func() { _ = errors.Join(archive.Close(), os.Remove(archive.Name())) }() // all of it is unpacked, or there is another error
+	defer func() { // an error here changes nothing: all of the archive is unpacked, or there is another error
+		_ = errors.Join(archive.Close(), os.Remove(archive.Name()))
+	}()
 	err = receiveCIFAR10(ctx, client, url, archive, sum)
 	if ctx.Err() != nil {
 		return fmt.Errorf("datasets: fetching %s: %w", url, context.Cause(ctx))
@@ -103,6 +161,20 @@ func downloadCIFAR10(ctx context.Context, client *http.Client, url, dir, sum str
 		return fmt.Errorf("datasets: unpacking %s: %w", url, err)
 	}
 	return nil
+}
+
+// hasCIFAR10 says whether dir has all batches of one of the archives, and they can be read.
+func hasCIFAR10(dir string) bool {
+	c, err := look(dir)
+	if err != nil {
+		return false
+	}
+	f, err := c.cifar10Files()
+	if err != nil || len(prefer(f.train, "data_batch")) != 5 || len(prefer(f.test, "test_batch")) != 1 {
+		return false
+	}
+	_, _, err = f.read()
+	return err == nil
 }
 
 // receiveCIFAR10 writes what the server sends to archive, checks it, and goes back to its start.
@@ -118,7 +190,7 @@ func receiveCIFAR10(ctx context.Context, client *http.Client, url string, archiv
 	return err
 }
 
-// unpackCIFAR10 writes the archive's batches to dir: no other files, and no folders, whatever it names.
+// unpackCIFAR10 writes the archive's batches to dir. It ignores other files, and the folders in names.
 func unpackCIFAR10(archive io.Reader, dir string) error {
 	unzipped, err := gzip.NewReader(archive)
 	if err != nil {

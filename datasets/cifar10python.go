@@ -29,7 +29,8 @@ func readCIFAR10Python(f *os.File, size int64) ([]byte, error) {
 	}
 	labels, ok := batch.Get("labels").(*pickle.Tuple)
 	if !ok || len(pixels) != len(labels.Items)*cifar10Pixels || len(labels.Items) == 0 {
-		return nil, fmt.Errorf(`"labels" isn't a list with a label for each %d of the %d bytes of "data"`, cifar10Pixels, len(pixels))
+		return nil, fmt.Errorf(`"labels" isn't a list with a label for each %d of the %d bytes of "data"`,
+			cifar10Pixels, len(pixels))
 	}
 	records := make([]byte, 0, len(labels.Items)*cifar10Record)
 	for i, l := range labels.Items {
@@ -42,7 +43,7 @@ func readCIFAR10Python(f *os.File, size int64) ([]byte, error) {
 	return records, nil
 }
 
-// numpyObject makes inert objects, but for bytes that Python 3 writes as Latin-1 text for Python 2.
+// numpyObject makes objects that do nothing, except bytes, which Python 3 writes as Latin-1 text for Python 2.
 func numpyObject(f pickle.Class, args []any) (any, error) {
 	if f == "_codecs.encode" && len(args) > 0 {
 		if text, ok := args[0].(string); ok {
@@ -55,7 +56,7 @@ func numpyObject(f pickle.Class, args []any) (any, error) {
 	return &pickle.Object{Class: f}, nil
 }
 
-// latin1 returns the bytes whose Latin-1 text is.
+// latin1 returns the bytes that text stands for in Latin-1.
 func latin1(text string) (string, error) {
 	var b strings.Builder
 	for _, r := range text {

@@ -13,7 +13,7 @@ import (
 	"github.com/bep/imagemeta"
 )
 
-const maxPixels = 100_000_000 // of an image that is decoded: more may be a bomb
+const maxPixels = 100_000_000 // of an image that is decoded: a file that claims more may be made to exhaust memory
 
 // decodeFile returns the image in a JPEG or PNG file as RGB. orient turns it as its EXIF orientation says.
 func decodeFile(path string, orient bool) (*rgb, error) {
@@ -49,8 +49,8 @@ func decodeFile(path string, orient bool) (*rgb, error) {
 	return out.turned(turn), nil
 }
 
-// toRGB returns im as Pillow's convert("RGB") does; nil of kinds that neither format has. Transparency
-// is dropped, not blended.
+// toRGB returns im as Pillow's convert("RGB") does; nil for kinds that neither JPEG nor PNG has. Transparency is
+// dropped, not blended.
 func toRGB(im image.Image) *rgb {
 	b := im.Bounds()
 	out := newRGB(b.Dx(), b.Dy())
@@ -125,15 +125,15 @@ func (im *rgb) turned(orientation int) *rgb {
 	return im
 }
 
-// orientation returns EXIF's orientation, 1 to 8, of a file of that format; 1 where it has none. r is
-// read from its start.
+// orientation returns EXIF's orientation of the file in r, 1 to 8; 1 if it has none. It reads r from the start.
 func orientation(r io.ReadSeeker, format string) (int, error) {
 	if _, err := r.Seek(0, io.SeekStart); err != nil {
 		return 0, err
 	}
 	turn := 1
 	err := imagemeta.Decode(imagemeta.Options{
-		R: r, ImageFormat: map[string]imagemeta.ImageFormat{"jpeg": imagemeta.JPEG, "png": imagemeta.PNG}[format], Sources: imagemeta.EXIF,
+		R: r, Sources: imagemeta.EXIF,
+		ImageFormat:     map[string]imagemeta.ImageFormat{"jpeg": imagemeta.JPEG, "png": imagemeta.PNG}[format],
 		ShouldHandleTag: func(tag imagemeta.TagInfo) bool { return tag.Tag == "Orientation" },
 		HandleTag: func(tag imagemeta.TagInfo) error {
 			if v, ok := tag.Value.(uint16); ok && 1 <= v && v <= 8 {

@@ -19,14 +19,12 @@ const FashionMNISTURL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.
 // downloadLimit is the most bytes a file may have; the largest one has 26,421,880.
 const downloadLimit = 64 << 20
 
-// DownloadFashionMNIST fetches the four files of Fashion-MNIST (31 MB), gzip'ed, into dir, which
-// it makes if need be. A nil client is http.DefaultClient, an empty baseURL is
-// FashionMNISTURL. A file whose content is right already is left alone, so a call after a
-// failure fetches what is missing.
+// DownloadFashionMNIST fetches the four files of Fashion-MNIST (31 MB), gzip'ed, into dir. It makes dir if that doesn't
+// exist. A nil client is http.DefaultClient, an empty baseURL is FashionMNISTURL. It skips files that are complete, so
+// a call after a failure fetches the missing ones.
 //
-// A file gets its name only when all of it is there and the SHA-256 of its content is
-// right: a failure or a cancelled ctx leaves no half of a file, and an older file as it was.
-// Errors name the URL.
+// A file gets its name only when all of it has arrived and the SHA-256 of its content is right: a failure or a
+// cancelled ctx leaves no incomplete file, and older files as they were. Errors name the URL.
 func DownloadFashionMNIST(ctx context.Context, client *http.Client, baseURL, dir string) error {
 	if client == nil {
 		client = http.DefaultClient

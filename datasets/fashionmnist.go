@@ -62,7 +62,8 @@ func FashionMNISTTest() (Images, error) {
 // package itself: a pool to calibrate from. They were drawn from the 60,000 without
 // regard to class, see FashionMNISTPoolSeed.
 func FashionMNISTCalibration() (Images, error) {
-	return embeddedFashionMNIST("fashion-mnist/calibration", "calibration-images-idx3-ubyte", "calibration-labels-idx1-ubyte")
+	const images, labels = "calibration-images-idx3-ubyte", "calibration-labels-idx1-ubyte"
+	return embeddedFashionMNIST("fashion-mnist/calibration", images, labels)
 }
 
 // FashionMNIST returns the 60,000 training and 10,000 test images of Fashion-MNIST, 1x28x28,
@@ -139,11 +140,17 @@ func embeddedFashionMNIST(name, images, labels string) (Images, error) {
 	return joinFashionMNIST(name, xs[0], xs[1])
 }
 
-// joinFashionMNIST joins images and labels under Fashion-MNIST's classes. Mean and Std are the
-// training part's, rounded to four digits as everybody uses them.
+// joinFashionMNIST joins images and labels under Fashion-MNIST's classes.
 func joinFashionMNIST(name string, pixels, labels IDX) (Images, error) {
-	im, err := JoinIDX(name, pixels, labels, []string{
-		"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"})
-	im.Mean, im.Std = []float32{0.2860}, []float32{0.3530}
+	im, err := JoinIDX(name, pixels, labels, fashionMNISTClasses())
+	im.Mean, im.Std = fashionMNISTMoments()
 	return im, err
 }
+
+func fashionMNISTClasses() []string {
+	return []string{
+		"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"}
+}
+
+// fashionMNISTMoments returns the mean and deviation of the training part, rounded to the four digits in common use.
+func fashionMNISTMoments() (mean, std []float32) { return []float32{0.2860}, []float32{0.3530} }

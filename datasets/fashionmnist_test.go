@@ -29,7 +29,7 @@ func needDebian(t *testing.T) {
 	}
 }
 
-// sameImages compares all that decides a run.
+// sameImages compares the fields that decide a run's result.
 func sameImages(t *testing.T, got, want Images) {
 	t.Helper()
 	if got.Hash() != want.Hash() {
@@ -173,14 +173,14 @@ func TestReadFashionMNIST(t *testing.T) {
 		other := part
 		other.labels.sha256 = part.images.sha256
 		_, err := readFashionMNIST(dir, other)
-		if err == nil || !strings.Contains(err.Error(), filepath.Join(dir, "toy-labels"+ending)+": content has SHA-256 "+part.labels.sha256) {
+		if lacks(err, filepath.Join(dir, "toy-labels"+ending)+": content has SHA-256 "+part.labels.sha256) {
 			t.Errorf("ending %q: wrong checksum: %v", ending, err)
 		}
 
 		if err := os.WriteFile(filepath.Join(dir, "toy-images"+ending), []byte(twoImages[:18]), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := readFashionMNIST(dir, part); err == nil || !strings.Contains(err.Error(), "byte 18") {
+		if _, err := readFashionMNIST(dir, part); lacks(err, "byte 18") {
 			t.Errorf("ending %q: short file: %v", ending, err)
 		}
 
@@ -189,7 +189,7 @@ func TestReadFashionMNIST(t *testing.T) {
 		}
 		part.images = part.labels
 		_, err = readFashionMNIST(dir, part)
-		if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "toy-labels") || !strings.Contains(err.Error(), fashionMNISTRemedy) {
+		if !errors.Is(err, fs.ErrNotExist) || lacks(err, "toy-labels", fashionMNISTRemedy) {
 			t.Errorf("ending %q: missing file: %v", ending, err)
 		}
 	}

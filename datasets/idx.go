@@ -28,7 +28,7 @@ type IDX struct {
 	Data  []uint8 // row-major
 }
 
-// ReadIDXFile reads an IDX file, gzip'ed or not, whatever its name ends in.
+// ReadIDXFile reads an IDX file, gzip'ed or not: its content says which, not its name.
 func ReadIDXFile(path string) (IDX, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -39,8 +39,8 @@ func ReadIDXFile(path string) (IDX, error) {
 }
 
 // ReadIDX reads r, gzip'ed or not, to its end; name is for messages. Errors give the
-// byte offset in the content, after decompression. Whatever sizes the header claims, it
-// holds at most 1 MiB and three times what r has delivered, and refuses more than 2 GiB.
+// byte offset in the content, after decompression. Memory is at most 1 MiB plus three times what r
+// has delivered, even if the header claims more, and content over 2 GiB is an error.
 //
 // The format: two zero bytes, the type code 8, the number of dimensions, each size as
 // big-endian uint32, the data. Source: http://yann.lecun.com/exdb/mnist/, at the end.
@@ -104,7 +104,8 @@ func (in *idxReader) header() (sizes []int, total int, err error) {
 		return nil, 0, fmt.Errorf("byte 0: % x is not the start of an IDX file, 00 00; give another file", magic[:2])
 	}
 	if magic[2] != idxUint8 {
-		return nil, 0, fmt.Errorf("byte 2: type code 0x%02x, only 0x%02x (unsigned bytes) is read; convert the file", magic[2], idxUint8)
+		return nil, 0, fmt.Errorf("byte 2: type code 0x%02x, only 0x%02x (unsigned bytes) is read; convert the file",
+			magic[2], idxUint8)
 	}
 	if magic[3] == 0 {
 		return nil, 0, errors.New("byte 3: no dimensions; give a file of images or labels")
@@ -118,7 +119,8 @@ func (in *idxReader) header() (sizes []int, total int, err error) {
 		}
 		size := int64(binary.BigEndian.Uint32(b[:]))
 		if product *= size; product == 0 || product > idxLimit { // below 1<<63: the factors are below 1<<31 and 1<<32
-			return nil, 0, fmt.Errorf("byte %d: size %d of dimension %d makes %d bytes, not 1 to %d; give another file", start, size, i, product, idxLimit)
+			return nil, 0, fmt.Errorf("byte %d: size %d of dimension %d makes %d bytes, not 1 to %d; give another file",
+				start, size, i, product, idxLimit)
 		}
 		sizes = append(sizes, int(size))
 	}
@@ -153,8 +155,8 @@ func (in *idxReader) end() error {
 	}
 }
 
-// WriteIDX writes x as an IDX file, not compressed. It is an error unless the sizes are
-// 1 to 255 numbers > 0 whose product is the length of the data, at most 2 GiB.
+// WriteIDX writes x as an IDX file, not compressed. It is an error unless there are 1 to 255 sizes, all > 0, and their
+// product is the length of the data, at most 2 GiB.
 func WriteIDX(w io.Writer, x IDX) error {
 	rest := len(x.Data) // divided by each size in turn: their product may overflow
 	for _, s := range x.Sizes {
@@ -165,7 +167,8 @@ func WriteIDX(w io.Writer, x IDX) error {
 		rest /= s
 	}
 	if rest != 1 || len(x.Sizes) < 1 || len(x.Sizes) > 255 || len(x.Data) > idxLimit {
-		return fmt.Errorf("datasets: writing IDX %s: %d bytes are not of sizes %v; set both together", x.Name, len(x.Data), x.Sizes)
+		return fmt.Errorf("datasets: writing IDX %s: %d bytes are not of sizes %v; set both together",
+			x.Name, len(x.Data), x.Sizes)
 	}
 	header := []byte{0, 0, idxUint8, byte(len(x.Sizes))}
 	for _, s := range x.Sizes {
@@ -189,18 +192,20 @@ func (x IDX) sum() (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// JoinIDX makes grey images of pixels [N,H,W] and labels [N], whose memory they share
-// (Labels is new). Mean is 0 and Std is 1: set them to what the teacher was trained with,
-// or to the training part's Moments. Errors give file and byte offset.
+// JoinIDX makes grey images of pixels [N,H,W] and labels [N]. Pixels are shared, labels copied. Mean is 0 and Std is 1:
+// set them to what the teacher was trained with, or to the training part's Moments. Errors give file and byte offset.
 func JoinIDX(name string, pixels, labels IDX, classes []string) (Images, error) {
 	if len(pixels.Sizes) != 3 {
-		return Images{}, fmt.Errorf("datasets: %s: byte 3: %d dimensions, images have 3; give a file of images", pixels.Name, len(pixels.Sizes))
+		return Images{}, fmt.Errorf("datasets: %s: byte 3: %d dimensions, images have 3; give a file of images",
+			pixels.Name, len(pixels.Sizes))
 	}
 	if len(labels.Sizes) != 1 {
-		return Images{}, fmt.Errorf("datasets: %s: byte 3: %d dimensions, labels have 1; give a file of labels", labels.Name, len(labels.Sizes))
+		return Images{}, fmt.Errorf("datasets: %s: byte 3: %d dimensions, labels have 1; give a file of labels",
+			labels.Name, len(labels.Sizes))
 	}
 	if n, m := pixels.Sizes[0], labels.Sizes[0]; n != m {
-		return Images{}, fmt.Errorf("datasets: %s: byte 4: %d labels, but %s has %d images; give the two files of one part", labels.Name, m, pixels.Name, n)
+		return Images{}, fmt.Errorf("datasets: %s: byte 4: %d labels, but %s has %d images; give the two files of one part",
+			labels.Name, m, pixels.Name, n)
 	}
 	im := Images{
 		Name: name, Channels: 1, Height: pixels.Sizes[1], Width: pixels.Sizes[2],
@@ -209,7 +214,8 @@ func JoinIDX(name string, pixels, labels IDX, classes []string) (Images, error) 
 	}
 	for i, l := range labels.Data {
 		if int(l) >= len(classes) {
-			return Images{}, fmt.Errorf("datasets: %s: byte %d: label %d is not one of %d classes; give the labels of this set", labels.Name, 8+i, l, len(classes))
+			return Images{}, fmt.Errorf("datasets: %s: byte %d: label %d is not one of %d classes; "+
+				"give the labels of this set", labels.Name, 8+i, l, len(classes))
 		}
 		im.Labels[i] = int32(l)
 	}

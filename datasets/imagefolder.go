@@ -44,22 +44,24 @@ func OpenImageFolder(dir string) (ImageFolder, error) {
 			return f, fmt.Errorf("datasets: %w", err)
 		}
 		if len(files) == 0 {
-			return f, fmt.Errorf("datasets: %s has no images (.jpg, .jpeg, .png); remove it, or complete the data", filepath.Join(dir, class))
+			return f, fmt.Errorf("datasets: %s has no images (.jpg, .jpeg, .png); remove it, or complete the data",
+				filepath.Join(dir, class))
 		}
 		for _, file := range files {
 			f.Files, f.Labels = append(f.Files, file), append(f.Labels, int32(label))
 		}
 	}
 	if len(f.Files) == 0 {
-		return f, fmt.Errorf("datasets: %s has no folders of images; give a folder with one folder per class, or a file of labels", dir)
+		return f, fmt.Errorf("datasets: %s has no folders of images; give a folder with one folder per class, "+
+			"or a file of labels", dir)
 	}
 	return f, nil
 }
 
-// OpenLabelled lists the images in one folder, whose labels a file has in lines of a file's name and a
-// class, separated by white space: "ILSVRC2012_val_00000001.JPEG n01751748". classes are all there are,
-// sorted, so that labels agree with those the network was trained with: those of OpenImageFolder
-// on train/; nil: those that the file names. Errors give the line.
+// OpenLabelled lists the images in one folder by a file of labels. Its lines are a file's name and a class, separated
+// by white space: "ILSVRC2012_val_00000001.JPEG n01751748". classes are all classes in the order of the network's
+// outputs, which is sorted, as OpenImageFolder lists those of train/; nil: the classes in the file. Errors give the
+// line.
 func OpenLabelled(dir, labels string, classes []string) (ImageFolder, error) {
 	f := ImageFolder{Name: filepath.Base(dir), Classes: classes}
 	names, err := readLabels(labels)
@@ -76,7 +78,8 @@ func OpenLabelled(dir, labels string, classes []string) (ImageFolder, error) {
 	for i, l := range names {
 		label, known := slices.BinarySearch(f.Classes, l.class)
 		if !known {
-			return f, fmt.Errorf("datasets: %s:%d: class %q is none of the %d of the training images; give the labels of the same data set", labels, i+1, l.class, len(f.Classes))
+			return f, fmt.Errorf("datasets: %s:%d: class %q is none of the %d of the training images; "+
+				"give the labels of the same data set", labels, i+1, l.class, len(f.Classes))
 		}
 		path := filepath.Join(dir, filepath.Base(l.file))
 		if _, err := os.Stat(path); err != nil {
@@ -86,6 +89,9 @@ func OpenLabelled(dir, labels string, classes []string) (ImageFolder, error) {
 	}
 	return f, nil
 }
+
+// labelsLine is a line of a file of labels, for messages.
+const labelsLine = "as ILSVRC2012_val_00000001.JPEG n01751748"
 
 type labelled struct{ file, class string }
 
@@ -101,7 +107,8 @@ func readLabels(path string) ([]labelled, error) {
 	for s.Scan() {
 		fields := strings.Fields(s.Text())
 		if len(fields) != 2 {
-			return nil, fmt.Errorf("datasets: %s:%d: %.50q isn't the name of a file and of its class (as ILSVRC2012_val_00000001.JPEG n01751748); lists of bare numbers don't say whose they are", path, len(names)+1, s.Text())
+			return nil, fmt.Errorf("datasets: %s:%d: %.50q is not a file's name and a class (%s); "+
+				"a list of bare numbers doesn't say which file each is for", path, len(names)+1, s.Text(), labelsLine)
 		}
 		names = append(names, labelled{fields[0], fields[1]})
 	}
@@ -121,11 +128,8 @@ func imageFiles(dir string) ([]string, error) {
 		if err != nil {
 			return err
 		}
-		switch strings.ToLower(filepath.Ext(path)) {
-		case ".jpg", ".jpeg", ".png":
-			if !e.IsDir() {
-				files = append(files, path)
-			}
+		if isPicture(path) && !e.IsDir() {
+			files = append(files, path)
 		}
 		return nil
 	})
@@ -135,13 +139,34 @@ func imageFiles(dir string) ([]string, error) {
 	return files, err
 }
 
+// isPicture says whether a file is taken for an image, by its name's ending.
+func isPicture(path string) bool {
+	return slices.Contains([]string{".jpg", ".jpeg", ".png"}, strings.ToLower(filepath.Ext(path)))
+}
+
+// hasPicture says whether there is an image below dir.
+func hasPicture(dir string) bool {
+	found := false
+	_ = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error { // what can't be read has none
+		if err != nil {
+			return fs.SkipDir
+		}
+		if found = isPicture(path) && !e.IsDir(); found {
+			return fs.SkipAll
+		}
+		return nil
+	})
+	return found
+}
+
 // Select returns the images at indices, in that order. An index outside 0 to Len-1 is an error.
 func (f ImageFolder) Select(indices []int) (ImageFolder, error) {
 	out := f
 	out.Files, out.Labels = nil, nil
 	for i, k := range indices {
 		if k < 0 || k >= f.Len() {
-			return out, fmt.Errorf("datasets: index %d at position %d is not an image of %s; it has 0 to %d", k, i, f.Name, f.Len()-1)
+			return out, fmt.Errorf("datasets: index %d at position %d is not an image of %s; it has 0 to %d",
+				k, i, f.Name, f.Len()-1)
 		}
 		out.Files, out.Labels = append(out.Files, f.Files[k]), append(out.Labels, f.Labels[k])
 	}

@@ -10,33 +10,16 @@ import (
 	"runtime"
 )
 
-// ImageConfig says how the files of an ImageFolder become images of one size.
-type ImageConfig struct {
-	Size        int  // pixels of a side; ImageNet's networks take 224
-	Resize      int  // pixels of the shorter side before the centre is cut out, >= Size; reference 256
-	Orient      bool // turn images as EXIF says; false, as the reference: networks were trained without
-	SkipCorrupt bool // leave out and count files that can't be decoded; false: they are errors
-}
-
-// ImageNetConfig returns the reference's: the centre of 224 pixels, of images whose shorter side has 256.
-func ImageNetConfig() ImageConfig { return ImageConfig{Size: 224, Resize: 256} }
-
-func (c ImageConfig) validate() error {
-	if c.Size < 1 || c.Resize < c.Size {
-		return fmt.Errorf("datasets: images of %d pixels out of %d; give a size > 0 and not above what is resized to", c.Size, c.Resize)
-	}
-	return nil
-}
-
-// Crop is what of a file became an image.
+// Crop is the part of a file that became an image.
 type Crop struct {
 	File string
 	Box  image.Rectangle // of the file's pixels, after turning; empty: the centre of the resized image
 	Flip bool            // mirrored, left to right
 }
 
-// Load decodes all of f: each image's shorter side resized to c.Resize, and its centre of c.Size pixels,
-// normalised by ImageNet's moments. skipped counts what c.SkipCorrupt left out.
+// Load decodes all of f. Each image is resized until its shorter side has c.Resize pixels, and its centre of
+// c.Height x c.Width pixels is cut out. (Where Height and Width differ, the image is resized until it covers a frame of
+// their proportions whose shorter side has c.Resize pixels.) skipped counts the files that c.SkipCorrupt left out.
 //
 // Reference: torchvision's Resize, with Pillow's antialiased bilinear filter, and CenterCrop.
 func (f ImageFolder) Load(ctx context.Context, c ImageConfig) (im Images, skipped int, err error) {
@@ -49,9 +32,9 @@ func (f ImageFolder) Load(ctx context.Context, c ImageConfig) (im Images, skippe
 	return im, f.Len() - im.Len(), nil
 }
 
-// LoadRandom decodes all of f for calibration as the reference does: of each image a random part, of 8 to
-// 100 % of its area and 3/4 to 4/3 as wide as high, resized to c.Size, and mirrored half of the
-// time. What is drawn for an image depends on seed and its place in f alone; crops tells what it was.
+// LoadRandom decodes all of f for calibration as the reference does: it takes a random part of each image, of 8 to
+// 100 % of its area and 3/4 to 4/3 as wide as high, resizes it to c.Height x c.Width, and mirrors half of them. What it
+// takes of an image depends on seed and the image's place in f alone; crops records it.
 //
 // Reference: torchvision's RandomResizedCrop and RandomHorizontalFlip.
 func (f ImageFolder) LoadRandom(ctx context.Context, c ImageConfig, seed uint64) (im Images, crops []Crop, err error) {
@@ -62,7 +45,7 @@ func (f ImageFolder) LoadRandom(ctx context.Context, c ImageConfig, seed uint64)
 	for d := range f.decode(ctx, c, 1, func(k int, full *rgb) (*rgb, Crop) {
 		rng := rand.New(rand.NewPCG(seed, uint64(k)))
 		crop := Crop{f.Files[k], randomCrop(rng, full.w, full.h), rng.Uint64()>>63 == 1}
-		part := resize(full.crop(crop.Box), c.Size, c.Size)
+		part := resize(full.crop(crop.Box), c.Width, c.Height)
 		if crop.Flip {
 			part = part.flipped()
 		}
@@ -82,9 +65,9 @@ func (f ImageFolder) LoadRandom(ctx context.Context, c ImageConfig, seed uint64)
 	return im, crops, im.Validate()
 }
 
-// Batches decodes f as Load does, size images at a time, the last batch with what is left: as many files
-// at once as there are processors, about a batch ahead of what is asked for, so that any number of
-// images takes a bounded amount of memory. After an error there are no more.
+// Batches decodes f as Load does, size images at a time; the last batch has the rest. It decodes one file per
+// processor at once, about a batch before it is asked for, so that any number of images takes a bounded amount of
+// memory. It ends after an error.
 func (f ImageFolder) Batches(ctx context.Context, c ImageConfig, size int) iter.Seq2[Images, error] {
 	return func(yield func(Images, error) bool) {
 		err := c.validate()
@@ -97,8 +80,8 @@ func (f ImageFolder) Batches(ctx context.Context, c ImageConfig, size int) iter.
 		}
 		batch := f.images(c)
 		for d := range f.decode(ctx, c, size, func(k int, full *rgb) (*rgb, Crop) {
-			w, h := full.shorterSide(c.Resize)
-			return resize(full, w, h).crop(centre(w, h, c.Size)), Crop{File: f.Files[k]}
+			w, h := full.covering(c)
+			return resize(full, w, h).crop(centre(w, h, c.Width, c.Height)), Crop{File: f.Files[k]}
 		}) {
 			if d.err != nil {
 				if !c.SkipCorrupt {
@@ -129,7 +112,8 @@ func badBatch(size int) error {
 // images returns no images yet.
 func (f ImageFolder) images(c ImageConfig) Images {
 	mean, std := ImageNetMoments()
-	return Images{Name: f.Name, Channels: 3, Height: c.Size, Width: c.Size, Classes: f.Classes, Mean: mean, Std: std}
+	mean, std = perChannel(c.Mean, mean), perChannel(c.Std, std)
+	return Images{Name: f.Name, Channels: 3, Height: c.Height, Width: c.Width, Classes: f.Classes, Mean: mean, Std: std}
 }
 
 // append adds an image of the right size.
@@ -150,9 +134,10 @@ type decoded struct {
 	err  error
 }
 
-// decode decodes the files of f in their order and transforms them, at least ahead of them before they
-// are asked for.
-func (f ImageFolder) decode(ctx context.Context, c ImageConfig, ahead int, transform func(k int, full *rgb) (*rgb, Crop)) iter.Seq[decoded] {
+// decode decodes the files of f in their order and transforms them. It starts at least ahead files before they are
+// asked for.
+func (f ImageFolder) decode(ctx context.Context, c ImageConfig, ahead int,
+	transform func(k int, full *rgb) (*rgb, Crop)) iter.Seq[decoded] {
 	return func(yield func(decoded) bool) {
 		ctx, stop := context.WithCancel(ctx)
 		defer stop()

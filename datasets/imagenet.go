@@ -7,30 +7,36 @@ import (
 	"slices"
 )
 
-// OpenImageNet lists the images of ImageNet, or of another set laid out as it is: dir/train with one
-// folder per class, and dir/val with the same folders, or flat with a file of labels as
-// OpenLabelled takes it (labels "": there is none). Nothing is decoded. It is an error if the
-// two parts have different classes: then labels would mean different things.
+// OpenImageNet lists the images of ImageNet, or of another set laid out as it is: dir/train with one folder per class,
+// and dir/val with the same folders, or flat with a file of labels as OpenLabelled takes it (labels "": there is none).
+// Where there is no val, test takes its place. Nothing is decoded. It is an error if the two parts have different
+// classes: then labels would mean different things.
 func OpenImageNet(dir, labels string) (train, val ImageFolder, err error) {
 	if train, err = OpenImageFolder(filepath.Join(dir, "train")); err != nil {
 		return train, val, err
 	}
 	at := filepath.Join(dir, "val")
+	if _, noVal := os.Stat(at); noVal != nil {
+		if _, noTest := os.Stat(filepath.Join(dir, "test")); noTest == nil {
+			at = filepath.Join(dir, "test")
+		}
+	}
 	if labels != "" {
 		val, err = OpenLabelled(at, labels, train.Classes)
 	} else if val, err = OpenImageFolder(at); err != nil && len(val.Classes) == 0 {
 		if _, missing := os.Stat(at); missing == nil {
-			err = fmt.Errorf("datasets: %s has no folders of classes; give the file that labels its images (lines as ILSVRC2012_val_00000001.JPEG n01751748)", at)
+			err = needsLabels(at)
 		}
 	}
 	if err != nil {
 		return train, val, err
 	}
 	if !slices.Equal(train.Classes, val.Classes) {
-		return train, val, fmt.Errorf("datasets: %s has %d classes and %s %d, which are not the same; complete the data, so that labels mean the same",
+		return train, val, fmt.Errorf("datasets: %s has %d classes and %s %d, which are not the same; "+
+			"complete the data, so that labels mean the same",
 			filepath.Join(dir, "train"), len(train.Classes), at, len(val.Classes))
 	}
-	base := filepath.Base(dir)
-	train.Name, val.Name = base+"/train", base+"/val"
+	base := lastElement(dir)
+	train.Name, val.Name = base+"/train", base+"/"+filepath.Base(at)
 	return train, val, nil
 }

@@ -60,7 +60,7 @@ func (im Images) Slice(lo, hi int) Images {
 	return im
 }
 
-// Batches yields the images in their order, size at a time, the last batch with what is left.
+// Batches yields the images in their order, size at a time; the last batch has the rest.
 func (im Images) Batches(ctx context.Context, size int) iter.Seq2[Images, error] {
 	return func(yield func(Images, error) bool) {
 		if size < 1 {
@@ -79,7 +79,7 @@ func (im Images) Batches(ctx context.Context, size int) iter.Seq2[Images, error]
 	}
 }
 
-// Evenly returns n images in equal distances, all if n is 0 or no less than there are.
+// Evenly returns n images in equal distances; all if n is 0 or at least their number.
 func (im Images) Evenly(n int) (Stream, error) {
 	if n == 0 || n >= im.Len() {
 		return im, nil
@@ -99,8 +99,8 @@ func spaced(n, from int) []int {
 // Describe returns Name and Hash.
 func (im Images) Describe() (name, hash string) { return im.Name, im.Hash() }
 
-// Select returns a copy of the images at indices, in that order and as often as they
-// are named; Name stays im's. An index outside 0 to Len-1 is an error.
+// Select returns a copy of the images at indices, in that order; an index may repeat. Name stays
+// im's. An index outside 0 to Len-1 is an error.
 func (im Images) Select(indices []int) (Images, error) {
 	size := im.Channels * im.Height * im.Width
 	out := im
@@ -108,7 +108,8 @@ func (im Images) Select(indices []int) (Images, error) {
 	out.Labels = make([]int32, 0, len(indices))
 	for i, k := range indices {
 		if k < 0 || k >= im.Len() {
-			return Images{}, fmt.Errorf("datasets: index %d at position %d is not an image of %s; it has 0 to %d", k, i, im.Name, im.Len()-1)
+			return Images{}, fmt.Errorf("datasets: index %d at position %d is not an image of %s; it has 0 to %d",
+				k, i, im.Name, im.Len()-1)
 		}
 		out.Pixels = append(out.Pixels, im.Pixels[k*size:(k+1)*size]...)
 		out.Labels = append(out.Labels, im.Labels[k])
@@ -119,8 +120,8 @@ func (im Images) Select(indices []int) (Images, error) {
 }
 
 // Moments returns each channel's mean and standard deviation of pixel/255 over all
-// images, [C] each: what Mean and Std of a training set are made from. The deviation
-// divides by the number of pixels, not by one less.
+// images, [C] each: Mean and Std of a training set. The deviation divides by the number of
+// pixels, not by one less.
 func (im Images) Moments() (mean, std []float32) {
 	plane := im.Height * im.Width
 	for c := range im.Channels {
@@ -184,7 +185,8 @@ func (im Images) Validate() error {
 		}
 	}
 	if len(im.Mean) != im.Channels || len(im.Std) != im.Channels {
-		return fail("%d means and %d deviations for %d channels; give one each per channel", len(im.Mean), len(im.Std), im.Channels)
+		return fail("%d means and %d deviations for %d channels; give one each per channel",
+			len(im.Mean), len(im.Std), im.Channels)
 	}
 	for c := range im.Channels {
 		m, s := float64(im.Mean[c]), float64(im.Std[c])

@@ -92,14 +92,15 @@ func TestSelect(t *testing.T) {
 		t.Error("changing a selection changed what it was selected from")
 	}
 	for _, k := range []int{-1, 3} {
-		if _, err := im.Select([]int{0, k}); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("index %d at position 1", k)) {
+		if _, err := im.Select([]int{0, k}); lacks(err, fmt.Sprintf("index %d at position 1", k)) {
 			t.Errorf("Select(0, %d): %v", k, err)
 		}
 	}
 }
 
 func TestMoments(t *testing.T) {
-	im := Images{Channels: 2, Height: 1, Width: 2, Labels: make([]int32, 2), Pixels: []uint8{0, 255, 51, 51, 255, 0, 51, 51}}
+	im := Images{Channels: 2, Height: 1, Width: 2, Labels: make([]int32, 2)}
+	im.Pixels = []uint8{0, 255, 51, 51, 255, 0, 51, 51}
 	mean, std := im.Moments() // by hand: half the pixels are 1; all are 0.2
 	if mean[0] != 0.5 || std[0] != 0.5 || mean[1] != 0.2 || std[1] > 1e-6 {
 		t.Errorf("Moments = %v, %v", mean, std)
@@ -156,7 +157,7 @@ func TestValidate(t *testing.T) {
 		im := small()
 		c.change(&im)
 		err := im.Validate()
-		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), "datasets: images small: ") {
+		if lacks(err, c.want) || !strings.HasPrefix(err.Error(), "datasets: images small: ") {
 			t.Errorf("%s: error %v, want one with %q", c.name, err, c.want)
 		}
 	}

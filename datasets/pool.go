@@ -9,18 +9,16 @@ import (
 	"path/filepath"
 )
 
-// Stream is images to look at once, one batch after the other: Images, which are in memory, or
-// Files, which are decoded as they are asked for.
+// Stream is images to go through in batches: Images, which are in memory, or Files, which are decoded batch by batch.
 type Stream interface {
-	Len() int // images, those among them that will turn out to be corrupt
-	// Batches yields the images in their order, size at a time, the last batch with what is left,
-	// and nothing after an error.
+	Len() int // number of images, corrupt ones too
+	// Batches yields the images in their order, size at a time; the last batch has the rest. It ends after an error.
 	Batches(ctx context.Context, size int) iter.Seq2[Images, error]
-	Evenly(n int) (Stream, error)  // n of them, in equal distances; 0: all
+	Evenly(n int) (Stream, error)  // n images, in equal distances; 0: all
 	Describe() (name, hash string) // for run records
 }
 
-// Pool is images to calibrate on a part of.
+// Pool is images from which calibration sets are drawn.
 type Pool interface {
 	Len() int
 	Calibrate(ctx context.Context, n int, seed uint64) (Calibration, error) // n different ones, drawn by seed
@@ -31,7 +29,7 @@ func (im Images) Calibrate(_ context.Context, n int, seed uint64) (Calibration, 
 	return Calibrate(im, n, seed)
 }
 
-// Files is an ImageFolder whose images are made in one way.
+// Files is an ImageFolder with the settings that make images of its files.
 type Files struct {
 	Folder ImageFolder
 	Config ImageConfig
@@ -41,8 +39,8 @@ type Files struct {
 // Len returns the number of files.
 func (f Files) Len() int { return f.Folder.Len() }
 
-// Evenly returns n files in equal distances, all if n is 0 or no less than there are: sorted by class as
-// they are, their beginning would be of a few classes.
+// Evenly returns n files in equal distances; all if n is 0 or at least their number. The first n would be of few
+// classes, as files are sorted by class.
 func (f Files) Evenly(n int) (Stream, error) {
 	if n == 0 || n >= f.Len() {
 		return f, nil
@@ -57,8 +55,8 @@ func (f Files) Batches(ctx context.Context, size int) iter.Seq2[Images, error] {
 	return f.Folder.Batches(ctx, f.Config, size)
 }
 
-// Describe returns the folder's name, and the SHA-256 in hex of the lines "label file" with the files'
-// own names: not of what is in them, which would take as long as to evaluate on them.
+// Describe returns the folder's name and the SHA-256 in hex of the lines "label file", with files' names without
+// folders. Their content doesn't enter: reading it would take as long as to evaluate on it.
 func (f Files) Describe() (name, hash string) {
 	h := sha256.New()
 	for i, file := range f.Folder.Files {
@@ -67,8 +65,8 @@ func (f Files) Describe() (name, hash string) {
 	return f.Folder.Name, hex.EncodeToString(h.Sum(nil))
 }
 
-// Calibrate decodes n different images, drawn by seed, and records of Random parts what was taken. Files
-// that are left out as corrupt make them fewer.
+// Calibrate decodes n different images, drawn by seed. If f.Random is set it records what part of each was taken. There
+// are fewer than n if corrupt files are left out.
 func (f Files) Calibrate(ctx context.Context, n int, seed uint64) (Calibration, error) {
 	indices, err := Draw(n, f.Len(), seed)
 	if err != nil {

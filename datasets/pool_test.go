@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 )
 
@@ -27,17 +26,15 @@ func imageNet(t *testing.T, classes int) string {
 }
 
 func TestOpenSets(t *testing.T) {
-	c := ImageConfig{Size: 8, Resize: 9}
-	set, err := FindSet("imagenet")
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := ImageConfig{Height: 8, Width: 8, Resize: 9}
 	dir := imageNet(t, 1000)
-	pool, test, err := set.Open(OpenOptions{Dir: dir, Images: c})
+	d, err := Open("imagenet", OpenOptions{Dir: dir, Images: c})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if name, hash := test.Describe(); pool.Len() != 1000 || test.Len() != 1000 || name != filepath.Base(dir)+"/val" || len(hash) != 64 {
+	pool, test := d.Pool, d.Test
+	name, hash := test.Describe()
+	if pool.Len() != 1000 || test.Len() != 1000 || name != filepath.Base(dir)+"/val" || len(hash) != 64 {
 		t.Errorf("%d and %d images of %s, hash %s", pool.Len(), test.Len(), name, hash)
 	}
 	cal, err := pool.Calibrate(t.Context(), 5, 3)
@@ -48,11 +45,11 @@ func TestOpenSets(t *testing.T) {
 	if err != nil || again.Hash() != cal.Hash() {
 		t.Errorf("the same seed gives other images, error %v", err)
 	}
-	pool, _, err = set.Open(OpenOptions{Dir: dir, Images: c, Centred: true})
+	d, err = Open("imagenet", OpenOptions{Dir: dir, Images: c, Centred: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	centred, err := pool.Calibrate(t.Context(), 5, 3)
+	centred, err := d.Pool.Calibrate(t.Context(), 5, 3)
 	if err != nil || !slices.Equal(centred.Indices, cal.Indices) || centred.Crops != nil {
 		t.Errorf("centres: %v, parts %v, error %v", centred.Indices, centred.Crops, err)
 	}
@@ -74,26 +71,22 @@ func TestOpenSetErrors(t *testing.T) {
 		set, want string
 		o         OpenOptions
 	}{
-		{"imagenet", "give its folder, which has train/ and val/", OpenOptions{}},
-		{"imagenet", "is in no folder", OpenOptions{Dir: dir + "/none"}},
+		{"imagenet", "give its folder; register", OpenOptions{}},
+		{"imagenet", "imagenet is in no folder", OpenOptions{Dir: dir + "/none"}},
 		{"imagenet", "give the file that labels its images", OpenOptions{Dir: flat}},
 		{"imagenet", "which are not the same", OpenOptions{Dir: other}},
 		{"imagenet", "has 4 classes, ImageNet 1000", OpenOptions{Dir: dir}},
 		{"cifar10", "give its folder", OpenOptions{}},
-		{"cifar10", "data_batch_1.bin: no such file", OpenOptions{Dir: dir}},
+		{"cifar10", "has no files and 2 folders (train, val), but nothing of CIFAR-10", OpenOptions{Dir: dir}},
 		{"cifar10", "which has its own; leave it out", OpenOptions{Dir: dir, Labels: "x"}},
 		{"fashion-mnist", "train-images", OpenOptions{Dir: dir}},
 	} {
-		set, err := FindSet(c.set)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.o.Images = ImageConfig{Size: 8, Resize: 9}
-		if _, _, err := set.Open(c.o); err == nil || !strings.Contains(err.Error(), c.want) {
+		c.o.Images = ImageConfig{Height: 8, Width: 8, Resize: 9}
+		if _, err := Open(c.set, c.o); lacks(err, c.want) {
 			t.Errorf("%s of %+v: error %v, want %q", c.set, c.o, err, c.want)
 		}
 	}
-	if _, err := FindSet("imagent"); err == nil || !strings.Contains(err.Error(), "choose one of cifar10, fashion-mnist, imagenet") {
+	if _, err := FindSet("imagent"); lacks(err, "choose one of cifar10, fashion-mnist, imagenet") {
 		t.Errorf("%v", err)
 	}
 }

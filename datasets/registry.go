@@ -1,8 +1,8 @@
 package datasets
 
 import (
-	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 )
@@ -13,88 +13,124 @@ type Set struct {
 	About                   string // what it is
 	Get                     string // how to get it
 	Channels, Size, Classes int    // of its images as networks take them
-	open                    func(o OpenOptions) (Pool, Stream, error)
-}
-
-// OpenOptions says where a data set's files are, and what to make of them.
-type OpenOptions struct {
-	Dir     string      // folder of its files; "" : what is built in
-	Labels  string      // ImageNet only: file that labels a flat val/; "": val/ has a folder per class
-	Images  ImageConfig // ImageNet only
-	Centred bool        // ImageNet only: calibrate on the images' centres, not on random parts as the reference does
+	open                    func(o OpenOptions) (Data, error)
 }
 
 // Sets lists the data sets by name.
 func Sets() []Set {
 	return []Set{
-		{"cifar10", "CIFAR-10: 50,000 training and 10,000 test images",
-			"the command download cifar10 (170 MB from the University of Toronto), or the files of either of its archives", 3, 32, 10, openCIFAR10},
+		{"cifar10", "CIFAR-10: 50,000 training and 10,000 test images", getCIFAR10, 3, 32, 10, openCIFAR10},
 		{"fashion-mnist", "Fashion-MNIST: 60,000 training images, 2,048 of them built in, and 10,000 test images, built in",
-			"the command download fashion-mnist (31 MB from Zalando), or Debian's package dataset-fashion-mnist", 1, 28, 10, openFashionMNIST},
+			getFashionMNIST, 1, 28, 10, openFashionMNIST},
 		{"imagenet", "ImageNet (ILSVRC 2012): 1,281,167 training and 50,000 validation images",
-			"register at image-net.org; unpack to train/ and val/ with one folder per class, or a flat val/ with a file of labels", 3, 224, 1000, openImageNet},
+			getImageNet, 3, 224, 1000, openImageNet},
 	}
 }
 
+// How to get the sets.
+const (
+	getCIFAR10 = "the command download cifar10 (170 MB from the University of Toronto), " +
+		"or the files of either of its archives"
+	getFashionMNIST = "the command download fashion-mnist (31 MB from Zalando), or Debian's package dataset-fashion-mnist"
+	getImageNet     = "register at image-net.org; unpack to train/ and val/ with one folder per class, " +
+		"or a flat val/ with a file of labels"
+)
+
 // FindSet returns the data set called name. The error lists the names.
 func FindSet(name string) (Set, error) {
-	var names []string
 	for _, s := range Sets() {
 		if s.Name == name {
 			return s, nil
 		}
+	}
+	return Set{}, fmt.Errorf("datasets: no data set is called %q; choose one of %s", name, strings.Join(setNames(), ", "))
+}
+
+// setNames lists the names of Sets.
+func setNames() []string {
+	var names []string
+	for _, s := range Sets() {
 		names = append(names, s.Name)
 	}
-	return Set{}, fmt.Errorf("datasets: no data set is called %q; choose one of %s", name, strings.Join(names, ", "))
+	return names
 }
 
-// Open returns the images to calibrate on, of the training part, and those to test on.
+// Open returns the images to calibrate on and those to test on: Open's of the set's name.
 func (s Set) Open(o OpenOptions) (Pool, Stream, error) {
-	if o.Dir != "" {
-		if info, err := os.Stat(o.Dir); err != nil || !info.IsDir() {
-			return nil, nil, fmt.Errorf("datasets: %s is in no folder %s; %s", s.Name, o.Dir, s.Get)
-		}
-	}
-	if o.Labels != "" && s.Name != "imagenet" {
-		return nil, nil, fmt.Errorf("datasets: a file of labels for %s, which has its own; leave it out", s.Name)
-	}
-	return s.open(o)
+	d, err := s.open(o)
+	return d.Pool, d.Test, err
 }
 
-func openCIFAR10(o OpenOptions) (Pool, Stream, error) {
+// check returns an error unless o is what the set called name can be opened with. get says how to get the set.
+func (o OpenOptions) check(name, get string) error {
 	if o.Dir == "" {
-		return nil, nil, errors.New("datasets: none of cifar10 is built in; give its folder")
+		return fmt.Errorf("datasets: none of %s is built in; give its folder; %s (%w)", name, get, fs.ErrNotExist)
 	}
-	train, test, err := OpenCIFAR10(o.Dir)
-	// As the published networks' trainers normalise.
-	train.Mean, train.Std = ImageNetMoments()
-	test.Mean, test.Std = train.Mean, train.Std
-	return train, test, err
+	if _, err := os.Stat(o.Dir); err != nil {
+		return fmt.Errorf("datasets: %s is in no folder %s; %s (%w)", name, o.Dir, get, err)
+	}
+	return nil
 }
 
-func openFashionMNIST(o OpenOptions) (Pool, Stream, error) {
+func openCIFAR10(o OpenOptions) (Data, error) {
+	if o.Labels != "" {
+		return Data{}, ownLabels("cifar10")
+	}
+	if err := o.check("cifar10", getCIFAR10); err != nil {
+		return Data{}, err
+	}
+	c, err := look(o.Dir)
+	if err != nil {
+		return Data{}, err
+	}
+	d, known, err := c.cifar10(o)
+	if err == nil && !known {
+		err = fmt.Errorf("datasets: %s %v, but nothing of CIFAR-10; get it by %s", o.Dir, c, getCIFAR10)
+	}
+	return d, err
+}
+
+func openFashionMNIST(o OpenOptions) (Data, error) {
+	if o.Labels != "" {
+		return Data{}, ownLabels("fashion-mnist")
+	}
 	if o.Dir != "" {
+		if err := o.check("fashion-mnist", getFashionMNIST); err != nil {
+			return Data{}, err
+		}
 		train, test, err := FashionMNIST(o.Dir)
-		return train, test, err
+		if err != nil {
+			return Data{}, err
+		}
+		return inMemory("fashion-mnist", formatIDX, train, test, o)
 	}
 	pool, err := FashionMNISTCalibration()
 	if err != nil {
-		return nil, nil, err
+		return Data{}, err
 	}
 	test, err := FashionMNISTTest()
-	return pool, test, err
+	if err != nil {
+		return Data{}, err
+	}
+	return inMemory("fashion-mnist", "built in", pool, test, o)
 }
 
-func openImageNet(o OpenOptions) (Pool, Stream, error) {
-	if o.Dir == "" {
-		return nil, nil, errors.New("datasets: none of imagenet is built in; give its folder, which has train/ and val/")
+func openImageNet(o OpenOptions) (Data, error) {
+	if err := o.check("imagenet", getImageNet); err != nil {
+		return Data{}, err
 	}
 	train, val, err := OpenImageNet(o.Dir, o.Labels)
 	if err != nil {
-		return nil, nil, err
+		return Data{}, err
 	}
-	if len(train.Classes) != 1000 {
-		return nil, nil, fmt.Errorf("datasets: %s has %d classes, ImageNet 1000: labels of a part of it are other numbers than networks were trained with; complete the data", o.Dir, len(train.Classes))
+	if n := len(train.Classes); n != 1000 {
+		return Data{}, fmt.Errorf("datasets: %s has %d classes, ImageNet 1000: labels of a part of it are other numbers "+
+			"than networks were trained with; complete the data, or open the folder by its path", o.Dir, n)
 	}
-	return Files{train, o.Images, !o.Centred}, Files{val, o.Images, false}, nil
+	return fromFiles("imagenet", formatFolders, train, val, o)
+}
+
+// ownLabels is the error for a file of labels where the files of the data have them.
+func ownLabels(name string) error {
+	return fmt.Errorf("datasets: a file of labels for %s, which has its own; leave it out", name)
 }

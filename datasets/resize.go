@@ -111,16 +111,19 @@ func (im *rgb) flipped() *rgb {
 	return out
 }
 
-// shorterSide returns the size at which im's shorter side is n pixels, as torchvision's Resize(n).
-func (im *rgb) shorterSide(n int) (w, h int) {
-	if im.w <= im.h {
-		return n, n * im.h / im.w
+// covering returns the size of im resized for c: the smallest at which im covers a frame of c's proportions whose
+// shorter side has c.Resize pixels. For a square that is the size of torchvision's Resize(c.Resize).
+func (im *rgb) covering(c ImageConfig) (w, h int) {
+	short := min(c.Width, c.Height)
+	frameW, frameH := c.Resize*c.Width/short, c.Resize*c.Height/short
+	if im.w*frameH <= im.h*frameW {
+		return frameW, max(frameH, frameW*im.h/im.w)
 	}
-	return n * im.w / im.h, n
+	return max(frameW, frameH*im.w/im.h), frameH
 }
 
-// centre returns the square of n pixels in the middle of w x h, as torchvision's CenterCrop(n).
-func centre(w, h, n int) image.Rectangle {
-	left, top := int(math.RoundToEven(float64(w-n)/2)), int(math.RoundToEven(float64(h-n)/2))
-	return image.Rect(left, top, left+n, top+n)
+// centre returns the part of cw x ch pixels in the middle of w x h, as torchvision's CenterCrop((ch, cw)).
+func centre(w, h, cw, ch int) image.Rectangle {
+	left, top := int(math.RoundToEven(float64(w-cw)/2)), int(math.RoundToEven(float64(h-ch)/2))
+	return image.Rect(left, top, left+cw, top+ch)
 }

@@ -13,7 +13,8 @@ func fromYCbCr(out *rgb, im *image.YCbCr) {
 		luma := int32(im.Y[y*im.YStride+x])
 		u, v := int32(cb[y*out.w+x])-128, int32(cr[y*out.w+x])-128
 		const half = 1 << 15 // 1.402, 0.71414, 0.34414 and 1.772 in 16 bits of fraction
-		return clamp8(luma + (91881*v+half)>>16), clamp8(luma + (-22554*u-46802*v+half)>>16), clamp8(luma + (116130*u+half)>>16)
+		red, green, blue := luma+(91881*v+half)>>16, luma+(-22554*u-46802*v+half)>>16, luma+(116130*u+half)>>16
+		return clamp8(red), clamp8(green), clamp8(blue)
 	})
 }
 

@@ -16,7 +16,8 @@ func (ReLU) Role() Role { return Role{Output: Always, NotNegative: true} }
 
 // Graph returns max(x, 0). The gradient at 0 is 0, as PyTorch's.
 func (ReLU) Graph(in []*Node, _ func(name string) *Node) *Node {
-	return clipped(positivePart(in[0]), in[0], func(y *Node) *Node { return GreaterThan(y, ScalarZero(y.Graph(), y.DType())) })
+	return clipped(positivePart(in[0]), in[0],
+		func(y *Node) *Node { return GreaterThan(y, ScalarZero(y.Graph(), y.DType())) })
 }
 
 // ReLU6 is min(max(x, 0), 6).
@@ -35,8 +36,8 @@ func (ReLU6) Graph(in []*Node, _ func(name string) *Node) *Node {
 	})
 }
 
-// clipped returns y, which is x clipped, with a gradient of 1 where inside(y), and 0 elsewhere. GoMLX's gradients of Max
-// and Clip take ten times as long on ONNX Runtime, and so do Where in place of the product and Sign in place of the
+// clipped returns y, which is x clipped, with a gradient of 1 where inside(y), and 0 elsewhere. GoMLX's gradients of
+// Max and Clip take ten times as long on ONNX Runtime, and so do Where in place of the product and Sign in place of the
 // comparison.
 func clipped(y, x *Node, inside func(y *Node) *Node) *Node {
 	return WithGradient(y, []*Node{x}, []func(v *Node) *Node{

@@ -60,8 +60,8 @@ func (p PadShortcut) Shape(in [][]int) ([]int, error) {
 	return []int{p.Out, (in[0][1] + p.Stride - 1) / p.Stride, (in[0][2] + p.Stride - 1) / p.Stride}, nil
 }
 
-// Graph takes rows by reshaping and columns by a product with a matrix of zeros and ones: a strided slice has no gradient
-// on every backend, and takes ten times as long.
+// Graph takes rows by reshaping and columns by a product with a matrix of zeros and ones: a strided slice has no
+// gradient on every backend, and takes ten times as long.
 func (p PadShortcut) Graph(in []*Node, _ func(name string) *Node) *Node {
 	x := in[0]
 	if st := p.Stride; st > 1 {

@@ -29,7 +29,8 @@ func (Conv) Role() Role { return Role{Weight: true, Output: Computed} }
 func (c Conv) Check() error {
 	if !c.valid() || c.Groups < 1 || c.In%c.Groups != 0 || c.Out%c.Groups != 0 {
 		return fmt.Errorf("takes %d channels to %d in %d groups with %v; "+
-			"kernel, stride, dilation and groups must be positive, and groups divide the channels", c.In, c.Out, c.Groups, c.Window)
+			"kernel, stride, dilation and groups must be positive, and groups divide the channels", c.In, c.Out, c.Groups,
+			c.Window)
 	}
 	return nil
 }
@@ -154,9 +155,9 @@ func convWeightGradient(x, v *Node, win Window, groups int) *Node {
 	return Reshape(Concatenate(grads, 2), o, cg, win.Kernel[0], win.Kernel[1])
 }
 
-// meetings returns for each kernel position the gradients and the inputs that meet there, in the same order over pixels.
-// At stride 1, v is moved by whole rows and x within them: that takes as many copies of v as the kernel has rows, and of
-// x as it has columns, instead of one of x for each position.
+// meetings returns for each kernel position the gradients and the inputs that meet there, in the same order over
+// pixels. At stride 1, v is moved by whole rows and x within them: that takes as many copies of v as the kernel has
+// rows, and of x as it has columns, instead of one of x for each position.
 func meetings(x, v *Node, win Window) (vs, xs []*Node) {
 	kh, kw := win.Kernel[0], win.Kernel[1]
 	if win.Stride != [2]int{1, 1} || kh*kw == 1 {
@@ -178,8 +179,9 @@ func meetings(x, v *Node, win Window) (vs, xs []*Node) {
 }
 
 // convInputGradient returns the gradient [N,C,h,w] for the input, given the weight wt [O,C/groups,Kernel] and the
-// gradient v [N,O,H',W'] of the result. The pixels of each phase, those with the same remainders modulo the strides, are
-// a convolution of v with the part of the flipped kernel that meets them; together they cost as much as the forward pass.
+// gradient v [N,O,H',W'] of the result. The pixels of each phase, those with the same remainders modulo the strides,
+// are a convolution of v with the part of the flipped kernel that meets them; together they cost as much as the forward
+// pass.
 func convInputGradient(v, wt *Node, h, w int, win Window, groups int) *Node {
 	cg, kh, kw := wt.Shape().Dim(1), win.Kernel[0], win.Kernel[1]
 	og := wt.Shape().Dim(0) / groups
@@ -199,8 +201,8 @@ func convInputGradient(v, wt *Node, h, w int, win Window, groups int) *Node {
 	return padSpatial(g, 0, h-th*sh, 0, w-tw*sw)
 }
 
-// phaseGradient returns the gradient [N,C,th,tw] for the pixels y, y+stride, … and x, x+stride, …; flipped is the kernel,
-// flipped and with its channels swapped.
+// phaseGradient returns the gradient [N,C,th,tw] for the pixels y, y+stride, … and x, x+stride, …; flipped is the
+// kernel, flipped and with its channels swapped.
 func phaseGradient(v, flipped *Node, y, x, th, tw int, win Window, groups int) *Node {
 	ys, top, bottom := win.axis(0).phase(y, th, v.Shape().Dim(2))
 	xs, left, right := win.axis(1).phase(x, tw, v.Shape().Dim(3))

@@ -47,8 +47,8 @@ func plainConv(c convCase, x, w, v []float32) (y, dx, dw []float64, ho, wo int) 
 	return y, dx, dw, ho, wo
 }
 
-// randomConvCase draws a convolution: half of them as ResNets have it, the others with kernel, stride and dilation by axis
-// and padding by side.
+// randomConvCase draws a convolution: half of them as ResNets have it, the others with kernel, stride and dilation by
+// axis and padding by side.
 func randomConvCase(rng *rand.Rand) convCase {
 	g := []int{1, 1, 2, 3}[rng.IntN(4)]
 	c := convCase{n: 1 + rng.IntN(3), c: g * (1 + rng.IntN(3)), o: g * (1 + rng.IntN(3)), groups: g}
@@ -72,7 +72,8 @@ func TestConvolve(t *testing.T) {
 	bs := testbackend.All(t)
 	for range 80 {
 		c := randomConvCase(rng)
-		x, w := nettest.Randn(rng, c.n, c.c, c.h, c.w), nettest.Randn(rng, c.o, c.c/c.groups, c.win.Kernel[0], c.win.Kernel[1])
+		x, w := nettest.Randn(rng, c.n, c.c, c.h, c.w),
+			nettest.Randn(rng, c.o, c.c/c.groups, c.win.Kernel[0], c.win.Kernel[1])
 		flatX, flatW := tensors.MustCopyFlatData[float32](x), tensors.MustCopyFlatData[float32](w)
 		_, _, _, ho, wo := plainConv(c, flatX, flatW, nil)
 		v := nettest.Randn(rng, c.n, c.o, ho, wo)

@@ -28,7 +28,8 @@ func Fold(n *Network, w Weights) (*Network, Weights, error) {
 		if norm, ok := l.Op.(norm); ok {
 			j := n.takesNorm(l)
 			if j < 0 {
-				return nil, nil, fmt.Errorf("models: %s: %s doesn't follow a convolution of its own, so it can't be folded", n.Name, l.Name)
+				return nil, nil, fmt.Errorf("models: %s: %s doesn't follow a convolution of its own, so it can't be folded",
+					n.Name, l.Name)
 			}
 			affine, err := norm.Affine(l.Name, w)
 			if err != nil {
@@ -58,7 +59,8 @@ func Fold(n *Network, w Weights) (*Network, Weights, error) {
 	}
 	for _, u := range n.Units {
 		if l := n.Layers[u.First]; isNorm(l.Op) {
-			return nil, nil, fmt.Errorf("models: %s: %s and the convolution it follows are in different units, so it can't be folded", n.Name, l.Name)
+			return nil, nil, fmt.Errorf("models: %s: %s and the convolution it follows are in different units, so it can't "+
+				"be folded", n.Name, l.Name)
 		}
 		f.Units = append(f.Units, Unit{u.Name, position[u.First], position[u.Last]})
 	}

@@ -164,7 +164,8 @@ func opCases() []opCase {
 		{"shortcut, same channels", 3, 3, 2, 5, 4},
 	} {
 		l := PadShortcut{In: s.in, Out: s.out, Stride: s.stride}
-		cases = append(cases, layerCase(s.name, l, []operand{normal(2, s.in, s.high, s.w)}, plainPadShortcut(l, 2, s.high, s.w)))
+		cases = append(cases, layerCase(s.name, l, []operand{normal(2, s.in, s.high, s.w)},
+			plainPadShortcut(l, 2, s.high, s.w)))
 	}
 	return cases
 }
@@ -234,7 +235,8 @@ func TestLayers(t *testing.T) {
 				if len(got) != len(w) {
 					t.Errorf("%s on %s: result %d has %d elements, want %d", c.name, name, i, len(got), len(w))
 				} else if e, most := nettest.RelativeError(got, w), []float64{1e-6, 2e-5}[min(i, 1)]; !(e <= most) {
-					t.Errorf("%s on %s: result %d (output, then gradients) has relative error %g, more than %g", c.name, name, i, e, most)
+					t.Errorf("%s on %s: result %d (output, then gradients) has relative error %g, more than %g", c.name, name, i, e,
+						most)
 				}
 			}
 		}
@@ -249,8 +251,10 @@ func TestClippedGradient(t *testing.T) {
 			y, dx      []float32
 			x, arrived []float32
 		}{
-			{ReLU{}, []float32{0, 0, 3, 6, 7}, []float32{0, 0, 30, 40, 50}, []float32{-2, 0, 3, 6, 7}, []float32{10, 20, 30, 40, 50}},
-			{ReLU6{}, []float32{0, 0, 3, 6, 6}, []float32{0, 0, 30, 0, 0}, []float32{-2, 0, 3, 6, 7}, []float32{10, 20, 30, 40, 50}},
+			{ReLU{}, []float32{0, 0, 3, 6, 7}, []float32{0, 0, 30, 40, 50}, []float32{-2, 0, 3, 6, 7},
+				[]float32{10, 20, 30, 40, 50}},
+			{ReLU6{}, []float32{0, 0, 3, 6, 6}, []float32{0, 0, 30, 0, 0}, []float32{-2, 0, 3, 6, 7},
+				[]float32{10, 20, 30, 40, 50}},
 		} {
 			out, err := CallOnceN(b, func(x, v *Node) []*Node {
 				y := c.op.Graph([]*Node{x}, nil)

@@ -4,7 +4,8 @@
 // Layouts are PyTorch's: activations [N,C,H,W], convolution weights [O,C/groups,K,K], linear weights [O,I]. Names are
 // PyTorch's too: layer "layer1.0.conv1" has the weight "layer1.0.conv1.weight".
 //
-// Architectures and training belong in package arch, file formats in package checkpoint, and quantisation in package pdq.
+// Architectures and training belong in package arch, file formats in package checkpoint, and quantisation in package
+// pdq.
 package models
 
 import (
@@ -82,7 +83,8 @@ func (n *Network) Validate() error {
 			return fmt.Errorf("models: %s: two units are called %q", n.Name, u.Name)
 		}
 		if u.First < next || u.Last < u.First || u.Last >= len(n.Layers) {
-			return fmt.Errorf("models: %s: unit %s is layers %d to %d; it must start at %d or later and end before %d", n.Name, u.Name, u.First, u.Last, next, len(n.Layers))
+			return fmt.Errorf("models: %s: unit %s is layers %d to %d; it must start at %d or later and end before %d", n.Name,
+				u.Name, u.First, u.Last, next, len(n.Layers))
 		}
 		for _, l := range n.Layers[next:u.First] {
 			if len(l.Params()) > 0 {
@@ -136,7 +138,8 @@ func (n *Network) validateLayers() error {
 	}
 	last := n.Layers[len(n.Layers)-1].Name
 	if !slices.Equal(shapes[last], []int{n.Classes}) {
-		return fmt.Errorf("models: %s: the last layer, %s, has shape %v; for %d classes it must be [%d]", n.Name, last, shapes[last], n.Classes, n.Classes)
+		return fmt.Errorf("models: %s: the last layer, %s, has shape %v; for %d classes it must be [%d]", n.Name, last,
+			shapes[last], n.Classes, n.Classes)
 	}
 	return nil
 }
@@ -163,7 +166,8 @@ func (n *Network) validateUnit(u Unit) error {
 	for _, l := range n.Layers[u.Last+1:] {
 		for _, in := range l.Inputs {
 			if passed[in] {
-				return fmt.Errorf("models: %s: layer %s reads %q past unit %s; after a unit only its output may be read", n.Name, l.Name, in, u.Name)
+				return fmt.Errorf("models: %s: layer %s reads %q past unit %s; after a unit only its output may be read", n.Name,
+					l.Name, in, u.Name)
 			}
 		}
 	}

@@ -61,16 +61,19 @@ func TestValidate(t *testing.T) {
 		want   string
 	}{
 		{"no layers", func(n *Network) { n.Layers, n.Units = nil, nil }, "tiny has no layers"},
-		{"order", func(n *Network) { n.Layers[0].Inputs = []string{"relu"} }, `layer conv (conv) reads "relu", which is no earlier layer`},
+		{"order", func(n *Network) { n.Layers[0].Inputs = []string{"relu"} },
+			`layer conv (conv) reads "relu", which is no earlier layer`},
 		{"self", func(n *Network) { n.Layers[0].Inputs = []string{"conv"} }, `layer conv (conv) reads "conv"`},
 		{"two layers", func(n *Network) { n.Layers[2].Name = "bn" }, `two layers are called "bn"`},
 		{"called image", func(n *Network) { n.Layers[1].Name = Image }, `two layers are called "image"`},
 		{"two units", func(n *Network) { n.Units[1].Name = "stem" }, `two units are called "stem"`},
 		{"no input", func(n *Network) { n.Layers[1].Inputs = nil }, "layer bn (batchnorm) has 0 inputs; it must have 1"},
-		{"two inputs", func(n *Network) { n.Layers[1].Inputs = []string{"conv", Image} }, "layer bn (batchnorm) has 2 inputs; it must have 1"},
+		{"two inputs", func(n *Network) { n.Layers[1].Inputs = []string{"conv", Image} },
+			"layer bn (batchnorm) has 2 inputs; it must have 1"},
 		{"sum of one", func(n *Network) { n.Layers[2].Op = Sum{} }, "layer relu (add) has 1 inputs; it must have 2"},
 		{"no op", func(n *Network) { n.Layers[2].Op = nil }, "layer relu has no op"},
-		{"groups", func(n *Network) { conv(n, func(c *Conv) { c.Groups = 2 }) }, "layer conv (conv) takes 1 channels to 2 in 2 groups"},
+		{"groups", func(n *Network) { conv(n, func(c *Conv) { c.Groups = 2 }) },
+			"layer conv (conv) takes 1 channels to 2 in 2 groups"},
 		{"stride", func(n *Network) { conv(n, func(c *Conv) { c.Stride[0] = 0 }) }, "stride 0x1"},
 		{"dilation", func(n *Network) { conv(n, func(c *Conv) { c.Dilation[1] = 0 }) }, "dilation 1x0"},
 		{"shortcut", func(n *Network) {
@@ -78,21 +81,28 @@ func TestValidate(t *testing.T) {
 		},
 			"layer relu (pad-shortcut) takes 2 channels to 1"},
 		{"outside", func(n *Network) { n.Units[0].First = 1 }, "layer conv has weights, but is in no unit"},
-		{"overlap", func(n *Network) { n.Units[1].First = 2 }, "unit fc is layers 2 to 4; it must start at 3 or later and end before 5"},
+		{"overlap", func(n *Network) { n.Units[1].First = 2 },
+			"unit fc is layers 2 to 4; it must start at 3 or later and end before 5"},
 		{"beyond", func(n *Network) { n.Units[1].Last = 5 }, "unit fc is layers 4 to 5"},
 		{"empty unit", func(n *Network) { n.Units[0].Last = -1 }, "unit stem is layers 0 to -1"},
 		{"missing unit", func(n *Network) { n.Units = n.Units[:1] }, "the last unit ends at layer 2 of 5"},
-		{"past", func(n *Network) { n.Layers[3].Inputs = []string{"bn"} }, `layer avgpool reads "bn" past unit stem; after a unit only its output may be read`},
-		{"image past", func(n *Network) { n.Layers[3].Inputs, n.Layers[4].Op = []string{Image}, Linear{In: 1, Out: 3} }, `layer avgpool reads "image" past unit stem`},
+		{"past", func(n *Network) { n.Layers[3].Inputs = []string{"bn"} },
+			`layer avgpool reads "bn" past unit stem; after a unit only its output may be read`},
+		{"image past", func(n *Network) { n.Layers[3].Inputs, n.Layers[4].Op = []string{Image}, Linear{In: 1, Out: 3} },
+			`layer avgpool reads "image" past unit stem`},
 		{"no pixels", func(n *Network) { n.Width = 0 }, "is for images of shape [1 6 0]"},
-		{"image's channels", func(n *Network) { n.Channels = 3 }, `layer conv (conv) of image takes 1 channels, but its input has 3; they must be equal`},
-		{"norm's channels", func(n *Network) { n.Layers[1].Op = BatchNorm{Channels: 3} }, `layer bn (batchnorm) of conv takes 3 channels, but its input has 2`},
-		{"linear's channels", func(n *Network) { n.Layers[4].Op = Linear{In: 5, Out: 3} }, `layer fc (linear) of avgpool takes 5 channels, but its input has 2`},
+		{"image's channels", func(n *Network) { n.Channels = 3 },
+			`layer conv (conv) of image takes 1 channels, but its input has 3; they must be equal`},
+		{"norm's channels", func(n *Network) { n.Layers[1].Op = BatchNorm{Channels: 3} },
+			`layer bn (batchnorm) of conv takes 3 channels, but its input has 2`},
+		{"linear's channels", func(n *Network) { n.Layers[4].Op = Linear{In: 5, Out: 3} },
+			`layer fc (linear) of avgpool takes 5 channels, but its input has 2`},
 		{"shortcut's channels", func(n *Network) {
 			n.Layers[2].Op = PadShortcut{In: 1, Out: 4, Stride: 1}
 		}, `layer relu (pad-shortcut) of bn takes 1 channels, but its input has 2`},
 		{"classes", func(n *Network) { n.Classes = 4 }, "the last layer, fc, has shape [3]; for 4 classes it must be [4]"},
-		{"not pooled", func(n *Network) { n.Layers[4].Inputs = []string{"relu"} }, `layer fc (linear) of relu takes an input of 1 dimensions, but it has shape [2 6 6]`},
+		{"not pooled", func(n *Network) { n.Layers[4].Inputs = []string{"relu"} },
+			`layer fc (linear) of relu takes an input of 1 dimensions, but it has shape [2 6 6]`},
 		{"pooled twice", func(n *Network) {
 			n.Layers[4].Op = GlobalAvgPooling{}
 		},
@@ -105,15 +115,21 @@ func TestValidate(t *testing.T) {
 			n.Layers[0].Op = Conv{In: 1, Out: 1, Window: SquareWindow(3, 1, 0), Groups: 1}
 			n.Layers[1].Op, n.Layers[2].Op, n.Layers[2].Inputs = BatchNorm{Channels: 1}, Sum{}, []string{"bn", Image}
 		}, `layer relu (add) of bn, image sums shapes [1 4 4] and [1 6 6]`},
-		{"kernel", func(n *Network) { conv(n, func(c *Conv) { c.Kernel = [2]int{9, 9} }) }, "layer conv (conv) of image makes shape [2 0 0] of [1 6 6]; every size must be positive"},
-		{"kernel and stride", func(n *Network) { conv(n, func(c *Conv) { c.Kernel, c.Stride = [2]int{9, 9}, [2]int{2, 2} }) }, "layer conv (conv) of image makes shape [2 0 0] of [1 6 6]"},
+		{"kernel", func(n *Network) { conv(n, func(c *Conv) { c.Kernel = [2]int{9, 9} }) },
+			"layer conv (conv) of image makes shape [2 0 0] of [1 6 6]; every size must be positive"},
+		{"kernel and stride", func(n *Network) {
+			conv(n, func(c *Conv) { c.Kernel, c.Stride = [2]int{9, 9}, [2]int{2, 2} })
+		},
+			"layer conv (conv) of image makes shape [2 0 0] of [1 6 6]"},
 		{"pool's padding", func(n *Network) {
 			n.Layers[2].Op = MaxPooling{Window: SquareWindow(3, 2, 2)}
-		}, "layer relu (maxpool) has kernel 3, stride 2, padding 2; kernel, stride and dilation must be positive, and the padding at most half the kernel"},
+		}, "layer relu (maxpool) has kernel 3, stride 2, padding 2; kernel, stride and dilation must be positive, and the " +
+			"padding at most half the kernel"},
 		{"pool's kernel", func(n *Network) {
 			n.Layers[2].Op = MaxPooling{Window: SquareWindow(7, 1, 0)}
 		}, "layer relu (maxpool) of bn makes shape [2 0 0] of [2 6 6]"},
-		{"no channels", func(n *Network) { conv(n, func(c *Conv) { c.Out = 0 }) }, "layer conv (conv) of image makes shape [0 6 6] of [1 6 6]"},
+		{"no channels", func(n *Network) { conv(n, func(c *Conv) { c.Out = 0 }) },
+			"layer conv (conv) of image makes shape [0 6 6] of [1 6 6]"},
 	} {
 		n := tiny(t)
 		c.damage(n)
@@ -129,7 +145,8 @@ func TestUnit(t *testing.T) {
 	if i, err := n.Unit("fc"); err != nil || i != 1 {
 		t.Errorf("Unit(fc) = %d, %v", i, err)
 	}
-	if _, err := n.Unit("layer9"); err == nil || err.Error() != `models: tiny has no unit "layer9"; its units are [stem fc]` {
+	if _, err := n.Unit("layer9"); err == nil ||
+		err.Error() != `models: tiny has no unit "layer9"; its units are [stem fc]` {
 		t.Errorf("Unit(layer9): %v", err)
 	}
 	if i := n.Index("layer9"); i != -1 {

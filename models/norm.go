@@ -8,8 +8,8 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
-// BatchNorm normalises each channel of x [N,C,H,W]; weights weight and bias, statistics running_mean and running_var, all
-// [C].
+// BatchNorm normalises each channel of x [N,C,H,W]; weights weight and bias, statistics running_mean and running_var,
+// all [C].
 type BatchNorm struct {
 	Base
 	Channels int
@@ -23,7 +23,8 @@ func (BatchNorm) Kind() string { return "batchnorm" }
 func (bn BatchNorm) Params() []Param {
 	shape := []int{bn.Channels}
 	return []Param{{Name: "weight", Shape: shape, Start: StartOnes}, {Name: "bias", Shape: shape},
-		{Name: "running_mean", Shape: shape, Statistic: true}, {Name: "running_var", Shape: shape, Start: StartOnes, Statistic: true}}
+		{Name: "running_mean", Shape: shape, Statistic: true},
+		{Name: "running_var", Shape: shape, Start: StartOnes, Statistic: true}}
 }
 
 // Shape returns the input's.

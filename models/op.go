@@ -24,8 +24,8 @@ type Op interface {
 	Role() Role
 }
 
-// Role says what of a layer is quantised, and when. The zero Role is that of a layer that passes on values, like pooling:
-// nothing of it is quantised.
+// Role says what of a layer is quantised, and when. The zero Role is that of a layer that passes on values, like
+// pooling: nothing of it is quantised.
 type Role struct {
 	Weight      bool   // its "weight" [O,...] is quantised, by output channel
 	Output      Output // when its output is quantised
@@ -43,8 +43,8 @@ const (
 	Always                 // as of an activation function
 )
 
-// Base gives an Op what most kinds share: one input, no attributes to check, no weights, nothing quantised, and an output
-// of the input's shape.
+// Base gives an Op what most kinds share: one input, no attributes to check, no weights, nothing quantised, and an
+// output of the input's shape.
 type Base struct{}
 
 // Inputs returns 1.

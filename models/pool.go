@@ -27,7 +27,8 @@ func (p MaxPooling) Check() error {
 		ok = ok && 2*max(x.before, x.after) <= x.reach()
 	}
 	if !ok {
-		return fmt.Errorf("has %v; kernel, stride and dilation must be positive, and the padding at most half the kernel", p.Window)
+		return fmt.Errorf("has %v; kernel, stride and dilation must be positive, and the padding at most half the kernel",
+			p.Window)
 	}
 	return nil
 }
@@ -65,12 +66,12 @@ func (GlobalAvgPooling) Graph(in []*Node, _ func(name string) *Node) *Node {
 	return ReduceMean(in[0], 2, 3)
 }
 
-// maxPool returns the maxima of x [N,C,H,W] over windows of pixels, of which those in the padding never are the maximum:
-// shape [N,C,H',W'].
+// maxPool returns the maxima of x [N,C,H,W] over windows of pixels, of which those in the padding never are the
+// maximum: shape [N,C,H',W'].
 //
-// The gradient goes to a window's maximum, and where several pixels have it, as quantised ones often do, to the first in
-// order of rows, as in PyTorch. It is written out here, because compute-onnx 0.1.13 keeps only one of the gradients that
-// overlapping windows send to the same pixel (SelectAndScatterMax scatters without adding).
+// The gradient goes to a window's maximum, and where several pixels have it, as quantised ones often do, to the first
+// in order of rows, as in PyTorch. It is written out here, because compute-onnx 0.1.13 keeps only one of the gradients
+// that overlapping windows send to the same pixel (SelectAndScatterMax scatters without adding).
 func maxPool(x *Node, win Window) *Node {
 	return WithGradient(maxForward(x, win), []*Node{x}, []func(v *Node) *Node{
 		func(v *Node) *Node { return maxGradient(x, v, win) },
@@ -103,7 +104,8 @@ func windowMax(x *Node, win Window) *Node {
 }
 
 // maxGradient returns the gradient [N,C,H,W] for x, given that of the result. The maximum is one over columns, then one
-// over rows, and the gradient takes the same way back: to the first row with the maximum, and there to the first column.
+// over rows, and the gradient takes the same way back: to the first row with the maximum, and there to the first
+// column.
 func maxGradient(x, v *Node, win Window) *Node {
 	columns := windowTaps(x, 3, win.axis(1))
 	rowMax := axisMax(columns)
@@ -112,8 +114,8 @@ func maxGradient(x, v *Node, win Window) *Node {
 	return scatterTaps(firstMaxima(columns, v), 3, x.Shape().Dim(3), win.axis(1))
 }
 
-// windowTaps returns for each position in a window along axis (2 or 3) of x [N,C,H,W] the pixels there: tensors with one
-// pixel for each window.
+// windowTaps returns for each position in a window along axis (2 or 3) of x [N,C,H,W] the pixels there: tensors with
+// one pixel for each window.
 func windowTaps(x *Node, axis int, a axisWindow) []*Node {
 	count := a.count(x.Shape().Dim(axis))
 	x = padAxis(x, axis, a.before, a.after, math.Inf(-1))

@@ -67,7 +67,8 @@ func TestMaxPool(t *testing.T) {
 	bs := testbackend.All(t)
 	dilated := SquareWindow(2, 1, 0)
 	dilated.Dilation = [2]int{2, 3}
-	cases := []poolCase{{2, 3, 8, 8, SquareWindow(3, 2, 1)}, {1, 2, 7, 9, SquareWindow(3, 2, 1)}, {1, 1, 1, 1, SquareWindow(3, 2, 1)},
+	cases := []poolCase{{2, 3, 8, 8, SquareWindow(3, 2, 1)}, {1, 2, 7, 9, SquareWindow(3, 2, 1)},
+		{1, 1, 1, 1, SquareWindow(3, 2, 1)},
 		{2, 1, 6, 6, SquareWindow(2, 2, 0)}, {1, 1, 9, 9, SquareWindow(1, 3, 0)}, {1, 2, 6, 7, dilated}}
 	for range 30 {
 		cases = append(cases, randomPoolCase(rng))
@@ -109,7 +110,8 @@ func TestMaxPool(t *testing.T) {
 func TestMaxPoolNegative(t *testing.T) {
 	for name, b := range testbackend.All(t) {
 		low := float32(math.Inf(-1))
-		y, err := CallOnce(b, func(x *Node) *Node { return maxPool(x, SquareWindow(2, 2, 0)) }, [][][][]float32{{{{low, low, -3}, {low, low, -4}}}})
+		y, err := CallOnce(b, func(x *Node) *Node { return maxPool(x, SquareWindow(2, 2, 0)) },
+			[][][][]float32{{{{low, low, -3}, {low, low, -4}}}})
 		if err != nil {
 			t.Fatal(err)
 		}

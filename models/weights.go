@@ -59,14 +59,16 @@ func (w Weights) misfit(n *Network) error {
 	for _, p := range params {
 		t, ok := w[p.Name]
 		if !ok {
-			return fmt.Errorf("weights for %s have no tensor %q of shape %v; they are %d tensors%s", n.Name, p.Name, p.Shape, len(w),
+			return fmt.Errorf("weights for %s have no tensor %q of shape %v; they are %d tensors%s", n.Name, p.Name, p.Shape,
+				len(w),
 				nearest(p.Name, names, func(i int) []int { return w[names[i]].Shape().Dimensions }))
 		}
 		if t.DType() != dtypes.Float32 {
 			return fmt.Errorf("weights for %s: tensor %q is %v, expected Float32", n.Name, p.Name, t.DType())
 		}
 		if !slices.Equal(t.Shape().Dimensions, p.Shape) {
-			return fmt.Errorf("weights for %s: tensor %q has shape %v, expected %v", n.Name, p.Name, t.Shape().Dimensions, p.Shape)
+			return fmt.Errorf("weights for %s: tensor %q has shape %v, expected %v", n.Name, p.Name, t.Shape().Dimensions,
+				p.Shape)
 		}
 	}
 	known := make([]string, len(params))
@@ -75,7 +77,8 @@ func (w Weights) misfit(n *Network) error {
 	}
 	for _, name := range names {
 		if !slices.Contains(known, name) {
-			return fmt.Errorf("%s has no tensor %q, but the weights do, of shape %v; it has %d tensors%s", n.Name, name, w[name].Shape().Dimensions, len(params),
+			return fmt.Errorf("%s has no tensor %q, but the weights do, of shape %v; it has %d tensors%s", n.Name, name,
+				w[name].Shape().Dimensions, len(params),
 				nearest(name, known, func(i int) []int { return params[i].Shape }))
 		}
 	}

@@ -16,12 +16,17 @@ func TestWeightsCheck(t *testing.T) {
 		damage func(w Weights)
 		want   string
 	}{
-		{"missing", func(w Weights) { delete(w, "bn.running_var") }, `weights for tiny have no tensor "bn.running_var" of shape [2]`},
+		{"missing", func(w Weights) { delete(w, "bn.running_var") },
+			`weights for tiny have no tensor "bn.running_var" of shape [2]`},
 		{"renamed", func(w Weights) { w["fc.b"] = w["fc.bias"]; delete(w, "fc.bias") }, `no tensor "fc.bias" of shape [3]`},
-		{"unknown", func(w Weights) { w["bn.num_batches"] = w["bn.weight"] }, `tiny has no tensor "bn.num_batches", but the weights do`},
-		{"shape", func(w Weights) { w["fc.weight"] = tensors.FromFlatDataAndDimensions(make([]float32, 6), 2, 3) }, `tensor "fc.weight" has shape [2 3], expected [3 2]`},
-		{"rank", func(w Weights) { w["fc.bias"] = tensors.FromFlatDataAndDimensions(make([]float32, 3), 3, 1) }, `tensor "fc.bias" has shape [3 1], expected [3]`},
-		{"type", func(w Weights) { w["fc.bias"] = tensors.FromValue([]float64{1, 2, 3}) }, `tensor "fc.bias" is Float64, expected Float32`},
+		{"unknown", func(w Weights) { w["bn.num_batches"] = w["bn.weight"] },
+			`tiny has no tensor "bn.num_batches", but the weights do`},
+		{"shape", func(w Weights) { w["fc.weight"] = tensors.FromFlatDataAndDimensions(make([]float32, 6), 2, 3) },
+			`tensor "fc.weight" has shape [2 3], expected [3 2]`},
+		{"rank", func(w Weights) { w["fc.bias"] = tensors.FromFlatDataAndDimensions(make([]float32, 3), 3, 1) },
+			`tensor "fc.bias" has shape [3 1], expected [3]`},
+		{"type", func(w Weights) { w["fc.bias"] = tensors.FromValue([]float64{1, 2, 3}) },
+			`tensor "fc.bias" is Float64, expected Float32`},
 		{"nothing", func(w Weights) { clear(w) }, `no tensor "conv.weight" of shape [2 1 3 3]`},
 	} {
 		w := Init(n, 1)

@@ -15,10 +15,7 @@ func TestBalanced(t *testing.T) {
 		rounder := func(l LossConfig, rounding RoundingConfig) *Rounder {
 			c := tinyConfig(t)
 			c.Loss, c.Rounding = l, rounding
-			q, err := New(b, tinyProblem(t, 20), c)
-			if err != nil {
-				t.Fatal(err)
-			}
+			q := quantizerOf(t, b, tinyProblem(t, 20), c)
 			s, d := prepare(t, q, 1)
 			r, err := q.NewRounder(s, d)
 			if err != nil {

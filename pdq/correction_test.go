@@ -68,10 +68,7 @@ func finalCorrection(t *testing.T, b compute.Backend, name string, u int, c Conf
 	if err != nil {
 		t.Fatal(err)
 	}
-	q, err := New(b, Problem{teacher.Network, teacher.Weights, pool.Slice(0, 32)}, c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	q := quantizerOf(t, b, Problem{teacher.Network, teacher.Weights, pool.Slice(0, 32)}, c)
 	ctx := context.Background()
 	full, err := q.Teacher(ctx)
 	if err != nil {
@@ -106,7 +103,8 @@ func (q *Quantizer) observeTeacher(ctx context.Context, full *Teacher, u int) (*
 	if err != nil {
 		return nil, err
 	}
-	return &UnitData{Unit: u, StudentIn: out[0], TeacherIn: out[0], TeacherOut: out[1], CorrectedIn: out[0], Target: out[1], Logits: full.Logits}, nil
+	return &UnitData{Unit: u, StudentIn: out[0], TeacherIn: out[0], TeacherOut: out[1], CorrectedIn: out[0],
+		Target: out[1], Logits: full.Logits}, nil
 }
 
 func TestPlateauStops(t *testing.T) {
@@ -132,10 +130,7 @@ func TestOneGroup(t *testing.T) {
 	for _, group := range []int{20, math.MaxInt} {
 		c := tinyConfig(t)
 		c.Correction.Group, c.Machine.Workers = group, 2
-		q, err := New(b, tinyProblem(t, 20), c)
-		if err != nil {
-			t.Fatal(err)
-		}
+		q := quantizerOf(t, b, tinyProblem(t, 20), c)
 		q.Progress = func(e Event) {
 			if e.Step == StepCorrect {
 				losses = append(losses, e.Loss.Correction)
@@ -162,5 +157,6 @@ func TestCorrectionNonFinite(t *testing.T) {
 	_, d := prepare(t, q, 1)
 	d.TeacherIn.Flat()[len(d.TeacherIn.Flat())-1] = float32(math.NaN())
 	_, err = q.Correct(t.Context(), d)
-	checkError(t, "the last image", err, "of layer1.0: step 1: the loss of images 6 to 7 is NaN; lower Correction.LearningRate")
+	checkError(t, "the last image", err, "of layer1.0: step 1: the loss of images 6 to 7 is NaN; lower "+
+		"Correction.LearningRate")
 }

@@ -60,10 +60,7 @@ func checkFinite(t *testing.T, b compute.Backend, p Problem) {
 	for _, metric := range []Metric{LpNorm, PD} {
 		c := tinyConfig(t)
 		c.Scales.Metric, c.Rounding.Steps, c.Correction.Steps = metric, 3, 2
-		q, err := New(b, p, c)
-		if err != nil {
-			t.Fatal(err)
-		}
+		q := quantizerOf(t, b, p, c)
 		s, err := q.Quantize(t.Context())
 		if err != nil {
 			t.Errorf("%v: %v", metric, err)

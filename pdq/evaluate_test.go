@@ -29,7 +29,8 @@ func TestAtChance(t *testing.T) {
 	for _, c := range []struct {
 		right, n, classes int
 		want              bool
-	}{{0, 100, 1000, true}, {1, 100, 1000, true}, {2, 100, 1000, true}, {3, 100, 1000, false}, {10, 100, 10, true}, {19, 100, 10, true}, {21, 100, 10, false},
+	}{{0, 100, 1000, true}, {1, 100, 1000, true}, {2, 100, 1000, true}, {3, 100, 1000, false}, {10, 100, 10, true},
+		{19, 100, 10, true}, {21, 100, 10, false},
 		{0, 9, 1000, false}, {0, 10, 1000, true}, {90, 100, 10, false}} {
 		if got := score(c.right, c.n).AtChance(c.classes); got != c.want {
 			t.Errorf("%d of %d right among %d classes: at chance %v", c.right, c.n, c.classes, got)
@@ -42,13 +43,15 @@ func TestEvaluateStream(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		p := tinyProblem(t, 21)
 		forward := func(xs []*Node) []*Node {
-			return []*Node{p.Network.Forward(xs[0], 0, len(p.Network.Layers)-1, models.Hooks{Param: exec.Constants(xs[0].Graph(), p.Weights)})}
+			return []*Node{p.Network.Forward(xs[0], 0, len(p.Network.Layers)-1,
+				models.Hooks{Param: exec.Constants(xs[0].Graph(), p.Weights)})}
 		}
 		var want Score
 		for _, chunk := range []int{21, 4, 5, 20} {
 			var seen []int
-			got, err := evaluate(t.Context(), exec.Runner{Backend: b, Workers: 2, Chunk: chunk, NewCache: exec.NewRunner(b, 1, p.Network).NewCache,
-				Progress: func(done, total int) { seen = append(seen, done); _ = total }}, p.Network, forward, p.Calibration)
+			got, err := evaluate(t.Context(),
+				exec.Runner{Backend: b, Workers: 2, Chunk: chunk, NewCache: exec.NewRunner(b, 1, p.Network).NewCache,
+					Progress: func(done, total int) { seen = append(seen, done); _ = total }}, p.Network, forward, p.Calibration)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -74,12 +77,14 @@ func (s broken) Batches(context.Context, int) iter.Seq2[datasets.Images, error] 
 func TestEvaluateBrokenStream(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		p := tinyProblem(t, 3)
-		if _, err := EvaluateTeacher(t.Context(), b, 1, p.Network, p.Weights, broken{p.Calibration}, nil); err == nil || !strings.Contains(err.Error(), "a corrupt file") {
+		if _, err := EvaluateTeacher(t.Context(), b, 1, p.Network, p.Weights, broken{p.Calibration}, nil); err == nil ||
+			!strings.Contains(err.Error(), "a corrupt file") {
 			t.Errorf("error %v", err)
 		}
 		small := p.Calibration
 		small.Height, small.Pixels = 14, small.Pixels[:len(small.Pixels)/2]
-		if _, err := EvaluateTeacher(t.Context(), b, 1, p.Network, p.Weights, small, nil); err == nil || err.Error() != "pdq: evaluation: images are 1x14x28, but resnet8 takes 1x28x28" {
+		if _, err := EvaluateTeacher(t.Context(), b, 1, p.Network, p.Weights, small, nil); err == nil ||
+			err.Error() != "pdq: evaluation: images are 1x14x28, but resnet8 takes 1x28x28" {
 			t.Errorf("images of another size: error %v", err)
 		}
 	})
@@ -90,10 +95,7 @@ func TestEvaluateBrokenStream(t *testing.T) {
 func TestPredictionDifferences(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		p, c := tinyProblem(t, 20), tinyConfig(t)
-		q, err := New(b, p, c)
-		if err != nil {
-			t.Fatal(err)
-		}
+		q := quantizerOf(t, b, p, c)
 		none, err := q.PredictionDifferences(t.Context(), Student{}, p.Calibration)
 		if err != nil || len(none) != 20 || math.Abs(slices.Max(none)) > 1e-6 {
 			t.Errorf("nothing is quantised, and the differences are %g, error %v", none, err)
@@ -115,12 +117,14 @@ func TestPredictionDifferences(t *testing.T) {
 			t.Fatal(err)
 		}
 		logits := MustExecOnceN(b, func(x *Node) []*Node {
-			return []*Node{q.folded.Forward(x, 0, len(q.folded.Layers)-1, models.Hooks{Param: exec.Constants(x.Graph(), q.weights)}),
+			return []*Node{q.folded.Forward(x, 0, len(q.folded.Layers)-1,
+				models.Hooks{Param: exec.Constants(x.Graph(), q.weights)}),
 				q.folded.Forward(x, 0, len(q.folded.Layers)-1, models.Hooks{Param: exec.Constants(x.Graph(), w)})}
 		}, x)
 		teacher, student := tensors.MustCopyFlatData[float32](logits[0]), tensors.MustCopyFlatData[float32](logits[1])
 		for i, d := range all {
-			want, ps, qs := 0.0, softmax(teacher[10*i:10*i+10], c.Loss.Temperature), softmax(student[10*i:10*i+10], c.Loss.Temperature)
+			want, ps, qs := 0.0, softmax(teacher[10*i:10*i+10], c.Loss.Temperature),
+				softmax(student[10*i:10*i+10], c.Loss.Temperature)
 			for k, p := range ps {
 				want += p * math.Log(p/qs[k])
 			}
@@ -134,7 +138,8 @@ func TestPredictionDifferences(t *testing.T) {
 		}
 		_, err = q.PredictionDifferences(t.Context(), s, datasets.Images{})
 		checkError(t, "no images", err, "pdq: evaluation: ", "there are none")
-		small := datasets.Images{Pixels: make([]uint8, 4), Channels: 1, Height: 2, Width: 2, Labels: []int32{0}, Classes: []string{"a"}, Mean: []float32{0}, Std: []float32{1}}
+		small := datasets.Images{Pixels: make([]uint8, 4), Channels: 1, Height: 2, Width: 2, Labels: []int32{0},
+			Classes: []string{"a"}, Mean: []float32{0}, Std: []float32{1}}
 		_, err = q.PredictionDifferences(t.Context(), s, small)
 		checkError(t, "small images", err, "are 1x2x2, but")
 		q.c.Loss.Temperature = 0

@@ -18,6 +18,17 @@ import (
 	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
+// fineTunerOf begins a fine-tuning of s, which the test's end frees.
+func fineTunerOf(t *testing.T, q *Quantizer, s Student) *fineTuner {
+	t.Helper()
+	tn, err := q.newFineTuner(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(tn.close)
+	return tn
+}
+
 // tuned is a problem, a configuration with fine-tuning, and a student with all units finished.
 func tuned(t *testing.T, b compute.Backend) (Problem, Config, Student) {
 	p, c := tinyProblem(t, 20), tinyConfig(t)
@@ -32,7 +43,8 @@ func tuned(t *testing.T, b compute.Backend) (Problem, Config, Student) {
 		}
 	}
 	s := quantize(t, b, p, c)
-	c.FineTune = FineTuneConfig{Steps: 30, BatchSize: 16, LearningRate: 0.02, ScaleLearningRate: 0.005, BiasLearningRate: 0.01, Features: 0.5, Flip: 0.5, Shift: 2, Mix: 0.5}
+	c.FineTune = FineTuneConfig{Steps: 30, BatchSize: 16, LearningRate: 0.02, ScaleLearningRate: 0.005,
+		BiasLearningRate: 0.01, Features: 0.5, Flip: 0.5, Shift: 2, Mix: 0.5}
 	return p, c, s
 }
 
@@ -45,10 +57,7 @@ func TestFineTune(t *testing.T) {
 				break
 			}
 			c.FineTune.LearningRate, c.FineTune.ScaleLearningRate, c.FineTune.BiasLearningRate = rates[0], rates[1], rates[2]
-			q, err := New(b, p, c)
-			if err != nil {
-				t.Fatal(err)
-			}
+			q := quantizerOf(t, b, p, c)
 			var losses []float64
 			q.Progress = func(e Event) {
 				if e.Step == StepFineTune {
@@ -68,7 +77,8 @@ func TestFineTune(t *testing.T) {
 			}
 			for name, w := range got.Weights {
 				was := s.Weights[name]
-				if scaled := !slices.Equal(w.Scale, was.Scale); scaled != (rates[1] > 0) || !slices.Equal(w.Zero, was.Zero) || slices.Min(w.Scale) <= 0 {
+				if scaled := !slices.Equal(w.Scale, was.Scale); scaled != (rates[1] > 0) || !slices.Equal(w.Zero, was.Zero) ||
+					slices.Min(w.Scale) <= 0 {
 					t.Errorf("rates %v: the scales of %s changed: %t", rates, name, scaled)
 				}
 				if rates[0] == 0 && !slices.Equal(w.Levels, was.Levels) {
@@ -96,10 +106,7 @@ func TestFineTuneStudent(t *testing.T) {
 	b := anyBackend(t)
 	p, c, s := tuned(t, b)
 	c.FineTune.BatchSize, c.FineTune.BiasLearningRate = p.Calibration.Len(), 0.05
-	q, err := New(b, p, c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	q := quantizerOf(t, b, p, c)
 	for round := range 2 {
 		tn, err := q.newFineTuner(s)
 		if err != nil {
@@ -151,10 +158,7 @@ func TestFineTuneStudent(t *testing.T) {
 func TestRoundBiased(t *testing.T) {
 	b := anyBackend(t)
 	p, c, s := tuned(t, b)
-	q, err := New(b, p, c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	q := quantizerOf(t, b, p, c)
 	teacher, err := q.Teacher(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -196,18 +200,11 @@ func TestFineTuneDiverges(t *testing.T) {
 	b := anyBackend(t)
 	p, c, s := tuned(t, b)
 	c.FineTune.LearningRate, c.FineTune.Mix = 5, 0
-	q, err := New(b, p, c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	q := quantizerOf(t, b, p, c)
 	if got, err := q.FineTune(t.Context(), s); err != nil || !reflect.DeepEqual(got, s) {
 		t.Errorf("the student changed: %t, error %v", !reflect.DeepEqual(got, s), err)
 	}
-	tn, err := q.newFineTuner(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tn.close()
+	tn := fineTunerOf(t, q, s)
 	if _, err := tn.Steps(t.Context(), c.FineTune.Steps); err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +219,8 @@ func TestFineTuneDiverges(t *testing.T) {
 	if after, err := tn.difference(t.Context(), worse); err != nil || after < before {
 		t.Errorf("the prediction difference is %g, before %g: the test shows nothing, error %v", after, before, err)
 	}
-	if got, err := q.QuantizeFrom(t.Context(), State{Unit: len(p.Network.Units), Student: s}, Keeper{}); err != nil || !reflect.DeepEqual(got, s) {
+	if got, err := q.QuantizeFrom(t.Context(), State{Unit: len(p.Network.Units), Student: s}, Keeper{}); err != nil ||
+		!reflect.DeepEqual(got, s) {
 		t.Errorf("QuantizeFrom changes the student: %t, error %v", !reflect.DeepEqual(got, s), err)
 	}
 }
@@ -232,19 +230,13 @@ func TestFineTuneRates(t *testing.T) {
 	b := anyBackend(t)
 	p, c, s := tuned(t, b)
 	c.FineTune.Steps, c.FineTune.Warmup = 100, 0.1
-	q, err := New(b, p, c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tn, err := q.newFineTuner(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tn.close()
-	for done, share := range map[int]float64{0: 0.1, 4: 0.5 * (1 + math.Cos(0.04*math.Pi)) / 2, 9: (1 + math.Cos(0.09*math.Pi)) / 2, 50: 0.5, 99: (1 + math.Cos(0.99*math.Pi)) / 2} {
+	tn := fineTunerOf(t, quantizerOf(t, b, p, c), s)
+	for done, share := range map[int]float64{0: 0.1, 4: 0.5 * (1 + math.Cos(0.04*math.Pi)) / 2,
+		9: (1 + math.Cos(0.09*math.Pi)) / 2, 50: 0.5, 99: (1 + math.Cos(0.99*math.Pi)) / 2} {
 		tn.opt.done = done
 		got := tn.schedule()[scheduleOwn:]
-		if math.Abs(float64(got[0])-0.02*share) > 1e-8 || math.Abs(float64(got[1])-0.005*share) > 1e-8 || math.Abs(float64(got[2])-0.01*share) > 1e-8 {
+		if math.Abs(float64(got[0])-0.02*share) > 1e-8 || math.Abs(float64(got[1])-0.005*share) > 1e-8 ||
+			math.Abs(float64(got[2])-0.01*share) > 1e-8 {
 			t.Errorf("after %d steps the rates are %g, not %g of 0.02, 0.005 and 0.01", done, got[:3], share)
 		}
 	}
@@ -255,15 +247,7 @@ func TestFineTuneRates(t *testing.T) {
 func TestFineTuneGradient(t *testing.T) {
 	b := anyBackend(t)
 	p, c, s := tuned(t, b)
-	q, err := New(b, p, c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tn, err := q.newFineTuner(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tn.close()
+	tn := fineTunerOf(t, quantizerOf(t, b, p, c), s)
 	compiled, err := NewExec(b, tn.opt.gradients)
 	if err != nil {
 		t.Fatal(err)
@@ -317,10 +301,7 @@ func TestFineTuneStart(t *testing.T) {
 			var losses []float64
 			for _, workers := range []int{1, 2} {
 				c.Machine.Workers = workers
-				q, err := New(b, p, c)
-				if err != nil {
-					t.Fatal(err)
-				}
+				q := quantizerOf(t, b, p, c)
 				tn, err := q.newFineTuner(s)
 				if err != nil {
 					t.Fatal(err)
@@ -353,7 +334,8 @@ func TestFineTuneStart(t *testing.T) {
 // image stays.
 func TestAugmentGeometry(t *testing.T) {
 	const side = 32
-	ramp := datasets.Images{Pixels: make([]uint8, side*side), Channels: 1, Height: side, Width: side, Mean: []float32{0}, Std: []float32{1}, Labels: []int32{0}}
+	ramp := datasets.Images{Pixels: make([]uint8, side*side), Channels: 1, Height: side, Width: side, Mean: []float32{0},
+		Std: []float32{1}, Labels: []int32{0}}
 	for i := range ramp.Pixels {
 		ramp.Pixels[i] = uint8(20 + 4*(i%side))
 	}
@@ -369,7 +351,8 @@ func TestAugmentGeometry(t *testing.T) {
 			across, down := (at(20, 16)-at(11, 16))/9/4, (at(16, 20)-at(16, 11))/9/4
 			length := math.Hypot(across, down)
 			lengths[length > 1]++
-			if math.Abs(middle-(20+4*15.5)) > 1 || c.Zoom == 0 && math.Abs(length-1) > 0.05 || c.Turn == 0 && (math.Abs(down) > 0.05 || length < 1/1.4-0.05 || length > 1/0.6+0.05) {
+			if math.Abs(middle-(20+4*15.5)) > 1 || c.Zoom == 0 && math.Abs(length-1) > 0.05 || c.Turn == 0 &&
+				(math.Abs(down) > 0.05 || length < 1/1.4-0.05 || length > 1/0.6+0.05) {
 				t.Errorf("%+v, step %d: %g in the middle, %g a pixel across and %g down", c, step, middle, across, down)
 			}
 		}
@@ -396,19 +379,19 @@ func same(t *testing.T, name string, a, b WeightQuant, w *tensors.Tensor) {
 func TestFineTuneErrors(t *testing.T) {
 	b := anyBackend(t)
 	p, c, s := tuned(t, b)
-	q, err := New(b, p, c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = q.FineTune(t.Context(), Student{})
+	q := quantizerOf(t, b, p, c)
+	_, err := q.FineTune(t.Context(), Student{})
 	checkError(t, "nothing quantised", err, "pdq: fine-tuning: the weight of conv1 isn't quantised; take the units first")
 	delete(s.Acts, "relu")
 	_, err = q.FineTune(t.Context(), s)
 	checkError(t, "an output in full precision", err, "the output of relu isn't quantised")
 	c.FineTune.BatchSize, c.FineTune.Mix, c.FineTune.Warmup = 0, 2, 1
 	checkError(t, "bad settings", c.Validate(), "FineTune.BatchSize is 0", "FineTune.Mix is 2", "FineTune.Warmup is 1")
-	c.FineTune = FineTuneConfig{Steps: 1, BatchSize: 1, BiasLearningRate: -1, Features: -1, Zoom: 1, Turn: -1, Light: 1.5, Flip: -1}
-	checkError(t, "bad changes of images", c.Validate(), "FineTune's learning rates are 0, 0 and -1", "FineTune.Features is -1", "FineTune.Flip is -1", "FineTune.Zoom is 1", "FineTune.Turn is -1", "FineTune.Light is 1.5")
+	c.FineTune = FineTuneConfig{Steps: 1, BatchSize: 1, BiasLearningRate: -1, Features: -1, Zoom: 1, Turn: -1, Light: 1.5,
+		Flip: -1}
+	checkError(t, "bad changes of images", c.Validate(), "FineTune's learning rates are 0, 0 and -1",
+		"FineTune.Features is -1", "FineTune.Flip is -1", "FineTune.Zoom is 1", "FineTune.Turn is -1",
+		"FineTune.Light is 1.5")
 }
 
 // TestAugment: images are mirrored, moved and mixed as configured, and the same each time.
@@ -448,7 +431,8 @@ func TestAugment(t *testing.T) {
 	if !slices.Equal(batch(all, 7), batch(all, 7)) || slices.Equal(batch(all, 7), batch(all, 8)) {
 		t.Error("the same step draws otherwise, or another one the same")
 	}
-	for name, c := range map[string]FineTuneConfig{"in another light": {Light: 0.5}, "of another size": {Zoom: 0.5}, "turned": {Turn: 0.5}} {
+	for name, c := range map[string]FineTuneConfig{"in another light": {Light: 0.5}, "of another size": {Zoom: 0.5},
+		"turned": {Turn: 0.5}} {
 		if slices.Equal(batch(c, 3), plain) {
 			t.Errorf("images %s are as they were", name)
 		}

@@ -109,8 +109,9 @@ func goldenConfig(t *testing.T) Config {
 func goldenQuantizer(t *testing.T, b compute.Backend, c Config) *Quantizer {
 	t.Helper()
 	n, w := goldenNetwork(t)
-	q, err := New(b, Problem{n, w, datasets.Images{Name: "placeholder", Channels: 3, Height: 16, Width: 16, Pixels: make([]uint8, 3*16*16),
-		Labels: []int32{0}, Classes: make([]string, 10), Mean: make([]float32, 3), Std: []float32{1, 1, 1}}}, c)
+	q, err := New(b, Problem{n, w,
+		datasets.Images{Name: "placeholder", Channels: 3, Height: 16, Width: 16, Pixels: make([]uint8, 3*16*16),
+			Labels: []int32{0}, Classes: make([]string, 10), Mean: make([]float32, 3), Std: []float32{1, 1, 1}}}, c)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -57,7 +57,8 @@ func teacherIn(t *testing.T, q *Quantizer, unit string, g golden) *Cache {
 		t.Fatal(err)
 	}
 	in := MustExecOnce(q.b, func(x *Node) *Node {
-		return q.p.Network.Forward(x, 0, q.p.Network.Units[unitIndex(t, q, unit)].First-1, models.Hooks{Param: exec.Constants(x.Graph(), q.p.Weights)})
+		return q.p.Network.Forward(x, 0, q.p.Network.Units[unitIndex(t, q, unit)].First-1,
+			models.Hooks{Param: exec.Constants(x.Graph(), q.p.Weights)})
 	}, x)
 	return exec.CacheOf(flat(t, in), in.Shape().Dimensions...)
 }
@@ -230,7 +231,8 @@ func goldenScales(t *testing.T, g golden, q *Quantizer, unit string) Student {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err = q.ActivationScales(context.Background(), s, &UnitData{Unit: unitIndex(t, q, unit), StudentIn: g.cache("recon/" + unit + ".input")})
+	s, err = q.ActivationScales(context.Background(), s,
+		&UnitData{Unit: unitIndex(t, q, unit), StudentIn: g.cache("recon/" + unit + ".input")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,7 +255,8 @@ func goldenBatch(t *testing.T, g golden, q *Quantizer, unit string, step int) *U
 		return exec.CacheOf(part, x.Shape(len(indices)).Dimensions...)
 	}
 	in := take(".input")
-	return &UnitData{Unit: unitIndex(t, q, unit), StudentIn: in, CorrectedIn: in, Target: take(".target"), Logits: take(".fp_logits")}
+	return &UnitData{Unit: unitIndex(t, q, unit), StudentIn: in, CorrectedIn: in, Target: take(".target"),
+		Logits: take(".fp_logits")}
 }
 
 // compareHard compares the unit's weights on their levels, and its output with them. One value in a thousand may be

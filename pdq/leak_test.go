@@ -33,10 +33,7 @@ func TestLeaks(t *testing.T) {
 	oneBackend(t, func(t *testing.T, b compute.Backend) {
 		c := tinyConfig(t)
 		c.Rounding.Steps, c.Machine.Workers = 1<<20, 2
-		q, err := New(b, tinyProblem(t, 32), c)
-		if err != nil {
-			t.Fatal(err)
-		}
+		q := quantizerOf(t, b, tinyProblem(t, 32), c)
 		s, d := prepare(t, q, 1)
 		r, err := q.NewRounder(s, d)
 		if err != nil {
@@ -92,7 +89,8 @@ func bounded(t *testing.T, what string, times int, size float64, f func() error)
 	third() // what is made once
 	before, goroutines := third()
 	after, more := third()
-	t.Logf("%d %s: %.1f MiB in the second third of them, %.1f in the last; %d and %d goroutines", times, what, before, after, goroutines, more)
+	t.Logf("%d %s: %.1f MiB in the second third of them, %.1f in the last; %d and %d goroutines", times, what, before,
+		after, goroutines, more)
 	if after > before+limit {
 		t.Errorf("%d %s left %.1f MiB, more than %.0f", times, what, after-before, limit)
 	}

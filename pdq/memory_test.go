@@ -18,15 +18,10 @@ func TestCacheLimit(t *testing.T) {
 		p, c := tinyProblem(t, 20), tinyConfig(t)
 		want := quantize(t, b, p, c)
 		c.Machine.CacheDir = t.TempDir()
-		q, err := New(b, p, c)
-		if err != nil {
-			t.Fatal(err)
-		}
+		q := quantizerOf(t, b, p, c)
 		plan := q.MemoryPlan()
 		c.Machine.CacheLimit = plan[2].Bytes - 1
-		if q, err = New(b, p, c); err != nil {
-			t.Fatal(err)
-		}
+		q = quantizerOf(t, b, p, c)
 		if limited := q.MemoryPlan(); !limited[2].InFile || plan[2].InFile || limited[4].InFile {
 			t.Errorf("plans %v without and %v with a limit", plan, limited)
 		}
@@ -49,10 +44,7 @@ func TestMemoryPlan(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	q, err := New(b, tinyProblem(t, 10), tinyConfig(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	q := quantizerOf(t, b, tinyProblem(t, 10), tinyConfig(t))
 	ctx := context.Background()
 	s, before := prepare(t, q, 1)
 	before, err = q.Correct(ctx, before)
@@ -82,7 +74,8 @@ func TestRoom(t *testing.T) {
 	const mib = 1 << 20
 	plan := []UnitMemory{{"conv1", 100 * mib, false}, {"layer1.0", 3000 * mib, true}, {"layer2.0", 2500 * mib, true}}
 	err := roomFor(plan, 2000*mib, 2600*mib, "/somewhere")
-	checkError(t, "a full disk", err, "the caches of layer1.0 take 3000 MiB: above the limit of 2000 MiB in memory, and /somewhere has room for 2600 MiB; set")
+	checkError(t, "a full disk", err, "the caches of layer1.0 take 3000 MiB: above the limit of 2000 MiB in memory, "+
+		"and /somewhere has room for 2600 MiB; set")
 	for _, free := range []int64{3000 * mib, -1} {
 		if err := roomFor(plan, 2000*mib, free, "/somewhere"); err != nil {
 			t.Errorf("%d bytes free: %v", free, err)

@@ -26,11 +26,14 @@ func relatives(t *testing.T) []*models.Network {
 		all = append(all, n)
 	}
 	for _, bottleneck := range []bool{false, true} {
-		add(arch.ImageNetResNet(arch.ImageNetResNetConfig{Blocks: [4]int{1, 0, 0, 0}, Bottleneck: bottleneck, Input: arch.SquareInput(1, 28, 10)}))
+		add(arch.ImageNetResNet(arch.ImageNetResNetConfig{Blocks: [4]int{1, 0, 0, 0}, Bottleneck: bottleneck,
+			Input: arch.SquareInput(1, 28, 10)}))
 	}
 	rows := []arch.InvertedResiduals{{Expand: 1, Out: 4, Repeat: 1, Stride: 1}, {Expand: 2, Out: 8, Repeat: 2, Stride: 2}}
-	add(arch.MobileNetV2(arch.MobileNetV2Config{Stem: 8, StemStride: 2, Rows: rows, Last: 16, Numbered: true, Input: arch.SquareInput(1, 28, 10)}))
-	add(arch.RegNetX(arch.RegNetXConfig{Stem: 8, StemStride: 2, Widths: []int{8, 16}, Depths: []int{1, 1}, Strides: []int{2, 2}, GroupWidth: 4, Input: arch.SquareInput(1, 28, 10)}))
+	add(arch.MobileNetV2(arch.MobileNetV2Config{Stem: 8, StemStride: 2, Rows: rows, Last: 16, Numbered: true,
+		Input: arch.SquareInput(1, 28, 10)}))
+	add(arch.RegNetX(arch.RegNetXConfig{Stem: 8, StemStride: 2, Widths: []int{8, 16}, Depths: []int{1, 1},
+		Strides: []int{2, 2}, GroupWidth: 4, Input: arch.SquareInput(1, 28, 10)}))
 	add(arch.MNasNet(arch.MNasNetConfig{Width: 0.1, Input: arch.SquareInput(1, 28, 10)}))
 	return all
 }
@@ -52,10 +55,7 @@ func TestPaperNetworks(t *testing.T) {
 				t.Fatal(err)
 			}
 			c.Rounding.Steps, c.Rounding.BatchSize, c.Correction.Steps, c.Scales.Images, c.Scales.Candidates = 3, 4, 2, 8, 20
-			q, err := New(b, Problem{n, models.Init(n, 1), pool.Slice(0, 8)}, c)
-			if err != nil {
-				t.Fatal(err)
-			}
+			q := quantizerOf(t, b, Problem{n, models.Init(n, 1), pool.Slice(0, 8)}, c)
 			s, err := q.Quantize(context.Background())
 			if err != nil {
 				t.Errorf("%s: %v", n.Name, err)
@@ -65,7 +65,8 @@ func TestPaperNetworks(t *testing.T) {
 				if w, ok := s.Weights[l.Layer]; l.Weight > 0 && (!ok || w.Bits != l.Weight || w.Levels == nil) {
 					t.Errorf("%s: the weight of %s isn't rounded to %d bits", n.Name, l.Layer, l.Weight)
 				}
-				if a, ok := s.Acts[l.Layer]; l.Output > 0 && (!ok || a.Bits != l.Output || !(a.Scale > 0) || math.IsInf(float64(a.Scale), 0)) {
+				if a, ok := s.Acts[l.Layer]; l.Output > 0 &&
+					(!ok || a.Bits != l.Output || !(a.Scale > 0) || math.IsInf(float64(a.Scale), 0)) {
 					t.Errorf("%s: the output of %s has quantiser %+v, want one of %d bits", n.Name, l.Layer, a, l.Output)
 				}
 			}
@@ -80,7 +81,8 @@ func TestPaperBits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []LayerBits{{"conv1", 8, 0}, {"relu", 0, 4}, {"layer1.0.conv1", 2, 0}, {"layer1.0.relu1", 0, 4}, {"layer1.0.conv2", 2, 0}, {"layer1.0.relu2", 0, 8}, {"fc", 8, 0}}
+	want := []LayerBits{{"conv1", 8, 0}, {"relu", 0, 4}, {"layer1.0.conv1", 2, 0}, {"layer1.0.relu1", 0, 4},
+		{"layer1.0.conv2", 2, 0}, {"layer1.0.relu2", 0, 8}, {"fc", 8, 0}}
 	if got := (Bits{W: 2, A: 4, Rule: QDrop}).rule(folded); !slices.Equal(got, want) {
 		t.Errorf("bits %v, want %v", got, want)
 	}

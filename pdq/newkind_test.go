@@ -41,10 +41,7 @@ func TestNewKind(t *testing.T) {
 	}
 	p.Network = &n
 	b := anyBackend(t)
-	q, err := New(b, p, tinyConfig(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	q := quantizerOf(t, b, p, tinyConfig(t))
 	for name := range changed {
 		if bits := q.Plan().Layer(name).Output; bits == 0 {
 			t.Errorf("the output of %s isn't quantised", name)
@@ -83,7 +80,8 @@ func TestNewKind(t *testing.T) {
 	}
 	defer compiled.Finalize()
 	at := func(x []float32) (float64, []float32) {
-		out, err := compiled.Call(tensors.FromFlatDataAndDimensions(append([]float32(nil), x...), append([]int{1}, n.InputShape(unit.First)...)...))
+		out, err := compiled.Call(tensors.FromFlatDataAndDimensions(append([]float32(nil), x...),
+			append([]int{1}, n.InputShape(unit.First)...)...))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -54,10 +54,7 @@ func TestNonFinite(t *testing.T) {
 
 		// Finite weights under which activations overflow.
 		p.Weights = filled(t, whole, "layer2.0.bn1.weight", func(float32) float32 { return 3e38 })
-		q, err := New(b, p, c)
-		if err != nil {
-			t.Fatal(err)
-		}
+		q := quantizerOf(t, b, p, c)
 		_, err = q.Teacher(t.Context())
 		checkError(t, "the teacher's logits", err, "pdq: teacher inference: logit ")
 		_, err = q.Evaluate(t.Context(), Student{}, p.Calibration)
@@ -90,10 +87,12 @@ func checkRounding(t *testing.T, q *Quantizer, s Student, d *UnitData) {
 		broken func(r *Rounder)
 		want   string
 	}{
-		"a target":            {func(r *Rounder) { fill(r.d.Target, nan) }, "the target isn't finite"},
-		"an input":            {func(r *Rounder) { fill(r.d.StudentIn, nan) }, "the unit's input isn't finite"},
-		"a rounding variable": {func(r *Rounder) { r.weights[0].made = constant(r.weights[0].made, nan) }, "the output of layer1.0.conv1 isn't finite"},
-		"a scale":             {func(r *Rounder) { r.acts[0].value = tensors.FromScalar(nan) }, "the output of layer1.0.relu1 isn't finite"},
+		"a target": {func(r *Rounder) { fill(r.d.Target, nan) }, "the target isn't finite"},
+		"an input": {func(r *Rounder) { fill(r.d.StudentIn, nan) }, "the unit's input isn't finite"},
+		"a rounding variable": {func(r *Rounder) { r.weights[0].made = constant(r.weights[0].made, nan) },
+			"the output of layer1.0.conv1 isn't finite"},
+		"a scale": {func(r *Rounder) { r.acts[0].value = tensors.FromScalar(nan) },
+			"the output of layer1.0.relu1 isn't finite"},
 	} {
 		own := *d
 		own.Target, own.StudentIn = clone(d.Target), clone(d.StudentIn)
@@ -111,7 +110,8 @@ func checkRounding(t *testing.T, q *Quantizer, s Student, d *UnitData) {
 		}
 		_, err = r.Steps(t.Context(), 3)
 		checkError(t, what, err, "pdq: rounding of layer1.0: step 3: ", c.want)
-		if after, err := r.State(); err != nil || after.Done != 2 || len(after.Values) != len(before.Values) || !slices.Equal(after.Values[0], before.Values[0]) {
+		if after, err := r.State(); err != nil || after.Done != 2 || len(after.Values) != len(before.Values) ||
+			!slices.Equal(after.Values[0], before.Values[0]) {
 			t.Errorf("%s: the state isn't that before the step, error %v", what, err)
 		}
 		r.Close()
@@ -133,10 +133,7 @@ func constant(t *tensors.Tensor, v float32) *tensors.Tensor {
 // TestGradientNonFinite: a gradient that overflows is found even if loss and activations are finite.
 func TestGradientNonFinite(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
-		q, err := New(b, tinyProblem(t, 8), tinyConfig(t))
-		if err != nil {
-			t.Fatal(err)
-		}
+		q := quantizerOf(t, b, tinyProblem(t, 8), tinyConfig(t))
 		s, d := prepare(t, q, 4)
 		r, err := q.NewRounder(s, d)
 		if err != nil {
@@ -146,6 +143,7 @@ func TestGradientNonFinite(t *testing.T) {
 		fill(d.StudentIn, 1e37) // and with these weights logits of about 160
 		r.weights[0].made = constant(r.weights[0].made, 1e-36)
 		_, err = r.Steps(t.Context(), 1)
-		checkError(t, "a gradient", err, "pdq: rounding of fc: step 1: the gradient for the rounding variables of fc isn't finite")
+		checkError(t, "a gradient", err, "pdq: rounding of fc: step 1: the gradient for the rounding variables of fc "+
+			"isn't finite")
 	})
 }

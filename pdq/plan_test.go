@@ -89,7 +89,8 @@ func TestPlanExceptions(t *testing.T) {
 			t.Errorf("%q: error %v, want %q in it", text, err, want)
 		}
 	}
-	if _, err := b.Following(n, Plan{{Layer: "bn1", Weight: 2}}); err == nil || !strings.Contains(err.Error(), "bn1.weight") {
+	if _, err := b.Following(n, Plan{{Layer: "bn1", Weight: 2}}); err == nil ||
+		!strings.Contains(err.Error(), "bn1.weight") {
 		t.Errorf("a plan for another network: error %v", err)
 	}
 }

@@ -56,7 +56,8 @@ func TestDropQuantize(t *testing.T) {
 	keep := []float32{1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0}
 	const scale, bits = 0.5, 2
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
-		for name, l := range map[string]levels{"both bounds": levelRange(0, bits), "upper bound": levelRange(0, bits).notNegative()} {
+		for name, l := range map[string]levels{"both bounds": levelRange(0, bits),
+			"upper bound": levelRange(0, bits).notNegative()} {
 			out := MustExecOnceN(b, func(x, s, keep *Node) []*Node {
 				y := l.dropQuantize(x, s, keep)
 				g := Gradient(ReduceAllSum(y), x, s)
@@ -71,7 +72,8 @@ func TestDropQuantize(t *testing.T) {
 				}
 				ds += d
 				if math.Abs(float64(y[i])-wantY) > 1e-6 || float64(dx[i]) != wantDx {
-					t.Errorf("%s: x %g, keep %g gives %g with gradient %g, want %g and %g", name, x, keep[i], y[i], dx[i], wantY, wantDx)
+					t.Errorf("%s: x %g, keep %g gives %g with gradient %g, want %g and %g", name, x, keep[i], y[i], dx[i], wantY,
+						wantDx)
 				}
 			}
 			if got := float64(tensors.ToScalar[float32](out[2])); math.Abs(got-ds) > 1e-4*math.Abs(ds) {
@@ -109,7 +111,8 @@ func TestLosses(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		y, target := [][]float32{{1, 2}, {3, 4}}, [][]float32{{0, 2}, {1, 1}}
 		out := MustExecOnceN(b, func(y, target *Node) []*Node {
-			return []*Node{ReconstructionLoss(y, target), PredictionDifference(target, y, 2), PredictionDifference(y, y, 2), RoundingLoss(y, Const(y.Graph(), float32(2))), FeatureLoss(y, target)}
+			return []*Node{ReconstructionLoss(y, target), PredictionDifference(target, y, 2), PredictionDifference(y, y, 2),
+				RoundingLoss(y, Const(y.Graph(), float32(2))), FeatureLoss(y, target)}
 		}, y, target)
 		var kl, round float64
 		for i := range y {

@@ -17,6 +17,16 @@ import (
 	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
+// quantizerOf is New, which may not fail.
+func quantizerOf(t testing.TB, b compute.Backend, p Problem, c Config) *Quantizer {
+	t.Helper()
+	q, err := New(b, p, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return q
+}
+
 // tinyProblem is a residual network of 4 channels with random weights, and real images.
 func tinyProblem(t testing.TB, images int) Problem {
 	n, err := arch.ResNet(arch.ResNetConfig{Blocks: 1, Width: 4, Input: arch.SquareInput(1, 28, 10)})
@@ -41,10 +51,7 @@ func tinyConfig(t testing.TB) Config {
 }
 
 func quantize(t testing.TB, b compute.Backend, p Problem, c Config) Student {
-	q, err := New(b, p, c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	q := quantizerOf(t, b, p, c)
 	s, err := q.Quantize(context.Background())
 	if err != nil {
 		t.Fatal(err)
@@ -92,10 +99,7 @@ func prepare(t testing.TB, q *Quantizer, u int) (Student, *UnitData) {
 func TestRounderGoesOn(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		run := func(parts ...int) (Student, Loss) {
-			q, err := New(b, tinyProblem(t, 20), tinyConfig(t))
-			if err != nil {
-				t.Fatal(err)
-			}
+			q := quantizerOf(t, b, tinyProblem(t, 20), tinyConfig(t))
 			r, err := q.NewRounder(prepare(t, q, 1))
 			if err != nil {
 				t.Fatal(err)
@@ -123,10 +127,7 @@ func TestRounderGoesOn(t *testing.T) {
 
 func TestStepsLeaveTheirInputsAlone(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
-		q, err := New(b, tinyProblem(t, 20), tinyConfig(t))
-		if err != nil {
-			t.Fatal(err)
-		}
+		q := quantizerOf(t, b, tinyProblem(t, 20), tinyConfig(t))
 		s, d := prepare(t, q, 1)
 		before, dBefore := s.clone(), *d
 		if _, err := q.Correct(context.Background(), d); err != nil {
@@ -190,10 +191,7 @@ func TestMetrics(t *testing.T) {
 
 func TestObserveFromImages(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
-		q, err := New(b, tinyProblem(t, 20), tinyConfig(t))
-		if err != nil {
-			t.Fatal(err)
-		}
+		q := quantizerOf(t, b, tinyProblem(t, 20), tinyConfig(t))
 		ctx := context.Background()
 		s, d := prepare(t, q, 2)
 		direct, err := q.Observe(ctx, s, &Teacher{d.Logits}, 2, nil)
@@ -235,7 +233,8 @@ func TestCorrectLowersItsLoss(t *testing.T) {
 		if len(losses) != 30 || losses[29] >= losses[0] {
 			t.Errorf("losses %v don't fall over 30 steps", losses)
 		}
-		if distance(flat(t, corrected.CorrectedIn), flat(t, d.TeacherIn)) < 1e-4 || distance(flat(t, corrected.Target), flat(t, d.TeacherOut)) < 1e-4 {
+		if distance(flat(t, corrected.CorrectedIn), flat(t, d.TeacherIn)) < 1e-4 ||
+			distance(flat(t, corrected.Target), flat(t, d.TeacherOut)) < 1e-4 {
 			t.Error("input and target are what they were")
 		}
 		head := *d
@@ -266,16 +265,13 @@ func TestCancel(t *testing.T) {
 	b := anyBackend(t)
 	for _, at := range []Step{StepTeacher, StepObserve, StepCorrect, StepActivationScales, StepRound} {
 		ctx, cancel := context.WithCancel(context.Background())
-		q, err := New(b, tinyProblem(t, 130), tinyConfig(t))
-		if err != nil {
-			t.Fatal(err)
-		}
+		q := quantizerOf(t, b, tinyProblem(t, 130), tinyConfig(t))
 		q.Progress = func(e Event) {
 			if e.Step == at {
 				cancel()
 			}
 		}
-		_, err = q.Quantize(ctx)
+		_, err := q.Quantize(ctx)
 		var unit *UnitError
 		if !errors.Is(err, context.Canceled) || !errors.As(err, &unit) {
 			t.Errorf("cancelled during %v: error %v", at, err)
@@ -286,10 +282,7 @@ func TestCancel(t *testing.T) {
 
 func TestOrderOfSteps(t *testing.T) {
 	b := anyBackend(t)
-	q, err := New(b, tinyProblem(t, 8), tinyConfig(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	q := quantizerOf(t, b, tinyProblem(t, 8), tinyConfig(t))
 	ctx := context.Background()
 	s, err := q.WeightScales(ctx, Student{})
 	if err != nil {
@@ -338,10 +331,7 @@ func TestBadData(t *testing.T) {
 	ctx := context.Background()
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		p := tinyProblem(t, 20)
-		q, err := New(b, p, tinyConfig(t))
-		if err != nil {
-			t.Fatal(err)
-		}
+		q := quantizerOf(t, b, p, tinyConfig(t))
 		s, d := prepare(t, q, 1)
 		teacher := &Teacher{d.Logits}
 		stranger := s.clone()
@@ -355,7 +345,8 @@ func TestBadData(t *testing.T) {
 			t.Fatal(err)
 		}
 		for want, f := range map[string]func() error{
-			"pdq: observation of layer1.0: the teacher's logits are of 20 images, the units are fitted to 40; infer the teacher again": func() error {
+			"pdq: observation of layer1.0: the teacher's logits are of 20 images, the units are fitted to 40; infer the " +
+				"teacher again": func() error {
 				_, err := mirrored.Observe(ctx, s, teacher, 1, nil)
 				return err
 			},
@@ -367,15 +358,18 @@ func TestBadData(t *testing.T) {
 				_, err := q.Observe(ctx, s, teacher, 9, nil)
 				return err
 			},
-			"pdq: observation of layer1.0: unit 1 comes after it, or is the same; give the data of an earlier one, or nil": func() error {
+			"pdq: observation of layer1.0: unit 1 comes after it, or is the same; give the data of an earlier one, " +
+				"or nil": func() error {
 				_, err := q.Observe(ctx, s, teacher, 1, d)
 				return err
 			},
-			"pdq: observation of layer1.0: the weight of conv1, which comes before, isn't quantised; search weight scales first": func() error {
+			"pdq: observation of layer1.0: the weight of conv1, which comes before, isn't quantised; search weight " +
+				"scales first": func() error {
 				_, err := q.Observe(ctx, Student{}, teacher, 1, nil)
 				return err
 			},
-			"pdq: observation of layer3.0: the output of layer2.0.relu1, which comes before, isn't quantised; take the units in order": func() error {
+			"pdq: observation of layer3.0: the output of layer2.0.relu1, which comes before, isn't quantised; take the units " +
+				"in order": func() error {
 				_, err := q.Observe(ctx, s, teacher, 3, nil)
 				return err
 			},
@@ -387,7 +381,8 @@ func TestBadData(t *testing.T) {
 				_, err := q.Evaluate(ctx, stranger, p.Calibration)
 				return err
 			},
-			"pdq: evaluation: conv1: pdq: 1 scales, 1 zero points and 0 levels don't fit a weight of shape [4 1 3 3]": func() error {
+			"pdq: evaluation: conv1: pdq: 1 scales, 1 zero points and 0 levels don't fit a weight of shape " +
+				"[4 1 3 3]": func() error {
 				_, err := q.Evaluate(ctx, short, p.Calibration)
 				return err
 			},
@@ -405,10 +400,7 @@ func TestRates(t *testing.T) {
 		for _, rates := range [][2]float64{{0, 0}, {0, 1e-2}, {1e-1, 0}, {1e-1, 1e-2}} {
 			c := tinyConfig(t)
 			c.Rounding.LearningRate, c.Rounding.ScaleLearningRate = rates[0], rates[1]
-			q, err := New(b, tinyProblem(t, 20), c)
-			if err != nil {
-				t.Fatal(err)
-			}
+			q := quantizerOf(t, b, tinyProblem(t, 20), c)
 			s, d := prepare(t, q, 1)
 			r, err := q.Round(context.Background(), s, d)
 			if err != nil {
@@ -432,12 +424,9 @@ func TestScalesStayPositive(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		c := tinyConfig(t)
 		c.Rounding.ScaleLearningRate, c.Rounding.Steps = 10, 1
-		q, err := New(b, tinyProblem(t, 20), c)
-		if err != nil {
-			t.Fatal(err)
-		}
+		q := quantizerOf(t, b, tinyProblem(t, 20), c)
 		s, d := prepare(t, q, 1)
-		s, err = q.Round(context.Background(), s, d)
+		s, err := q.Round(context.Background(), s, d)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -454,10 +443,7 @@ func TestActivationScalesAgain(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		c := tinyConfig(t)
 		c.Scales.Metric = PD
-		q, err := New(b, tinyProblem(t, 20), c)
-		if err != nil {
-			t.Fatal(err)
-		}
+		q := quantizerOf(t, b, tinyProblem(t, 20), c)
 		s, d := prepare(t, q, 1)
 		again, err := q.ActivationScales(context.Background(), s, d)
 		if err != nil {
@@ -471,10 +457,18 @@ func TestActivationScalesAgain(t *testing.T) {
 
 func TestProblemValidate(t *testing.T) {
 	for want, change := range map[string]func(*Problem){
-		"pdq: problem without a network":                                      func(p *Problem) { p.Network = nil },
-		"pdq: no calibration images; give at least one, the paper takes 1024": func(p *Problem) { p.Calibration = p.Calibration.Slice(0, 0) },
-		"pdq: calibration images are 1x14x56, but resnet8 takes 1x28x28":      func(p *Problem) { p.Calibration.Height, p.Calibration.Width = 14, 56 },
-		`models: weights for resnet8 have no tensor "fc.bias" of shape [10]`:  func(p *Problem) { delete(p.Weights, "fc.bias") },
+		"pdq: problem without a network": func(p *Problem) { p.Network = nil },
+		"pdq: no calibration images; give at least one, the paper takes 1024": func(p *Problem) {
+			p.Calibration = p.Calibration.Slice(0, 0)
+		},
+		"pdq: calibration images are 1x14x56, but resnet8 takes 1x28x28": func(p *Problem) {
+			p.Calibration.Height,
+				p.Calibration.Width = 14, 56
+		},
+		`models: weights for resnet8 have no tensor "fc.bias" of shape [10]`: func(p *Problem) {
+			delete(p.Weights,
+				"fc.bias")
+		},
 	} {
 		p := tinyProblem(t, 4)
 		change(&p)

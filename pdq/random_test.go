@@ -26,7 +26,8 @@ func TestCoins(t *testing.T) {
 			}
 		}
 		n := float64(len(x))
-		for what, got := range map[string][2]float64{"ones": {float64(ones), p}, "equal neighbours": {float64(same), p*p + (1-p)*(1-p)}} {
+		for what, got := range map[string][2]float64{"ones": {float64(ones), p},
+			"equal neighbours": {float64(same), p*p + (1-p)*(1-p)}} {
 			if d, limit := math.Abs(got[0]/n-got[1]), 4*math.Sqrt(0.25/n); d > limit {
 				t.Errorf("p %g: %s are a fraction of %g, want %g ± %g", p, what, got[0]/n, got[1], limit)
 			}
@@ -58,10 +59,7 @@ func TestStreamsStandAlone(t *testing.T) {
 	b, p, c := anyBackend(t), tinyProblem(t, 20), tinyConfig(t)
 	drawn := func(seed uint64, before func(q *Quantizer, s Student, d *UnitData) Student) ([]int, []float32) {
 		c.Seed = seed
-		q, err := New(b, p, c)
-		if err != nil {
-			t.Fatal(err)
-		}
+		q := quantizerOf(t, b, p, c)
 		s, d := prepare(t, q, 1)
 		d.CorrectedIn = exec.CacheOf(make([]float32, len(d.StudentIn.Flat())), d.StudentIn.Dims()...)
 		fill(d.StudentIn, 1) // so that inputs tell what was mixed, not what the student computes
@@ -100,7 +98,8 @@ func TestStreamsStandAlone(t *testing.T) {
 	if !slices.Equal(batch, again) || !slices.Equal(mixed, mixedAgain) {
 		t.Errorf("images %d after the unit before was rounded, %d without", again, batch)
 	}
-	if other, mixedOther := drawn(2, func(_ *Quantizer, s Student, _ *UnitData) Student { return s }); slices.Equal(batch, other) || slices.Equal(mixed, mixedOther) {
+	if other, mixedOther := drawn(2, func(_ *Quantizer, s Student, _ *UnitData) Student { return s }); slices.Equal(batch,
+		other) || slices.Equal(mixed, mixedOther) {
 		t.Errorf("seed 2 draws %d too", other)
 	}
 }

@@ -16,10 +16,7 @@ import (
 func TestSaveStudent(t *testing.T) {
 	b := anyBackend(t)
 	p, c := tinyProblem(t, 8), tinyConfig(t)
-	q, err := New(b, p, c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	q := quantizerOf(t, b, p, c)
 	s, err := q.Quantize(context.Background())
 	if err != nil {
 		t.Fatal(err)
@@ -35,15 +32,13 @@ func TestSaveStudent(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(got, s) {
 		t.Errorf("what was loaded isn't what was saved: %v", err)
 	}
-	if r, err := ReadStudentRecord(bytes.NewReader(file.Bytes())); err != nil || r.Config != c || r.Network != p.Network.Name || len(r.TeacherHash) != 64 {
+	if r, err := ReadStudentRecord(bytes.NewReader(file.Bytes())); err != nil || r.Config != c ||
+		r.Network != p.Network.Name || len(r.TeacherHash) != 64 {
 		t.Errorf("record %+v, error %v", r, err)
 	}
 
 	refused := func(what string, p Problem, c Config, want string) {
-		q, err := New(b, p, c)
-		if err != nil {
-			t.Fatal(err)
-		}
+		q := quantizerOf(t, b, p, c)
 		if _, err := q.ReadStudent(bytes.NewReader(file.Bytes())); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %q", what, err, want)
 		}
@@ -91,10 +86,7 @@ func TestDamagedStudent(t *testing.T) {
 // TestRestore: the steps after restoring a state are those that followed it.
 func TestRestore(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
-		q, err := New(b, tinyProblem(t, 20), tinyConfig(t))
-		if err != nil {
-			t.Fatal(err)
-		}
+		q := quantizerOf(t, b, tinyProblem(t, 20), tinyConfig(t))
 		s, d := prepare(t, q, 1)
 		r, err := q.NewRounder(s, d)
 		if err != nil {
@@ -144,7 +136,8 @@ func TestRestore(t *testing.T) {
 				t.Errorf("%+v", d)
 			}
 		}
-		if err := r.Restore(OptimiserState{Values: two.Values[1:]}); err == nil || !strings.Contains(err.Error(), "variables") {
+		if err := r.Restore(OptimiserState{Values: two.Values[1:]}); err == nil ||
+			!strings.Contains(err.Error(), "variables") {
 			t.Errorf("error %v", err)
 		}
 	})

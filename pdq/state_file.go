@@ -17,7 +17,7 @@ type StateRecord struct {
 	StudentRecord
 	Calibration string    // hash of the images, as datasets.Images.Hash returns it
 	Mean, Std   []float32 // of the images' normalisation
-	Terms       string    // of rounding's loss: name and weight of each, as "PD=10"; "": of a file from before terms were written
+	Terms       string    // of rounding's loss: name and weight of each, as "PD=10"; "": older files have none
 	Unit        int
 	Steps       int // of rounding or fine-tuning, after Unit finished units
 	Elapsed     time.Duration

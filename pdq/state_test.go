@@ -37,20 +37,20 @@ func TestQuantizeFrom(t *testing.T) {
 	oneBackend(t, func(t *testing.T, b compute.Backend) {
 		p, c := tinyProblem(t, 20), tinyConfig(t)
 		c.Rounding.Steps, c.Machine.Workers, c.Loss.Balanced, c.Mirror = 3, 2, true, true
-		c.FineTune = FineTuneConfig{Steps: 3, BatchSize: 8, LearningRate: 0.05, ScaleLearningRate: 0.01, BiasLearningRate: 0.01, Flip: 0.5, Shift: 1, Mix: 0.5}
-		q, err := New(b, p, c)
-		if err != nil {
-			t.Fatal(err)
-		}
+		c.FineTune = FineTuneConfig{Steps: 3, BatchSize: 8, LearningRate: 0.05, ScaleLearningRate: 0.01,
+			BiasLearningRate: 0.01, Flip: 0.5, Shift: 1, Mix: 0.5}
+		q := quantizerOf(t, b, p, c)
 		all, want := states(t, q)
 		if units := len(p.Network.Units); len(all) != units*3+3 || all[len(all)-1].Optimiser.Done != 3 {
-			t.Fatalf("%d states of %d units and fine-tuning, with 3 steps each: after the first, the second, and the third or the unit", len(all), units)
+			t.Fatalf("%d states of %d units and fine-tuning, with 3 steps each: after the first, the second, and the third "+
+				"or the unit", len(all), units)
 		}
 		if whole, err := q.Quantize(t.Context()); err != nil || !reflect.DeepEqual(whole, want) {
 			t.Errorf("keeping states changes the student, error %v", err)
 		}
 		for i, s := range all {
-			if !soaked.Long() && i%4 != 0 && i != len(all)-1 { // a few of each kind: the first step of a unit, one within, its last
+			// a few of each kind: the first step of a unit, one within, its last
+			if !soaked.Long() && i%4 != 0 && i != len(all)-1 {
 				continue
 			}
 			var file bytes.Buffer
@@ -98,7 +98,8 @@ func TestKeptWhenInterrupted(t *testing.T) {
 		t.Errorf("another student, error %v", err)
 	}
 	full := errors.New("disk full")
-	if _, err := q.QuantizeFrom(t.Context(), State{}, Keeper{0, func(State) error { return full }}); !errors.Is(err, full) {
+	if _, err := q.QuantizeFrom(t.Context(), State{}, Keeper{0, func(State) error { return full }}); !errors.Is(err,
+		full) {
 		t.Errorf("what isn't kept ends the run with %v", err)
 	}
 }
@@ -109,10 +110,7 @@ func TestKeptBeforeComparison(t *testing.T) {
 	b := anyBackend(t)
 	p, c, s := tuned(t, b)
 	c.FineTune.Steps = 3
-	q, err := New(b, p, c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	q := quantizerOf(t, b, p, c)
 	want, err := q.FineTune(t.Context(), s)
 	if err != nil || reflect.DeepEqual(want, s) {
 		t.Fatalf("fine-tuning changes nothing, error %v", err)
@@ -133,7 +131,8 @@ func TestKeptBeforeComparison(t *testing.T) {
 		t.Fatalf("%d states kept, the last of step %d, error %v", kept, last.Optimiser.Done, err)
 	}
 	taken = 0
-	if got, err := q.QuantizeFrom(t.Context(), last, k); err != nil || !reflect.DeepEqual(got, want) || taken != 0 || kept != 1 {
+	if got, err := q.QuantizeFrom(t.Context(), last, k); err != nil || !reflect.DeepEqual(got, want) || taken != 0 ||
+		kept != 1 {
 		t.Errorf("another student, or %d more steps and %d states, error %v", taken, kept, err)
 	}
 }
@@ -142,10 +141,7 @@ func TestKeptBeforeComparison(t *testing.T) {
 func TestReadState(t *testing.T) {
 	b := anyBackend(t)
 	p, c := tinyProblem(t, 8), tinyConfig(t)
-	q, err := New(b, p, c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	q := quantizerOf(t, b, p, c)
 	all, _ := states(t, q)
 	var buffer bytes.Buffer
 	if err := q.WriteState(&buffer, all[7]); err != nil { // of layer1.0's rounding
@@ -155,10 +151,7 @@ func TestReadState(t *testing.T) {
 	refused := func(what string, p Problem, change func(*Config), want string) {
 		c := c
 		change(&c)
-		q, err := New(b, p, c)
-		if err != nil {
-			t.Fatal(err)
-		}
+		q := quantizerOf(t, b, p, c)
 		if _, err := q.ReadState(bytes.NewReader(whole)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %q", what, err, want)
 		}
@@ -174,13 +167,12 @@ func TestReadState(t *testing.T) {
 	refused("other settings", p, func(c *Config) { c.Loss.PD = 3 }, "the run had Loss.PD=10, now 3")
 	refused("another seed", p, func(c *Config) { c.Seed = 9 }, "Seed=")
 	q.Terms = q.Terms[:2]
-	if _, err := q.ReadState(bytes.NewReader(whole)); err == nil || !strings.Contains(err.Error(), "the loss has other terms: the run had reconstruction=1 PD=10 rounding=0.01") {
+	if _, err := q.ReadState(bytes.NewReader(whole)); err == nil ||
+		!strings.Contains(err.Error(), "the loss has other terms: the run had reconstruction=1 PD=10 rounding=0.01") {
 		t.Errorf("other terms: error %v", err)
 	}
 	c.Machine.Workers, c.Machine.CacheLimit = 7, 1 // decide nothing
-	if q, err = New(b, p, c); err != nil {
-		t.Fatal(err)
-	}
+	q = quantizerOf(t, b, p, c)
 	if _, err := q.ReadState(bytes.NewReader(whole)); err != nil {
 		t.Errorf("more workers: %v", err)
 	}
@@ -223,8 +215,10 @@ func FuzzState(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	s := Student{map[string]WeightQuant{"conv1": {2, []float32{1, 2, 3, 4}, []float32{0, 1, 2, 3}, make([]uint8, 36), []float32{1, 0, -1, 2}}}, map[string]ActQuant{"relu": {2, 0.5, 1}}}
-	for _, x := range []State{{}, {Student: s}, {Student: s, Optimiser: OptimiserState{Done: 1, Values: [][]float32{{1, 2}, {3}}}}} {
+	s := Student{map[string]WeightQuant{"conv1": {2, []float32{1, 2, 3, 4}, []float32{0, 1, 2, 3}, make([]uint8, 36),
+		[]float32{1, 0, -1, 2}}}, map[string]ActQuant{"relu": {2, 0.5, 1}}}
+	for _, x := range []State{{}, {Student: s},
+		{Student: s, Optimiser: OptimiserState{Done: 1, Values: [][]float32{{1, 2}, {3}}}}} {
 		var file bytes.Buffer
 		if err := q.WriteState(&file, x); err != nil {
 			f.Fatal(err)

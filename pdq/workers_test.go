@@ -19,10 +19,7 @@ func TestWorkers(t *testing.T) {
 		for _, workers := range []int{1, 2, 3} {
 			c := tinyConfig(t)
 			c.Machine.Workers = workers
-			q, err := New(b, tinyProblem(t, 20), c)
-			if err != nil {
-				t.Fatal(err)
-			}
+			q := quantizerOf(t, b, tinyProblem(t, 20), c)
 			s, d := prepare(t, q, 2)
 			r, err := q.NewRounder(s, d)
 			if err != nil {
@@ -95,12 +92,9 @@ func TestWorkersAgree(t *testing.T) {
 		for _, workers := range []int{1, 3} {
 			c := tinyConfig(t)
 			c.Machine.Workers, c.Correction.Group = workers, 4
-			q, err := New(b, tinyProblem(t, 2*exec.MaxChunk+7), c)
-			if err != nil {
-				t.Fatal(err)
-			}
+			q := quantizerOf(t, b, tinyProblem(t, 2*exec.MaxChunk+7), c)
 			_, d := prepare(t, q, 1)
-			d, err = q.Correct(context.Background(), d)
+			d, err := q.Correct(context.Background(), d)
 			if err != nil {
 				t.Fatal(err)
 			}

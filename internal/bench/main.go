@@ -50,7 +50,8 @@ func parse(args []string) (settings, error) {
 		return s, err
 	}
 	if s.seconds <= 0 || s.rounds < 1 || f.NArg() > 0 {
-		return s, fmt.Errorf("-seconds=%g -rounds=%d and %d arguments; give positive numbers and no arguments", s.seconds, s.rounds, f.NArg())
+		return s, fmt.Errorf("-seconds=%g -rounds=%d and %d arguments; give positive numbers and no arguments", s.seconds,
+			s.rounds, f.NArg())
 	}
 	s.backends = backend.Available()
 	if *backends != "" {

@@ -68,7 +68,8 @@ func (s settings) measure(ctx context.Context, name string, c benchCase) (row, e
 	}
 	first := time.Since(start)
 	fmt.Printf("\n%s, a step of rounding: ours on %s, then PyTorch, %d rounds\n", c.name, name, s.rounds)
-	if r.step, r.torchStep, r.stepRatio, err = s.alternate(m.torch, "step", func() error { return m.step(ctx) }); err != nil {
+	if r.step, r.torchStep, r.stepRatio,
+		err = s.alternate(m.torch, "step", func() error { return m.step(ctx) }); err != nil {
 		return r, err
 	}
 	r.compile = m.compiled.Seconds() + first.Seconds() - r.step.median/1e3
@@ -112,7 +113,8 @@ func (s settings) time(round int, name string, f func() error) (times []float64,
 		times = append(times, float64(time.Since(start))/1e6)
 	}
 	benchmarks.New(benchmarks.NamedFunction{Name: name, Func: run}).
-		WithWarmUps(warm).WithDuration(time.Duration(s.seconds*float64(time.Second))).WithQuantiles(5, 95).WithHeader(round == 0).Done()
+		WithWarmUps(warm).WithDuration(time.Duration(s.seconds*float64(time.Second))).WithQuantiles(5, 95).
+		WithHeader(round == 0).Done()
 	return times[warm:], err
 }
 
@@ -144,7 +146,8 @@ func (s settings) alternateDC(ctx context.Context, m *measurement) (us, them spr
 // gemmPeak returns the GFLOP/s of products of matrices on b, as many side by side as suit it.
 func gemmPeak(b compute.Backend, duration time.Duration) (float64, error) {
 	const n = 1024
-	exec, err := graph.NewExec(b, func(x, y *graph.Node) *graph.Node { return graph.ReduceAllSum(graph.Dot(x, y).Product()) })
+	exec, err := graph.NewExec(b,
+		func(x, y *graph.Node) *graph.Node { return graph.ReduceAllSum(graph.Dot(x, y).Product()) })
 	if err != nil {
 		return 0, err
 	}

@@ -78,7 +78,8 @@ func summary(rows []row) string {
 // record appends the row to the table at path, with date, machine and versions.
 func (r row) record(path string) error {
 	names, cells := []string{"date", "machine", "go", "gomlx", "pytorch", "note"}, []string{
-		time.Now().UTC().Format(time.DateOnly), machine(), runtime.Version(), version("github.com/gomlx/gomlx"), r.torch, backend.WithoutPath(r.note)}
+		time.Now().UTC().Format(time.DateOnly), machine(), runtime.Version(), version("github.com/gomlx/gomlx"), r.torch,
+		backend.WithoutPath(r.note)}
 	for _, c := range columns() {
 		names, cells = append(names, c.name), append(cells, c.value(r))
 	}

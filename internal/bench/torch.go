@@ -55,8 +55,10 @@ type torchLayer struct {
 	Eps    float64  `json:"eps"`
 }
 
-// startTorch starts the process for a unit of q's network, to compute on device, "cpu" or "cuda". It fails where python has no PyTorch.
-func startTorch(python, device string, q *pdq.Quantizer, teacher *models.Network, unit, batch int, bits []pdq.LayerBits) (*torch, error) {
+// startTorch starts the process for a unit of q's network, to compute on device, "cpu" or "cuda". It fails where python
+// has no PyTorch.
+func startTorch(python, device string, q *pdq.Quantizer, teacher *models.Network, unit, batch int,
+	bits []pdq.LayerBits) (*torch, error) {
 	folded, weights := q.Folded()
 	u, tu := folded.Units[unit], teacher.Units[unit]
 	c := torchCase{

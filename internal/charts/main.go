@@ -59,8 +59,9 @@ func draw(root, path string) error {
 			return fmt.Errorf("%s: %w", t.file, err)
 		}
 	}
-	c := plot.Chart{Title: "Where prediction difference pays", Subtitle: "change against squared error only, mean of three seeds ± standard error",
-		X: "top-1 of squared error only, %", Y: "points of top-1"}
+	c := plot.Chart{Title: "Where prediction difference pays",
+		Subtitle: "change against squared error only, mean of three seeds ± standard error",
+		X:        "top-1 of squared error only, %", Y: "points of top-1"}
 	return plot.Scatter(path, c, []plot.Points{pd, best})
 }
 
@@ -68,7 +69,8 @@ func draw(root, path string) error {
 func addGains(to *plot.Points, table map[setting]map[string]seeds, method string) error {
 	n := 0
 	for _, s := range slices.SortedFunc(maps.Keys(table), func(a, b setting) int {
-		return cmp.Or(cmp.Compare(a.network, b.network), cmp.Compare(a.w, b.w), cmp.Compare(a.a, b.a), cmp.Compare(a.images, b.images))
+		return cmp.Or(cmp.Compare(a.network, b.network), cmp.Compare(a.w, b.w), cmp.Compare(a.a, b.a),
+			cmp.Compare(a.images, b.images))
 	}) {
 		base, with := squaredError(table[s]), table[s][method]
 		var gains, bases []float64

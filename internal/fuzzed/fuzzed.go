@@ -6,15 +6,15 @@ import (
 	"testing"
 )
 
-// Bounded calls parse, and fails the test if that allocated more than a GiB, which no input here needs; sizes that a file
-// claims are the usual cause.
+// Bounded calls parse, and fails the test if that allocated more than a GiB, which no input here needs; sizes that a
+// file claims are the usual cause.
 func Bounded(t testing.TB, parse func()) {
 	t.Helper()
 	Within(t, 1<<30, parse)
 }
 
-// Within calls parse, and fails the test if that allocated more than limit bytes. What else runs in the process allocates too,
-// now and then, so that several calls in a row must.
+// Within calls parse, and fails the test if that allocated more than limit bytes. What else runs in the process
+// allocates too, now and then, so that several calls in a row must.
 func Within(t testing.TB, limit uint64, parse func()) {
 	t.Helper()
 	var used uint64

@@ -1,5 +1,5 @@
-// Package nettest holds what tests of several packages of models need: random tensors, plain forms, comparisons. It knows
-// no networks, so that package models' own tests can use it.
+// Package nettest holds what tests of several packages of models need: random tensors, plain forms, comparisons. It
+// knows no networks, so that package models' own tests can use it.
 package nettest
 
 import (

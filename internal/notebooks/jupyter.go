@@ -29,7 +29,8 @@ func newJupyter(ctx context.Context, setting string, minutes float64) (*jupyter,
 	if err := errors.Join(os.MkdirAll(bin, 0o755), os.MkdirAll(kernel, 0o755)); err != nil {
 		return nil, fmt.Errorf("notebooks: %w", err)
 	}
-	tools := []string{"build", "-modfile=internal/tools/go.mod", "-o", bin + "/", "github.com/janpfeifer/gonb", "golang.org/x/tools/cmd/goimports"}
+	tools := []string{"build", "-modfile=internal/tools/go.mod", "-o", bin + "/", "github.com/janpfeifer/gonb",
+		"golang.org/x/tools/cmd/goimports"}
 	if err := command(ctx, nil, "go", tools...); err != nil {
 		return nil, err
 	}
@@ -38,7 +39,8 @@ func newJupyter(ctx context.Context, setting string, minutes float64) (*jupyter,
 		return nil, fmt.Errorf("notebooks: %w", err)
 	}
 	spec, err := json.Marshal(map[string]any{
-		"argv":         []string{filepath.Join(bin, "gonb"), "--kernel", "{connection_file}", "--go_work=" + root, "--stderrthreshold=FATAL"},
+		"argv": []string{filepath.Join(bin, "gonb"), "--kernel", "{connection_file}", "--go_work=" + root,
+			"--stderrthreshold=FATAL"},
 		"display_name": "Go (gonb)", "language": "go", "interrupt_mode": "message",
 	})
 	if err == nil {
@@ -47,7 +49,8 @@ func newJupyter(ctx context.Context, setting string, minutes float64) (*jupyter,
 	if err != nil {
 		return nil, fmt.Errorf("notebooks: %w", err)
 	}
-	env := []string{"JUPYTER_PATH=" + home, "PATH=" + bin + string(filepath.ListSeparator) + os.Getenv("PATH"), "PDQUANT_ROOT=" + root, "PDQUANT_NOTEBOOKS=" + setting}
+	env := []string{"JUPYTER_PATH=" + home, "PATH=" + bin + string(filepath.ListSeparator) + os.Getenv("PATH"),
+		"PDQUANT_ROOT=" + root, "PDQUANT_NOTEBOOKS=" + setting}
 	if minutes > 0 {
 		env = append(env, fmt.Sprintf("PDQUANT_MINUTES=%g", minutes))
 	}
@@ -116,7 +119,8 @@ func failures(notebook []byte) error {
 
 // html writes the HTML of an executed notebook beside it.
 func (j *jupyter) html(ctx context.Context, executed string) error {
-	err := command(ctx, j.env, "jupyter-nbconvert", "--to", "html", "--HTMLExporter.mathjax_url=", "--HTMLExporter.require_js_url=",
+	err := command(ctx, j.env, "jupyter-nbconvert", "--to", "html", "--HTMLExporter.mathjax_url=",
+		"--HTMLExporter.require_js_url=",
 		"--HTMLExporter.jquery_url=", executed)
 	if err != nil {
 		return err

@@ -32,8 +32,10 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	f := flag.NewFlagSet("notebooks", flag.ExitOnError)
-	setting := f.String("setting", "quick", "how much is computed: quick checks that all of it runs, desk takes two cores a few hours, full is the paper's, for days")
-	minutes := f.Float64("minutes", 0, "when to begin no further computation of a notebook that compares methods; 0: no limit. What was computed is kept")
+	setting := f.String("setting", "quick", "how much is computed: quick checks that all of it runs, desk takes two "+
+		"cores a few hours, full is the paper's, for days")
+	minutes := f.Float64("minutes", 0, "when to begin no further computation of a notebook that compares methods; 0: "+
+		"no limit. What was computed is kept")
 	out := f.String("out", "runs/notebooks", "folder for the executed notebooks and HTML")
 	open := f.Bool("open", false, "open them in Jupyter instead, with Debian's jupyter-notebook")
 	update := f.Bool("update", false, "also replace the notebooks by the executed ones")

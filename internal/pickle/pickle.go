@@ -65,7 +65,7 @@ type Decoder struct {
 	Call func(f Class, args []any) (any, error) // what f of args is; an *Object is always right
 	Load func(id []any) (any, error)            // what a persistent id stands for; nil: there are none
 	At   int64                                  // bytes read so far
-	Text int64                                  // longest string that is kept; 0: MaxText. Of longer ones an Object remains
+	Text int64                                  // longest string that is kept; 0: MaxText. Longer ones become an Object
 
 	stack []any
 	marks []int // positions in stack

@@ -1,5 +1,6 @@
-// Command soak runs for an hour or two what takes too long for each test run: fuzzing of every parser, and all tests in their
-// long forms, with a process killed a hundred times, and long loops that must leave nothing behind. It writes a report:
+// Command soak runs for an hour or two what takes too long for each test run: fuzzing of every parser, and all tests in
+// their long forms, with a process killed a hundred times, and long loops that must leave nothing behind. It writes a
+// report:
 //
 //	go run ./internal/soak                     # 10 minutes of fuzzing for each parser, two at a time
 //	go run ./internal/soak -fuzz=30s -out=     # a short one, not written
@@ -90,7 +91,8 @@ func tasks(ctx context.Context, fuzz time.Duration) ([]task, error) {
 		{"TestLeaks", []string{"-run=^TestLeaks$", "-v", "-timeout=60m", "./pdq"}},
 		{"long forms", []string{"-skip=^(TestKilled|TestLeaks)$", "-timeout=120m", "./..."}},
 	}
-	listed, err := exec.CommandContext(ctx, "go", "list", "-f", `{{if .TestGoFiles}}{{.ImportPath}}{{end}}`, "./...").Output()
+	listed, err := exec.CommandContext(ctx, "go", "list", "-f", `{{if .TestGoFiles}}{{.ImportPath}}{{end}}`,
+		"./...").Output()
 	if err != nil {
 		return nil, fmt.Errorf("soak: go list: %w", err)
 	}
@@ -101,7 +103,9 @@ func tasks(ctx context.Context, fuzz time.Duration) ([]task, error) {
 		}
 		for _, name := range strings.Fields(string(names)) {
 			if strings.HasPrefix(name, "Fuzz") {
-				all = append(all, task{name, []string{"-run=^$", "-fuzz=^" + name + "$", "-fuzztime=" + fuzz.String(), "-fuzzminimizetime=5s", "-parallel=1", pkg}})
+				all = append(all, task{name,
+					[]string{"-run=^$", "-fuzz=^" + name + "$", "-fuzztime=" + fuzz.String(), "-fuzzminimizetime=5s", "-parallel=1",
+						pkg}})
 			}
 		}
 	}
@@ -142,7 +146,8 @@ func report(outcomes []outcome, path string) error {
 	w.Comma = '\t'
 	_ = w.Write([]string{"test", "passed", "seconds", "detail", "go", "processors", "date"}) // Error tells
 	for _, o := range outcomes {
-		_ = w.Write([]string{o.name, fmt.Sprint(o.passed), fmt.Sprintf("%.0f", o.took.Seconds()), o.detail, runtime.Version(), fmt.Sprint(runtime.NumCPU()), time.Now().UTC().Format(time.DateOnly)})
+		_ = w.Write([]string{o.name, fmt.Sprint(o.passed), fmt.Sprintf("%.0f", o.took.Seconds()), o.detail,
+			runtime.Version(), fmt.Sprint(runtime.NumCPU()), time.Now().UTC().Format(time.DateOnly)})
 	}
 	w.Flush()
 	return errors.Join(w.Error(), atomicfile.WriteBytes(path, []byte(b.String())))

@@ -1,4 +1,5 @@
-// Package soaked tells tests which form to take: the usual one, or the long one that "make soak" runs. It is for tests only.
+// Package soaked tells tests which form to take: the usual one, or the long one that "make soak" runs. It is for tests
+// only.
 package soaked
 
 import (

@@ -19,15 +19,16 @@ type design struct {
 // designs is the table. A name is built by the first entry whose pattern it matches; number is the pattern's group.
 //
 // A family's name alone is the small network of the shipped teachers, for images of about 28 or 32 pixels. Networks for
-// CIFAR have shortcuts that pad with zeros (He et al. 2015, section 4.2). The others are for images of 224 pixels and say
-// how large they are as their papers do: by layers, by times the channels, by the multiplications for an image.
+// CIFAR have shortcuts that pad with zeros (He et al. 2015, section 4.2). The others are for images of 224 pixels and
+// say how large they are as their papers do: by layers, by times the channels, by the multiplications for an image.
 func designs() []design {
 	return []design{
 		{`resnet8`, []string{"resnet8"}, "", func(_ string, in Input) (*models.Network, error) {
 			return ResNet(ResNetConfig{Blocks: 1, Width: 16, Input: in})
 		}},
 		{`resnet(18|34|50|101|152)`, []string{"resnet18", "resnet34", "resnet50"}, "", imageNetResNet},
-		{`resnet(\d+)`, []string{"resnet20", "resnet32", "resnet44", "resnet56", "resnet110"}, "resnet14, any 6n+2", cifarResNet},
+		{`resnet(\d+)`, []string{"resnet20", "resnet32", "resnet44", "resnet56", "resnet110"}, "resnet14, any 6n+2",
+			cifarResNet},
 		{`mobilenetv2`, []string{"mobilenetv2"}, "", func(_ string, in Input) (*models.Network, error) {
 			rows := []InvertedResiduals{{1, 16, 1, 1}, {4, 24, 2, 2}, {4, 32, 3, 2}, {4, 64, 2, 1}}
 			return MobileNetV2(MobileNetV2Config{Stem: 16, StemStride: 1, Rows: rows, Last: 256, Input: in})
@@ -45,13 +46,14 @@ func designs() []design {
 			return RegNetX(RegNetXConfig{Stem: 32, StemStride: 2, Widths: []int{96, 192, 432, 1008}, Depths: []int{2, 6, 15, 2},
 				Strides: []int{2, 2, 2, 2}, GroupWidth: 48, Input: in})
 		}},
-		{`mnasnet-(\d+(?:\.\d+)?)`, []string{"mnasnet-2.0"}, "mnasnet-1.0, any width", func(number string, in Input) (*models.Network, error) {
-			width, err := strconv.ParseFloat(number, 64)
-			if err != nil {
-				return nil, err
-			}
-			return MNasNet(MNasNetConfig{Width: width, Input: in})
-		}},
+		{`mnasnet-(\d+(?:\.\d+)?)`, []string{"mnasnet-2.0"}, "mnasnet-1.0, any width",
+			func(number string, in Input) (*models.Network, error) {
+				width, err := strconv.ParseFloat(number, 64)
+				if err != nil {
+					return nil, err
+				}
+				return MNasNet(MNasNetConfig{Width: width, Input: in})
+			}},
 	}
 }
 
@@ -114,7 +116,8 @@ func imageNetResNet(layers string, in Input) (*models.Network, error) {
 func cifarResNet(layers string, in Input) (*models.Network, error) {
 	n, err := strconv.Atoi(layers)
 	if err != nil || n < 14 || n > 2000 || n%6 != 2 {
-		return nil, fmt.Errorf("arch: no ResNet has %s layers; choose 18, 34, 50, 101 or 152 for large images, or 6n+2 for CIFAR", layers)
+		return nil, fmt.Errorf("arch: no ResNet has %s layers; choose 18, 34, 50, 101 or 152 for large images, or 6n+2 "+
+			"for CIFAR", layers)
 	}
 	return ResNet(ResNetConfig{Blocks: n / 6, Width: 16, PadShortcuts: true, Input: in})
 }
@@ -125,7 +128,8 @@ func wideMobileNetV2(width string, in Input) (*models.Network, error) {
 	if err != nil || !(x > 0 && x <= 64) {
 		return nil, fmt.Errorf("arch: mobilenetv2: width %s; it must be > 0 and at most 64", width)
 	}
-	c := MobileNetV2Config{Stem: channelsOfEight(32 * x), StemStride: 2, Rows: mobileNetV2Rows(), Last: channelsOfEight(1280 * max(x, 1)),
+	c := MobileNetV2Config{Stem: channelsOfEight(32 * x), StemStride: 2, Rows: mobileNetV2Rows(),
+		Last:     channelsOfEight(1280 * max(x, 1)),
 		Numbered: true, Input: in}
 	for i := range c.Rows {
 		c.Rows[i].Out = channelsOfEight(float64(c.Rows[i].Out) * x)

@@ -42,7 +42,8 @@ func TestTorchvisionNames(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ours, theirs := goldenList(t, name), paramList(t, filepath.Join("..", "checkpoint", "testdata", "torchvision", file+".tsv"))
+		ours, theirs := goldenList(t, name),
+			paramList(t, filepath.Join("..", "checkpoint", "testdata", "torchvision", file+".tsv"))
 		want := hashedWeights(ours)
 		w := renamed(t, want, ours, theirs)
 		w["features.0.1.num_batches_tracked"] = tensors.FromScalar(float32(7))
@@ -63,7 +64,8 @@ func TestTorchvisionNames(t *testing.T) {
 		last := theirs[len(theirs)-1].Name
 		bias := w[last]
 		delete(w, last)
-		failsToLoad(t, name+" without "+last, written(t, w, nil), n, "weights for "+name+" have no tensor", ours[len(ours)-1].Name)
+		failsToLoad(t, name+" without "+last, written(t, w, nil), n, "weights for "+name+" have no tensor",
+			ours[len(ours)-1].Name)
 		w[last], w["extra"] = bias, bias
 		failsToLoad(t, name+" with more", written(t, w, nil), n, name+` has no tensor "extra", but the weights do`)
 	}

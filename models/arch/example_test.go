@@ -85,7 +85,8 @@ func ExampleRegistry() {
 			}
 			weights += size
 		}
-		fmt.Printf("%s: %d units from %s to %s, %.1f million weights, %.2f %%\n", t.Name, len(n.Units), n.Units[0].Name, n.Units[len(n.Units)-1].Name, float64(weights)/1e6, t.Top1)
+		fmt.Printf("%s: %d units from %s to %s, %.1f million weights, %.2f %%\n", t.Name, len(n.Units), n.Units[0].Name,
+			n.Units[len(n.Units)-1].Name, float64(weights)/1e6, t.Top1)
 	}
 	// Output:
 	// resnet18: 10 units from conv1 to fc, 11.7 million weights, 71.01 %

@@ -40,7 +40,8 @@ func TestFold(t *testing.T) {
 		for i, u := range f.Units {
 			old := n.Units[i]
 			if u.Name != old.Name || f.Layers[u.First].Name != n.Layers[old.First].Name {
-				t.Errorf("%s: unit %d is %s from %s, want %s from %s", name, i, u.Name, f.Layers[u.First].Name, old.Name, n.Layers[old.First].Name)
+				t.Errorf("%s: unit %d is %s from %s, want %s from %s", name, i, u.Name, f.Layers[u.First].Name, old.Name,
+					n.Layers[old.First].Name)
 			}
 		}
 		for _, l := range f.Layers {
@@ -86,7 +87,8 @@ func TestFoldBias(t *testing.T) {
 	}
 	x := nettest.Randn(rng, 3, 1, 6, 6)
 	want := forward(t, n, w, x, 0, len(n.Layers)-1)
-	if e := nettest.RelativeError(forward(t, f, fw, x, 0, len(f.Layers)-1), nettest.Float64s(tensors.FromValue(want))); !(e <= 1e-5) {
+	if e := nettest.RelativeError(forward(t, f, fw, x, 0, len(f.Layers)-1),
+		nettest.Float64s(tensors.FromValue(want))); !(e <= 1e-5) {
 		t.Errorf("relative error %g", e)
 	}
 }
@@ -97,7 +99,8 @@ func TestFoldErrors(t *testing.T) {
 		build func(b *builder) string
 		want  string
 	}{
-		{"of the image", func(b *builder) string { return b.norm("bn", models.Image) }, "odd: bn doesn't follow a convolution of its own"},
+		{"of the image", func(b *builder) string { return b.norm("bn", models.Image) },
+			"odd: bn doesn't follow a convolution of its own"},
 		{"of an activation", func(b *builder) string {
 			return b.norm("bn", b.activation(models.ReLU{}, "relu", b.conv("conv", models.Image, 2, 3, 1, 1)))
 		}, "odd: bn doesn't follow a convolution of its own"},
@@ -130,7 +133,8 @@ func TestFoldErrors(t *testing.T) {
 		t.Errorf("float64: %v", err)
 	}
 	n.Units[1].Last = 5
-	if _, _, err := models.Fold(n, models.Init(n, 1)); err == nil || !strings.Contains(err.Error(), "unit fc is layers 4 to 5") {
+	if _, _, err := models.Fold(n, models.Init(n, 1)); err == nil ||
+		!strings.Contains(err.Error(), "unit fc is layers 4 to 5") {
 		t.Errorf("a unit that ends beyond the layers: %v", err)
 	}
 	n = tiny(t)
@@ -171,7 +175,8 @@ func TestFoldDistant(t *testing.T) {
 	}
 	x := nettest.Randn(rng, 2, 1, 6, 6)
 	want := forward(t, n, w, x, 0, len(n.Layers)-1)
-	if e := nettest.RelativeError(forward(t, f, fw, x, 0, len(f.Layers)-1), nettest.Float64s(tensors.FromValue(want))); !(e <= 1e-5) {
+	if e := nettest.RelativeError(forward(t, f, fw, x, 0, len(f.Layers)-1),
+		nettest.Float64s(tensors.FromValue(want))); !(e <= 1e-5) {
 		t.Errorf("relative error %g", e)
 	}
 }

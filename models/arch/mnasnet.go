@@ -35,7 +35,8 @@ func MNasNet(c MNasNetConfig) (*models.Network, error) {
 		name := s.name()
 		for i := range row.repeat {
 			block := fmt.Sprintf("%s.%d", name, i)
-			r := invertedResidual{name: block, prefix: block + ".layers.", expand: row.expand, out: c.channels(row.out), kernel: row.kernel, stride: 1, activation: models.ReLU{}}
+			r := invertedResidual{name: block, prefix: block + ".layers.", expand: row.expand, out: c.channels(row.out),
+				kernel: row.kernel, stride: 1, activation: models.ReLU{}}
 			if i == 0 {
 				r.stride = row.stride
 			}

@@ -19,14 +19,15 @@ type MobileNetV2Config struct {
 	StemStride int // its stride: 2 in the paper
 	Rows       []InvertedResiduals
 	Last       int  // channels of the last 1x1 convolution
-	Numbered   bool // layers of a block are called conv.0, conv.1, ..., as in published checkpoints; else expand.0, depthwise.0, ...
+	Numbered   bool // a block's layers are conv.0, conv.1, ..., as in checkpoints; else expand.0, depthwise.0, ...
 	Input
 }
 
 // mobileNetV2Rows is the paper's table 2, from its second row to the one before the last
 // convolution.
 func mobileNetV2Rows() []InvertedResiduals {
-	return []InvertedResiduals{{1, 16, 1, 1}, {6, 24, 2, 2}, {6, 32, 3, 2}, {6, 64, 4, 2}, {6, 96, 3, 1}, {6, 160, 3, 2}, {6, 320, 1, 1}}
+	return []InvertedResiduals{{1, 16, 1, 1}, {6, 24, 2, 2}, {6, 32, 3, 2}, {6, 64, 4, 2}, {6, 96, 3, 1}, {6, 160, 3, 2},
+		{6, 320, 1, 1}}
 }
 
 // MobileNetV2 builds the network that c describes. Its units are the first convolution, each
@@ -40,7 +41,8 @@ func MobileNetV2(c MobileNetV2Config) (*models.Network, error) {
 	x, k := s.x, 1
 	for _, row := range c.Rows {
 		for i := range row.Repeat {
-			r := invertedResidual{name: fmt.Sprintf("features.%d", k), expand: row.Expand, out: row.Out, kernel: 3, stride: 1, activation: models.ReLU6{}}
+			r := invertedResidual{name: fmt.Sprintf("features.%d", k), expand: row.Expand, out: row.Out, kernel: 3, stride: 1,
+				activation: models.ReLU6{}}
 			r.prefix, r.parts = r.name+".", !c.Numbered
 			if c.Numbered {
 				r.prefix += "conv."

@@ -50,8 +50,10 @@ func networks(t testing.TB) map[string]*models.Network {
 		add(ResNet(ResNetConfig{Blocks: 1, Width: 3, PadShortcuts: pad, Input: SquareInput(2, 30, 4)}))
 		add(ImageNetResNet(ImageNetResNetConfig{Blocks: [4]int{1, 1, 0, 0}, Bottleneck: pad, Input: SquareInput(1, 34, 4)}))
 	}
-	add(MobileNetV2(MobileNetV2Config{Stem: 4, StemStride: 2, Rows: []InvertedResiduals{{1, 4, 1, 1}, {2, 8, 2, 2}}, Last: 16, Numbered: true, Input: SquareInput(1, 21, 4)}))
-	add(RegNetX(RegNetXConfig{Stem: 4, StemStride: 2, Widths: []int{8, 16}, Depths: []int{1, 2}, Strides: []int{2, 2}, GroupWidth: 4, Input: SquareInput(1, 21, 4)}))
+	add(MobileNetV2(MobileNetV2Config{Stem: 4, StemStride: 2, Rows: []InvertedResiduals{{1, 4, 1, 1}, {2, 8, 2, 2}},
+		Last: 16, Numbered: true, Input: SquareInput(1, 21, 4)}))
+	add(RegNetX(RegNetXConfig{Stem: 4, StemStride: 2, Widths: []int{8, 16}, Depths: []int{1, 2}, Strides: []int{2, 2},
+		GroupWidth: 4, Input: SquareInput(1, 21, 4)}))
 	add(MNasNet(MNasNetConfig{Width: 0.25, Input: SquareInput(1, 33, 4)}))
 	return all
 }
@@ -118,7 +120,8 @@ func TestShapes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := y.Shape().Dimensions; !slices.Equal(got, []int{2, n.Classes}) || seen != len(n.Layers) || len(shapes) != seen {
+		if got := y.Shape().Dimensions; !slices.Equal(got, []int{2, n.Classes}) || seen != len(n.Layers) ||
+			len(shapes) != seen {
 			t.Errorf("%s: logits of shape %v after %d of %d layers", name, got, seen, len(n.Layers))
 		}
 	}
@@ -196,20 +199,24 @@ func TestValidateSkip(t *testing.T) {
 	b.classifier("fc", "add")
 	b.n.Units[0].First = 1 // the unit without its first layer reads that one and the image
 	b.n.Layers[0] = models.Layer{Name: "a", Op: models.ReLU{}, Inputs: []string{models.Image}}
-	if err := b.n.Validate(); err == nil || !strings.Contains(err.Error(), "unit ab reads 2 tensors from outside; it must read one") {
+	if err := b.n.Validate(); err == nil || !strings.Contains(err.Error(), "unit ab reads 2 tensors from outside; it "+
+		"must read one") {
 		t.Errorf("Validate: %v", err)
 	}
 }
 
 func TestDesignErrors(t *testing.T) {
-	if _, err := Design("vgg", SquareInput(1, 28, 10)); err == nil || !strings.Contains(err.Error(), `"vgg"; choose one of resnet8, resnet18, `) {
+	if _, err := Design("vgg", SquareInput(1, 28, 10)); err == nil ||
+		!strings.Contains(err.Error(), `"vgg"; choose one of resnet8, resnet18, `) {
 		t.Errorf("Design(vgg): %v", err)
 	}
-	if _, err := Design("resnet18", SquareInput(3, 0, 10)); err == nil || !strings.Contains(err.Error(), "resnet18 is for images of shape [3 0 0]") {
+	if _, err := Design("resnet18", SquareInput(3, 0, 10)); err == nil ||
+		!strings.Contains(err.Error(), "resnet18 is for images of shape [3 0 0]") {
 		t.Errorf("no pixels: %v", err)
 	}
 	for _, width := range []float64{0, -1, math.NaN(), math.Inf(1)} {
-		if _, err := MNasNet(MNasNetConfig{Width: width, Input: SquareInput(3, 224, 1000)}); err == nil || !strings.Contains(err.Error(), "must be > 0") {
+		if _, err := MNasNet(MNasNetConfig{Width: width, Input: SquareInput(3, 224, 1000)}); err == nil ||
+			!strings.Contains(err.Error(), "must be > 0") {
 			t.Errorf("MNasNet of width %g: %v", width, err)
 		}
 	}
@@ -217,9 +224,12 @@ func TestDesignErrors(t *testing.T) {
 		config RegNetXConfig
 		want   string
 	}{
-		{RegNetXConfig{Stem: 8, Widths: []int{16, 20}, Depths: []int{1, 1}, Strides: []int{1, 2}, GroupWidth: 8}, "groups of 8 channels don't divide the width 20 of stage 2"},
-		{RegNetXConfig{Stem: 8, Widths: []int{16}, Depths: []int{1}, Strides: []int{1}}, "groups of 0 channels don't divide the width 16 of stage 1"},
-		{RegNetXConfig{Stem: 8, Widths: []int{16, 32}, Depths: []int{1}, Strides: []int{1, 2}, GroupWidth: 8}, "2 widths, 1 depths and 2 strides"},
+		{RegNetXConfig{Stem: 8, Widths: []int{16, 20}, Depths: []int{1, 1}, Strides: []int{1, 2}, GroupWidth: 8},
+			"groups of 8 channels don't divide the width 20 of stage 2"},
+		{RegNetXConfig{Stem: 8, Widths: []int{16}, Depths: []int{1}, Strides: []int{1}},
+			"groups of 0 channels don't divide the width 16 of stage 1"},
+		{RegNetXConfig{Stem: 8, Widths: []int{16, 32}, Depths: []int{1}, Strides: []int{1, 2}, GroupWidth: 8},
+			"2 widths, 1 depths and 2 strides"},
 	} {
 		c.config.Input = SquareInput(1, 28, 10)
 		if _, err := RegNetX(c.config); err == nil || !strings.Contains(err.Error(), c.want) {
@@ -232,7 +242,9 @@ func TestDesignErrors(t *testing.T) {
 // names, and its units: each block, the stem, the classifier, and what is between them.
 func TestDesigns(t *testing.T) {
 	want := map[string][2]int{
-		"resnet8": {8 + 2, 5}, "resnet20": {20, 11}, "resnet32": {32, 17}, "resnet44": {44, 23}, "resnet56": {56, 29}, "resnet110": {110, 56}, // resnet8 has 2 convolutions in shortcuts
+		"resnet8": {8 + 2, 5}, "resnet20": {20, 11}, "resnet32": {32, 17}, "resnet44": {44, 23}, "resnet56": {56, 29},
+		"resnet110": {110, 56},
+		// resnet8 has 2 convolutions in shortcuts
 		"resnet18": {18 + 3, 10}, "resnet34": {34 + 3, 18}, "resnet50": {50 + 4, 18},
 		"mobilenetv2": {26, 11}, "mobilenetv2-1.0": {53, 20}, "mnasnet-2.0": {53, 21},
 		"regnetx": {23, 8}, "regnetx-600mf": {2 + 3*16 + 4, 18}, "regnetx-3.2gf": {2 + 3*25 + 4, 27},
@@ -262,7 +274,8 @@ func TestDesigns(t *testing.T) {
 func TestPaperUnits(t *testing.T) {
 	for name, want := range map[string]string{
 		"resnet18": "conv1 layer1.0 layer1.1 layer2.0 layer2.1 layer3.0 layer3.1 layer4.0 layer4.1 fc",
-		"mnasnet-2.0": "layers.0 layers.3 layers.6 layers.8.0 layers.8.1 layers.8.2 layers.9.0 layers.9.1 layers.9.2 layers.10.0 layers.10.1 layers.10.2 " +
+		"mnasnet-2.0": "layers.0 layers.3 layers.6 layers.8.0 layers.8.1 layers.8.2 layers.9.0 layers.9.1 layers.9.2 " +
+			"layers.10.0 layers.10.1 layers.10.2 " +
 			"layers.11.0 layers.11.1 layers.12.0 layers.12.1 layers.12.2 layers.12.3 layers.13.0 layers.14 classifier.1",
 	} {
 		n, err := Design(name, SquareInput(3, 224, 1000))
@@ -301,7 +314,8 @@ func TestMNasNetChannels(t *testing.T) {
 
 // TestSizes counts the parameters of networks of other sizes: torchvision's documentation has the numbers, in millions.
 func TestSizes(t *testing.T) {
-	for name, want := range map[string]float64{"resnet34": 21.798, "resnet101": 44.549, "resnet152": 60.193, "mobilenetv2-1.0": 3.505,
+	for name, want := range map[string]float64{"resnet34": 21.798, "resnet101": 44.549, "resnet152": 60.193,
+		"mobilenetv2-1.0": 3.505,
 		"mobilenetv2-0.5": 1.969, "mnasnet-1.0": 4.383} {
 		n, err := Design(name, SquareInput(3, 224, 1000))
 		if err != nil {

@@ -48,9 +48,11 @@ func Registry() []Trained {
 		layers int
 		file   string
 		top1   float64
-	}{{20, "resnet20-12fca82f.th", 91.73}, {32, "resnet32-d509ac18.th", 92.63}, {44, "resnet44-014dd654.th", 93.10}, {56, "resnet56-4bfd9763.th", 93.39}, {110, "resnet110-1d1ed7c2.th", 93.68}} {
+	}{{20, "resnet20-12fca82f.th", 91.73}, {32, "resnet32-d509ac18.th", 92.63}, {44, "resnet44-014dd654.th", 93.10},
+		{56, "resnet56-4bfd9763.th", 93.39}, {110, "resnet110-1d1ed7c2.th", 93.68}} {
 		design := fmt.Sprintf("resnet%d", c.layers)
-		all = append(all, Trained{Name: design + "-cifar10", Design: design, Data: "cifar10", File: c.file, Page: akamasterURL, Top1: c.top1})
+		all = append(all, Trained{Name: design + "-cifar10", Design: design, Data: "cifar10", File: c.file,
+			Page: akamasterURL, Top1: c.top1})
 	}
 	paper := []Trained{
 		{Name: "resnet18", File: "resnet18_imagenet.pth.tar", Top1: 71.01, PDQuant: published(69.30, 65.07, 58.65, 53.08)},
@@ -107,7 +109,8 @@ func (t Trained) Load(path string, in Input) (*models.Network, models.Weights, e
 		return teacher.Network, teacher.Weights, err
 	}
 	if path == "" {
-		return nil, nil, fmt.Errorf("arch: the weights of %s aren't built in; get %s from %s, and give its path", t.Name, t.File, t.Page)
+		return nil, nil, fmt.Errorf("arch: the weights of %s aren't built in; get %s from %s, and give its path", t.Name,
+			t.File, t.Page)
 	}
 	n, err := Design(t.Design, in)
 	if err != nil {

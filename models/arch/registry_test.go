@@ -15,7 +15,8 @@ import (
 func TestRegistry(t *testing.T) {
 	seen := map[string]bool{}
 	for _, e := range Registry() {
-		if seen[e.Name] || !slices.Contains(Designs(), e.Design) || (e.File == "") != slices.Contains(TeacherNames(), e.Name) || (e.File == "") != (e.Page == "") {
+		if seen[e.Name] || !slices.Contains(Designs(), e.Design) ||
+			(e.File == "") != slices.Contains(TeacherNames(), e.Name) || (e.File == "") != (e.Page == "") {
 			t.Errorf("%+v", e)
 		}
 		seen[e.Name] = true
@@ -27,7 +28,8 @@ func TestRegistry(t *testing.T) {
 		t.Errorf("unknown name: %v", err)
 	}
 	resnet18, err := Find("resnet18")
-	if f := resnet18.Published(2, 2); err != nil || len(f) != 2 || f[0].Top1 != 53.08 || f[1].Top1 != 53.14 || len(resnet18.Published(3, 3)) > 0 {
+	if f := resnet18.Published(2, 2); err != nil || len(f) != 2 || f[0].Top1 != 53.08 || f[1].Top1 != 53.14 ||
+		len(resnet18.Published(3, 3)) > 0 {
 		t.Errorf("published %v, error %v", f, err)
 	}
 }
@@ -51,13 +53,16 @@ func TestLoadTrained(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := nettest.SameWeights(got, want); err != nil || n.Name != "regnetx-600mf" || n.Height != 224 || n.Classes != 1000 {
+	if err := nettest.SameWeights(got, want); err != nil || n.Name != "regnetx-600mf" || n.Height != 224 ||
+		n.Classes != 1000 {
 		t.Errorf("%s of %d pixels and %d classes: %v", n.Name, n.Height, n.Classes, err)
 	}
-	if _, _, err := load("resnet50", path); err == nil || !strings.Contains(err.Error(), `weights for resnet50 have no tensor "conv1.weight"`) {
+	if _, _, err := load("resnet50", path); err == nil ||
+		!strings.Contains(err.Error(), `weights for resnet50 have no tensor "conv1.weight"`) {
 		t.Errorf("another network's file: %v", err)
 	}
-	if _, _, err := load("resnet18", ""); err == nil || !strings.Contains(err.Error(), "get resnet18_imagenet.pth.tar from github.com/yhhhli/BRECQ") {
+	if _, _, err := load("resnet18", ""); err == nil ||
+		!strings.Contains(err.Error(), "get resnet18_imagenet.pth.tar from github.com/yhhhli/BRECQ") {
 		t.Errorf("no file: %v", err)
 	}
 	if n, w, err := load("resnet8", ""); err != nil || n.Name != "resnet8" || n.Height != 28 || len(w) == 0 {

@@ -22,14 +22,17 @@ type RegNetXConfig struct {
 // different lengths.
 func RegNetX(c RegNetXConfig) (*models.Network, error) {
 	if len(c.Depths) != len(c.Widths) || len(c.Strides) != len(c.Widths) {
-		return nil, fmt.Errorf("arch: regnetx: %d widths, %d depths and %d strides; give one of each per stage", len(c.Widths), len(c.Depths), len(c.Strides))
+		return nil, fmt.Errorf("arch: regnetx: %d widths, %d depths and %d strides; give one of each per stage",
+			len(c.Widths), len(c.Depths), len(c.Strides))
 	}
 	b := newBuilder("regnetx", c.Input)
-	x := b.activation(models.ReLU{}, "stem.relu", b.norm("stem.bn", b.conv("stem.conv", models.Image, c.Stem, 3, c.StemStride, 1)))
+	x := b.activation(models.ReLU{}, "stem.relu",
+		b.norm("stem.bn", b.conv("stem.conv", models.Image, c.Stem, 3, c.StemStride, 1)))
 	b.unit("stem")
 	for s, w := range c.Widths {
 		if c.GroupWidth < 1 || w%c.GroupWidth != 0 {
-			return nil, fmt.Errorf("arch: regnetx: groups of %d channels don't divide the width %d of stage %d", c.GroupWidth, w, s+1)
+			return nil, fmt.Errorf("arch: regnetx: groups of %d channels don't divide the width %d of stage %d", c.GroupWidth,
+				w, s+1)
 		}
 		for i := range c.Depths[s] {
 			stride := 1
@@ -45,7 +48,8 @@ func RegNetX(c RegNetXConfig) (*models.Network, error) {
 
 func (b *builder) xBlock(name, in string, out, stride, groups int) string {
 	x := b.activation(models.ReLU{}, name+".f.a_relu", b.norm(name+".f.a_bn", b.conv(name+".f.a", in, out, 1, 1, 1)))
-	x = b.activation(models.ReLU{}, name+".f.b_relu", b.norm(name+".f.b_bn", b.conv(name+".f.b", x, out, 3, stride, groups)))
+	x = b.activation(models.ReLU{}, name+".f.b_relu",
+		b.norm(name+".f.b_bn", b.conv(name+".f.b", x, out, 3, stride, groups)))
 	x = b.norm(name+".f.c_bn", b.conv(name+".f.c", x, out, 1, 1, 1))
 	short := in
 	if stride != 1 || b.chans[in] != out {

@@ -11,7 +11,7 @@ import (
 // channels.
 type ImageNetResNetConfig struct {
 	Blocks     [4]int // of each stage: 2, 2, 2, 2 for ResNet-18, 3, 4, 6, 3 for ResNet-34 and ResNet-50
-	Bottleneck bool   // blocks of three convolutions, with four times the channels at their end (ResNet-50 and deeper); else of two
+	Bottleneck bool   // three convolutions a block, the last with 4 times the channels (ResNet-50 on); else two
 	Input
 }
 

@@ -11,7 +11,8 @@ import (
 )
 
 func TestLoadTeacher(t *testing.T) {
-	if _, err := LoadTeacher("vgg"); err == nil || !strings.Contains(err.Error(), `"vgg"; choose one of mobilenetv2, regnetx, resnet20, resnet8`) {
+	if _, err := LoadTeacher("vgg"); err == nil ||
+		!strings.Contains(err.Error(), `"vgg"; choose one of mobilenetv2, regnetx, resnet20, resnet8`) {
 		t.Errorf("LoadTeacher(vgg): %v", err)
 	}
 	names := TeacherNames()

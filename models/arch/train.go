@@ -46,7 +46,8 @@ const bnMomentum = 0.1
 // Train trains n from random weights on images and returns its weights. attach, if
 // not nil, is given the training loop before it starts (to show progress). Cancelling
 // ctx ends it with ctx's error.
-func Train(ctx context.Context, b compute.Backend, n *models.Network, images datasets.Images, c TrainConfig, attach func(*train.Loop)) (models.Weights, error) {
+func Train(ctx context.Context, b compute.Backend, n *models.Network, images datasets.Images, c TrainConfig,
+	attach func(*train.Loop)) (models.Weights, error) {
 	if err := c.check(n, images); err != nil {
 		return nil, fmt.Errorf("arch: training %s: %w", n.Name, err)
 	}
@@ -103,15 +104,21 @@ func (c TrainConfig) check(n *models.Network, images datasets.Images) error {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	check(images.Channels == n.Channels && images.Height == n.Height && images.Width == n.Width, "images of %s are %dx%dx%d, but the network takes %dx%dx%d",
+	check(images.Channels == n.Channels && images.Height == n.Height && images.Width == n.Width,
+		"images of %s are %dx%dx%d, but the network takes %dx%dx%d",
 		images.Name, images.Channels, images.Height, images.Width, n.Channels, n.Height, n.Width)
-	check(len(images.Classes) <= n.Classes, "images of %s have %d classes, but the network has %d", images.Name, len(images.Classes), n.Classes)
+	check(len(images.Classes) <= n.Classes, "images of %s have %d classes, but the network has %d", images.Name,
+		len(images.Classes), n.Classes)
 	check(c.Epochs >= 1, "Epochs is %d; it must be >= 1", c.Epochs)
-	check(c.BatchSize >= 1 && c.BatchSize <= images.Len(), "BatchSize is %d; it must be in [1,%d], as there are so many images", c.BatchSize, images.Len())
-	check(c.LearningRate > 0 && c.LearningRate < math.Inf(1), "LearningRate is %g; it must be > 0 and finite", c.LearningRate)
-	check(c.WeightDecay >= 0 && c.WeightDecay < math.Inf(1), "WeightDecay is %g; it must be >= 0 and finite", c.WeightDecay)
+	check(c.BatchSize >= 1 && c.BatchSize <= images.Len(),
+		"BatchSize is %d; it must be in [1,%d], as there are so many images", c.BatchSize, images.Len())
+	check(c.LearningRate > 0 && c.LearningRate < math.Inf(1), "LearningRate is %g; it must be > 0 and finite",
+		c.LearningRate)
+	check(c.WeightDecay >= 0 && c.WeightDecay < math.Inf(1), "WeightDecay is %g; it must be >= 0 and finite",
+		c.WeightDecay)
 	check(c.Warmup >= 0 && c.Warmup < 1, "Warmup is %g; it must be in [0,1)", c.Warmup)
-	check(c.Shift >= 0 && c.Shift < min(n.Height, n.Width), "Shift is %d; it must be in [0,%d), the images' size", c.Shift, min(n.Height, n.Width))
+	check(c.Shift >= 0 && c.Shift < min(n.Height, n.Width), "Shift is %d; it must be in [0,%d), the images' size",
+		c.Shift, min(n.Height, n.Width))
 	return errors.Join(append(errs, n.Validate())...)
 }
 

@@ -178,20 +178,34 @@ func TestTrainErrors(t *testing.T) {
 		change func(n *models.Network, images *datasets.Images, c *TrainConfig)
 		want   string
 	}{
-		{"few images", func(_ *models.Network, _ *datasets.Images, c *TrainConfig) { c.BatchSize = 129 }, "BatchSize is 129; it must be in [1,128], as there are so many images"},
+		{"few images", func(_ *models.Network, _ *datasets.Images, c *TrainConfig) { c.BatchSize = 129 },
+			"BatchSize is 129; it must be in [1,128], as there are so many images"},
 		{"no images", func(_ *models.Network, i *datasets.Images, _ *TrainConfig) { *i = i.Slice(0, 0) }, "there are none"},
-		{"no epochs", func(_ *models.Network, _ *datasets.Images, c *TrainConfig) { c.Epochs = 0 }, "Epochs is 0; it must be >= 1"},
-		{"no batches", func(_ *models.Network, _ *datasets.Images, c *TrainConfig) { c.BatchSize = 0 }, "BatchSize is 0; it must be in [1,128]"},
-		{"shift", func(_ *models.Network, _ *datasets.Images, c *TrainConfig) { c.Shift = -1 }, "Shift is -1; it must be in [0,28)"},
-		{"warm-up", func(_ *models.Network, _ *datasets.Images, c *TrainConfig) { c.Warmup = 1 }, "Warmup is 1; it must be in [0,1)"},
+		{"no epochs", func(_ *models.Network, _ *datasets.Images, c *TrainConfig) { c.Epochs = 0 },
+			"Epochs is 0; it must be >= 1"},
+		{"no batches", func(_ *models.Network, _ *datasets.Images, c *TrainConfig) { c.BatchSize = 0 },
+			"BatchSize is 0; it must be in [1,128]"},
+		{"shift", func(_ *models.Network, _ *datasets.Images, c *TrainConfig) { c.Shift = -1 },
+			"Shift is -1; it must be in [0,28)"},
+		{"warm-up", func(_ *models.Network, _ *datasets.Images, c *TrainConfig) { c.Warmup = 1 },
+			"Warmup is 1; it must be in [0,1)"},
 		{"far shift", func(_ *models.Network, _ *datasets.Images, c *TrainConfig) { c.Shift = 28 }, "Shift is 28"},
-		{"no rate", func(_ *models.Network, _ *datasets.Images, c *TrainConfig) { c.LearningRate = 0 }, "LearningRate is 0; it must be > 0"},
-		{"rate", func(_ *models.Network, _ *datasets.Images, c *TrainConfig) { c.LearningRate = math.Inf(1) }, "LearningRate is +Inf"},
-		{"decay", func(_ *models.Network, _ *datasets.Images, c *TrainConfig) { c.WeightDecay = math.NaN() }, "WeightDecay is NaN; it must be >= 0"},
-		{"two faults", func(_ *models.Network, _ *datasets.Images, c *TrainConfig) { c.Epochs, c.Warmup = 0, -1 }, "Epochs is 0; it must be >= 1\nWarmup is -1"},
-		{"size", func(n *models.Network, _ *datasets.Images, _ *TrainConfig) { n.Height = 32 }, "are 1x28x28, but the network takes 1x32x28"},
-		{"classes", func(n *models.Network, _ *datasets.Images, _ *TrainConfig) { n.Classes = 9 }, "have 10 classes, but the network has 9"},
-		{"structure", func(n *models.Network, _ *datasets.Images, _ *TrainConfig) { n.Layers[1].Inputs = []string{"nothing"} }, `"nothing"`},
+		{"no rate", func(_ *models.Network, _ *datasets.Images, c *TrainConfig) { c.LearningRate = 0 },
+			"LearningRate is 0; it must be > 0"},
+		{"rate", func(_ *models.Network, _ *datasets.Images, c *TrainConfig) { c.LearningRate = math.Inf(1) },
+			"LearningRate is +Inf"},
+		{"decay", func(_ *models.Network, _ *datasets.Images, c *TrainConfig) { c.WeightDecay = math.NaN() },
+			"WeightDecay is NaN; it must be >= 0"},
+		{"two faults", func(_ *models.Network, _ *datasets.Images, c *TrainConfig) { c.Epochs, c.Warmup = 0, -1 },
+			"Epochs is 0; it must be >= 1\nWarmup is -1"},
+		{"size", func(n *models.Network, _ *datasets.Images, _ *TrainConfig) { n.Height = 32 },
+			"are 1x28x28, but the network takes 1x32x28"},
+		{"classes", func(n *models.Network, _ *datasets.Images, _ *TrainConfig) { n.Classes = 9 },
+			"have 10 classes, but the network has 9"},
+		{"structure", func(n *models.Network, _ *datasets.Images,
+			_ *TrainConfig) {
+			n.Layers[1].Inputs = []string{"nothing"}
+		}, `"nothing"`},
 	} {
 		n, images, config := narrow(t), few(t), handful()
 		c.change(n, &images, &config)
@@ -200,7 +214,8 @@ func TestTrainErrors(t *testing.T) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
 		}
 	}
-	if _, err := Train(t.Context(), testbackend.All(t)["go"], narrow(t), few(t), handful(), onLoss(func(float64) error { return broken })); !errors.Is(err, broken) {
+	if _, err := Train(t.Context(), testbackend.All(t)["go"], narrow(t), few(t), handful(),
+		onLoss(func(float64) error { return broken })); !errors.Is(err, broken) {
 		t.Errorf("a hook's error: %v", err)
 	}
 }
@@ -240,7 +255,8 @@ func TestAugmented(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := fmt.Sprint(batch.Inputs[0].Shape().Dimensions, batch.Labels[0].Shape().Dimensions); got != "[32 1 28 28] [32 1]" {
+		if got := fmt.Sprint(batch.Inputs[0].Shape().Dimensions,
+			batch.Labels[0].Shape().Dimensions); got != "[32 1 28 28] [32 1]" {
 			t.Fatalf("a batch has shapes %s", got)
 		}
 		for _, l := range tensors.MustCopyFlatData[int32](batch.Labels[0]) {

@@ -93,7 +93,8 @@ func readFormat(r io.ReaderAt, size int64) (checkpoint, error) {
 	case bytes.HasPrefix(start, []byte{0x80}): // a pickle
 		return readLegacy(r, size)
 	}
-	return checkpoint{}, fmt.Errorf("byte 0: a file of %d bytes that starts with % x is neither of torch.save nor of safetensors; fetch it again, or unpack it if it is packed",
+	return checkpoint{}, fmt.Errorf("byte 0: a file of %d bytes that starts with % x is neither of torch.save nor of "+
+		"safetensors; fetch it again, or unpack it if it is packed",
 		size, start)
 }
 
@@ -175,9 +176,11 @@ func (c checkpoint) fit(n *models.Network) (models.Weights, error) {
 			continue
 		}
 		if known[name] {
-			return nil, fmt.Errorf("tensor %q is %s, expected floats; write the file again, with %s's weights as floats", name, c.others[name], n.Name)
+			return nil, fmt.Errorf("tensor %q is %s, expected floats; write the file again, with %s's weights as floats", name,
+				c.others[name], n.Name)
 		}
-		return nil, fmt.Errorf("%s has no tensor %q (%s), but the file does; give the network that the file was made for", n.Name, name, c.others[name])
+		return nil, fmt.Errorf("%s has no tensor %q (%s), but the file does; give the network that the file was made for",
+			n.Name, name, c.others[name])
 	}
 	if err := w.Check(n); err != nil {
 		return w, errors.Unwrap(err) // without the prefix of package models

@@ -121,7 +121,8 @@ func TestReadFormats(t *testing.T) {
 		"zip":                checkpointFile(t, "zip.pth"),
 		"legacy, protocol 4": checkpointFile(t, "legacy4.pth"),
 		"safetensors":        written(t, want, nil),
-		"zip, not in folder": rezip(t, checkpointFile(t, "zip.pth"), func(name string, b []byte) (string, []byte) { return strings.TrimPrefix(name, "zip/"), b }),
+		"zip, not in folder": rezip(t, checkpointFile(t, "zip.pth"),
+			func(name string, b []byte) (string, []byte) { return strings.TrimPrefix(name, "zip/"), b }),
 	} {
 		got, err := readBytes(file, nil)
 		if err == nil {
@@ -143,7 +144,9 @@ func TestReadSafetensors(t *testing.T) {
 		t.Fatal(err)
 	}
 	one := []float32{1}
-	if err := nettest.SameWeights(w, models.Weights{"a": tensors.FromFlatDataAndDimensions(one, 1), "b": tensors.FromFlatDataAndDimensions(one, 1, 1), "c": tensors.FromScalar(one[0])}); err != nil {
+	if err := nettest.SameWeights(w,
+		models.Weights{"a": tensors.FromFlatDataAndDimensions(one, 1), "b": tensors.FromFlatDataAndDimensions(one, 1, 1),
+			"c": tensors.FromScalar(one[0])}); err != nil {
 		t.Error(err)
 	}
 }
@@ -184,11 +187,15 @@ func TestLoadErrors(t *testing.T) {
 	}{
 		{"missing", func(w models.Weights) { delete(w, "bn.running_var") },
 			[]string{`weights for tiny have no tensor "bn.running_var" of shape [2]; they are 6 tensors, among them "bn.running_mean" [2]`}},
-		{"nothing fits", func(w models.Weights) { clear(w); w["x"] = tensors.FromScalar(float32(1)) }, []string{`no tensor "conv.weight" of shape [2 1 3 3]`, `they are 1 tensors, among them "x" []`}},
-		{"unknown", func(w models.Weights) { w["conv.bias"] = w["bn.weight"] }, []string{`tiny has no tensor "conv.bias", but the weights do, of shape [2]`, `"conv.weight" [2 1 3 3]`}},
-		{"shape", func(w models.Weights) { w["fc.bias"] = tensors.FromFlatDataAndDimensions(make([]float32, 4), 4) }, []string{`tensor "fc.bias" has shape [4], expected [3]`}},
+		{"nothing fits", func(w models.Weights) { clear(w); w["x"] = tensors.FromScalar(float32(1)) },
+			[]string{`no tensor "conv.weight" of shape [2 1 3 3]`, `they are 1 tensors, among them "x" []`}},
+		{"unknown", func(w models.Weights) { w["conv.bias"] = w["bn.weight"] },
+			[]string{`tiny has no tensor "conv.bias", but the weights do, of shape [2]`, `"conv.weight" [2 1 3 3]`}},
+		{"shape", func(w models.Weights) { w["fc.bias"] = tensors.FromFlatDataAndDimensions(make([]float32, 4), 4) },
+			[]string{`tensor "fc.bias" has shape [4], expected [3]`}},
 		{"two classifiers", func(w models.Weights) { w["linear.bias"] = w["fc.bias"] }, []string{`no tensor "linear.bias"`}},
-		{"not all in a module", func(w models.Weights) { w["module.fc.bias"] = w["fc.bias"]; delete(w, "fc.bias") }, []string{`no tensor "fc.bias"`, `"module.fc.bias" [3]`}},
+		{"not all in a module", func(w models.Weights) { w["module.fc.bias"] = w["fc.bias"]; delete(w, "fc.bias") },
+			[]string{`no tensor "fc.bias"`, `"module.fc.bias" [3]`}},
 	} {
 		w := models.Init(n, 1)
 		c.damage(w)
@@ -204,10 +211,12 @@ func TestLoadErrors(t *testing.T) {
 		checkLoad(t, file, checkpointFile(t, file), n, `tiny has no tensor "mask" (bool)`)
 	}
 
-	if _, err := checkpoint.Load("testdata/none.pth", n); err == nil || !strings.HasPrefix(err.Error(), "checkpoint: open testdata/none.pth: ") {
+	if _, err := checkpoint.Load("testdata/none.pth", n); err == nil ||
+		!strings.HasPrefix(err.Error(), "checkpoint: open testdata/none.pth: ") {
 		t.Errorf("no file: %v", err)
 	}
-	if _, err := checkpoint.Load("testdata", n); err == nil || !strings.HasPrefix(err.Error(), "checkpoint: testdata: not a file") {
+	if _, err := checkpoint.Load("testdata", n); err == nil ||
+		!strings.HasPrefix(err.Error(), "checkpoint: testdata: not a file") {
 		t.Errorf("folder: %v", err)
 	}
 }
@@ -344,7 +353,8 @@ func TestReadZip(t *testing.T) {
 		})
 	}
 	drop := func(string, []byte) (string, []byte) { return "", nil }
-	deflated := bytes.ReplaceAll(file, []byte("\x50\x4b\x01\x02\x00\x00\x00\x00\x08\x08\x00\x00"), []byte("\x50\x4b\x01\x02\x00\x00\x00\x00\x08\x08\x08\x00"))
+	deflated := bytes.ReplaceAll(file, []byte("\x50\x4b\x01\x02\x00\x00\x00\x00\x08\x08\x00\x00"),
+		[]byte("\x50\x4b\x01\x02\x00\x00\x00\x00\x08\x08\x08\x00"))
 	damaged := bytes.Clone(file)
 	damaged[bytes.Index(file, []byte("nested.zip/data/0"))+70] ^= 1 // behind the name is padding to 64 bytes
 	pickle := bytes.Clone(file)
@@ -356,9 +366,12 @@ func TestReadZip(t *testing.T) {
 	}{
 		{"no pickle", change("data.pkl", drop), "a zip archive without data.pkl"},
 		{"no storage", change("data/0", drop), `tensor "module.conv.weight" (storage "0") is missing`},
-		{"short storage", change("data/0", func(name string, b []byte) (string, []byte) { return name, b[:70] }), `tensor "module.conv.weight" (storage "0") has 70 bytes, but its tensors were made of 72`},
-		{"short pickle", change("data.pkl", func(name string, b []byte) (string, []byte) { return name, b[:100] }), "data.pkl: byte "},
-		{"TorchScript", change("version", func(string, []byte) (string, []byte) { return "nested.zip/constants.pkl", nil }), "a TorchScript program"},
+		{"short storage", change("data/0", func(name string, b []byte) (string, []byte) { return name, b[:70] }),
+			`tensor "module.conv.weight" (storage "0") has 70 bytes, but its tensors were made of 72`},
+		{"short pickle", change("data.pkl", func(name string, b []byte) (string, []byte) { return name, b[:100] }),
+			"data.pkl: byte "},
+		{"TorchScript", change("version", func(string, []byte) (string, []byte) { return "nested.zip/constants.pkl", nil }),
+			"a TorchScript program"},
 		{"compressed", deflated, `"nested.zip/data.pkl" is compressed`},
 		{"damaged storage", damaged, `tensor "module.conv.weight" (storage "0"): zip: checksum error`},
 		{"damaged pickle", pickle, "data.pkl: zip: checksum error"},
@@ -389,13 +402,15 @@ func pickleInts(ns ...int64) string {
 
 // pickleTensor is a tensor of the float storage "0", which has count elements.
 func pickleTensor(count, offset int64, shape, strides string) string {
-	return "ctorch._utils\n_rebuild_tensor_v2\n((" + pickleText("storage") + "ctorch\nFloatStorage\n" + pickleText("0") + pickleText("cpu") + pickleInt(count) +
+	return "ctorch._utils\n_rebuild_tensor_v2\n((" + pickleText("storage") + "ctorch\nFloatStorage\n" + pickleText("0") +
+		pickleText("cpu") + pickleInt(count) +
 		"NtQ" + pickleInt(offset) + shape + strides + "tR"
 }
 
 // legacyFile is a legacy file with that object, and one storage "0" of the numbers.
 func legacyFile(object string, numbers ...float32) []byte {
-	file := "\x80\x02\x8a\x0a" + string(checkpoint.TorchMagic) + ".\x80\x02M\xe9\x03.\x80\x02}.\x80\x02" + object + ".\x80\x02](" + pickleText("0") + "e."
+	file := "\x80\x02\x8a\x0a" + string(checkpoint.TorchMagic) + ".\x80\x02M\xe9\x03.\x80\x02}.\x80\x02" + object +
+		".\x80\x02](" + pickleText("0") + "e."
 	b := binary.LittleEndian.AppendUint64([]byte(file), uint64(len(numbers)))
 	for _, x := range numbers {
 		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(x))
@@ -404,7 +419,8 @@ func legacyFile(object string, numbers ...float32) []byte {
 }
 
 func TestLegacyView(t *testing.T) {
-	view := strings.Replace(pickleTensor(4, 1, pickleInts(2), pickleInts(1)), "NtQ", "("+pickleText("1")+pickleInt(1)+pickleInt(3)+"ttQ", 1)
+	view := strings.Replace(pickleTensor(4, 1, pickleInts(2), pickleInts(1)), "NtQ",
+		"("+pickleText("1")+pickleInt(1)+pickleInt(3)+"ttQ", 1)
 	w, err := readBytes(legacyFile("}"+pickleText("a")+view+"s", 1, 2, 3, 4), nil)
 	if err == nil {
 		err = nettest.SameWeights(w, models.Weights{"a": tensors.FromValue([]float32{3, 4})})
@@ -432,13 +448,17 @@ func TestReadLies(t *testing.T) {
 		file []byte
 		want string
 	}{
-		{"count", dict(pickleTensor(1<<40, 0, pickleInts(2), one)), `storage "0" of 1099511627776 numbers of 4 bytes each in a file of`},
-		{"count that overflows", dict(pickleTensor(math.MaxInt64, 0, pickleInts(2), one)), `storage "0" of 9223372036854775807 numbers`},
+		{"count", dict(pickleTensor(1<<40, 0, pickleInts(2), one)),
+			`storage "0" of 1099511627776 numbers of 4 bytes each in a file of`},
+		{"count that overflows", dict(pickleTensor(math.MaxInt64, 0, pickleInts(2), one)),
+			`storage "0" of 9223372036854775807 numbers`},
 		{"negative count", dict(pickleTensor(-1, 0, pickleInts(2), one)), `storage "0" of -1 numbers`},
 		{"other count", count, `9 elements of tensor "a" (storage "0"), which has 2`},
-		{"count beyond the end", dict(pickleTensor(10, 0, pickleInts(2), one)), `within tensor "a" (storage "0"), which is bytes`},
+		{"count beyond the end", dict(pickleTensor(10, 0, pickleInts(2), one)),
+			`within tensor "a" (storage "0"), which is bytes`},
 		{"two counts", dict(good + "0" + pickleTensor(1, 0, one, one)), `storage "0" as 1 numbers`},
-		{"shape", dict(pickleTensor(2, 0, pickleInts(3), one)), `tensor "a" of shape [3]: its last element is number 3 of a storage of 2`},
+		{"shape", dict(pickleTensor(2, 0, pickleInts(3), one)),
+			`tensor "a" of shape [3]: its last element is number 3 of a storage of 2`},
 		{"offset", dict(pickleTensor(2, 1, pickleInts(2), one)), "its last element is number 3 of a storage of 2"},
 		{"huge offset", dict(pickleTensor(2, math.MaxInt64, one, one)), "its last element is number"},
 		{"negative offset", dict(pickleTensor(2, -1, one, one)), "a tensor whose storage or offset is none"},
@@ -448,7 +468,8 @@ func TestReadLies(t *testing.T) {
 		{"negative size", dict(pickleTensor(2, 0, pickleInts(-1), one)), "a size or stride"},
 		{"rank", dict(pickleTensor(2, 0, pickleInts(make([]int64, 9)...), one)), "shape or strides are not up to 8 numbers"},
 		{"strides", dict(pickleTensor(2, 0, one, pickleInts(1, 1))), "1 dimensions and 2 strides"},
-		{"repeated element", dict(pickleTensor(2, 0, pickleInts(1<<20, 1<<10), pickleInts(0, 0))), "take over 8 times the bytes of the file"},
+		{"repeated element", dict(pickleTensor(2, 0, pickleInts(1<<20, 1<<10), pickleInts(0, 0))),
+			"take over 8 times the bytes of the file"},
 		{"overflow", dict(pickleTensor(2, 0, pickleInts(1<<30, 1<<30, 1<<30), pickleInts(0, 0, 0))), "take over 8 times"},
 		{"string", legacyFile("X\xff\xff\xff\xff"), "the file ends within a pickle"},
 		{"long string", legacyFile("\x8d\xff\xff\xff\xff\xff\xff\xff\x7f"), "the file ends within a pickle"},
@@ -456,9 +477,11 @@ func TestReadLies(t *testing.T) {
 		{"frame", legacyFile("\x95\xff\xff\xff\xff\xff\xff\xff\x7fN"), "the file holds nothing of use, not a state dict"},
 		{"class", legacyFile(long + long + "\x93"), "a class whose name is not a string of up to 1024 bytes"},
 		{"global", legacyFile("c" + strings.Repeat("m", 1<<13)), "a class whose name does not end"},
-		{"dict in itself", legacyFile("}q\x00" + pickleText("model") + "h\x00s"), "the file holds a dict of 1, not a state dict"},
+		{"dict in itself", legacyFile("}q\x00" + pickleText("model") + "h\x00s"),
+			"the file holds a dict of 1, not a state dict"},
 		{"list in itself", legacyFile("]q\x00h\x00a"), "the file holds a list of 1"},
-		{"copies", legacyFile("ccollections\nOrderedDict\nq\x00](" + pairs + "e\x85q\x01" + strings.Repeat("h\x00h\x01R0", 3000)), "a pickle of more than"},
+		{"copies", legacyFile("ccollections\nOrderedDict\nq\x00](" + pairs + "e\x85q\x01" +
+			strings.Repeat("h\x00h\x01R0", 3000)), "a pickle of more than"},
 	} {
 		limit := uint64(1 << 20)
 		if c.name == "copies" {
@@ -466,7 +489,8 @@ func TestReadLies(t *testing.T) {
 		}
 		fuzzed.Within(t, limit, func() {
 			_, err := readBytes(c.file, nil)
-			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") || len(err.Error()) > 500 {
+			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") ||
+				len(err.Error()) > 500 {
 				t.Errorf("%s: %v, want %q", c.name, err, c.want)
 			}
 		})
@@ -495,20 +519,30 @@ func TestReadErrors(t *testing.T) {
 		{"call without tuple", "\x80\x02ca\nb\nNR.", "byte 8: arguments that are no tuple"},
 		{"persistent", "\x80\x02)Q.", "byte 3: a persistent id that is none"},
 		{"ordered dict", "\x80\x02ccollections\nOrderedDict\nK\x01\x85R.", "an OrderedDict of what is no list"},
-		{"ordered dict of numbers", "\x80\x02ccollections\nOrderedDict\n]K\x01a\x85R.", "an OrderedDict of what are no pairs"},
+		{"ordered dict of numbers", "\x80\x02ccollections\nOrderedDict\n]K\x01a\x85R.",
+			"an OrderedDict of what are no pairs"},
 		{"class of numbers", "\x80\x02NN\x93.", "byte 4: a class whose name is not a string"},
 		{"many opcodes", "\x80\x02" + strings.Repeat("N0", pickle.MaxOps/2+1), "a pickle of more than 2097152 opcodes"},
 		{"many marks", "\x80\x02" + strings.Repeat("(", 1000), "the file ends within a pickle"},
-		{"module", string(checkpointFile(t, "module.pth")), `the file holds an object of "torch.nn.modules.activation.ReLU", not a state dict; load it in Python`},
-		{"no tensors", string(legacyFile("}(" + pickleText("epoch") + "K\x03" + pickleText("args") + "cargparse\nNamespace\n)\x81u")),
+		{"module", string(checkpointFile(t, "module.pth")),
+			`the file holds an object of "torch.nn.modules.activation.ReLU", not a state dict; load it in Python`},
+		{"no tensors", string(legacyFile("}(" + pickleText("epoch") + "K\x03" + pickleText("args") +
+			"cargparse\nNamespace\n)\x81u")),
 			`no tensors in the dict of 2 that the file holds ("epoch", which is the value 3, "args", which is an object of "argparse.Namespace"; nothing was run)`},
-		{"unknown tensor", string(legacyFile("}(" + pickleText("a") + pickleTensor(0, 0, "(t", "(t") + pickleText("b") + "ctorch._utils\n_rebuild_qtensor\n)Ru")), `among the tensors is "b", which is an object of "torch._utils._rebuild_qtensor"`},
-		{"storage type", string(legacyFile(strings.Replace(pickleTensor(0, 0, "(t", "(t"), "FloatStorage", "Float4Storage", 1))), `storage "0" of unknown type "torch.Float4Storage"`},
-		{"storage key", string(legacyFile("}" + pickleText("a") + strings.Replace(pickleTensor(0, 0, "(t", "(t"), pickleText("0"), pickleText("1"), 1) + "s")), `storage "0", to which nothing refers`},
-		{"scalar in an empty storage", string(legacyFile("}" + pickleText("a") + pickleTensor(0, 0, "(t", "(t") + "s")), `tensor "a" of shape []: its last element is number 1 of a storage of 0`},
+		{"unknown tensor", string(legacyFile("}(" + pickleText("a") + pickleTensor(0, 0, "(t", "(t") + pickleText("b") +
+			"ctorch._utils\n_rebuild_qtensor\n)Ru")),
+			`among the tensors is "b", which is an object of "torch._utils._rebuild_qtensor"`},
+		{"storage type", string(legacyFile(strings.Replace(pickleTensor(0, 0, "(t", "(t"), "FloatStorage", "Float4Storage",
+			1))), `storage "0" of unknown type "torch.Float4Storage"`},
+		{"storage key", string(legacyFile("}" + pickleText("a") +
+			strings.Replace(pickleTensor(0, 0, "(t", "(t"), pickleText("0"), pickleText("1"), 1) + "s")),
+			`storage "0", to which nothing refers`},
+		{"scalar in an empty storage", string(legacyFile("}" + pickleText("a") + pickleTensor(0, 0, "(t", "(t") + "s")),
+			`tensor "a" of shape []: its last element is number 1 of a storage of 0`},
 	} {
 		_, err := readBytes([]byte(c.file), nil)
-		if err == nil || !strings.HasPrefix(err.Error(), "checkpoint: ") || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
+		if err == nil || !strings.HasPrefix(err.Error(), "checkpoint: ") || !strings.Contains(err.Error(), c.want) ||
+			strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
 		}
 	}
@@ -549,7 +583,8 @@ func tiny(t testing.TB) *models.Network {
 	t.Helper()
 	n := &models.Network{Name: "tiny", Channels: 1, Height: 6, Width: 6, Classes: 3,
 		Layers: []models.Layer{
-			{Name: "conv", Inputs: []string{models.Image}, Op: models.Conv{In: 1, Out: 2, Window: models.SquareWindow(3, 1, 1), Groups: 1}},
+			{Name: "conv", Inputs: []string{models.Image},
+				Op: models.Conv{In: 1, Out: 2, Window: models.SquareWindow(3, 1, 1), Groups: 1}},
 			{Name: "bn", Inputs: []string{"conv"}, Op: models.BatchNorm{Channels: 2, Eps: 1e-5}},
 			{Name: "relu", Inputs: []string{"bn"}, Op: models.ReLU{}},
 			{Name: "avgpool", Inputs: []string{"relu"}, Op: models.GlobalAvgPooling{}},

@@ -12,7 +12,9 @@ import (
 
 // TestDialectClash has a file of torchvision's names with one of ours, which means another layer.
 func TestDialectClash(t *testing.T) {
-	n, err := arch.MobileNetV2(arch.MobileNetV2Config{Stem: 4, StemStride: 2, Rows: []arch.InvertedResiduals{{Expand: 1, Out: 4, Repeat: 1, Stride: 1}, {Expand: 2, Out: 8, Repeat: 1, Stride: 2}}, Last: 16, Numbered: true, Input: arch.SquareInput(1, 21, 4)})
+	n, err := arch.MobileNetV2(arch.MobileNetV2Config{Stem: 4, StemStride: 2,
+		Rows: []arch.InvertedResiduals{{Expand: 1, Out: 4, Repeat: 1, Stride: 1}, {Expand: 2, Out: 8, Repeat: 1, Stride: 2}},
+		Last: 16, Numbered: true, Input: arch.SquareInput(1, 21, 4)})
 	if err != nil {
 		t.Fatal(err)
 	}

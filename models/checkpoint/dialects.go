@@ -13,7 +13,8 @@ type dialect func(n *models.Network, layer string) string
 
 // dialects are those in which whole checkpoints are written, ours first.
 func dialects() []dialect {
-	return []dialect{func(_ *models.Network, layer string) string { return layer }, torchvisionMobileNetV2, torchvisionRegNetX}
+	return []dialect{func(_ *models.Network, layer string) string { return layer }, torchvisionMobileNetV2,
+		torchvisionRegNetX}
 }
 
 // torchvisionMobileNetV2 is a dialect. Layers of a block are counted through in ours: conv.0 and

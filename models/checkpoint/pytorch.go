@@ -20,8 +20,9 @@ const (
 	torchMagic   = pickle.Long("\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19") // torch/serialization.py: MAGIC_NUMBER
 	torchVersion = 1001                                                    // torch/serialization.py: PROTOCOL_VERSION
 	torchRank    = 8                                                       // most dimensions of a tensor
-	torchGrowth  = 8                                                       // tensors take at most so many times the bytes of the file
-	torchName    = 1 << 10                                                 // longest name of a tensor or storage
+	// tensors take at most so many times the bytes of the file
+	torchGrowth = 8
+	torchName   = 1 << 10 // longest name of a tensor or storage
 
 	torchSave = "in Python, torch.save(model.state_dict(), file)" // the remedy
 )
@@ -74,7 +75,8 @@ func readLegacy(r io.ReaderAt, size int64) (checkpoint, error) {
 			return checkpoint{}, err
 		}
 		if want != nil && v != want {
-			return checkpoint{}, fmt.Errorf("pickle %d is %s, not what torch.save writes there; write the file again: %s", i+1, describe(v), torchSave)
+			return checkpoint{}, fmt.Errorf("pickle %d is %s, not what torch.save writes there; write the file again: %s", i+1,
+				describe(v), torchSave)
 		}
 	}
 	u.Load = f.load
@@ -121,13 +123,15 @@ func (f *torchFile) locate(r io.ReaderAt, at int64, keys any, entries []entry) e
 		var count [8]byte
 		from, length := at+int64(len(count)), s.count*s.numbers.size
 		if from+length > f.size {
-			return fmt.Errorf("the file ends at byte %d, within %s, which is bytes %d to %d; fetch it again", f.size, s.describe(entries), at, from+length)
+			return fmt.Errorf("the file ends at byte %d, within %s, which is bytes %d to %d; fetch it again", f.size,
+				s.describe(entries), at, from+length)
 		}
 		if _, err := r.ReadAt(count[:], at); err != nil {
 			return fmt.Errorf("byte %d: %w", at, err)
 		}
 		if n := int64(binary.LittleEndian.Uint64(count[:])); n != s.count {
-			return fmt.Errorf("byte %d: %d elements of %s, which has %d; fetch the file again", at, n, s.describe(entries), s.count)
+			return fmt.Errorf("byte %d: %d elements of %s, which has %d; fetch the file again", at, n, s.describe(entries),
+				s.count)
 		}
 		s.open = func() (io.ReadCloser, error) { return io.NopCloser(io.NewSectionReader(r, from, length)), nil }
 		at = from + length
@@ -184,7 +188,8 @@ func readZip(r io.ReaderAt, size int64) (checkpoint, error) {
 			return checkpoint{}, fmt.Errorf("%s is missing; fetch the file again", e.of.describe(entries))
 		}
 		if rest -= length; rest < 0 || m.UncompressedSize64 != uint64(length) {
-			return checkpoint{}, fmt.Errorf("%s has %d bytes, but its tensors were made of %d; fetch the file again", e.of.describe(entries), m.UncompressedSize64, length)
+			return checkpoint{}, fmt.Errorf("%s has %d bytes, but its tensors were made of %d; fetch the file again",
+				e.of.describe(entries), m.UncompressedSize64, length)
 		}
 		e.of.open = func() (io.ReadCloser, error) { return a.open(m) }
 	}
@@ -200,7 +205,8 @@ type archive struct {
 func openArchive(r io.ReaderAt, size int64) (archive, error) {
 	z, err := zip.NewReader(r, size)
 	if err != nil {
-		return archive{}, fmt.Errorf("the zip archive's directory, before its end at byte %d, is missing or damaged (%w); fetch the file again", size, err)
+		return archive{}, fmt.Errorf("the zip archive's directory, before its end at byte %d, is missing or damaged (%w); "+
+			"fetch the file again", size, err)
 	}
 	folder, found := "", false
 	for _, m := range z.File {
@@ -210,7 +216,8 @@ func openArchive(r io.ReaderAt, size int64) (archive, error) {
 		}
 	}
 	if !found {
-		return archive{}, fmt.Errorf("a zip archive without data.pkl, not a file of torch.save; write it again: %s", torchSave)
+		return archive{}, fmt.Errorf("a zip archive without data.pkl, not a file of torch.save; write it again: %s",
+			torchSave)
 	}
 	a := archive{size, map[string]*zip.File{}}
 	for _, m := range z.File {
@@ -219,7 +226,8 @@ func openArchive(r io.ReaderAt, size int64) (archive, error) {
 		}
 	}
 	if a.members["constants.pkl"] != nil {
-		return archive{}, fmt.Errorf("a TorchScript program, not a state dict; load it in Python and write it again: %s", torchSave)
+		return archive{}, fmt.Errorf("a TorchScript program, not a state dict; load it in Python and write it again: %s",
+			torchSave)
 	}
 	return a, nil
 }
@@ -227,7 +235,8 @@ func openArchive(r io.ReaderAt, size int64) (archive, error) {
 // open opens a member. It must not be compressed: few bytes could become many.
 func (a archive) open(m *zip.File) (io.ReadCloser, error) {
 	if m.Method != zip.Store || m.CompressedSize64 != m.UncompressedSize64 || m.UncompressedSize64 > uint64(a.size) {
-		return nil, fmt.Errorf("%.100q is compressed or larger than the archive, as torch.save never has it; write the file again: %s", m.Name, torchSave)
+		return nil, fmt.Errorf("%.100q is compressed or larger than the archive, as torch.save never has it; write the "+
+			"file again: %s", m.Name, torchSave)
 	}
 	r, err := m.Open()
 	if err != nil {
@@ -267,7 +276,8 @@ func (f *torchFile) load(id []any) (any, error) {
 	}
 	if s := f.storages[key]; s != nil {
 		if s.kind != kind || s.count != count {
-			return nil, fmt.Errorf("storage %q as %d numbers of %.100q, but it is %d of %.100q elsewhere", key, count, kind, s.count, s.kind)
+			return nil, fmt.Errorf("storage %q as %d numbers of %.100q, but it is %d of %.100q elsewhere", key, count, kind,
+				s.count, s.kind)
 		}
 		return part{s, from}, nil
 	}
@@ -381,7 +391,8 @@ func stateDict(root any) ([]entry, error) {
 		}
 		d = inner
 	}
-	return nil, fmt.Errorf("the file holds %s, not a state dict; load it in Python and write it again: %s", describe(root), torchSave)
+	return nil, fmt.Errorf("the file holds %s, not a state dict; load it in Python and write it again: %s",
+		describe(root), torchSave)
 }
 
 // entriesOf returns the tensors of d. An object among them is an error, since it may have been
@@ -511,7 +522,8 @@ func (t *strided) check(rest *int64) error {
 	n, last := int64(1), t.from
 	for i, d := range t.shape {
 		if d > 0 && n > *rest/d {
-			return fmt.Errorf("the tensors up to it take over %d times the bytes of the file; save copies of them: {k: v.clone() for k, v in model.state_dict().Items()}", torchGrowth)
+			return fmt.Errorf("the tensors up to it take over %d times the bytes of the file; save copies of them: {k: "+
+				"v.clone() for k, v in model.state_dict().Items()}", torchGrowth)
 		}
 		n *= d
 		if last < t.of.count { // else it can't be made up for, and the sum might overflow

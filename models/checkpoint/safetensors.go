@@ -137,7 +137,8 @@ func damaged(buf []byte, err error) error {
 			have := uint64(len(rest)) - size
 			for _, name := range slices.Sorted(maps.Keys(header)) {
 				if o := header[name].Offsets; o[0] <= have && o[1] > have {
-					return fmt.Errorf("the safetensors file ends in tensor %q, which is bytes %d to %d of %d; fetch or write it again", name, o[0], o[1], have)
+					return fmt.Errorf("the safetensors file ends in tensor %q, which is bytes %d to %d of %d; fetch or write it again",
+						name, o[0], o[1], have)
 				}
 			}
 		}

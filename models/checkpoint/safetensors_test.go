@@ -35,7 +35,8 @@ func safetensorsFile(header string, data ...byte) []byte {
 func TestWeightsRoundTrip(t *testing.T) {
 	n := tiny(t)
 	w := models.Init(n, 1)
-	odd := []float32{float32(math.NaN()), float32(math.Inf(-1)), float32(math.Copysign(0, -1)), math.SmallestNonzeroFloat32}
+	odd := []float32{float32(math.NaN()), float32(math.Inf(-1)), float32(math.Copysign(0, -1)),
+		math.SmallestNonzeroFloat32}
 	for _, c := range []struct {
 		name     string
 		weights  models.Weights
@@ -80,12 +81,17 @@ func TestReadWeightsErrors(t *testing.T) {
 		{"data cut", file[:len(file)-3], `the file ends in tensor "b", which is bytes 8 to 20 of 17`},
 		{"no data", file[:len(file)-20], `the file ends in tensor "a", which is bytes 0 to 8 of 0`},
 		{"too long", append(bytes.Clone(file), 0), "aren't a whole safetensors file"},
-		{"half floats", safetensorsFile(`{"conv1.weight":{"dtype":"F16","shape":[2],"data_offsets":[0,4]}}`, 0, 0, 0, 0), `tensor "conv1.weight" is F16; only F32`},
-		{"doubles", safetensorsFile(`{"fc.bias":{"dtype":"F64","shape":[1],"data_offsets":[0,8]}}`, make([]byte, 8)...), `tensor "fc.bias" is F64; only F32`},
-		{"other type", safetensorsFile(`{"fc.bias":{"dtype":"F4","shape":[1],"data_offsets":[0,8]}}`, make([]byte, 8)...), `"fc.bias"`},
+		{"half floats", safetensorsFile(`{"conv1.weight":{"dtype":"F16","shape":[2],"data_offsets":[0,4]}}`, 0, 0, 0, 0),
+			`tensor "conv1.weight" is F16; only F32`},
+		{"doubles", safetensorsFile(`{"fc.bias":{"dtype":"F64","shape":[1],"data_offsets":[0,8]}}`, make([]byte, 8)...),
+			`tensor "fc.bias" is F64; only F32`},
+		{"other type", safetensorsFile(`{"fc.bias":{"dtype":"F4","shape":[1],"data_offsets":[0,8]}}`, make([]byte, 8)...),
+			`"fc.bias"`},
 		{"huge dimension", safetensorsFile(`{"fc.bias":{"dtype":"F32","shape":[0,9223372036854775808],"data_offsets":[0,0]}}`), `tensor "fc.bias" has shape [0 9223372036854775808]`},
-		{"overflow", safetensorsFile(`{"fc.bias":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]}}`), "overflow"},
-		{"backwards", safetensorsFile(`{"fc.bias":{"dtype":"F32","shape":[1],"data_offsets":[8,4]}}`, make([]byte, 8)...), "fc.bias"},
+		{"overflow", safetensorsFile(`{"fc.bias":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]}}`),
+			"overflow"},
+		{"backwards", safetensorsFile(`{"fc.bias":{"dtype":"F32","shape":[1],"data_offsets":[8,4]}}`, make([]byte, 8)...),
+			"fc.bias"},
 	} {
 		c.want = strings.Replace(c.want, "the file ends", "the safetensors file ends", 1)
 		_, _, err := checkpoint.ReadWeights(bytes.NewReader(c.file))
@@ -150,7 +156,8 @@ func FuzzReadWeights(f *testing.F) {
 
 func TestWeightsWriteErrors(t *testing.T) {
 	w := models.Weights{"fc.bias": tensors.FromValue([]float64{1})}
-	if err := checkpoint.WriteWeights(new(bytes.Buffer), w, nil); err == nil || !strings.Contains(err.Error(), `"fc.bias"`) {
+	if err := checkpoint.WriteWeights(new(bytes.Buffer), w, nil); err == nil ||
+		!strings.Contains(err.Error(), `"fc.bias"`) {
 		t.Errorf("Write of doubles: %v", err)
 	}
 	full := errors.New("disk full")

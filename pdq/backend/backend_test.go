@@ -77,7 +77,8 @@ func TestOpen(t *testing.T) {
 		{"cuda", nil, false, []string{failure, `"cuda"`, names}},
 		{"onnx", nil, true, []string{failure, "not installed", "make onnxruntime"}},
 		{"onnx:intra_threads=1", nil, true, []string{failure, "not installed", "make onnxruntime"}},
-		{"onnx", []string{libraryEnv + "=/none/lib.so"}, true, []string{failure, "$" + libraryEnv, "/none/lib.so", "make onnxruntime"}},
+		{"onnx", []string{libraryEnv + "=/none/lib.so"}, true,
+			[]string{failure, "$" + libraryEnv, "/none/lib.so", "make onnxruntime"}},
 		{"onnx:/none/libonnxruntime.so.1", nil, true, []string{failure, "/none/libonnxruntime.so.1", "make onnxruntime"}},
 		{"onnx:" + dir + "/", nil, true, []string{failure, dir, "folder", "make onnxruntime"}},
 		{"onnx:" + text, nil, true, []string{failure, text, "make onnxruntime"}},
@@ -88,7 +89,8 @@ func TestOpen(t *testing.T) {
 		{"xla:/none/plugin.so", nil, true, []string{failure, "/none/plugin.so"}},
 		{"xla:" + plugin, nil, true, []string{failure, plugin}},
 		{"xla", []string{"PJRT_PLUGIN_LIBRARY_PATH=" + dir}, true, []string{failure, "panicked"}},
-		{"auto", nil, true, []string{goBackend, "xla: no PJRT plugin", "onnx: ONNX Runtime is not installed", "make onnxruntime"}},
+		{"auto", nil, true, []string{goBackend, "xla: no PJRT plugin", "onnx: ONNX Runtime is not installed",
+			"make onnxruntime"}},
 		{"", nil, true, []string{goBackend, "make onnxruntime"}},
 		{"auto", []string{"PJRT_PLUGIN_LIBRARY_PATH=" + dir}, true, []string{goBackend, "panicked"}},
 		{"auto", []string{libraryEnv + "=/none/lib.so"}, true, []string{goBackend, "$" + libraryEnv, "/none/lib.so"}},
@@ -130,7 +132,8 @@ func TestParseONNX(t *testing.T) {
 		{"Intra_Op_Num_Threads=1", onnxConfig{"", true, []string{"cpu", "Intra_Op_Num_Threads=1"}}},
 		{"/a/lib.dylib,CUDA", onnxConfig{"/a/lib.dylib", false, []string{"CUDA"}}},
 	} {
-		if got := parseONNX(c.options); got.library != c.want.library || got.onCPU != c.want.onCPU || !slices.Equal(got.options, c.want.options) {
+		if got := parseONNX(c.options); got.library != c.want.library || got.onCPU != c.want.onCPU ||
+			!slices.Equal(got.options, c.want.options) {
 			t.Errorf("parseONNX(%q) = %v, want %v", c.options, got, c.want)
 		}
 	}
@@ -138,8 +141,10 @@ func TestParseONNX(t *testing.T) {
 
 func TestWithoutPath(t *testing.T) {
 	for note, want := range map[string]string{
-		"onnx: ONNX Runtime 1.30.0 at /home/a b/lib.so.1, cpu, intra_threads=1": "onnx: ONNX Runtime 1.30.0, cpu, intra_threads=1",
-		"go: GoMLX's Go backend, 2 threads, ops_sequential":                     "go: GoMLX's Go backend, 2 threads, ops_sequential",
+		"onnx: ONNX Runtime 1.30.0 at /home/a b/lib.so.1, cpu, intra_threads=1": "onnx: ONNX Runtime 1.30.0, cpu, " +
+			"intra_threads=1",
+		"go: GoMLX's Go backend, 2 threads, ops_sequential": "go: GoMLX's Go backend, 2 threads, " +
+			"ops_sequential",
 	} {
 		if got := WithoutPath(note); got != want {
 			t.Errorf("WithoutPath(%q) = %q, want %q", note, got, want)
@@ -175,7 +180,8 @@ func TestAvailable(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Log(note, "-", Workers(b), "workers")
-			want := map[string]int{"go": runtime.GOMAXPROCS(0), "onnx": runtime.GOMAXPROCS(0) / ((runtime.GOMAXPROCS(0) + 7) / 8), "xla": 1}
+			want := map[string]int{"go": runtime.GOMAXPROCS(0),
+				"onnx": runtime.GOMAXPROCS(0) / ((runtime.GOMAXPROCS(0) + 7) / 8), "xla": 1}
 			if kind, _, _ := strings.Cut(name, ":"); Workers(b) != want[kind] {
 				t.Errorf("%d workers on %d processors, want %d", Workers(b), runtime.GOMAXPROCS(0), want[kind])
 			}

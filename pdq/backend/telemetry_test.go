@@ -28,7 +28,8 @@ func TestNoTelemetry(t *testing.T) {
 	dir := t.TempDir()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestNoTelemetry$")
 	cmd.Dir = dir
-	cmd.Env = []string{child + "=1", "TMPDIR=" + dir, "HOME=" + os.Getenv("HOME"), "XDG_CACHE_HOME=" + os.Getenv("XDG_CACHE_HOME")}
+	cmd.Env = []string{child + "=1", "TMPDIR=" + dir, "HOME=" + os.Getenv("HOME"),
+		"XDG_CACHE_HOME=" + os.Getenv("XDG_CACHE_HOME")}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

@@ -32,7 +32,8 @@ type work struct {
 	unit    string
 }
 
-// Costs of an element, where 1 is that of a step of rounding within its unit. From a run of mobilenetv2 on ONNX Runtime.
+// Costs of an element, where 1 is that of a step of rounding within its unit: from a run of mobilenetv2 on ONNX
+// Runtime.
 const (
 	restWork    = 1. / 7 // the rest of the network, for the PD term
 	correctWork = 1. / 4 // correction, which mostly ends before its last step

@@ -139,7 +139,7 @@ func ignore(err, what error) error {
 	return err
 }
 
-// quantise goes on with tasks that differ in their seeds alone, and writes their students. Where to go on from is in the
+// quantise goes on with tasks that differ in their seeds alone, and writes their students. Their states are in the
 // folder all the while. The memory is that of all tasks together.
 func (r *gridRun) quantise(ctx context.Context, tasks []*task) error {
 	var runs []*pdq.Run

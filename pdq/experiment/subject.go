@@ -10,7 +10,6 @@ import (
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models"
 	"github.com/pdquant/pdquant/models/arch"
-	"github.com/pdquant/pdquant/models/checkpoint"
 )
 
 // ErrMissing is the error of Open where images or weights aren't on this machine. The message says how to get them.
@@ -20,98 +19,116 @@ var ErrMissing = errors.New("experiment: missing")
 type Subject struct {
 	Name    string // the registry's, or the architecture's
 	Design  string // the architecture, which decides a preset's settings
-	Data    string // name of the data set
+	Data    string // name of the data set: one of datasets.Sets, or the last element of a path
+	About   string // the data set in a line: format, numbers of images, shape, classes
 	Network *models.Network
 	Weights models.Weights
 	Origin  string          // where the weights come from, as "shipped"
-	Trained arch.Trained    // the registry's entry, with published accuracies; zero: the network isn't in the registry
+	Trained arch.Trained    // the registry's entry, with accuracies on Data; zero: the registry has none for this data
 	Pool    datasets.Pool   // images to calibrate on
 	Test    datasets.Stream // images to test on
-	Tested  string          // what those are: "test images", or held-out training images
+	Tested  string          // what those are: "test images", or images of the training files that aren't calibrated on
 }
 
 // Source says where a Subject's network and images are.
 type Source struct {
-	Name       string // in the registry, as "resnet20-cifar10"; or an architecture, as "resnet34", with Set and Checkpoint
+	Name       string // in the registry, as "resnet20-cifar10"; or any architecture, as "resnet34", with Checkpoint
 	Checkpoint string // file of the weights; "": the registry's file in Root, or the built-in weights
-	Set        string // name of the data set; "": the one that the registry's network was trained on
-	Data       string // the data set's folder; "": Root and the set's name, or what is built in
-	Root       string // folder of data sets, and of checkpoints/ with published weights; "": data
+	Set        string // name of the data set, which Data has if that is given, too; "": Data, or the registry's network's
+	Data       string // data set: a name, or the path of a folder or file; "": Set in Root, or what is built in
+	Root       string // folder of data sets by name, and of checkpoints/ with published weights; "": data
 
-	Labels      string // ImageNet: file that labels a flat val/
-	Centred     bool   // ImageNet: calibrate on the centres of images, not on random parts as the reference does
-	SkipCorrupt bool   // ImageNet: leave out files that can't be decoded, instead of an error
+	Images      datasets.ImageConfig // of image folders; its moments of all data; zero sizes: datasets.ImageNetConfig's
+	Labels      string               // image folders: file that labels a folder without a folder per class
+	Centred     bool                 // image folders: calibrate on centres of images, not on random parts as the reference
+	SkipCorrupt bool                 // image folders: leave out files that can't be decoded, instead of an error
 
 	Tests     int    // test images, in equal distances; 0: all
 	Indices   string // file with the pool's images to calibrate on, a number a line; "": the whole pool
 	Fixed     bool   // each seed calibrates on the first of Indices in their order, instead of drawing its own from them
-	Held      int    // test on n images of the pool, which aren't calibrated on, to choose settings by; 0: on the test images
+	Held      int    // test on n images of the pool that aren't calibrated on, to choose settings; 0: on the test images
 	Distorted bool   // with Held: half of these get noise, half are blurred
 }
 
-// Open finds a network and its images. What isn't on this machine is ErrMissing.
+const defaultRoot = "data"
+
+// Open finds a network and its images. The data set says how many channels and classes the network has, and of what
+// size its images are. What isn't on this machine is ErrMissing.
 func Open(src Source) (Subject, error) {
 	if src.Root == "" {
-		src.Root = "data"
+		src.Root = defaultRoot
 	}
-	s := Subject{Name: src.Name, Design: src.Name, Data: src.Set, Tested: "test images"}
+	s := Subject{Name: src.Name, Design: src.Name, Tested: "test images"}
 	trained, err := arch.Find(src.Name)
 	if err == nil {
-		s.Trained, s.Design = trained, trained.Design
-		if s.Data == "" {
-			s.Data = trained.Data
-		}
-	} else if src.Checkpoint == "" || src.Set == "" {
-		return s, fmt.Errorf("%w; or give an architecture with its checkpoint and the name of its data set", err)
+		s.Design = trained.Design
+	} else if src.Checkpoint == "" {
+		return s, fmt.Errorf("%w; or give an architecture with its checkpoint and data set", err)
 	}
-	set, err := datasets.FindSet(s.Data)
+	data, err := src.data(trained)
 	if err != nil {
 		return s, err
 	}
-	if s.Pool, s.Test, err = src.images(set); err != nil {
+	s.Data, s.About, s.Pool, s.Test = data.Name, data.String(), data.Pool, data.Test
+	if s.Data == trained.Data {
+		s.Trained = trained
+	}
+	if data.Divided {
+		s.Tested = "images that aren't calibrated on"
+	}
+	path, err := src.checkpoint(trained)
+	if err != nil {
 		return s, err
 	}
-	if s.Network, s.Weights, s.Origin, err = src.network(s, set); err != nil {
+	in := arch.Input{Channels: data.Channels, Height: data.Height, Width: data.Width, Classes: len(data.Classes)}
+	if s.Network, s.Weights, s.Origin, err = load(s, path, in); err != nil {
 		return s, err
 	}
 	return src.split(s)
 }
 
-// images opens the data set.
-func (src Source) images(set datasets.Set) (datasets.Pool, datasets.Stream, error) {
-	o := datasets.OpenOptions{Dir: src.Data, Labels: src.Labels, Images: datasets.ImageNetConfig(), Centred: src.Centred}
-	o.Images.SkipCorrupt = src.SkipCorrupt
-	if o.Dir == "" {
-		o.Dir = filepath.Join(src.Root, set.Name)
-		if _, err := os.Stat(o.Dir); errors.Is(err, fs.ErrNotExist) {
-			if set.Name != "fashion-mnist" {
-				return nil, nil, fmt.Errorf("%w: images of %s in %s: %s", ErrMissing, set.Name, o.Dir, set.Get)
-			}
-			o.Dir = ""
-		}
+// OpenData opens the data set alone, as Open does.
+func (src Source) OpenData() (datasets.Data, error) {
+	if src.Root == "" {
+		src.Root = defaultRoot
 	}
-	return set.Open(o)
+	trained, err := arch.Find(src.Name)
+	if err != nil {
+		trained = arch.Trained{} // no data of its own
+	}
+	return src.data(trained)
 }
 
-// network loads the network and its weights, and says where these come from.
-func (src Source) network(s Subject, set datasets.Set) (*models.Network, models.Weights, string, error) {
-	if s.Trained.Name == "" {
-		n, err := arch.Design(s.Design, arch.SquareInput(set.Channels, set.Size, set.Classes))
-		if err != nil {
-			return nil, nil, "", err
+// data opens the data set: the one that is given, or the one that t was trained on.
+func (src Source) data(t arch.Trained) (datasets.Data, error) {
+	o := datasets.OpenOptions{Labels: src.Labels, Images: src.Images, Centred: src.Centred}
+	if o.Images.Height == 0 && o.Images.Width == 0 {
+		usual := datasets.ImageNetConfig()
+		o.Images.Height, o.Images.Width, o.Images.Resize = usual.Height, usual.Width, usual.Resize
+	}
+	o.Images.SkipCorrupt = o.Images.SkipCorrupt || src.SkipCorrupt
+	name := src.Set
+	switch {
+	case name != "":
+		o.Dir = src.Data
+	case src.Data != "":
+		name = src.Data
+	case t.Data != "":
+		name = t.Data
+	default:
+		return datasets.Data{}, fmt.Errorf("experiment: %s comes with no data set; give one by name or path", src.Name)
+	}
+	if set, err := datasets.FindSet(name); err == nil && o.Dir == "" {
+		o.Dir = filepath.Join(src.Root, set.Name)
+		if _, err := os.Stat(o.Dir); errors.Is(err, fs.ErrNotExist) && set.Name == "fashion-mnist" {
+			o.Dir = "" // it is built in
 		}
-		w, err := checkpoint.Load(src.Checkpoint, n)
-		return n, w, "weights of " + src.Checkpoint, err
 	}
-	path, err := src.checkpoint(s.Trained)
-	if err != nil {
-		return nil, nil, "", err
+	d, err := datasets.Open(name, o)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w: %w", ErrMissing, err)
 	}
-	n, w, err := s.Trained.Load(path, arch.SquareInput(set.Channels, set.Size, set.Classes))
-	if path == "" {
-		return n, w, "shipped", err
-	}
-	return n, w, "weights of " + path, err
+	return d, err
 }
 
 // checkpoint returns the file of t's weights; "": they are built in.

@@ -14,7 +14,8 @@ import (
 
 func TestMissing(t *testing.T) {
 	for name, want := range map[string]string{"resnet18": "image-net.org", "resnet20-cifar10": "download cifar10"} {
-		if _, err := Open(Source{Name: name, Root: t.TempDir()}); !errors.Is(err, ErrMissing) || !strings.Contains(err.Error(), want) {
+		_, err := Open(Source{Name: name, Root: t.TempDir()})
+		if !errors.Is(err, ErrMissing) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -40,7 +41,9 @@ func TestSplit(t *testing.T) {
 	if err := os.WriteFile(file, []byte("7 8 7"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for want, src := range map[string]Source{"don't suffice": {Held: 10}, "number 3 is 7 like number 1": {Indices: file}, "no such file": {Indices: "missing"}} {
+	for want, src := range map[string]Source{
+		"don't suffice": {Held: 10}, "number 3 is 7 like number 1": {Indices: file}, "no such file": {Indices: "missing"},
+	} {
 		if _, _, err := src.indices(10); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %q", err, want)
 		}
@@ -48,11 +51,13 @@ func TestSplit(t *testing.T) {
 	if err := os.WriteFile(file, []byte("7 8 2"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s, err := Open(Source{Name: "resnet8", Root: t.TempDir(), Indices: file, Fixed: true, Held: 20, Distorted: true, Tests: 10})
+	src := Source{Name: "resnet8", Root: t.TempDir(), Indices: file, Fixed: true, Held: 20, Distorted: true, Tests: 10}
+	s, err := Open(src)
 	if err != nil || s.Test.Len() != 10 || s.Tested != "distorted held-out training images" {
 		t.Fatalf("%d images of %s, error %v", s.Test.Len(), s.Tested, err)
 	}
-	if cal, err := s.Pool.Calibrate(t.Context(), 2, 5); err != nil || !slices.Equal(cal.Indices, []int{7, 8}) || cal.Len() != 2 {
+	cal, err := s.Pool.Calibrate(t.Context(), 2, 5)
+	if err != nil || !slices.Equal(cal.Indices, []int{7, 8}) || cal.Len() != 2 {
 		t.Errorf("calibration images %v, error %v", cal.Indices, err)
 	}
 }
@@ -88,6 +93,7 @@ func TestDistort(t *testing.T) {
 		t.Errorf("the noise of %g pixels has a deviation of %g", n, sd)
 	}
 	if math.Abs(after/before-1) > 0.01 || smooth >= rough || smooth < rough/2 {
-		t.Errorf("blurring changes the mean from %g to %g, and the changes from pixel to pixel from %g to %g", before/float64(per), after/float64(per), rough, smooth)
+		t.Errorf("blurring changes the mean from %g to %g, and the changes from pixel to pixel from %g to %g",
+			before/float64(per), after/float64(per), rough, smooth)
 	}
 }

@@ -30,7 +30,8 @@ func shipped() (*pdq.Quantizer, pdq.Student) {
 	if err != nil {
 		log.Fatal(err)
 	}
-	q, err := pdq.New(b, pdq.Problem{Network: teacher.Network, Weights: teacher.Weights, Calibration: pool.Slice(0, 16)}, c.Nearest())
+	q, err := pdq.New(b, pdq.Problem{Network: teacher.Network, Weights: teacher.Weights, Calibration: pool.Slice(0, 16)},
+		c.Nearest())
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -61,7 +62,8 @@ func ExampleSweepOutput() {
 		log.Fatal(err)
 	}
 	narrow, wide := points[0], points[9]
-	fmt.Printf("%.0f %% of the range costs more than %.0f %%: error %v, PD %v\n", 100*narrow.Fraction, 100*wide.Fraction, narrow.Lp > wide.Lp, narrow.PD > wide.PD)
+	fmt.Printf("%.0f %% of the range costs more than %.0f %%: error %v, PD %v\n", 100*narrow.Fraction, 100*wide.Fraction,
+		narrow.Lp > wide.Lp, narrow.PD > wide.PD)
 	// Output:
 	// 10 % of the range costs more than 100 %: error true, PD true
 }

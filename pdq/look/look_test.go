@@ -100,7 +100,8 @@ func TestWeightAndOutput(t *testing.T) {
 				t.Fatal(err)
 			}
 			size := weights[layer+".weight"].Size()
-			if total(v.Values.Counts) != size || total(v.Levels) != size || len(v.Levels) != 1<<v.Quant.Bits || v.Flipped != 0 || len(v.Channel) != v.Shape[0] {
+			if total(v.Values.Counts) != size || total(v.Levels) != size || len(v.Levels) != 1<<v.Quant.Bits ||
+				v.Flipped != 0 || len(v.Channel) != v.Shape[0] {
 				t.Errorf("%s: %+v", layer, v)
 			}
 			if v.SNR < slices.Min(v.Channel) || v.SNR > slices.Max(v.Channel) || v.Quant.Bits == 8 && v.SNR < 30 {
@@ -118,7 +119,8 @@ func TestWeightAndOutput(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if v.Images != 7 || total(v.Values.Counts) != total(v.Levels) || total(v.Levels)%7 != 0 || v.Clipped > total(v.Levels) || !(v.SNR > 0) {
+			if v.Images != 7 || total(v.Values.Counts) != total(v.Levels) || total(v.Levels)%7 != 0 ||
+				v.Clipped > total(v.Levels) || !(v.SNR > 0) {
 				t.Errorf("%s: %+v", layer, v)
 			}
 		}
@@ -203,7 +205,8 @@ func TestDifferences(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		one, err := look.Differences(t.Context(), q, pdq.Student{Weights: map[string]pdq.WeightQuant{"layer2.0.conv1": s.Weights["layer2.0.conv1"]}}, 8)
+		one, err := look.Differences(t.Context(), q,
+			pdq.Student{Weights: map[string]pdq.WeightQuant{"layer2.0.conv1": s.Weights["layer2.0.conv1"]}}, 8)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -304,7 +307,8 @@ func TestNorms(t *testing.T) {
 			}
 		}
 		if len(views) != 2 || math.Abs(before-first) > 1e-4*first || after >= before {
-			t.Errorf("%d normalisations, distance %g before and %g after; the loss began at %g", len(views), before, after, first)
+			t.Errorf("%d normalisations, distance %g before and %g after; the loss began at %g", len(views), before, after,
+				first)
 		}
 		if views, err = look.Norms(t.Context(), q, d, 20); err != nil || views[0].Before.Distance != views[0].After.Distance {
 			t.Errorf("before correction %+v, error %v", views, err)
@@ -314,7 +318,8 @@ func TestNorms(t *testing.T) {
 			t.Fatalf("without data %+v, error %v", fresh, err)
 		}
 		for i, v := range views {
-			if got, want := fresh[i].Before.Distance, v.Before.Distance; fresh[i].Layer != v.Layer || math.Abs(got-want) > 1e-5*want {
+			if got, want := fresh[i].Before.Distance,
+				v.Before.Distance; fresh[i].Layer != v.Layer || math.Abs(got-want) > 1e-5*want {
 				t.Errorf("%s: distance %g without data, want %g", v.Layer, got, want)
 			}
 		}
@@ -344,8 +349,10 @@ func TestNothing(t *testing.T) {
 			{"TeacherNorms", images, func() error { _, err := look.TeacherNorms(ctx, q, 1, n); return err }},
 			{"SweepOutput", images, func() error { _, err := look.SweepOutput(ctx, q, s, "layer1.0.relu1", n, 10); return err }},
 			{"SweepWeight", images, func() error { _, err := look.SweepWeight(ctx, q, s, "layer1.0.conv1", n, 10); return err }},
-			{"SweepOutput", "look: %d points; give at least one", func() error { _, err := look.SweepOutput(ctx, q, s, "layer1.0.relu1", 8, n); return err }},
-			{"SweepWeight", "look: %d points; give at least one", func() error { _, err := look.SweepWeight(ctx, q, s, "layer1.0.conv1", 8, n); return err }},
+			{"SweepOutput", "look: %d points; give at least one",
+				func() error { _, err := look.SweepOutput(ctx, q, s, "layer1.0.relu1", 8, n); return err }},
+			{"SweepWeight", "look: %d points; give at least one",
+				func() error { _, err := look.SweepWeight(ctx, q, s, "layer1.0.conv1", 8, n); return err }},
 		} {
 			t.Run(fmt.Sprintf(c.what+" of "+c.want, n), func(t *testing.T) {
 				if err, want := c.look(), fmt.Sprintf(c.want, n); err == nil || err.Error() != want {

@@ -21,7 +21,8 @@ import (
 var seedFlag = flag.Uint64("seed", 1, "seed of the random charts")
 
 func four() []Bar {
-	return []Bar{{"Full precision", 91.8, 0.27}, {"Nearest rounding", 23.1, 0.42}, {"MSE only", 84.2, 0.36}, {"PD-Quant", 85, 0.36}}
+	return []Bar{{"Full precision", 91.8, 0.27}, {"Nearest rounding", 23.1, 0.42}, {"MSE only", 84.2, 0.36},
+		{"PD-Quant", 85, 0.36}}
 }
 
 func TestPNG(t *testing.T) {
@@ -34,7 +35,8 @@ func TestPNG(t *testing.T) {
 		{"four.PNG", four(), 500}, // the size of two columns' width that the chart was drawn for
 	} {
 		path := filepath.Join(t.TempDir(), c.name)
-		if err := Bars(path, "resnet8, W2A2, Fashion-MNIST", "10,000 test images, seed 1", "Top-1 accuracy (%)", c.bars); err != nil {
+		if err := Bars(path, "resnet8, W2A2, Fashion-MNIST", "10,000 test images, seed 1", "Top-1 accuracy (%)",
+			c.bars); err != nil {
 			t.Fatal(err)
 		}
 		b, err := os.ReadFile(path)
@@ -101,7 +103,8 @@ func TestSVG(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"title 2", "sub title", "Top-1 accuracy (%)", `<b>"5 > 4" & more`, "PD-Quant", "85.0", "± 0.4", "100.0", "0", "20", "100"} {
+	for _, want := range []string{"title 2", "sub title", "Top-1 accuracy (%)", `<b>"5 > 4" & more`, "PD-Quant", "85.0",
+		"± 0.4", "100.0", "0", "20", "100"} {
 		if !slices.Contains(found, want) {
 			t.Errorf("no text %q among %q", want, found)
 		}

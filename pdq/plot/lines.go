@@ -50,7 +50,8 @@ func Lines(path string, c Chart, lines []Line) error {
 	var xs, ys []float64
 	for i, l := range lines {
 		if len(l.X) != len(l.Y) || len(l.X) < 2 {
-			return fmt.Errorf("plot: line %d (%s) has %d x and %d y; give as many of both, two at least", i, l.Label, len(l.X), len(l.Y))
+			return fmt.Errorf("plot: line %d (%s) has %d x and %d y; give as many of both, two at least", i, l.Label, len(l.X),
+				len(l.Y))
 		}
 		for k := range l.X {
 			if finite(l.X[k]) && finite(l.Y[k]) {
@@ -84,7 +85,8 @@ func Columns(path string, c Chart, bins []Bin) error {
 	xs, top := []float64{bins[0].Low, bins[len(bins)-1].High}, 0.0
 	for i, b := range bins {
 		if !(b.Low < b.High && b.Count >= 0) || !finite(b.Low) || !finite(b.High) || !finite(b.Count) {
-			return fmt.Errorf("plot: bin %d is from %g to %g with count %g; give finite numbers, edges in order, no negative count", i, b.Low, b.High, b.Count)
+			return fmt.Errorf("plot: bin %d is from %g to %g with count %g; give finite numbers, edges in order, no negative "+
+				"count", i, b.Low, b.High, b.Count)
 		}
 		top = max(top, b.Count)
 	}
@@ -122,7 +124,8 @@ func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
 // lineColor is the colour of line i. Source: Okabe and Ito, Color Universal Design, 2008.
 func lineColor(i int) color.Color {
-	return []color.Color{accent(), color.NRGBA{0xd5, 0x5e, 0x00, 0xff}, color.NRGBA{0x00, 0x9e, 0x73, 0xff}, color.NRGBA{0xcc, 0x79, 0xa7, 0xff}, ink()}[i%mostLines]
+	return []color.Color{accent(), color.NRGBA{0xd5, 0x5e, 0x00, 0xff}, color.NRGBA{0x00, 0x9e, 0x73, 0xff},
+		color.NRGBA{0xcc, 0x79, 0xa7, 0xff}, ink()}[i%mostLines]
 }
 
 // interval is what an axis shows.

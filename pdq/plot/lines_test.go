@@ -52,10 +52,14 @@ func TestLines(t *testing.T) {
 		if again := drawn(t, name, func(path string) error { return Lines(path, c, lines) }); !bytes.Equal(b, again) {
 			t.Errorf("%s differs from one drawing to the next", name)
 		}
-		if name == "a.svg" && (!strings.Contains(string(b), "squared error") || !strings.Contains(string(b), "layer1.0") || !strings.Contains(string(b), "range")) {
+		if name == "a.svg" && (!strings.Contains(string(b), "squared error") || !strings.Contains(string(b), "layer1.0") ||
+			!strings.Contains(string(b), "range")) {
 			t.Errorf("texts are missing in %s", b)
 		}
-		drawn(t, name, func(path string) error { return Lines(path, Chart{}, []Line{{"", []float64{1, 2}, []float64{5, 5}}}) })
+		drawn(t, name, func(path string) error {
+			return Lines(path, Chart{},
+				[]Line{{"", []float64{1, 2}, []float64{5, 5}}})
+		})
 	}
 	for want, bad := range map[string][]Line{
 		"give 1 to 5":        nil,
@@ -80,7 +84,8 @@ func TestColumns(t *testing.T) {
 		drawn(t, name, func(path string) error { return Columns(path, c, []Bin{{0, 1, 0}}) })
 	}
 	for _, bad := range [][]Bin{nil, {{1, 1, 0}}, {{0, 1, -1}}, {{0, 1, math.NaN()}}, {{math.Inf(-1), 1, 2}}} {
-		if err := Columns(filepath.Join(t.TempDir(), "a.svg"), c, bad); err == nil || !strings.HasPrefix(err.Error(), "plot: ") {
+		if err := Columns(filepath.Join(t.TempDir(), "a.svg"), c, bad); err == nil ||
+			!strings.HasPrefix(err.Error(), "plot: ") {
 			t.Errorf("%+v: error %v", bad, err)
 		}
 	}

@@ -16,8 +16,8 @@ type Points struct {
 // Half the width of a point.
 const pointSize = 2.5
 
-// Scatter draws points, as Lines does lines: at most as many kinds, each in its colour. A faint line marks y 0 if that is
-// between them.
+// Scatter draws points, as Lines does lines: at most as many kinds, each in its colour. A faint line marks y 0 if that
+// is between them.
 func Scatter(path string, c Chart, kinds []Points) error {
 	if len(kinds) == 0 || len(kinds) > mostLines {
 		return fmt.Errorf("plot: %d kinds of points; give 1 to %d", len(kinds), mostLines)
@@ -26,7 +26,8 @@ func Scatter(path string, c Chart, kinds []Points) error {
 	var labels []Line
 	for i, k := range kinds {
 		if len(k.X) != len(k.Y) || k.Errors != nil && len(k.Errors) != len(k.Y) {
-			return fmt.Errorf("plot: points %d (%s) have %d x, %d y and %d errors; give as many of each", i, k.Label, len(k.X), len(k.Y), len(k.Errors))
+			return fmt.Errorf("plot: points %d (%s) have %d x, %d y and %d errors; give as many of each", i, k.Label, len(k.X),
+				len(k.Y), len(k.Errors))
 		}
 		for j := range k.X {
 			if k.drawn(j) {

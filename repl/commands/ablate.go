@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/experiment"
 	"github.com/pdquant/pdquant/repl/shell"
@@ -15,15 +14,15 @@ func (e *engine) ablateCommand() command {
 	return command{
 		Name: "ablate", Group: groupRuns, Help: "quantise with each combination of settings and several seeds, and compare",
 		Run: e.do(ablate),
-		More: "The other settings are those in force, and all seeds calibrate on the session's images. The session stays as " +
-			"it is. Ctrl-C ends it after showing what is finished. " + goesOn,
+		More: "The other settings are those in force, and all seeds calibrate on the session's images. The session stays " +
+			"as it is. Ctrl-C ends it after showing what is finished. " + goesOn,
 		Options: []shell.Option{
 			option("loss", "mse,pd", "mse, pd or both"),
 			option("dc", "on,off", "on, off or both"),
 			option("seeds", "3", "how many: 1 to 3; or which, as 2,5 or 7..9"),
 			option("test", "1000", "test images, in equal distances; 0: all"),
-			option("data", "", "file of the test images in CIFAR-10's binary form; empty: those of the last eval, or "+
-				"Fashion-MNIST's built-in ones"),
+			option("data", "", "data set whose test images it takes, as calib and eval know it; empty: that of the calibration "+
+				"images"),
 			keepOption(), anewOption(),
 			option("out", "", "run folder; empty: runs/ablate-TEACHER-wWaA"),
 		},
@@ -36,7 +35,7 @@ func ablate(c *call) (session, error) {
 	if err != nil {
 		return s, err
 	}
-	f, err := c.gridFolder(g, fmt.Sprintf("runs/ablate-%s-w%da%d", s.teacher.name, g.Bits[0].W, g.Bits[0].A))
+	f, err := c.gridFolder(g, fmt.Sprintf("runs/ablate-%s-w%da%d", s.teacher.Name, g.Bits[0].W, g.Bits[0].A))
 	if err != nil {
 		return s, err
 	}
@@ -59,31 +58,23 @@ func newAblation(c *call) (g experiment.Grid, err error) {
 	if _, err := c.quantizer(s, s.config); err != nil {
 		return g, err
 	}
-	test, err := s.testSet(c.Values["data"])
+	which := c.Values["data"]
+	if which == "" {
+		which = s.images.data
+	}
+	data, err := s.open(which)
 	if err != nil {
 		return g, err
 	}
-	subject := experiment.Subject{Name: s.teacher.name, Design: s.arch(), Data: test.Name, Network: s.teacher.Network,
-		Weights: s.teacher.Weights, Origin: s.teacher.checkpoint, Pool: experiment.Given(s.images.calibration),
-		Tested: "test images"}
-	if subject.Test, err = test.Evenly(src.Tests); err != nil {
+	subject := s.teacher.Subject
+	subject.Data, subject.Pool = data.Name, experiment.Given(s.images.calibration)
+	if subject.Test, err = data.Test.Evenly(src.Tests); err != nil {
 		return g, err
 	}
 	g.Subjects, g.Images = []experiment.Subject{subject}, s.images.calibration.Len()
 	g.Bits = []experiment.Width{{W: s.config.Bits.W, A: s.config.Bits.A}}
 	g.Preset, g.Backend, g.Note, g.Machine, g.Anyway = s.preset, s.backend, s.note, s.config.Machine, true
 	return g, nil
-}
-
-// testSet returns the images that the session is tested on: those in a file, or of the last eval, or the built-in ones.
-func (s session) testSet(file string) (datasets.Images, error) {
-	if file == "" && s.score != nil {
-		file = s.score.data
-	}
-	if file == "" && s.images.data != "" {
-		return datasets.Images{}, errors.New("repl: which images to test on? give their file with data=, or eval on them first")
-	}
-	return testImages(file)
 }
 
 // ablations are the combinations that the options ask for, as changes of c.

@@ -37,15 +37,16 @@ func (e *engine) demoCommand() command {
 }
 
 // goesOn is what the help of commands with a grid has in common.
-const goesOn = "The same command goes on where it stopped, within a unit too. What methods share is computed once, and " +
-	"results that the run folder has are shown at once; those of other settings stay beside them."
+const goesOn = "The same command goes on where it stopped, within a unit too. What methods share is computed once, " +
+	"and results that the run folder has are shown at once; those of other settings stay beside them."
 
 func demo(c *call) error {
 	g, err := newDemo(c.Values)
 	if err != nil {
 		return err
 	}
-	f, err := c.gridFolder(g, fmt.Sprintf("runs/demo-%s-w%da%d-s%d", c.Values["teacher"], g.Bits[0].W, g.Bits[0].A, g.Seeds[0]))
+	w := g.Bits[0]
+	f, err := c.gridFolder(g, fmt.Sprintf("runs/demo-%s-w%da%d-s%d", c.Values["teacher"], w.W, w.A, g.Seeds[0]))
 	if err != nil {
 		return err
 	}

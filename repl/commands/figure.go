@@ -1,9 +1,13 @@
 package commands
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"html"
 	"math"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/guptarohit/asciigraph"
@@ -39,16 +43,19 @@ func (c *call) figure(f figure) error {
 		c.Show(f)
 		return nil
 	}
-	var err error
-	if f.bins != nil {
-		err = plot.Columns(path, f.chart, f.bins)
-	} else {
-		err = plot.Lines(path, f.chart, f.lines)
-	}
+	err := f.write(path)
 	if err == nil {
 		c.Print("plot in %s", path)
 	}
 	return err
+}
+
+// write draws f to a PNG or SVG.
+func (f figure) write(path string) error {
+	if f.bins != nil {
+		return plot.Columns(path, f.chart, f.bins)
+	}
+	return plot.Lines(path, f.chart, f.lines)
 }
 
 // Kind returns "figure".
@@ -138,8 +145,28 @@ func sparks(counts []int) string {
 	return b.String()
 }
 
-// HTML returns the drawing with characters.
-func (f figure) HTML() string { return shell.Text(f.Text(0)).HTML() }
+// HTML returns the plot as a PNG, which brings its letters along; what can't be drawn so, as with characters.
+func (f figure) HTML() string {
+	data, err := f.png()
+	if err != nil {
+		return shell.Text(f.Text(0)).HTML()
+	}
+	return fmt.Sprintf(`<img alt="%s" src="data:image/png;base64,%s">`, html.EscapeString(f.chart.Title),
+		base64.StdEncoding.EncodeToString(data))
+}
+
+func (f figure) png() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "chart")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "chart.png")
+	if err := f.write(path); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
+}
 
 // TSV returns a line for each point of each line, or for each bin.
 func (f figure) TSV() string {

@@ -2,6 +2,7 @@ package commands
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/pdquant/pdquant/pdq/experiment"
@@ -10,11 +11,13 @@ import (
 
 func (e *engine) gridCommand() command {
 	return command{
-		Name: "grid", Group: groupPrograms, Help: "compare methods on several networks, bits and seeds, and keep each result in a table",
-		More: "Methods are separated by semicolons, each a word and perhaps settings, as in " + `methods="mse; best FineTune.Steps=300; pd Loss.PD=2"` + ": " + recipeText() +
-			". " + goesOn,
-		Options: []shell.Option{
-			option("networks", "resnet8", "names, separated by commas, of networks as the command models lists them; or one architecture, with set and checkpoint"),
+		Name: "grid", Group: groupPrograms,
+		Help: "compare methods on several networks, bits and seeds, and keep each result in a table",
+		More: "Methods are separated by semicolons, each a word and perhaps settings, as in " +
+			`methods="mse; best FineTune.Steps=300; pd Loss.PD=2"` + ": " + recipeText() + ". " + goesOn,
+		Options: slices.Concat([]shell.Option{
+			option("networks", "resnet8", "names, separated by commas, of networks as the command models lists them; or "+
+				"one architecture, with set and checkpoint"),
 			option("bits", "2/2", "of weights and activations, separated by commas: 2/2,4/4"),
 			option("methods", "mse; pd-quant", "what to compare; differences are to the first"),
 			option("seeds", "3", "how many: 1 to 3; or which, as 2,5 or 7..9"),
@@ -23,10 +26,8 @@ func (e *engine) gridCommand() command {
 			option("all", "", "settings to change in the preset, before methods do: Rounding.Steps=100 Loss.Temperature=1"),
 			option("test", "0", "test images, in equal distances; 0: all"),
 			option("checkpoint", "", "weights of the only network; empty: where the command models says"),
-			option("set", "", "name of the data set; empty: the one that the network was trained on"),
-			option("data", "", "folder of the data set; empty: the set's name in the folder root"),
-			option("root", "data", "folder of data sets by their names, and of checkpoints"),
-			option("labels", "", "ImageNet: file that labels a flat val/"),
+			option("set", "", "name of the data set; empty: the option data, or what the network was trained on"),
+		}, dataOptions(), []shell.Option{
 			option("indices", "", "file with the training images to calibrate on, a number a line; empty: all"),
 			option("fixed", "false", "true: each seed calibrates on the first of the indices, in their order"),
 			option("held", "0", "test on n training images that aren't calibrated on, to choose settings by; 0: on test images"),
@@ -34,7 +35,7 @@ func (e *engine) gridCommand() command {
 			option("anyway", "false", "true: go on with a network that is at chance level on the data"),
 			backendOption(), memoryOption(), keepOption(), anewOption(),
 			option("out", "runs/grid", "run folder, whose results.tsv is the table"),
-		},
+		}),
 		Run: e.alone(runGrid),
 	}
 }
@@ -57,6 +58,9 @@ func runGrid(c *call) error {
 	if err != nil {
 		return err
 	}
+	for _, s := range g.Subjects {
+		c.Note("data      %s", s.About)
+	}
 	results, err := c.compute(g, f)
 	if err != nil {
 		return err
@@ -69,7 +73,11 @@ func runGrid(c *call) error {
 
 // newGrid reads and checks the options. What takes long comes last.
 func newGrid(v shell.Values) (g experiment.Grid, err error) {
-	src := experiment.Source{Checkpoint: v["checkpoint"], Set: v["set"], Data: v["data"], Root: v["root"], Labels: v["labels"], Indices: v["indices"]}
+	src, err := sourceOf(v)
+	if err != nil {
+		return g, err
+	}
+	src.Set, src.Indices = v["set"], v["indices"]
 	if err := readGrid(v, &src, &g); err != nil {
 		return g, err
 	}

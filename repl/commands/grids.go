@@ -15,7 +15,8 @@ import (
 )
 
 func keepOption() shell.Option {
-	return option("keep", "500", "rounding steps of a unit after which it is written down where to go on, should the run end")
+	return option("keep", "500", "rounding steps of a unit after which it is written down where to go on, should the run "+
+		"end")
 }
 
 func anewOption() shell.Option {
@@ -201,7 +202,8 @@ func bitsText(lb pdq.LayerBits) string {
 }
 
 // report shows the table of results, how the methods after base compare with it, and the lines. It draws the chart.
-func (c *call) report(f experiment.Folder, chart plotTitle, results []experiment.Result, base string, lines ...string) error {
+func (c *call) report(f experiment.Folder, chart plotTitle, results []experiment.Result, base string,
+	lines ...string) error {
 	t := experiment.Compare(results)
 	c.Show(shell.Table{Columns: t.Columns, Rows: shell.Strings(t.Rows)})
 	of, after := experiment.Of(results, base), false
@@ -216,11 +218,13 @@ func (c *call) report(f experiment.Folder, chart plotTitle, results []experiment
 			c.Print("%s", line)
 		}
 	}
-	err := plot.Bars(f.Path(experiment.ChartFile), chart.title, chart.subtitle, "top-1 accuracy (%)", experiment.Bars(results))
+	err := plot.Bars(f.Path(experiment.ChartFile), chart.title, chart.subtitle, "top-1 accuracy (%)",
+		experiment.Bars(results))
 	if err != nil {
 		return err
 	}
-	c.Print("Run folder: %s (%s, %s, %s, students)", f, experiment.RecordFile, experiment.ResultsFile, experiment.ChartFile)
+	c.Print("Run folder: %s (%s, %s, %s, students)", f, experiment.RecordFile, experiment.ResultsFile,
+		experiment.ChartFile)
 	return nil
 }
 

@@ -268,7 +268,7 @@ func (c *call) levels(counts []int) {
 
 // subtitle says what a plot is of.
 func (c *call) subtitle() string {
-	return fmt.Sprintf("%s, W%dA%d", c.s.teacher.name, c.s.config.Bits.W, c.s.config.Bits.A)
+	return fmt.Sprintf("%s, W%dA%d", c.s.teacher.Name, c.s.config.Bits.W, c.s.config.Bits.A)
 }
 
 func sum(counts []int) (n int) {

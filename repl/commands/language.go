@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models/arch"
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/backend"
@@ -134,9 +135,9 @@ func choices(s session, command, key, _ string) []string {
 		return names
 	}
 	list := map[string]func() []string{
-		"teacher": arch.TeacherNames,
+		"teacher": registryNames,
 		"network": registryNames,
-		"set":     func() []string { return []string{"fashion-mnist", "cifar10"} },
+		"set":     setNames,
 		"crop":    func() []string { return []string{"random", "centre"} },
 		"metric":  func() []string { return []string{"mse", "lp", "cosine", "pd"} },
 		"loss":    func() []string { return []string{"mse", "pd"} },
@@ -149,6 +150,14 @@ func choices(s session, command, key, _ string) []string {
 		return nil
 	}
 	return list()
+}
+
+func setNames() []string {
+	var names []string
+	for _, s := range datasets.Sets() {
+		names = append(names, s.Name)
+	}
+	return names
 }
 
 func registryNames() []string {

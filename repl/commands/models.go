@@ -18,7 +18,8 @@ const checkpointDir = "data/checkpoints"
 
 func (e *engine) modelsCommand() command {
 	return command{
-		Name: "models", Group: groupPrograms, Help: "list the networks and data sets known by name: what is here, what is missing, how to get it",
+		Name: "models", Group: groupPrograms,
+		Help: "list the networks and data sets known by name: what is here, what is missing, how to get it",
 		Run: e.alone(func(c *call) error {
 			c.Print("%s\nMissing weights go to %s:\n%s%s\nMissing data go to a folder of that name in data:\n%s", networkTable(),
 				checkpointDir, weightSources(), setTable(), strings.TrimSuffix(setSources(), "\n"))

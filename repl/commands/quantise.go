@@ -14,8 +14,8 @@ func (e *engine) quantiseCommand() command {
 	return command{
 		Name: "quantise", Group: groupPrograms,
 		Help: "quantise a network of the registry, as resnet18 for ImageNet, from its checkpoint and data",
-		More: "The command models lists the names, where each checkpoint and data set is looked for, and how to get what is " +
-			"missing. Settings are the preset's for the network's architecture. " + goesOn,
+		More: "The command models lists the names, where each checkpoint and data set is looked for, and how to get what " +
+			"is missing. Settings are the preset's for the network's architecture. " + goesOn,
 		Args: []shell.Argument{{Name: "network", Help: "name in the registry: resnet18, mobilenetv2-1.0, " +
 			"resnet20-cifar10, ...", Need: true}},
 		Options: []shell.Option{
@@ -90,6 +90,7 @@ func newQuantisation(v shell.Values) (g experiment.Grid, err error) {
 	if err != nil {
 		return g, err
 	}
+	src.Set = trained.Data
 	preset, err := pdq.Preset(g.Preset, trained.Design, g.Bits[0].W, g.Bits[0].A)
 	if err != nil {
 		return g, err

@@ -19,7 +19,7 @@ func (e *engine) reproduceCommand() command {
 		Help: "compare with the accuracies of the published reference on CIFAR-10 ResNet-20, for an hour or more",
 		More: "All seeds calibrate on the same images, and a row's seeds run side by side. " + goesOn,
 		Options: []shell.Option{
-			option("data", "data/cifar10", "folder of CIFAR-10, in a form that the command quantise takes"),
+			option("data", "data/cifar10", "folder of CIFAR-10's training and test images, in its binary or Python form"),
 			option("checkpoint", "", "the teacher's weights; empty: the shipped ones"),
 			option("indices", "testdata/cifar10/calibration.txt", "which training images to calibrate on, a number a line"),
 			option("baseline", "testdata/golden/baseline.tsv", "the reference's accuracies"),
@@ -28,8 +28,8 @@ func (e *engine) reproduceCommand() command {
 			option("images", "1024", "calibration images: the first of the indices"),
 			option("steps", "1000", "rounding steps per unit, 0 to 1000000"),
 			option("dc", "500", "correction steps per unit in rows with DC, 0 to 1000000"),
-			option("preset", "paper", "paper: the reference's correction; fast: at ten times the rate, stopped where it no longer "+
-				"pays"),
+			option("preset", "paper", "paper: the reference's correction; fast: at ten times the rate, stopped where it no "+
+				"longer pays"),
 			backendOption(), memoryOption(), keepOption(),
 			option("out", "runs/reproduce", "run folder"),
 		},
@@ -78,16 +78,16 @@ func reproduce(c *call) error {
 		}
 	}
 	c.Show(reproductionTable(rows, ours))
-	c.Print("Ours: mean over seeds ± its standard error, of one seed and of full precision over images; the reference: one " +
-		"seed.")
+	c.Print("Ours: mean over seeds ± its standard error, of one seed and of full precision over images; the reference: " +
+		"one seed.")
 	c.Print("Table of all results: %s", f.Path(experiment.ResultsFile))
 	return nil
 }
 
 // newReproduction reads and checks the options. The grid is that of the first row.
 func newReproduction(v shell.Values) (g experiment.Grid, rows []baselineRow, err error) {
-	src := experiment.Source{Name: "resnet20-cifar10", Checkpoint: v["checkpoint"], Data: v["data"], Indices: v["indices"],
-		Fixed: true}
+	src := experiment.Source{Name: "resnet20-cifar10", Checkpoint: v["checkpoint"], Set: "cifar10", Data: v["data"],
+		Indices: v["indices"], Fixed: true}
 	if err := v.OneOf("preset", "paper", "fast"); err != nil {
 		return g, nil, err
 	}
@@ -165,7 +165,8 @@ func (row baselineRow) quantised() (m experiment.Method, ok bool, err error) {
 
 // reproductionTable has each row of the reference beside our results for it.
 func reproductionTable(reference []baselineRow, ours [][]experiment.Result) shell.Table {
-	t := shell.Table{Columns: []string{"bits", "method", "λr", "reference %", "ours %", "difference", "seeds", "seconds a seed"}}
+	t := shell.Table{Columns: []string{"bits", "method", "λr", "reference %", "ours %", "difference", "seeds",
+		"seconds a seed"}}
 	for i, row := range reference {
 		top1 := experiment.Top1(ours[i])
 		difference := top1

@@ -2,6 +2,7 @@ package commands
 
 import (
 	"bufio"
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/experiment"
 	"github.com/pdquant/pdquant/pdq/look"
@@ -52,14 +54,13 @@ func (e *engine) runCommands() []command {
 
 // saved is what session.json holds, beside what run.json says.
 type saved struct {
-	Teacher    string // as of the command teacher
-	Checkpoint string
-	Data       string // file of the pool of images
-	Preset     string
-	Config     pdq.Config
-	Units      []savedUnit
-	Student    string // SHA-256 of the student's file, in hex
-	UnderWay   bool   // a rounding is: roundingFile has it
+	Teacher  experiment.Source
+	Data     string // the calibration images' data set; "": the teacher's
+	Preset   string
+	Config   pdq.Config
+	Units    []savedUnit
+	Student  string // SHA-256 of the student's file, in hex
+	UnderWay bool   // a rounding is: roundingFile has it
 }
 
 type savedUnit struct {
@@ -89,13 +90,13 @@ func save(c *call) (session, error) {
 		return s, errors.New("repl: nothing is quantised yet, so there is nothing to save; begin: scales weights")
 	}
 	if dir == "" {
-		dir = fmt.Sprintf("runs/%s-w%da%d-s%d", s.teacher.name, s.config.Bits.W, s.config.Bits.A, s.config.Seed)
+		dir = fmt.Sprintf("runs/%s-w%da%d-s%d", s.teacher.Name, s.config.Bits.W, s.config.Bits.A, s.config.Seed)
 	}
-	sc := s.score
-	if sc == nil {
-		sc = &score{}
+	var tests datasets.Stream = datasets.Images{}
+	if s.score != nil {
+		tests = s.score.images
 	}
-	record, err := experiment.NewRecord(s.teacher.Network, s.teacher.Weights, s.images.calibration, sc.images,
+	record, err := experiment.NewRecord(s.teacher.Network, s.teacher.Weights, s.images.calibration, tests,
 		[]experiment.Fixed{{Name: "session", Config: s.config}})
 	if err != nil {
 		return s, err
@@ -153,7 +154,7 @@ func (s session) saveIn(folder experiment.Folder, q *pdq.Quantizer, record exper
 
 // replace moves a session's files from part to folder, in place of an older one's.
 func replace(folder, part experiment.Folder) error {
-	files := []string{experiment.RecordFile, studentFile, metricsFile, sessionFile, evaluationFile, experiment.ResultsFile, roundingFile}
+	files := []string{experiment.RecordFile, studentFile, metricsFile, sessionFile, evaluationFile, roundingFile}
 	if err := os.Remove(folder.Path(experiment.RecordFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("repl: %w", err)
 	}
@@ -181,8 +182,7 @@ func exists(path string) bool {
 }
 
 func (s session) saved() saved {
-	out := saved{Teacher: s.teacher.name, Checkpoint: s.teacher.checkpoint, Data: s.images.data, Preset: s.preset,
-		Config: s.config}
+	out := saved{Teacher: s.teacher.source, Data: s.images.data, Preset: s.preset, Config: s.config}
 	for u, st := range s.units {
 		out.Units = append(out.Units,
 			savedUnit{s.unitName(u), st.corrected, st.correction, st.rounded, st.finished, st.norms})
@@ -215,7 +215,8 @@ func (s session) saveScore(f experiment.Folder) error {
 	if s.score == nil {
 		return nil
 	}
-	e := evaluation{s.score.data, s.score.images.Hash(), experiment.Ones(s.score.student), experiment.Ones(s.score.teacher)}
+	_, hash := s.score.images.Describe()
+	e := evaluation{s.score.data, hash, experiment.Ones(s.score.student), experiment.Ones(s.score.teacher)}
 	return f.WriteJSON(evaluationFile, e)
 }
 
@@ -229,7 +230,7 @@ func resume(c *call) (session, error) {
 		}
 		return s, fmt.Errorf("%w; resume takes a folder that save wrote", err)
 	}
-	t, err := newTeacher(old.Teacher, old.Checkpoint)
+	t, err := newTeacher(old.Teacher)
 	if err != nil {
 		return s, err
 	}
@@ -241,7 +242,7 @@ func resume(c *call) (session, error) {
 		return c.s, err
 	}
 	s.config.Machine.Workers = s.base.Machine.Workers
-	if s.images, err = drawAgain(old.Data, record.Calibration); err != nil {
+	if s.images, err = s.drawAgain(c.Context, old.Data, record.Calibration); err != nil {
 		return c.s, err
 	}
 	s = s.restart()
@@ -258,7 +259,7 @@ func resume(c *call) (session, error) {
 	if err := s.takeUnits(f, old.Units); err != nil {
 		return c.s, err
 	}
-	if s.score, err = readScore(f); err != nil {
+	if s.score, err = s.readScore(f); err != nil {
 		return c.s, err
 	}
 	before := c.s
@@ -271,7 +272,7 @@ func resume(c *call) (session, error) {
 			return before, err
 		}
 	}
-	c.Print("%s W%dA%d, saved %s: %d of %d units", s.teacher.name, s.config.Bits.W, s.config.Bits.A,
+	c.Print("%s W%dA%d, saved %s: %d of %d units", s.teacher.Name, s.config.Bits.W, s.config.Bits.A,
 		record.Started.Format(time.DateTime), s.finished(), len(s.units))
 	return s, nil
 }
@@ -317,14 +318,13 @@ func (c *call) goOn(s session, q *pdq.Quantizer, f experiment.Folder, units []sa
 }
 
 // drawAgain draws the calibration images that a run was fitted to.
-func drawAgain(data string, r experiment.CalibrationRecord) (*images, error) {
-	pool, err := loadPool(data)
+func (s session) drawAgain(ctx context.Context, data string, r experiment.CalibrationRecord) (*images, error) {
+	pool, _, err := s.pool(data)
 	if err != nil {
 		return nil, err
 	}
 	im := &images{data: data}
-	im.calibration.Seed, im.calibration.Indices = r.Seed, r.Indices
-	if im.calibration.Images, err = pool.Select(r.Indices); err != nil {
+	if im.calibration, err = pool.Calibrate(ctx, len(r.Indices), r.Seed); err != nil {
 		return nil, err
 	}
 	if hash := im.calibration.Hash(); hash != r.Hash {
@@ -337,7 +337,7 @@ func drawAgain(data string, r experiment.CalibrationRecord) (*images, error) {
 // takeUnits takes the units' states and the losses of a saved session.
 func (s *session) takeUnits(f experiment.Folder, units []savedUnit) error {
 	if len(units) != len(s.units) {
-		return fmt.Errorf("repl: %s has %d units, %s has %d", f.Path(sessionFile), len(units), s.teacher.name, len(s.units))
+		return fmt.Errorf("repl: %s has %d units, %s has %d", f.Path(sessionFile), len(units), s.teacher.Name, len(s.units))
 	}
 	at := map[string]int{}
 	for u, x := range units {
@@ -375,27 +375,30 @@ func (s *session) takeUnits(f experiment.Folder, units []savedUnit) error {
 }
 
 // readScore reads what eval found, if it did.
-func readScore(f experiment.Folder) (*score, error) {
+func (s session) readScore(f experiment.Folder) (*score, error) {
 	var e evaluation
 	if err := f.ReadJSON(evaluationFile, &e); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	} else if err != nil {
 		return nil, err
 	}
-	test, err := testImages(e.Data)
+	data, err := s.open(e.Data)
 	if err != nil {
 		return nil, err
 	}
-	if len(e.Student) > test.Len() || len(e.Student) != len(e.Teacher) {
-		return nil, fmt.Errorf("repl: %s is of %d images, the test set has %d", f.Path(evaluationFile), len(e.Student),
-			test.Len())
+	if n := data.Test.Len(); len(e.Student) > n || len(e.Student) != len(e.Teacher) {
+		return nil, fmt.Errorf("repl: %s is of %d images, the test set has %d", f.Path(evaluationFile), len(e.Student), n)
 	}
-	images := test.Slice(0, len(e.Student))
-	if hash := images.Hash(); hash != e.Hash {
-		return nil, fmt.Errorf("repl: the test images in %s are others than those of eval: their hash is %.12s, not "+
-			"%.12s; put them back, or remove %s", e.Data, hash, e.Hash, f.Path(evaluationFile))
+	images, err := data.Test.Evenly(len(e.Student))
+	if err != nil {
+		return nil, err
 	}
-	return &score{data: e.Data, images: images, student: experiment.FromOnes(e.Student), teacher: experiment.FromOnes(e.Teacher)}, nil
+	if _, hash := images.Describe(); hash != e.Hash {
+		return nil, fmt.Errorf("repl: the test images of %s are others than those of eval: their hash is %.12s, not "+
+			"%.12s; put them back, or remove %s", data.Name, hash, e.Hash, f.Path(evaluationFile))
+	}
+	return &score{data: e.Data, images: images, student: experiment.FromOnes(e.Student),
+		teacher: experiment.FromOnes(e.Teacher)}, nil
 }
 
 func listRuns(c *call) (session, error) {

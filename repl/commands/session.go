@@ -11,8 +11,8 @@ import (
 
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models"
-	"github.com/pdquant/pdquant/models/arch"
 	"github.com/pdquant/pdquant/pdq"
+	"github.com/pdquant/pdquant/pdq/experiment"
 	"github.com/pdquant/pdquant/pdq/look"
 	"github.com/pdquant/pdquant/repl/shell"
 )
@@ -36,17 +36,17 @@ type session struct {
 	score    *score        // of the student, on test images; nil: not evaluated
 }
 
-// teacher is a loaded network.
+// teacher is a loaded network with its data.
 type teacher struct {
-	arch.Teacher
-	name       string
-	checkpoint string          // file of its weights; "": the shipped ones
-	folded     *models.Network // batch normalisation folded: what is quantised
+	experiment.Subject
+	source   experiment.Source
+	accuracy string          // as the file of its weights says; "": it doesn't
+	folded   *models.Network // batch normalisation folded: what is quantised
 }
 
-// images are those to calibrate and to test on.
+// images are those to calibrate on.
 type images struct {
-	data        string // file of the pool; "": Fashion-MNIST's built-in part
+	data        string // data set: a name or path; "": the teacher's
 	calibration datasets.Calibration
 }
 
@@ -94,8 +94,8 @@ type roundingStart struct {
 
 // score is what eval found.
 type score struct {
-	data             string // file of the images; "": Fashion-MNIST's built-in test set
-	images           datasets.Images
+	data             string // data set: a name or path; "": the teacher's
+	images           datasets.Stream
 	student, teacher pdq.Score
 }
 
@@ -196,7 +196,7 @@ func (s session) unit(name string) (int, error) {
 	if i, err := strconv.Atoi(name); err == nil && i >= 0 && i < len(names) {
 		return i, nil
 	}
-	return 0, fmt.Errorf("repl: %s has no unit %q%s", s.teacher.name, name,
+	return 0, fmt.Errorf("repl: %s has no unit %q%s", s.teacher.Name, name,
 		shell.Suggestion(name, names, "units lists them"))
 }
 
@@ -239,7 +239,7 @@ func (s session) layer(name string, quantised bool) (models.Layer, error) {
 		return models.Layer{}, fmt.Errorf("repl: nothing of %s (%v) is quantised; layers lists what is", name,
 			n.Layers[i].Op.Kind())
 	}
-	return models.Layer{}, fmt.Errorf("repl: %s has no layer %q%s", s.teacher.name, name,
+	return models.Layer{}, fmt.Errorf("repl: %s has no layer %q%s", s.teacher.Name, name,
 		shell.Suggestion(name, slices.Sorted(maps.Keys(bits)), "layers lists them"))
 }
 
@@ -290,7 +290,7 @@ func (s session) prompt() string {
 	if r := s.rounding; r != nil && !s.units[r.start.data.Unit].finished {
 		state += fmt.Sprintf(" %s %d/%d", s.unitName(r.start.data.Unit), r.state.Done, s.config.Rounding.Steps)
 	}
-	return fmt.Sprintf("%s W%dA%d %s> ", s.teacher.name, s.config.Bits.W, s.config.Bits.A, state)
+	return fmt.Sprintf("%s W%dA%d %s> ", s.teacher.Name, s.config.Bits.W, s.config.Bits.A, state)
 }
 
 // stateText says how far unit u has come.

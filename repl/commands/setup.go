@@ -3,14 +3,12 @@ package commands
 import (
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models"
 	"github.com/pdquant/pdquant/models/arch"
-	"github.com/pdquant/pdquant/models/checkpoint"
 	"github.com/pdquant/pdquant/pdq"
+	"github.com/pdquant/pdquant/pdq/experiment"
 	"github.com/pdquant/pdquant/repl/shell"
 )
 
@@ -26,19 +24,21 @@ const (
 
 func (e *engine) setupCommands() []command {
 	return []command{
-		{Name: "teacher", Group: groupSetup, Changes: true, Help: "load the network to quantise", Run: e.do(loadTeacher),
-			More: "Shipped teachers were trained on Fashion-MNIST; with checkpoint=FILE, any design for CIFAR-10 (3x32x32, " +
-				"10 classes) takes its weights from a file. What the steps made of another teacher is gone; settings stay.",
-			Args: []shell.Argument{{Name: "teacher", Help: "shipped teacher: " + strings.Join(arch.TeacherNames(), ", "),
-				Need: true}},
-			Options: []shell.Option{option("checkpoint", "", "weights in PyTorch's format or safetensors, trained on CIFAR-10"),
-				option("backend", "", "auto, go, onnx, xla, ...; empty: the one that is open, or auto")}},
+		{Name: "teacher", Group: groupSetup, Changes: true, Help: "load the network to quantise, and open its data set",
+			Run: e.do(loadTeacher),
+			More: "Networks that models lists come with weights, or say where to get them. Any architecture (resnet34, " +
+				"mobilenetv2-1.4, ...) takes its weights from checkpoint= and its images from data=, which decide channels, " +
+				"size and classes. What the steps made of another teacher is gone; settings stay.",
+			Args: []shell.Argument{{Name: "teacher",
+				Help: "network of the command models, as resnet8, or an architecture", Need: true}},
+			Options: append([]shell.Option{
+				option("checkpoint", "", "weights in PyTorch's format or safetensors; empty: the network's own"),
+				option("backend", "", "auto, go, onnx, xla, ...; empty: the one that is open, or auto")}, dataOptions()...)},
 		{Name: "calib", Group: groupSetup, Changes: true, Help: "draw the images to calibrate on", Run: e.do(calibrate),
-			More: "The pool is the 2,048 training images of Fashion-MNIST that are built in, or a file in CIFAR-10's binary " +
-				"form, normalised with ImageNet's moments.",
+			More: "They are drawn from the teacher's data set, or from another one.",
 			Args: []shell.Argument{{Name: "images", Help: "how many; default 256"}},
 			Options: []shell.Option{option("seed", "1", "of the draw; the steps' own is the field Seed"),
-				option("data", "", "file of a pool in CIFAR-10's binary form; empty: Fashion-MNIST")}},
+				option("data", "", "name of a data set, or a folder or file in any known format; empty: the teacher's")}},
 		{Name: "bits", Group: groupSetup, Changes: true, Help: "set the widths, or print those of every tensor",
 			Run: e.do(setBits),
 			More: "Scales of other widths are gone. Where a preset has other settings for other widths, these are taken, " +
@@ -68,46 +68,68 @@ func (e *engine) setupCommands() []command {
 
 func loadTeacher(c *call) (session, error) {
 	s, v := c.s, c.Values
-	t, err := newTeacher(v["teacher"], v["checkpoint"])
+	src, err := sourceOf(v)
+	if err != nil {
+		return s, err
+	}
+	src.Name = v["teacher"]
+	t, err := newTeacher(src)
 	if err != nil {
 		return s, err
 	}
 	if s, err = c.opened(s, v["backend"]); err != nil {
 		return s, err
 	}
+	if s.teacher != nil && s.teacher.Data != t.Data && s.images != nil && s.images.data == "" {
+		s.images = nil
+		c.Note("the calibration images were of %s; draw others: calib 256", c.s.teacher.Data)
+	}
 	s.teacher, s.logits = t, nil
 	if s, err = s.withPreset(s.preset); err != nil {
 		return c.s, err
 	}
 	s = s.restart()
-	trained := t.Record["top1"]
-	if trained == "" {
-		trained = "weights from " + t.checkpoint
+	accuracy := t.Origin
+	if t.accuracy != "" {
+		accuracy = t.accuracy
 	}
-	c.Print("%s: %d units, %s parameters; %s", t.name, len(t.Network.Units),
-		shell.Count(parameters(t.Network, 0, len(t.Network.Layers)-1)), trained)
+	c.Print("%s: %d units, %s parameters; %s", t.Name, len(t.Network.Units),
+		shell.Count(parameters(t.Network, 0, len(t.Network.Layers)-1)), accuracy)
+	c.Note("data %s", t.About)
 	c.Note("backend %s", s.note)
 	return s, nil
 }
 
-func newTeacher(name, path string) (*teacher, error) {
-	t := &teacher{name: name, checkpoint: path}
-	var err error
-	if path == "" {
-		if !slices.Contains(arch.TeacherNames(), name) {
-			return nil, fmt.Errorf("repl: no shipped teacher %q%s", name,
-				shell.Suggestion(name, arch.TeacherNames(), "choose one of "+strings.Join(arch.TeacherNames(), ", ")))
-		}
-		if t.Teacher, err = arch.LoadTeacher(name); err != nil {
+// known is an error if nothing is known of a network of that name, or if only its weights aren't.
+func known(name, checkpoint string) error {
+	if _, err := arch.Find(name); err == nil {
+		return nil
+	}
+	if _, err := arch.Design(name, arch.SquareInput(3, 224, 1000)); err != nil {
+		return fmt.Errorf("repl: no network %q%s", name, shell.Suggestion(name, registryNames(), "models lists them"))
+	}
+	if checkpoint == "" {
+		return fmt.Errorf("repl: %s comes without weights; give these and images: teacher %s checkpoint=FILE data=FOLDER",
+			name, name)
+	}
+	return nil
+}
+
+func newTeacher(src experiment.Source) (*teacher, error) {
+	t := &teacher{source: src}
+	err := known(src.Name, src.Checkpoint)
+	if err != nil {
+		return nil, err
+	}
+	if t.Subject, err = experiment.Open(src); err != nil {
+		return nil, err
+	}
+	if t.Origin == "shipped" {
+		shipped, err := arch.LoadTeacher(t.Name)
+		if err != nil {
 			return nil, err
 		}
-	} else {
-		if t.Network, err = arch.Design(name, arch.SquareInput(3, 32, 10)); err != nil {
-			return nil, err
-		}
-		if t.Weights, err = checkpoint.Load(path, t.Network); err != nil {
-			return nil, err
-		}
+		t.accuracy = shipped.Record["top1"]
 	}
 	t.folded, _, err = models.Fold(t.Network, t.Weights)
 	return t, err
@@ -141,39 +163,51 @@ func calibrate(c *call) (session, error) {
 	if err != nil {
 		return s, err
 	}
-	pool, err := loadPool(v["data"])
+	im := &images{data: v["data"]}
+	pool, about, err := s.pool(im.data)
 	if err != nil {
 		return s, err
 	}
-	im := &images{data: v["data"]}
-	if im.calibration, err = datasets.Calibrate(pool, n, uint64(seed)); err != nil {
+	if im.calibration, err = pool.Calibrate(c.Context, n, uint64(seed)); err != nil {
 		return s, err
 	}
-	if t := s.teacher; t != nil &&
-		(im.calibration.Channels != t.Network.Channels || im.calibration.Height != t.Network.Height ||
-			im.calibration.Width != t.Network.Width) {
-		return s, fmt.Errorf("repl: the images are %dx%dx%d, but %s takes %dx%dx%d; give others with data=FILE",
-			pool.Channels, pool.Height, pool.Width, t.name, t.Network.Channels, t.Network.Height, t.Network.Width)
+	if err := s.fits(im.calibration.Images); err != nil {
+		return s, err
 	}
 	s.images, s.logits = im, nil
-	c.Print("%d of the %d images of %s, seed %d", n, pool.Len(), pool.Name, seed)
+	c.Print("%d of the %d images of %s, seed %d", n, pool.Len(), about, seed)
 	return s.restart(), nil
 }
 
-// loadPool reads the pool in a file of CIFAR-10's, or the built-in one.
-func loadPool(file string) (datasets.Images, error) {
-	if file == "" {
-		return datasets.FashionMNISTCalibration()
-	}
-	return cifarImages(file)
+// pool returns images to calibrate on, and their name: the teacher's where data is empty.
+func (s session) pool(data string) (datasets.Pool, string, error) {
+	d, err := s.open(data)
+	return d.Pool, d.Name, err
 }
 
-// cifarImages reads images in CIFAR-10's binary form, normalised as the teachers are trained that
-// are found for it.
-func cifarImages(file string) (datasets.Images, error) {
-	im, err := datasets.CIFAR10(file)
-	im.Mean, im.Std = datasets.ImageNetMoments()
-	return im, err
+// open opens a data set, as images for the teacher; "": the teacher's own.
+func (s session) open(data string) (datasets.Data, error) {
+	var src experiment.Source
+	if t := s.teacher; t != nil {
+		if data == "" {
+			return datasets.Data{Name: t.Data, Pool: t.Pool, Test: t.Test}, nil
+		}
+		src = t.source
+	}
+	if src.Data = data; data == "" {
+		src.Data = "fashion-mnist"
+	}
+	return src.OpenData()
+}
+
+// fits is an error if images are of another shape than the teacher takes.
+func (s session) fits(im datasets.Images) error {
+	t := s.teacher
+	if t == nil || im.Channels == t.Network.Channels && im.Height == t.Network.Height && im.Width == t.Network.Width {
+		return nil
+	}
+	return fmt.Errorf("repl: the images are %dx%dx%d, but %s takes %dx%dx%d; give others with data=",
+		im.Channels, im.Height, im.Width, t.Name, t.Network.Channels, t.Network.Height, t.Network.Width)
 }
 
 func setBits(c *call) (session, error) {
@@ -282,7 +316,7 @@ func openBackend(c *call) (session, error) {
 		return c.s, err
 	}
 	if t := s.teacher; t != nil { // its weights are bound to the backend before
-		if s.teacher, err = newTeacher(t.name, t.checkpoint); err != nil {
+		if s.teacher, err = newTeacher(t.source); err != nil {
 			return c.s, err
 		}
 	}

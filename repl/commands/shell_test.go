@@ -353,7 +353,7 @@ func TestComplete(t *testing.T) {
 	for text, want := range map[string][]string{
 		"rou": {"round"}, "eval; sc": {"scales"}, "scales w": {"weights"}, "scales acts layer1": {"layer1.0"},
 		"round layer1.0 st": {"steps="},
-		"teacher mob":       {"mobilenetv2"}, "inspect layer1.0.c": {"layer1.0.conv1", "layer1.0.conv2"},
+		"teacher mob":       {"mobilenetv2", "mobilenetv2-1.0"}, "inspect layer1.0.c": {"layer1.0.conv1", "layer1.0.conv2"},
 		"scales acts fc metric=c": {"cosine"}, "set Rounding.W": {"Rounding.Weight=", "Rounding.Warmup="},
 		"show Seed": {"Seed"}, "plot sw": {"sweep"}, "plot sweep fc fi": {"file="}, "run conv1 layer3": {"layer3.0"},
 		"help und": {"undo"}, "nonsense x": nil, "source shell_t": {"shell_test.go"}, "preset p": {"paper"},
@@ -515,12 +515,12 @@ func TestResumeRounding(t *testing.T) {
 // TestCheckpointTeacher: a teacher and images from files take every step, and resume.
 func TestCheckpointTeacher(t *testing.T) {
 	files := noiseFiles(t)
-	pool, dir := filepath.Join(files, "train_lossless_8068.bin"), filepath.Join(t.TempDir(), "run")
+	dir := filepath.Join(t.TempDir(), "run")
 	sh, out := testShell(t)
 	lines := []string{
-		"teacher resnet20 checkpoint=../../testdata/cifar10/resnet20-12fca82f.th", "calib 8 data=" + pool,
+		"teacher resnet20 checkpoint=../../testdata/cifar10/resnet20-12fca82f.th data=" + files, "calib 8",
 		"set rounding.steps=2 correction.steps=1 scales.images=8", "run conv1",
-		"eval n=20 data=" + filepath.Join(files, "test_first1017.bin"), "save " + dir,
+		"eval n=20", "save " + dir,
 	}
 	for _, line := range lines {
 		if err := sh.Line(t.Context(), line); err != nil {
@@ -531,14 +531,15 @@ func TestCheckpointTeacher(t *testing.T) {
 		t.Errorf("printed %s", out)
 	}
 	other, _ := testShell(t, "resume "+dir)
-	if other.State.finished() != 1 || other.State.teacher.checkpoint == "" ||
+	if other.State.finished() != 1 || other.State.teacher.source.Checkpoint == "" ||
 		!reflect.DeepEqual(other.State.student, sh.State.student) {
 		t.Errorf("resumed %+v", other.State)
 	}
 	for line, want := range map[string]string{
-		"calib 8":               "but resnet20 takes 3x32x32",
-		"calib 20 data=" + pool: "cannot draw 20 of 12 images",
-		"eval n=5":              "3x32x32",
+		"calib 8 data=fashion-mnist":  "but resnet20 takes 3x32x32",
+		"calib 20":                    "cannot draw 20 of 12 images",
+		"eval n=5 data=fashion-mnist": "3x32x32",
+		"calib 8 data=nowhere":        "nowhere",
 	} {
 		if err := other.Line(t.Context(), line); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %q", line, err, want)

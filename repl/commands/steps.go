@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/backend"
 	"github.com/pdquant/pdquant/pdq/experiment"
@@ -57,9 +56,9 @@ func (e *engine) stepCommands() []command {
 			Run: e.do(evaluate),
 			More: "What isn't quantised yet is in full precision. Differences are paired, image by image; ± is one " +
 				"standard error.",
-			Args: []shell.Argument{{Name: "n", Help: "images, the first of the set; default 1000"}},
+			Args: []shell.Argument{{Name: "n", Help: "test images, in equal distances; default 1000"}},
 			Options: []shell.Option{option("data", "",
-				"file in CIFAR-10's binary form; empty: Fashion-MNIST's built-in test set")}},
+				"name of a data set, or a folder or file in any known format; empty: the teacher's")}},
 	}
 }
 
@@ -572,11 +571,14 @@ func evaluate(c *call) (session, error) {
 	if err != nil {
 		return s, err
 	}
-	test, err := testImages(c.Values["data"])
+	data, err := s.open(c.Values["data"])
 	if err != nil {
 		return s, err
 	}
-	result := &score{data: c.Values["data"], images: test.Slice(0, min(n, test.Len()))}
+	result := &score{data: c.Values["data"]}
+	if result.images, err = data.Test.Evenly(n); err != nil {
+		return s, err
+	}
 	c.progress.start("full precision")
 	result.teacher, err = pdq.EvaluateTeacher(c.Context, s.backend, backend.Workers(s.backend), s.teacher.Network,
 		s.teacher.Weights, result.images, func(done, total int) {
@@ -592,13 +594,6 @@ func evaluate(c *call) (session, error) {
 	s.score = result
 	c.Show(result.record())
 	return s, nil
-}
-
-func testImages(file string) (datasets.Images, error) {
-	if file == "" {
-		return datasets.FashionMNISTTest()
-	}
-	return cifarImages(file)
 }
 
 // record is what eval shows.

@@ -20,7 +20,8 @@ func archive(t *testing.T, names ...string) []byte {
 	z := gzip.NewWriter(&buf)
 	w := tar.NewWriter(z)
 	for _, name := range names {
-		if err := w.WriteHeader(&tar.Header{Name: name, Size: int64(len(name)), Mode: 0o644, Typeflag: tar.TypeReg}); err != nil {
+		if err := w.WriteHeader(&tar.Header{Name: name, Size: int64(len(name)), Mode: 0o644,
+			Typeflag: tar.TypeReg}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := w.Write([]byte(name)); err != nil {

@@ -51,7 +51,8 @@ func TestCache(t *testing.T) {
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
 		t.Errorf("left %v, error %v", left, err)
 	}
-	if _, err := NewCache([]int{1}, true, filepath.Join(dir, "none")); err == nil || !strings.Contains(err.Error(), "CacheDir") {
+	if _, err := NewCache([]int{1}, true, filepath.Join(dir, "none")); err == nil ||
+		!strings.Contains(err.Error(), "CacheDir") {
 		t.Errorf("error %v doesn't say what to do", err)
 	}
 }

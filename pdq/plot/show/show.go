@@ -46,7 +46,8 @@ func Chart(draw func(path string) error) error {
 		return fmt.Errorf("show: %w", err)
 	}
 	const pixels = 2 // of the file for one on the screen, as plot draws
-	gonbui.DisplayHTMLF(`<img width="%d" alt="chart" src="data:image/png;base64,%s">`, size.Width/pixels, base64.StdEncoding.EncodeToString(data))
+	gonbui.DisplayHTMLF(`<img width="%d" alt="chart" src="data:image/png;base64,%s">`, size.Width/pixels,
+		base64.StdEncoding.EncodeToString(data))
 	gonbui.Sync()
 	return gonbui.Error()
 }

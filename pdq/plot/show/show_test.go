@@ -26,7 +26,8 @@ func TestOutside(t *testing.T) {
 
 func TestTableHTML(t *testing.T) {
 	got := tableHTML([]string{"name", "<n>"}, [][]string{{"a & b", "-1.5 ± 0.1"}})
-	for _, want := range []string{"<th>&lt;n&gt;</th>", `<td style="text-align:left">a &amp; b</td>`, `<td style="text-align:right">-1.5 ± 0.1</td>`} {
+	for _, want := range []string{"<th>&lt;n&gt;</th>", `<td style="text-align:left">a &amp; b</td>`,
+		`<td style="text-align:right">-1.5 ± 0.1</td>`} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %s in %s", want, got)
 		}

@@ -1,0 +1,90 @@
+package datasets
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// ImageConfig says how image files become images of one size.
+type ImageConfig struct {
+	Height, Width int       // pixels of an image, > 0; ImageNet's networks take 224 and 224
+	Resize        int       // pixels of the shorter side before the centre is cut out, >= Height, Width's; reference 256
+	Mean, Std     []float32 // [3], red first, that pixel/255 is normalised with; nil: ImageNetMoments
+	Orient        bool      // turn images as EXIF says; false, as the reference: networks were trained without
+	SkipCorrupt   bool      // leave out and count files that can't be decoded; false: they are errors
+}
+
+// ImageNetConfig returns the reference's: the centre of 224x224 pixels of images whose shorter side has 256.
+func ImageNetConfig() ImageConfig { return ImageConfig{Height: 224, Width: 224, Resize: 256} }
+
+// ParseImageConfig reads an ImageConfig from text. Size is "224" or height x width, as "32x40". Resize is a number of
+// pixels. Mean and std are three numbers, "0.485 0.456 0.406", or one that stands for all channels; commas may
+// separate them. An empty size is ImageNet's; an empty resize is size's shorter side times 256/224; an empty mean or
+// std is nil.
+func ParseImageConfig(size, resize, mean, std string) (c ImageConfig, err error) {
+	if size == "" {
+		size = "224"
+	}
+	high, wide, ok := strings.Cut(size, "x")
+	if !ok {
+		wide = high
+	}
+	var notHigh, notWide error
+	c.Height, notHigh = strconv.Atoi(high)
+	c.Width, notWide = strconv.Atoi(wide)
+	if notHigh != nil || notWide != nil {
+		return c, fmt.Errorf("datasets: size %q is not a number of pixels; give one as 224, or height x width as 32x40", size)
+	}
+	c.Resize = min(c.Height, c.Width) * 256 / 224
+	if resize != "" {
+		if c.Resize, err = strconv.Atoi(resize); err != nil {
+			return c, fmt.Errorf("datasets: resize %q is not a number of pixels; give one as 256", resize)
+		}
+	}
+	if c.Mean, err = parseMoments("mean", mean); err != nil {
+		return c, err
+	}
+	if c.Std, err = parseMoments("std", std); err != nil {
+		return c, err
+	}
+	return c, c.validate()
+}
+
+// parseMoments reads numbers that spaces or commas separate; nil if there are none.
+func parseMoments(name, text string) ([]float32, error) {
+	var numbers []float32
+	for _, word := range strings.FieldsFunc(text, func(r rune) bool { return r == ' ' || r == ',' }) {
+		x, err := strconv.ParseFloat(word, 32)
+		if err != nil {
+			return nil, fmt.Errorf("datasets: %s: %q is not a number; give one for each channel, as 0.485 0.456 0.406",
+				name, word)
+		}
+		numbers = append(numbers, float32(x))
+	}
+	return numbers, nil
+}
+
+// perChannel returns the numbers given for each channel, or one that stands for all; usual if none are given.
+func perChannel(given, usual []float32) []float32 {
+	switch len(given) {
+	case 0:
+		return usual
+	case 1:
+		return slices.Repeat(given, len(usual))
+	}
+	return given
+}
+
+// validate returns an error unless the sizes fit together and the moments are those of three channels.
+func (c ImageConfig) validate() error {
+	if short := min(c.Height, c.Width); short < 1 || c.Resize < short {
+		return fmt.Errorf("datasets: images of %dx%d pixels out of images whose shorter side has %d; "+
+			"give a size > 0 that is not above what is resized to", c.Height, c.Width, c.Resize)
+	}
+	mean, std := ImageNetMoments()
+	black := Images{Name: "of files", Channels: 3, Height: 1, Width: 1, Pixels: make([]uint8, 3), Labels: make([]int32, 1),
+		Classes: []string{"black"}, Mean: perChannel(c.Mean, mean), Std: perChannel(c.Std, std)}
+	return black.Validate()
+}

@@ -1,0 +1,98 @@
+package experiment
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/models/arch"
+	"github.com/pdquant/pdquant/models/checkpoint"
+)
+
+// reader returns the weights of a network; those that there are, if it is nil.
+type reader func(n *models.Network) (models.Weights, error)
+
+// load builds the network of s for images of in, reads its weights from the checkpoint at path ("": the shipped
+// ones), and says where these come from.
+func load(s Subject, path string, in arch.Input) (n *models.Network, w models.Weights, origin string, err error) {
+	read := reader(func(n *models.Network) (models.Weights, error) { return checkpoint.Load(path, n) })
+	origin = "weights of " + path
+	if path == "" {
+		teacher, err := arch.LoadTeacher(s.Name)
+		if err != nil {
+			return nil, nil, "", err
+		}
+		origin = "shipped"
+		read = func(n *models.Network) (models.Weights, error) {
+			if n == nil {
+				return teacher.Weights, nil
+			}
+			return teacher.Weights, teacher.Weights.Check(n)
+		}
+	}
+	if n, err = arch.Design(s.Design, in); err != nil {
+		return nil, nil, "", err
+	}
+	if w, err = read(n); err == nil {
+		return n, w, origin, nil
+	}
+	if of, found := inputOf(s.Design, in, read); found {
+		err = misfit(s, origin, of, in)
+	}
+	return nil, nil, "", err
+}
+
+// inputOf finds the channels and classes that weights are for, which don't fit a network for images of in. It tries 1
+// and 3 channels, and as many classes as a matrix among the weights has rows.
+func inputOf(design string, in arch.Input, read reader) (of arch.Input, found bool) {
+	all, err := read(nil)
+	if err != nil {
+		return in, false
+	}
+	rows := map[int]bool{}
+	for _, t := range all {
+		if d := t.Shape().Dimensions; len(d) == 2 {
+			rows[d[0]] = true
+		}
+	}
+	for _, classes := range slices.Sorted(maps.Keys(rows)) {
+		for _, channels := range []int{in.Channels, 1, 3} {
+			of = arch.Input{Channels: channels, Height: in.Height, Width: in.Width, Classes: classes}
+			n, err := arch.Design(design, of)
+			if err != nil {
+				continue
+			}
+			if _, err := read(n); err == nil {
+				return of, true
+			}
+		}
+	}
+	return in, false
+}
+
+// misfit is the error for weights made for images of other channels or classes than the data of s.
+func misfit(s Subject, origin string, of, in arch.Input) error {
+	var are, have []string
+	for _, x := range []struct {
+		of, in    int
+		one, more string
+	}{{of.Channels, in.Channels, "channel", "channels"}, {of.Classes, in.Classes, "class", "classes"}} {
+		if x.of != x.in {
+			are, have = append(are, counted(x.of, x.one, x.more)), append(have, counted(x.in, x.one, x.more))
+		}
+	}
+	both := strings.Join(are, " and ")
+	return fmt.Errorf("experiment: %s: its weights (%s) are for images of %s, but those of %s have %s; "+
+		"give data of %s, or a checkpoint that was trained on images like those",
+		s.Name, strings.TrimPrefix(origin, "weights of "), both, s.Data, strings.Join(have, " and "), both)
+}
+
+// counted returns "1 channel" or "3 channels".
+func counted(n int, one, more string) string {
+	if n == 1 {
+		more = one
+	}
+	return fmt.Sprintf("%d %s", n, more)
+}

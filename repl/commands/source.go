@@ -1,0 +1,31 @@
+package commands
+
+import (
+	"github.com/pdquant/pdquant/datasets"
+	"github.com/pdquant/pdquant/pdq/experiment"
+	"github.com/pdquant/pdquant/repl/shell"
+)
+
+// dataOptions are the options that say where images are and what to make of them.
+func dataOptions() []shell.Option {
+	return []shell.Option{
+		option("data", "", "name of a data set, or a folder or file in any known format; empty: what the network was trained on"),
+		option("root", "data", "folder of data sets by their names, and of checkpoints"),
+		option("labels", "", "image folders: file that labels a folder without a folder per class"),
+		option("size", "224", "image folders: pixels of an image, or height x width: 32x40"),
+		option("resize", "", "image folders: pixels of the shorter side before size is cut out; empty: 256/224 of size"),
+		option("crop", "random", "image folders: calibrate on random parts of images, as the reference, or on their centre"),
+		option("mean", "", "what pixels are normalised with, a number a channel; empty: the format's"),
+		option("std", "", "as mean"),
+	}
+}
+
+// sourceOf reads the options of dataOptions, and checkpoint.
+func sourceOf(v shell.Values) (src experiment.Source, err error) {
+	src = experiment.Source{Checkpoint: v["checkpoint"], Data: v["data"], Root: v["root"], Labels: v["labels"]}
+	if src.Images, err = datasets.ParseImageConfig(v["size"], v["resize"], v["mean"], v["std"]); err != nil {
+		return src, err
+	}
+	src.Centred = v["crop"] == "centre"
+	return src, v.OneOf("crop", "random", "centre")
+}
