@@ -61,8 +61,20 @@ func TestGrid(t *testing.T) {
 		t.Fatal(err)
 	}
 	problem := pdq.Problem{Network: g.Subjects[0].Network, Weights: g.Subjects[0].Weights, Calibration: cal.Images}
-	alone, err := pdq.Run(t.Context(), g.Backend, problem, pdq.Method{Config: config}, g.Subjects[0].Test, nil)
-	if err != nil || !reflect.DeepEqual(alone.Test, results[3].Right) || accuracyOf(alone.Calibration) != results[3].Calibration {
+	q, err := pdq.New(g.Backend, problem, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	student, err := q.Quantize(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	right, err := q.Evaluate(t.Context(), student, g.Subjects[0].Test)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := q.Evaluate(t.Context(), student, cal.Images)
+	if err != nil || !reflect.DeepEqual(right, results[3].Right) || AccuracyOf(own) != results[3].Calibration {
 		t.Errorf("in the grid another result than alone, error %v", err)
 	}
 	if want := "Scales.Images=8 Scales.Candidates=10"; !strings.Contains(results[3].Settings, "Rounding.Steps=2") || len(results[3].EachPD) != 40 {
@@ -86,7 +98,7 @@ func TestShared(t *testing.T) {
 	var want []Result
 	for _, methods := range []string{"mse; best FineTune.Steps=2; best FineTune.Steps=1", "best FineTune.Steps=1; best FineTune.Steps=2; mse"} {
 		g, steps := tinyGrid(t, methods), map[pdq.Step]int{}
-		g.Step = func(e pdq.Event) { steps[e.Step]++ }
+		g.Step = func(e Progress) { steps[e.Step]++ }
 		results := run(t, g, Folder(t.TempDir()))
 		if units := len(g.Subjects[0].Network.Units); steps[pdq.StepRound] != 2*units || steps[pdq.StepFineTune] < 3 {
 			t.Errorf("%s: %d rounding steps, want %d; %d of fine-tuning", methods, steps[pdq.StepRound], 2*units, steps[pdq.StepFineTune])
@@ -118,7 +130,7 @@ func TestInterrupted(t *testing.T) {
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
 		taken := map[string]int{}
-		g.Step = func(e pdq.Event) {
+		g.Step = func(e Progress) {
 			if e.Step != pdq.StepRound && e.Step != pdq.StepFineTune {
 				return
 			}
@@ -154,7 +166,7 @@ func TestKilled(t *testing.T) {
 	killed := errors.New("killed")
 	func() {
 		defer func() { _ = recover() }()
-		g.Step = func(e pdq.Event) {
+		g.Step = func(e Progress) {
 			if e.Step == pdq.StepRound && e.Unit == "layer2.0" && e.Done == 2 {
 				panic(killed)
 			}
@@ -169,7 +181,7 @@ func TestKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	units := map[string]bool{}
-	g.Step = func(e pdq.Event) {
+	g.Step = func(e Progress) {
 		if e.Step == pdq.StepRound {
 			units[e.Unit] = true
 		}

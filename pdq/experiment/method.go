@@ -3,6 +3,7 @@ package experiment
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/pdquant/pdquant/pdq"
@@ -238,4 +239,36 @@ func Seeds(n int) []uint64 {
 		seeds = append(seeds, uint64(i+1))
 	}
 	return seeds
+}
+
+// maxSeeds bounds how many seeds a text may ask for.
+const maxSeeds = 1000
+
+// ParseSeeds reads seeds: a number n alone is 1 to n; "2,5" those two; "7..9" a range; "7..7" the seed 7.
+func ParseSeeds(text string) ([]uint64, error) {
+	if n, err := strconv.Atoi(text); err == nil {
+		if n < 1 || n > maxSeeds {
+			return nil, fmt.Errorf("experiment: %d seeds; give 1 to %d", n, maxSeeds)
+		}
+		return Seeds(n), nil
+	}
+	var seeds []uint64
+	for part := range strings.SplitSeq(text, ",") {
+		from, to, isRange := strings.Cut(strings.TrimSpace(part), "..")
+		if !isRange {
+			to = from
+		}
+		lo, err := strconv.ParseUint(from, 10, 64)
+		hi, err2 := strconv.ParseUint(to, 10, 64)
+		if err != nil || err2 != nil || lo > hi || hi-lo >= maxSeeds {
+			return nil, fmt.Errorf("experiment: seeds %q; give how many, as 3, or which, as 2,5 or 7..9", text)
+		}
+		for i := range hi - lo + 1 {
+			if slices.Contains(seeds, lo+i) {
+				return nil, fmt.Errorf("experiment: seeds %q have %d twice", text, lo+i)
+			}
+			seeds = append(seeds, lo+i)
+		}
+	}
+	return seeds, nil
 }

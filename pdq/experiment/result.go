@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -289,4 +291,35 @@ func FromOnes(text string) pdq.Score {
 		s.Top1[i] = text[i] == '1'
 	}
 	return s
+}
+
+// ChartFile is the chart of a run folder's results, which the caller of Run draws.
+const ChartFile = "chart.png"
+
+// resultFile matches the names of files beside the table: fileStem, and what they are.
+const resultFile = `^.+-w\d+a\d+-s\d+-[0-9a-f]{16}\.(json|safetensors|state|state\.previous)$`
+
+// RemoveResults removes what Grid.Run wrote, finished or not, and the chart. All other files stay. It is an error if
+// another process writes to the folder.
+func (f Folder) RemoveResults() (err error) {
+	unlock, err := f.Lock()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	files, err := os.ReadDir(string(f))
+	if err != nil {
+		return fmt.Errorf("experiment: run folder: %w", err)
+	}
+	of := regexp.MustCompile(resultFile)
+	for _, file := range files {
+		name := file.Name()
+		if !slices.Contains([]string{ResultsFile, RecordFile, ChartFile}, name) && !of.MatchString(name) {
+			continue
+		}
+		if err := os.Remove(f.Path(name)); err != nil {
+			return fmt.Errorf("experiment: run folder: an earlier result: %w; choose another folder", err)
+		}
+	}
+	return nil
 }

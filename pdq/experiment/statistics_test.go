@@ -15,7 +15,7 @@ func withRight(counts ...int) (rs []Result) {
 		for k := range n {
 			score.Top1[k] = true
 		}
-		rs = append(rs, Result{Seed: uint64(i + 1), Test: accuracyOf(score), Right: score, Calibration: Accuracy{3, 4}})
+		rs = append(rs, Result{Seed: uint64(i + 1), Test: AccuracyOf(score), Right: score, Calibration: Accuracy{3, 4}})
 	}
 	return rs
 }

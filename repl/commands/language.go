@@ -14,6 +14,7 @@ import (
 	"github.com/pdquant/pdquant/models/arch"
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/backend"
+	"github.com/pdquant/pdquant/pdq/experiment"
 	"github.com/pdquant/pdquant/repl/shell"
 )
 
@@ -167,9 +168,9 @@ func runFolders(command, begun string) []string {
 	}
 	names := []string{} // not nil: no other files either
 	for _, path := range shell.Paths(begun, true) {
-		if exists(filepath.Join(path, recordFile)) {
+		if exists(filepath.Join(path, experiment.RecordFile)) {
 			names = append(names, strings.TrimSuffix(path, "/"))
-		} else if found, err := filepath.Glob(filepath.Join(path, "*", recordFile)); err == nil && len(found) > 0 {
+		} else if found, err := filepath.Glob(filepath.Join(path, "*", experiment.RecordFile)); err == nil && len(found) > 0 {
 			names = append(names, path)
 		}
 	}

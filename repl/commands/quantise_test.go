@@ -81,7 +81,7 @@ func TestQuantise(t *testing.T) {
 			t.Errorf("the report doesn't say %q:\n%s", want, &report)
 		}
 	}
-	for _, want := range []string{"warning", "rounding weight 0.01, T 4, λr 0.1, λc 0.02", "10 of " + filepath.Base(dir) + "/train for calibration (seed 3), 10 of " + filepath.Base(dir) + "/val"} {
+	for _, want := range []string{"no better than guessing", "Published: PD-Quant W2A2", "rounding weight 0.01, T 4, λr 0.1, λc 0.02", "10 of " + filepath.Base(dir) + "/train for calibration (seed 3), 10 of " + filepath.Base(dir) + "/val"} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log doesn't say %q:\n%s", want, &log)
 		}
@@ -94,7 +94,11 @@ func TestQuantise(t *testing.T) {
 	if err := json.Unmarshal(data, &r); err != nil || len(r.Calibration.Crops) != 10 || r.Calibration.Crops[9].Box.Empty() || !strings.Contains(r.Command, "quantise resnet18 w=2") {
 		t.Errorf("run.json holds %+v, error %v", r, err)
 	}
-	if info, err := os.Stat(filepath.Join(out, "pd-quant.safetensors")); err != nil || info.Size() == 0 {
+	results, err := experiment.Folder(out).Results()
+	if err != nil || len(results) != 2 {
+		t.Fatalf("results %v, error %v", results, err)
+	}
+	if info, err := os.Stat(filepath.Join(out, results[1].StudentFile())); err != nil || info.Size() == 0 {
 		t.Errorf("no student: %v", err)
 	}
 }
@@ -107,7 +111,7 @@ func TestQuantiseErrors(t *testing.T) {
 	for line, want := range map[string]string{
 		"quantise":                     "quantise needs NETWORK",
 		"quantise resnet19":            `no network is called "resnet19"; choose one of`,
-		"quantise resnet18":            "imagenet is in no folder data/imagenet; register at image-net.org",
+		"quantise resnet18":            "register at image-net.org",
 		"quantise resnet18 crop=left":  "crop=left; choose random or centre",
 		"quantise resnet18 anyway=yes": "anyway=yes; choose true or false",
 		"quantise resnet20-cifar10 checkpoint=../../testdata/cifar10/resnet20-12fca82f.th data=" + broken: "give the .bin files of cifar-10-binary.tar.gz",

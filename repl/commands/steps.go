@@ -10,6 +10,7 @@ import (
 
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/backend"
+	"github.com/pdquant/pdquant/pdq/experiment"
 	"github.com/pdquant/pdquant/pdq/look"
 	"github.com/pdquant/pdquant/repl/shell"
 )
@@ -83,7 +84,7 @@ func logits(c *call) (session, error) {
 	c.Print("logits of %d images, %d classes; right on %.1f %%", s.images.calibration.Len(), s.teacher.Network.Classes,
 		100*acc)
 	if score.AtChance(s.teacher.Network.Classes) {
-		c.Note("warning: %s", chanceWarning(s.teacher.Network, score))
+		c.Note("warning: %s", experiment.GuessWarning(s.teacher.Network.Name, s.teacher.Network.Classes, score))
 	}
 	return s, nil
 }
