@@ -10,8 +10,9 @@ import (
 //
 //	w' = w·γ/sqrt(σ²+ε)    b' = β + (b-μ)·γ/sqrt(σ²+ε)
 //
-// The new network has no BatchNorm layers; the convolutions before them have biases, and units keep their names. n and w
-// are left alone. It returns the errors of Validate and Check, and one that names a normalisation which can't be folded.
+// The new network has no BatchNorm layers; the convolutions before them have biases, and units keep their names. n and
+// w are left alone. It returns the errors of Validate and Check, and one that names a normalisation which can't be
+// folded.
 func Fold(n *Network, w Weights) (*Network, Weights, error) {
 	if err := n.Validate(); err != nil {
 		return nil, nil, err

@@ -148,8 +148,8 @@ func firstMaxima(taps []*Node, v *Node) []*Node {
 }
 
 // scatterTaps is the transpose of windowTaps. It returns [N,C,H,W], of the given size along axis, where each pixel is
-// the sum of the parts of all windows and positions that it was in. A phase is the pixels with the same remainder modulo
-// the stride: each is a sum of moved parts, and at the end the phases are interleaved.
+// the sum of the parts of all windows and positions that it was in. A phase is the pixels with the same remainder
+// modulo the stride: each is a sum of moved parts, and at the end the phases are interleaved.
 func scatterTaps(parts []*Node, axis, size int, a axisWindow) *Node {
 	st, count := a.stride, parts[0].Shape().Dim(axis)
 	per := (size + st - 1) / st // pixels of a phase

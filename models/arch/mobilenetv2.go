@@ -31,8 +31,8 @@ func mobileNetV2Rows() []InvertedResiduals {
 		{6, 320, 1, 1}}
 }
 
-// MobileNetV2 builds the network that c describes. Its units are the first convolution, each block, the last convolution
-// and the classifier. It leaves out the dropout before the classifier, which only matters in training.
+// MobileNetV2 builds the network that c describes. Its units are the first convolution, each block, the last
+// convolution and the classifier. It leaves out the dropout before the classifier, which only matters in training.
 func MobileNetV2(c MobileNetV2Config) (*models.Network, error) {
 	b := newBuilder("mobilenetv2", c.Input)
 	s := &sequence{b: b, prefix: "features.0.", x: models.Image}

@@ -42,7 +42,8 @@ func (e *engine) stepCommands() []command {
 			Args: []shell.Argument{{Name: "unit",
 				Help: "name of a unit, or its number; none: the one being rounded, or the next"},
 				{Name: "condition", Many: true,
-					Help: "until, and a part of the loss with its bound: until PD<0.1; the parts are loss, reconstruction, PD, rounding"}},
+					Help: "until, and a part of the loss with its bound: until PD<0.1; the parts are loss, reconstruction, PD, " +
+						"rounding"}},
 			Options: []shell.Option{
 				option("n", "", "steps, 1 to 1000000; empty: 10, or at most 1000 with until")}},
 		{Name: "run", Group: groupSteps, Changes: true, Help: "take all steps of units, by default of all that are left",

@@ -74,7 +74,8 @@ func parseCondition(text string) (k condition, err error) {
 		for _, part := range lossParts() {
 			names = append(names, part.name)
 		}
-		return condition{}, fmt.Errorf("repl: until %s; give a part of the loss and its bound, as until loss<2; the parts are %s",
+		return condition{}, fmt.Errorf("repl: until %s; give a part of the loss and its bound, as until loss<2; the parts "+
+			"are %s",
 			text, strings.Join(names, ", "))
 	}
 	return k, nil

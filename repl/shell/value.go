@@ -25,8 +25,8 @@ type Text string
 // Kind returns "text".
 func (Text) Kind() string { return "text" }
 
-// Text returns the lines, wrapped between words where they are too long. What follows of a line is indented as the line,
-// and a little more.
+// Text returns the lines, wrapped between words where they are too long. What follows of a line is indented as the
+// line, and a little more.
 func (t Text) Text(width int) string {
 	if width <= 0 {
 		return string(t)
