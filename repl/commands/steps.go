@@ -615,20 +615,18 @@ func evaluate(c *call) (session, error) {
 
 // record is what eval shows.
 func (r *score) record() shell.Record {
-	t, tse := r.teacher.Accuracy()
-	s, sse := r.student.Accuracy()
-	d, dse := r.student.Minus(r.teacher)
+	student, teacher := experiment.AccuracyOf(r.student), experiment.AccuracyOf(r.teacher)
+	difference := experiment.Paired(r.student, r.teacher)
 	record := shell.Record{Line: fmt.Sprintf("%d images: student %.2f ± %.2f %%, full precision %.2f ± %.2f %%, "+
-		"difference %+.2f ± %.2f",
-		r.images.Len(), 100*s, 100*sse, 100*t, 100*tse, 100*d, 100*dse),
-		Fields: []shell.Field{{Name: "images", Value: r.images.Len()}}}
+		"difference %s", student.N, student.Percent(), student.StandardError(), teacher.Percent(), teacher.StandardError(),
+		difference.Signed()), Fields: []shell.Field{{Name: "images", Value: student.N}}}
 	for _, x := range []struct {
 		name  string
 		value float64
-	}{{"student_top1_percent", s}, {"student_standard_error", sse}, {"teacher_top1_percent", t},
-		{"teacher_standard_error", tse},
-		{"difference", d}, {"difference_standard_error", dse}} {
-		record.Fields = append(record.Fields, shell.Field{Name: x.name, Value: num("%.2f", 100*x.value)})
+	}{{"student_top1_percent", student.Percent()}, {"student_standard_error", student.StandardError()},
+		{"teacher_top1_percent", teacher.Percent()}, {"teacher_standard_error", teacher.StandardError()},
+		{"difference", difference.Mean}, {"difference_standard_error", difference.StandardError}} {
+		record.Fields = append(record.Fields, shell.Field{Name: x.name, Value: num("%.2f", x.value)})
 	}
 	return record
 }
