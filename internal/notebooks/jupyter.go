@@ -31,7 +31,7 @@ func newJupyter(ctx context.Context, setting string, minutes float64) (*jupyter,
 	}
 	tools := []string{"build", "-modfile=internal/tools/go.mod", "-o", bin + "/", "github.com/janpfeifer/gonb",
 		"golang.org/x/tools/cmd/goimports"}
-	if err := command(ctx, nil, "go", tools...); err != nil {
+	if err := command(ctx, []string{"GOTOOLCHAIN=auto"}, "go", tools...); err != nil {
 		return nil, err
 	}
 	spec, err := json.Marshal(map[string]any{
