@@ -2,6 +2,7 @@ package pdq
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -15,7 +16,8 @@ func TestPaper(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The reference's defaults: README.md and main_imagenet.py of hustvl/PD-Quant.
-	if c.Rounding.Steps != 20000 || c.Rounding.BatchSize != 32 || c.Loss.PD != 10 || c.Correction.Weight != 50 || c.Bits != (Bits{W: 2, A: 4, Rule: QDrop}) {
+	if c.Rounding.Steps != 20000 || c.Rounding.BatchSize != 32 || c.Loss.PD != 10 ||
+		c.Correction.Weight != 50 || c.Bits != (Bits{W: 2, A: 4, Rule: QDrop}) {
 		t.Errorf("settings of resnet20: %+v", c)
 	}
 	settings := map[string][3]float64{} // weight of the rounding term, temperature, λc
@@ -34,7 +36,8 @@ func TestPaper(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, want := [3]float64{c.Rounding.Weight, c.Loss.Temperature, 1 / c.Correction.Weight}, settings[name]; got != want || c.Loss.PD != 10 {
+		got, want := [3]float64{c.Rounding.Weight, c.Loss.Temperature, 1 / c.Correction.Weight}, settings[name]
+		if got != want || c.Loss.PD != 10 {
 			t.Errorf("%s: rounding weight, T and λc are %v, want %v; PD has weight %g, want 10", name, got, want, c.Loss.PD)
 		}
 		for _, preset := range []func(string, int, int) (Config, error){Paper, Quick} {
@@ -49,7 +52,8 @@ func TestPaper(t *testing.T) {
 			}
 		}
 	}
-	if _, err := Paper("vgg16", 2, 2); err == nil || !strings.Contains(err.Error(), "known are mnasnet, mobilenetv2, regnetx, resnet") {
+	known := "known are mnasnet, mobilenetv2, regnetx, resnet"
+	if _, err := Paper("vgg16", 2, 2); err == nil || !strings.Contains(err.Error(), known) {
 		t.Errorf("an unknown architecture gives %v; want the known ones", err)
 	}
 }
@@ -64,7 +68,9 @@ func TestValidate(t *testing.T) {
 		"Loss.Temperature is 0":                func(c *Config) { c.Loss.Temperature = 0 },
 		"Correction.Steps is -1":               func(c *Config) { c.Correction.Steps = -1 },
 		"Rounding.BatchSize is 0":              func(c *Config) { c.Rounding.BatchSize = 0 },
-		"Correction.MinRate is 1; it must be in [0,LearningRate], which is 0.001": func(c *Config) { c.Correction.MinRate = 1 },
+		"Correction.MinRate is 1; it must be in [0,LearningRate], which is 0.001": func(c *Config) {
+			c.Correction.MinRate = 1
+		},
 		"Correction.Patience is -1":                   func(c *Config) { c.Correction.Patience = -1 },
 		"Correction.Group is 0":                       func(c *Config) { c.Correction.Group = 0 },
 		"Rounding.BetaStart and BetaEnd are 20 and 0": func(c *Config) { c.Rounding.BetaEnd = 0 },
@@ -157,6 +163,25 @@ func TestBitsMap(t *testing.T) {
 		for layer, w := range want {
 			if g := got[layer]; g != w {
 				t.Errorf("%v: %s has weight and output %v, want %v", rule, layer, g, w)
+			}
+		}
+	}
+}
+
+// TestLimits: numbers that would take all memory, or hours that can't be interrupted, are refused.
+func TestLimits(t *testing.T) {
+	c, err := Quick("resnet", 2, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range c.limits() {
+		for _, add := range []int{0, 1} {
+			changed, err := c.Set(n.name, fmt.Sprint(n.most+add))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := changed.Validate(); (err != nil) != (add > 0) {
+				t.Errorf("%s=%d: error %v", n.name, n.most+add, err)
 			}
 		}
 	}

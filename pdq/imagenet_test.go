@@ -50,7 +50,8 @@ func photos(t *testing.T, n int) string {
 // TestImageNet takes two of the paper's networks at their full size, 224x224, through every step, on images
 // from a folder.
 func TestImageNet(t *testing.T) {
-	soaked.Only(t, "a minute; the shell's quantise takes a network of full size the same way, TestPaperNetworks the architectures")
+	soaked.Only(t, "a minute; the shell's quantise takes a network of full size the same way, "+
+		"TestPaperNetworks the architectures")
 	b, note, err := backend.Open("onnx")
 	if err != nil {
 		t.Skipf("on the Go backend it would take long: %v", err)
@@ -83,7 +84,8 @@ func fullSize(t *testing.T, b compute.Backend, name string, images datasets.Imag
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Rounding.Steps, c.Rounding.BatchSize, c.Correction.Steps, c.Scales.Images, c.Machine.Workers = 2, 4, 2, 4, backend.Workers(b)
+	c.Rounding.Steps, c.Rounding.BatchSize, c.Correction.Steps, c.Scales.Images = 2, 4, 2, 4
+	c.Machine.Workers = backend.Workers(b)
 	q, err := New(b, Problem{n, w, images}, c)
 	if err != nil {
 		t.Fatal(err)

@@ -100,19 +100,19 @@ func TestFoldErrors(t *testing.T) {
 		want  string
 	}{
 		{"of the image", func(b *builder) string { return b.norm("bn", models.Image) },
-			"odd: bn doesn't follow a convolution of its own"},
+			"odd: bn can't be folded: it must follow a convolution that nothing else reads"},
 		{"of an activation", func(b *builder) string {
 			return b.norm("bn", b.activation(models.ReLU{}, "relu", b.conv("conv", models.Image, 2, 3, 1, 1)))
-		}, "odd: bn doesn't follow a convolution of its own"},
+		}, "odd: bn can't be folded: it must follow a convolution that nothing else reads"},
 		{"of a shared convolution", func(b *builder) string {
 			x := b.conv("conv", models.Image, 2, 3, 1, 1)
 			return b.sum("add", b.norm("bn", x), x)
-		}, "odd: bn doesn't follow a convolution of its own"},
+		}, "odd: bn can't be folded: it must follow a convolution that nothing else reads"},
 		{"of another unit's", func(b *builder) string {
 			x := b.conv("conv", models.Image, 2, 3, 1, 1)
 			b.unit("a")
 			return b.activation(models.ReLU{}, "relu", b.norm("bn", x))
-		}, "odd: bn and the convolution it follows are in different units"},
+		}, "odd: bn can't be folded: the convolution before it is in another unit"},
 	} {
 		b := newBuilder("odd", SquareInput(1, 6, 3))
 		x := c.build(b)

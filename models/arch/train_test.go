@@ -179,7 +179,7 @@ func TestTrainErrors(t *testing.T) {
 		want   string
 	}{
 		{"few images", func(_ *models.Network, _ *datasets.Images, c *TrainConfig) { c.BatchSize = 129 },
-			"BatchSize is 129; it must be in [1,128], as there are so many images"},
+			"BatchSize is 129; it must be in [1,128], the number of images"},
 		{"no images", func(_ *models.Network, i *datasets.Images, _ *TrainConfig) { *i = i.Slice(0, 0) }, "there are none"},
 		{"no epochs", func(_ *models.Network, _ *datasets.Images, c *TrainConfig) { c.Epochs = 0 },
 			"Epochs is 0; it must be >= 1"},

@@ -124,7 +124,8 @@ func TestFailed(t *testing.T) {
 func FuzzTables(f *testing.F) {
 	f.Add([]byte("3\n1\n4\n"))
 	var table strings.Builder
-	if err := WriteResults(&table, []Result{{Network: "resnet8", Method: "MSE only", Images: 4, Test: Accuracy{3, 4}}}); err != nil {
+	if err := WriteResults(&table,
+		[]Result{{Network: "resnet8", Method: "MSE only", Images: 4, Test: Accuracy{3, 4}}}); err != nil {
 		f.Fatal(err)
 	}
 	f.Add([]byte(table.String()))

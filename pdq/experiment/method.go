@@ -33,27 +33,31 @@ const bestSteps = 1500
 func Recipes() []Recipe {
 	return []Recipe{
 		{"nearest", "nearest rounding", "rounds to nearest, with scales that a search finds", pdq.Config.Nearest},
-		{"mse", "MSE only", "optimises each unit's squared error: no prediction difference, no correction (like QDrop)", pdq.Config.MSEOnly},
+		{"mse", "MSE only", "optimises each unit's squared error: no prediction difference, no correction (like QDrop)",
+			pdq.Config.MSEOnly},
 		{"pd", "PD without DC", "adds the prediction difference to the squared error", func(c pdq.Config) pdq.Config {
 			c.Correction.Steps, c.FineTune.Steps = 0, 0
 			return c
 		}},
-		{"dc", "DC without PD", "corrects the distribution of activations, with the squared error only", func(c pdq.Config) pdq.Config {
-			c.Loss.PD, c.FineTune.Steps = 0, 0
-			return c
-		}},
-		{"pd-quant", "PD-Quant", "the paper: prediction difference and distribution correction", func(c pdq.Config) pdq.Config {
-			c.FineTune.Steps = 0
-			return c
-		}},
-		{"best", "best", "MSE only, then fine-tunes the whole network to keep the prediction (not in the paper)", func(c pdq.Config) pdq.Config {
-			steps := c.FineTune.Steps
-			if c = c.MSEOnly(); steps == 0 {
-				steps = bestSteps
-			}
-			c.FineTune.Steps = steps
-			return c
-		}},
+		{"dc", "DC without PD", "corrects the distribution of activations, with the squared error only",
+			func(c pdq.Config) pdq.Config {
+				c.Loss.PD, c.FineTune.Steps = 0, 0
+				return c
+			}},
+		{"pd-quant", "PD-Quant", "the paper: prediction difference and distribution correction",
+			func(c pdq.Config) pdq.Config {
+				c.FineTune.Steps = 0
+				return c
+			}},
+		{"best", "best", "MSE only, then fine-tunes the whole network to keep the prediction (not in the paper)",
+			func(c pdq.Config) pdq.Config {
+				steps := c.FineTune.Steps
+				if c = c.MSEOnly(); steps == 0 {
+					steps = bestSteps
+				}
+				c.FineTune.Steps = steps
+				return c
+			}},
 	}
 }
 

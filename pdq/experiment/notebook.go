@@ -56,7 +56,8 @@ func (e Effort) String() string {
 		seeds = fmt.Sprintf("seeds 1 to %d", e.Seeds)
 	}
 	return fmt.Sprintf("setting %s: %d calibration images, %s, %s, %d rounding steps and at most %d correction "+
-		"steps a unit, %d steps of fine-tuning where it is on", e.Name, e.Images, tests, seeds, e.Steps, e.Correction, e.FineTune)
+		"steps a unit, %d steps of fine-tuning where it is on", e.Name, e.Images, tests, seeds, e.Steps, e.Correction,
+		e.FineTune)
 }
 
 // Few returns the first of the values at the least effort, else all of them.

@@ -49,7 +49,8 @@ func TestGivenImages(t *testing.T) {
 		alone.Seeds = []uint64{seed}
 		for k, want := range run(t, alone, Folder(t.TempDir()))[1:] {
 			got := results[1+2*k+i]
-			if got.Hash != want.Hash || !reflect.DeepEqual(got.Right, want.Right) || !reflect.DeepEqual(got.EachPD, want.EachPD) {
+			if got.Hash != want.Hash || !reflect.DeepEqual(got.Right, want.Right) ||
+				!reflect.DeepEqual(got.EachPD, want.EachPD) {
 				t.Errorf("%s, seed %d: side by side %+v, alone %+v", want.Method, seed, got, want)
 			}
 			if got.Seconds <= 0 {
@@ -153,8 +154,10 @@ func TestRecord(t *testing.T) {
 	if err := f.ReadJSON(RecordFile, &r); err != nil {
 		t.Fatal(err)
 	}
-	if r.Command != g.Command || r.Teacher != "resnet8" || len(r.TeacherHash) != 64 || len(r.Calibration.Indices) != g.Images ||
-		len(r.Methods) != 2 || r.Methods[1].Name != "PD without DC" || r.Methods[1].Config.Rounding.Steps != 2 || len(r.Versions) < 1 ||
+	if r.Command != g.Command || r.Teacher != "resnet8" || len(r.TeacherHash) != 64 ||
+		len(r.Calibration.Indices) != g.Images ||
+		len(r.Methods) != 2 || r.Methods[1].Name != "PD without DC" || r.Methods[1].Config.Rounding.Steps != 2 ||
+		len(r.Versions) < 1 ||
 		len(r.Plan) == 0 || r.Plan[1].Output != 2 {
 		t.Errorf("record %#v", r)
 	}
@@ -171,7 +174,8 @@ func TestRecord(t *testing.T) {
 	if err := f.ReadJSON(RecordFile, &now); err != nil {
 		t.Fatal(err)
 	}
-	if !now.Started.Equal(r.Started) || len(now.Methods) != 3 || len(warned) != 1 || !strings.Contains(warned[0], "77 threads") {
+	if !now.Started.Equal(r.Started) || len(now.Methods) != 3 || len(warned) != 1 ||
+		!strings.Contains(warned[0], "77 threads") {
 		t.Errorf("begun %v, was %v; %d methods; warned %q", now.Started, r.Started, len(now.Methods), warned)
 	}
 	if err := f.Write(RecordFile, []byte(`{"Command"`)); err != nil {
@@ -213,7 +217,8 @@ func TestLast(t *testing.T) {
 		t.Fatalf("error %v, started %d times", err, started)
 	}
 	last, err := f.Last(r)
-	if err != nil || len(last) != 2 || last[0].Hash != results[3].Hash || last[1].Hash != results[4].Hash || len(last[1].Right.Top1) == 0 {
+	if err != nil || len(last) != 2 || last[0].Hash != results[3].Hash || last[1].Hash != results[4].Hash ||
+		len(last[1].Right.Top1) == 0 {
 		t.Errorf("the last method's results are %#v, error %v", last, err)
 	}
 	r.Methods[1].Config.Rounding.Steps++

@@ -31,7 +31,8 @@ func noiseFiles(t *testing.T) (dir string) {
 		write(t, filepath.Join(dir, name), string(data))
 	}
 	write(t, filepath.Join(dir, "indices"), "3\n1\n4\n11\n5\n9\n2\n6\n")
-	write(t, filepath.Join(dir, "baseline"), "# a comment\nw\ta\tmethod\tlambda_r\ttop1_percent\tseconds\n32\t32\tfull precision\t-\t91.64\t-\n2\t2\tMSE\t-\t79.65\t1\n2\t2\tPD+DC\t2\t77.29\tabout 1\n")
+	write(t, filepath.Join(dir, "baseline"), "# a comment\nw\ta\tmethod\tlambda_r\ttop1_percent\tseconds\n32\t32\tfull "+
+		"precision\t-\t91.64\t-\n2\t2\tMSE\t-\t79.65\t1\n2\t2\tPD+DC\t2\t77.29\tabout 1\n")
 	return dir
 }
 
@@ -43,8 +44,10 @@ func write(t *testing.T, path, text string) {
 }
 
 func reproduceArgs(dir string, more ...string) []string {
-	args := []string{"reproduce", "data=" + dir, "checkpoint=../../testdata/cifar10/resnet20-12fca82f.th", "indices=" + dir + "/indices",
-		"baseline=" + dir + "/baseline", "out=" + dir + "/run", "images=8", "steps=1", "dc=1", "seeds=1,2", "backend=" + ofTests()}
+	args := []string{"reproduce", "data=" + dir, "checkpoint=../../testdata/cifar10/resnet20-12fca82f.th",
+		"indices=" + dir + "/indices",
+		"baseline=" + dir + "/baseline", "out=" + dir + "/run", "images=8", "steps=1", "dc=1", "seeds=1,2",
+		"backend=" + ofTests()}
 	for _, a := range more { // instead of the one of the same key
 		key, _, _ := strings.Cut(a, "=")
 		args = slices.DeleteFunc(args, func(o string) bool { return strings.HasPrefix(o, key+"=") })
@@ -56,7 +59,8 @@ func TestReproduce(t *testing.T) {
 	dir := noiseFiles(t)
 	report := func(more ...string) string {
 		var out bytes.Buffer
-		if err := run(context.Background(), shell.Invocation{Words: reproduceArgs(dir, more...)}, strings.NewReader(""), &out, io.Discard); err != nil {
+		if err := run(context.Background(), shell.Invocation{Words: reproduceArgs(dir, more...)}, strings.NewReader(""),
+			&out, io.Discard); err != nil {
 			t.Fatal(err)
 		}
 		return out.String()
@@ -68,7 +72,8 @@ func TestReproduce(t *testing.T) {
 	if err != nil || len(results) != 1+2+2 {
 		t.Fatalf("%d results, want one in full precision and two seeds for each of two rows; error %v", len(results), err)
 	}
-	if r := results[4]; r.Method != "PD+DC, λr 2" || r.Settings != "Correction.Steps=1 Rounding.Steps=1 Loss.PD=0.5" || r.Seed != 2 || r.Images != 8 || r.Test.N != 20 {
+	if r := results[4]; r.Method != "PD+DC, λr 2" || r.Settings != "Correction.Steps=1 Rounding.Steps=1 Loss.PD=0.5" ||
+		r.Seed != 2 || r.Images != 8 || r.Test.N != 20 {
 		t.Errorf("the last result is %#v", r)
 	}
 	written, err := os.ReadFile(f.Path(experiment.ResultsFile))
@@ -83,7 +88,8 @@ func TestReproduce(t *testing.T) {
 	}
 	mse := experiment.Top1(results[1:3])
 	mse.Mean -= 79.65
-	for _, want := range []string{"full precision", "PD+DC", "79.65", experiment.Top1(results[1:3]).String(), mse.Signed()} {
+	for _, want := range []string{"full precision", "PD+DC", "79.65", experiment.Top1(results[1:3]).String(),
+		mse.Signed()} {
 		if !strings.Contains(all, want) {
 			t.Errorf("the report lacks %q:\n%s", want, all)
 		}
@@ -99,8 +105,12 @@ func TestReproduceBadInput(t *testing.T) {
 		"rows=1 has full precision only":                             func(string) []string { return []string{"rows=1"} },
 		`seeds "1,1" have 1 twice`:                                   func(string) []string { return []string{"seeds=1,1"} },
 		"9 calibration images of a list of 8; ask for 1 to 8":        func(string) []string { return []string{"images=9"} },
-		"preset=quick; choose paper or fast":                         func(string) []string { return []string{"preset=quick"} },
-		"/nowhere":                                                   func(string) []string { return []string{"data=/nowhere"} },
+		"preset=quick; choose paper or fast": func(string) []string {
+			return []string{"preset=quick"}
+		},
+		"/nowhere": func(string) []string {
+			return []string{"data=/nowhere"}
+		},
 		`number 1 is "x"`: func(dir string) []string {
 			write(t, dir+"/indices", "x\n")
 			return nil

@@ -33,12 +33,12 @@ const (
 
 func (e *engine) runCommands() []command {
 	return []command{
-		{Name: "save", Group: groupRuns, Help: "write the session to a run folder", Run: e.do(save),
+		{Name: "save", Group: groupRuns, Saves: true, Help: "write the session to a run folder", Run: e.do(save),
 			More: "An earlier session in the folder is replaced; a run of another command is not. The folder has run.json " +
 				"(settings, seeds, images, versions, hashes and what was typed), the student, the losses, and what eval found. " +
 				"A rounding that is under way is saved too, at its step.",
 			Args: []shell.Argument{{Name: "dir", Help: "default runs/TEACHER-wWaA-sSEED"}}},
-		{Name: "resume", Group: groupRuns, Changes: true, Help: "take up a saved session", Run: e.do(resume),
+		{Name: "resume", Group: groupRuns, Changes: true, Saves: true, Help: "take up a saved session", Run: e.do(resume),
 			More: "Teacher and images are loaded as they were, and checked. A rounding that was under way goes on at its " +
 				"step; what its unit sees is observed, and corrected, again.",
 			Args: []shell.Argument{{Name: "dir", Help: "a run folder that save wrote", Need: true}}},
@@ -126,8 +126,8 @@ func save(c *call) (session, error) {
 
 // saveIn writes the session beside an older one in the folder, and takes its place only once all is written.
 func (s session) saveIn(folder experiment.Folder, q *pdq.Quantizer, record experiment.Record) error {
-	if err := os.RemoveAll(folder.Path(savingFolder)); err != nil { // of a process that was killed
-		return fmt.Errorf("repl: %w", err)
+	if err := finishSaving(folder); err != nil {
+		return err
 	}
 	part, err := experiment.CreateFolder(folder.Path(savingFolder))
 	if err != nil {
@@ -150,24 +150,6 @@ func (s session) saveIn(folder experiment.Folder, q *pdq.Quantizer, record exper
 		return firstLine(err)
 	}
 	return replace(folder, part)
-}
-
-// replace moves a session's files from part to folder, in place of an older one's.
-func replace(folder, part experiment.Folder) error {
-	files := []string{experiment.RecordFile, studentFile, metricsFile, sessionFile, evaluationFile, roundingFile}
-	if err := os.Remove(folder.Path(experiment.RecordFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("repl: %w", err)
-	}
-	for _, name := range slices.Backward(files) { // the record last: a folder with it is whole
-		err := os.Rename(part.Path(name), folder.Path(name))
-		if errors.Is(err, fs.ErrNotExist) {
-			err = os.RemoveAll(folder.Path(name)) // the older one's
-		}
-		if err != nil {
-			return fmt.Errorf("repl: %w", err)
-		}
-	}
-	return nil
 }
 
 // fileHash returns the SHA-256 of a file, in hex.
@@ -222,6 +204,9 @@ func (s session) saveScore(f experiment.Folder) error {
 
 func resume(c *call) (session, error) {
 	s, f := c.s, experiment.Folder(c.Values["dir"])
+	if err := finishSaving(f); err != nil {
+		return s, err
+	}
 	var old saved
 	var record experiment.Record
 	if err := errors.Join(f.ReadJSON(sessionFile, &old), f.ReadJSON(experiment.RecordFile, &record)); err != nil {

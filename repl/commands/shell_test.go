@@ -357,7 +357,8 @@ func TestComplete(t *testing.T) {
 		"scales acts fc metric=c": {"cosine"}, "set Rounding.W": {"Rounding.Weight=", "Rounding.Warmup="},
 		"show Seed": {"Seed"}, "plot sw": {"sweep"}, "plot sweep fc fi": {"file="}, "run conv1 layer3": {"layer3.0"},
 		"help und": {"undo"}, "nonsense x": nil, "source shell_t": {"shell_test.go"}, "preset p": {"paper"},
-		"runs test":      {"testdata/"},
+		"runs test":       {"testdata/"},
+		"set Bits.Rule=q": {"qdrop"}, "set bits.rule=b": {"brecq"}, "!ls shell_t": {"shell_test.go"}, "resume testd": {},
 		"set rounding.w": {"Rounding.Weight=", "Rounding.Warmup="}, "quantise resnet18 crop": {"crop="},
 		"quantise resnet18 crop=c": {"centre"}, "quantise mn": {"mnasnet-2.0"}, "download ci": {"cifar10"},
 	} {

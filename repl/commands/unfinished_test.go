@@ -25,7 +25,8 @@ func program(dir string) *exec.Cmd { return programKeeping(dir, "keep=2") }
 
 // programKeeping is program with another number of steps between states.
 func programKeeping(dir, keep string) *exec.Cmd {
-	return exec.Command("pdq", "demo", "teacher=resnet8", "images=8", "test=40", "steps=8", "dc=2", "finetune=8", "backend="+ofTests(), keep, "out="+dir)
+	return exec.Command("pdq", "demo", "teacher=resnet8", "images=8", "test=40", "steps=8", "dc=2", "finetune=8",
+		"backend="+ofTests(), keep, "out="+dir)
 }
 
 // undisturbed returns the outcome of a program that nothing disturbs, and how long it takes; run once for all tests.
@@ -185,10 +186,12 @@ func TestSignals(t *testing.T) {
 		if err := c.Process.Signal(s.signal); err != nil {
 			t.Fatal(err)
 		}
-		if err := c.Wait(); c.ProcessState.ExitCode() != s.status || !strings.Contains(log.String(), "the same command goes on from there") {
+		if err := c.Wait(); c.ProcessState.ExitCode() != s.status ||
+			!strings.Contains(log.String(), "the same command goes on from there") {
 			t.Errorf("%v: status %d, error %v, printed\n%s", s.signal, c.ProcessState.ExitCode(), err, log)
 		}
-		if _, more := finish(t, programKeeping(dir, "keep=1000000")); !strings.Contains(more, "PD-Quant, seed 1 goes on after") {
+		if _, more := finish(t, programKeeping(dir, "keep=1000000")); !strings.Contains(more,
+			"PD-Quant, seed 1 goes on after") {
 			t.Errorf("%v: the next process printed\n%s", s.signal, more)
 		}
 		checkSame(t, s.signal.String(), outcome(t, dir), want)
@@ -205,7 +208,8 @@ func TestDiskFull(t *testing.T) {
 	}
 	want, _ := undisturbed(t)
 	dir := filepath.Join(t.TempDir(), "full")
-	c, log := exec.Command("sh", "-c", "ulimit -f 600; exec pdq "+strings.Join(program(dir).Args[1:], " ")), &bytes.Buffer{}
+	c, log := exec.Command("sh", "-c", "ulimit -f 600; exec pdq "+strings.Join(program(dir).Args[1:], " ")),
+		&bytes.Buffer{}
 	c.Stderr = log
 	if err := c.Run(); c.ProcessState.ExitCode() != 1 {
 		t.Fatalf("error %v, printed\n%s", err, log)
@@ -313,7 +317,8 @@ func TestDamagedState(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, log := finish(t, program(dir)); !strings.Contains(log, "the state") || !strings.Contains(log, "PD-Quant, seed 1 goes on after") {
+	if _, log := finish(t, program(dir)); !strings.Contains(log, "the state") ||
+		!strings.Contains(log, "PD-Quant, seed 1 goes on after") {
 		t.Errorf("printed\n%s", log)
 	}
 	checkSame(t, "after damage", outcome(t, dir), want)
