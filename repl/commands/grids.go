@@ -27,7 +27,7 @@ func backendOption() shell.Option { return option("backend", "auto", "auto, go, 
 
 func presetOption(value string, names ...string) shell.Option {
 	about := map[string]string{
-		"glance": "for a first look in minutes", "quick": "for a better one",
+		"glance": "for a first look in minutes", "quick": "for a better look",
 		"best":  "what gave the best accuracy, fine-tuning after the units",
 		"fast":  "the paper with a correction that stops",
 		"paper": "the reference's steps, which take hours",
