@@ -46,6 +46,9 @@ const (
 	BRECQ              // as QDrop, and the first layer's output
 )
 
+// Choices lists the names of rules.
+func (Rule) Choices() []string { return ruleNames() }
+
 func ruleNames() []string { return []string{"all-low", "qdrop", "brecq"} }
 
 // String returns the rule's name.
@@ -66,6 +69,9 @@ const (
 	Cosine               // 1 - cosine similarity of x and x_q
 	PD                   // prediction difference, with what follows the activation in full precision
 )
+
+// Choices lists the names of metrics.
+func (Metric) Choices() []string { return metricNames() }
 
 func metricNames() []string { return []string{"lp", "cosine", "pd"} }
 
@@ -243,8 +249,29 @@ func (c Config) Validate() error {
 	check(f.Steps == 0 || c.Loss.Temperature > 0, "Loss.Temperature is %g; it must be > 0", c.Loss.Temperature)
 	check(c.Machine.Workers >= 0, "Machine.Workers is %d; it must be >= 0", c.Machine.Workers)
 	check(c.Machine.CacheLimit >= 0, "Machine.CacheLimit is %d; it must be >= 0", c.Machine.CacheLimit)
+	for _, n := range c.limits() {
+		check(n.value <= n.most, "%s is %d; it may be at most %d", n.name, n.value, n.most)
+	}
 	check(c.Loss.PD >= 0, "Loss.PD is %g; it must be >= 0", c.Loss.PD)
 	check((c.Loss.PD == 0 && c.Scales.Metric != PD) || c.Loss.Temperature > 0,
 		"Loss.Temperature is %g; it must be > 0", c.Loss.Temperature)
 	return errors.Join(errs...)
+}
+
+// limit is the most that a number may be which decides how much is allocated, or how long a step takes that can't be
+// interrupted.
+type limit struct {
+	name        string
+	value, most int
+}
+
+func (c Config) limits() []limit {
+	const steps, batch = 1_000_000_000, 1 << 16
+	return []limit{
+		{"Scales.Candidates", c.Scales.Candidates, 10_000}, {"Scales.Images", c.Scales.Images, 1 << 24},
+		{"Correction.Steps", c.Correction.Steps, steps}, {"Correction.Group", c.Correction.Group, batch},
+		{"Rounding.Steps", c.Rounding.Steps, steps}, {"Rounding.BatchSize", c.Rounding.BatchSize, batch},
+		{"FineTune.Steps", c.FineTune.Steps, steps}, {"FineTune.BatchSize", c.FineTune.BatchSize, batch},
+		{"FineTune.Shift", c.FineTune.Shift, 1024}, {"Machine.Workers", c.Machine.Workers, 4096},
+	}
 }

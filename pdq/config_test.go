@@ -2,6 +2,7 @@ package pdq
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -44,9 +45,9 @@ func TestPaper(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, m := range Methods(c) {
-				if err := m.Config.Validate(); err != nil {
-					t.Errorf("%s, %s: %v", name, m.Name, err)
+			for method, c := range map[string]Config{"nearest": c.Nearest(), "MSE only": c.MSEOnly(), "PD-Quant": c} {
+				if err := c.Validate(); err != nil {
+					t.Errorf("%s, %s: %v", name, method, err)
 				}
 			}
 		}
@@ -162,6 +163,25 @@ func TestBitsMap(t *testing.T) {
 		for layer, w := range want {
 			if g := got[layer]; g != w {
 				t.Errorf("%v: %s has weight and output %v, want %v", rule, layer, g, w)
+			}
+		}
+	}
+}
+
+// TestLimits: numbers that would take all memory, or hours that can't be interrupted, are refused.
+func TestLimits(t *testing.T) {
+	c, err := Quick("resnet", 2, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range c.limits() {
+		for _, add := range []int{0, 1} {
+			changed, err := c.Set(n.name, fmt.Sprint(n.most+add))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := changed.Validate(); (err != nil) != (add > 0) {
+				t.Errorf("%s=%d: error %v", n.name, n.most+add, err)
 			}
 		}
 	}

@@ -23,7 +23,7 @@
 //	d.Free()
 //	teacher.Free()
 //
-// Quantize takes them all; Run also times and evaluates.
+// Quantizer.Quantize takes them all; the function Quantize takes them for several seeds side by side.
 //
 // # Symbols
 //

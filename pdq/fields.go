@@ -17,8 +17,9 @@ var configSource string
 
 // Field describes one setting of a Config.
 type Field struct {
-	Name    string // as in Go: "Rounding.Steps"
-	Meaning string // the field's comment
+	Name    string   // as in Go: "Rounding.Steps"
+	Meaning string   // the field's comment
+	Choices []string // values that it may have; nil: numbers or text
 }
 
 // Fields lists all fields of Config in their order, with their comments.
@@ -32,18 +33,30 @@ func Fields() ([]Field, error) {
 	for i := range config.NumField() {
 		f := config.Field(i)
 		if f.Type.Kind() != reflect.Struct {
-			fields = append(fields, Field{f.Name, comments["Config."+f.Name]})
+			fields = append(fields, Field{f.Name, comments["Config."+f.Name], choicesOf(f.Type)})
 			continue
 		}
 		for k := range f.Type.NumField() {
-			name := f.Type.Field(k).Name
-			fields = append(fields, Field{f.Name + "." + name, comments[f.Type.Name()+"."+name]})
+			field := f.Type.Field(k)
+			fields = append(fields, Field{f.Name + "." + field.Name, comments[f.Type.Name()+"."+field.Name],
+				choicesOf(field.Type)})
 		}
 	}
 	return fields, nil
 }
 
-// fieldComments returns the comments of struct fields by "Type.Field". A comment stands after its field, or above it.
+// choicesOf lists the values of a type that has few.
+func choicesOf(t reflect.Type) []string {
+	if x, ok := reflect.Zero(t).Interface().(interface{ Choices() []string }); ok {
+		return x.Choices()
+	}
+	if t.Kind() == reflect.Bool {
+		return []string{"true", "false"}
+	}
+	return nil
+}
+
+// fieldComments returns the comments of struct fields by type and field. A comment stands behind its field, or above.
 func fieldComments(source string) (map[string]string, error) {
 	file, err := parser.ParseFile(token.NewFileSet(), "config.go", source, parser.ParseComments)
 	if err != nil {

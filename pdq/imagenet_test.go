@@ -1,7 +1,6 @@
 package pdq
 
 import (
-	"context"
 	"fmt"
 	"image"
 	"image/jpeg"
@@ -86,12 +85,18 @@ func fullSize(t *testing.T, b compute.Backend, name string, images datasets.Imag
 	}
 	c.Rounding.Steps, c.Rounding.BatchSize, c.Correction.Steps, c.Scales.Images = 2, 4, 2, 4
 	c.Machine.Workers = backend.Workers(b)
-	r, err := Run(context.Background(), b, Problem{n, w, images}, Method{"PD-Quant", c}, images, nil)
+	q, err := New(b, Problem{n, w, images}, c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%.1f s, peak memory %d MiB of %d", r.Seconds, r.PeakMemory>>20, memory.Total()>>20)
-	if len(r.Student.Weights) == 0 || len(r.Test.Top1) != 8 {
-		t.Errorf("%d quantised weights, %d images tested", len(r.Student.Weights), len(r.Test.Top1))
+	memory.ResetPeak()
+	r := &Run{Quantizer: q}
+	if err := Quantize(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%.1f s, peak memory %d MiB of %d", r.Elapsed.Seconds(), memory.Peak()>>20, memory.Total()>>20)
+	score, err := q.Evaluate(t.Context(), r.Student, images)
+	if err != nil || len(r.Student.Weights) == 0 || len(score.Top1) != 8 {
+		t.Errorf("%d quantised weights, %d images tested, error %v", len(r.Student.Weights), len(score.Top1), err)
 	}
 }

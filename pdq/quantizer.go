@@ -86,13 +86,16 @@ func (q *Quantizer) Quantize(ctx context.Context) (Student, error) {
 // same backend with as many workers, the bits are those of a run that never stopped. What the units before saw is
 // observed again, one after the other.
 func (q *Quantizer) QuantizeFrom(ctx context.Context, from State, k Keeper) (Student, error) {
-	r := &run{Quantizer: q, State: from, keeper: k}
-	err := quantizeRuns(ctx, []*run{r})
+	r := &Run{Quantizer: q, State: from, Keeper: k}
+	err := Quantize(ctx, r)
 	return r.Student, err
 }
 
-// quantizeRuns is the whole algorithm. The runs differ in their seeds alone, so what no seed enters is computed once.
-func quantizeRuns(ctx context.Context, runs []*run) error {
+// Quantize is the whole algorithm. It takes runs that differ in their seeds alone, unit by unit side by side, each from
+// its State on, and leaves its last State in each. What no seed enters is computed once: the teacher's logits, the
+// scales of weights and the distribution correction. Its time is in the elapsed time of each run. The students are
+// those of the runs alone. The data of a unit for each run are in memory together.
+func Quantize(ctx context.Context, runs ...*Run) error {
 	if err := canStart(runs); err != nil {
 		return err
 	}
@@ -132,8 +135,8 @@ func quantizeRuns(ctx context.Context, runs []*run) error {
 // caches that Correct adds.
 func (q *Quantizer) Units(ctx context.Context, t *Teacher, s *Student) iter.Seq2[*UnitData, error] {
 	return func(yield func(*UnitData, error) bool) {
-		r := &run{Quantizer: q, State: State{Student: *s}}
-		for data, err := range observations(ctx, t, []*run{r}, 0) {
+		r := &Run{Quantizer: q, State: State{Student: *s}}
+		for data, err := range observations(ctx, t, []*Run{r}, 0) {
 			if err != nil {
 				yield(nil, err)
 				return
