@@ -258,8 +258,8 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// limit is the most that a number may be which decides how much is allocated, or how long a step takes that can't be
-// interrupted.
+// limit is the largest value of a setting that decides how much memory is allocated, or how long a step takes that
+// can't be interrupted.
 type limit struct {
 	name        string
 	value, most int

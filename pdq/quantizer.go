@@ -82,19 +82,21 @@ func (q *Quantizer) Quantize(ctx context.Context) (Student, error) {
 	return q.QuantizeFrom(ctx, State{}, Keeper{})
 }
 
-// QuantizeFrom is Quantize from a State on. With the state of a run with the same Problem, Config and Terms, on the
-// same backend with as many workers, the bits are those of a run that never stopped. What the units before saw is
-// observed again, one after the other.
+// QuantizeFrom is Quantize from a State on. If the state is of a run with the same Problem, Config and Terms, on the
+// same backend with the same number of workers, the bits are those of a run that never stopped. The units before are
+// observed again.
 func (q *Quantizer) QuantizeFrom(ctx context.Context, from State, k Keeper) (Student, error) {
 	r := &Run{Quantizer: q, State: from, Keeper: k}
 	err := Quantize(ctx, r)
 	return r.Student, err
 }
 
-// Quantize is the whole algorithm. It takes runs that differ in their seeds alone, unit by unit side by side, each from
-// its State on, and leaves its last State in each. What no seed enters is computed once: the teacher's logits, the
-// scales of weights and the distribution correction. Its time is in the elapsed time of each run. The students are
-// those of the runs alone. The data of a unit for each run are in memory together.
+// Quantize is the whole algorithm. It takes runs that differ only in their seeds, each from its State on, and leaves
+// the last State in each. Their students are the same as if each ran alone.
+//
+// The runs go side by side, unit by unit. What doesn't depend on the seed is computed once: the teacher's logits, the
+// scales of weights and the distribution correction. The time for these is in the elapsed time of each run. A unit's
+// data for all runs are in memory together.
 func Quantize(ctx context.Context, runs ...*Run) error {
 	if err := canStart(runs); err != nil {
 		return err

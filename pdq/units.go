@@ -13,9 +13,9 @@ import (
 // Run is a run of the algorithm with one seed, for Quantize.
 type Run struct {
 	Quantizer *Quantizer
-	State               // where the run is; Quantize changes it
+	State               // how far the run is; Quantize changes it
 	Keeper    Keeper    // the zero Keeper saves nothing
-	started   time.Time // of the clock; zero: it is stopped
+	started   time.Time // when the clock was started; zero: it is stopped
 }
 
 // timed calls f, and adds the time it takes to the runs' elapsed times.
@@ -30,7 +30,7 @@ func timed(runs []*Run, f func() error) error {
 	return err
 }
 
-// elapsed returns the quantising time so far.
+// elapsed returns the time spent quantising so far.
 func (r *Run) elapsed() time.Duration {
 	if r.started.IsZero() {
 		return r.Elapsed
@@ -38,8 +38,8 @@ func (r *Run) elapsed() time.Duration {
 	return r.Elapsed + time.Since(r.started)
 }
 
-// canStart is an error if runs differ in more than their seeds, if one can't resume from its state, or if there is no
-// room for the caches.
+// canStart returns an error if runs differ in more than their seeds, if one can't resume from its state, or if there is
+// no room for the caches.
 func canStart(runs []*Run) error {
 	if len(runs) == 0 {
 		return errors.New("pdq: no runs; give at least one")
@@ -48,7 +48,7 @@ func canStart(runs []*Run) error {
 	for i, r := range runs {
 		if i > 0 {
 			if err := r.Quantizer.seedOnly(runs[0].Quantizer); err != nil {
-				errs = append(errs, fmt.Errorf("pdq: run %d beside the first: %w", i+1, err))
+				errs = append(errs, fmt.Errorf("pdq: run %d differs from the first: %w", i+1, err))
 			}
 		}
 		errs = append(errs, r.Quantizer.canResume(r.State))
@@ -56,21 +56,21 @@ func canStart(runs []*Run) error {
 	return errors.Join(append(errs, runs[0].Quantizer.checkRoom())...)
 }
 
-// seedOnly is an error if q differs from other in more than the seed.
+// seedOnly returns an error if q differs from other in more than the seed.
 func (q *Quantizer) seedOnly(other *Quantizer) error {
 	own := q.c
 	own.Seed = other.c.Seed
 	if d := other.c.Differs(own); d != "" {
-		return fmt.Errorf("the configuration is another: the first has %s", d)
+		return fmt.Errorf("another configuration: the first has %s", d)
 	}
 	if q.b != other.b || q.p.Network != other.p.Network {
 		return errors.New("another backend or network")
 	}
 	if theirs, own := other.p.Calibration.Hash(), q.p.Calibration.Hash(); theirs != own {
-		return fmt.Errorf("the calibration images are others: the first has %.12s, this one %.12s", theirs, own)
+		return fmt.Errorf("other calibration images: the first has %.12s, this one %.12s", theirs, own)
 	}
 	if theirs, own := other.termsText(), q.termsText(); theirs != own {
-		return fmt.Errorf("the loss has other terms: the first has %s, this one %s", theirs, own)
+		return fmt.Errorf("other terms of the loss: the first has %s, this one %s", theirs, own)
 	}
 	return nil
 }
@@ -84,7 +84,7 @@ func firstUnit(runs []*Run) int {
 	return first
 }
 
-// startRuns returns the teacher's logits, and sets the scales of all weights in runs that are at their beginning.
+// startRuns returns the teacher's logits, and sets the scales of all weights in runs that are at the beginning.
 func startRuns(ctx context.Context, runs []*Run) (teacher *Teacher, err error) {
 	err = timed(runs, func() error {
 		if teacher, err = runs[0].Quantizer.Teacher(ctx); err != nil {
@@ -110,8 +110,8 @@ func startRuns(ctx context.Context, runs []*Run) (teacher *Teacher, err error) {
 	return teacher, err
 }
 
-// observations yields, for each unit from first on, what the student of each run sees of it. The runs share what the
-// teacher sees. It frees the data of a unit once it has that of the next.
+// observations yields, for each unit from first on, the unit's data for each run. The runs share the teacher's caches.
+// It frees the data of a unit once it has that of the next.
 func observations(ctx context.Context, t *Teacher, runs []*Run, first int) iter.Seq2[[]*UnitData, error] {
 	return func(yield func([]*UnitData, error) bool) {
 		data := make([]*UnitData, len(runs))
@@ -131,7 +131,7 @@ func observations(ctx context.Context, t *Teacher, runs []*Run, first int) iter.
 	}
 }
 
-// observeAll returns what the student of each run sees of unit u, from the data of the unit before.
+// observeAll returns the data of unit u for each run, given the data of the unit before.
 func observeAll(ctx context.Context, t *Teacher, runs []*Run, u int, before []*UnitData) ([]*UnitData, error) {
 	data := make([]*UnitData, len(runs))
 	for i, r := range runs {
@@ -151,7 +151,7 @@ func observeAll(ctx context.Context, t *Teacher, runs []*Run, u int, before []*U
 	return data, nil
 }
 
-// withStudent returns d with the student's input of other.
+// withStudent returns d with other's StudentIn.
 func (d *UnitData) withStudent(other *UnitData) *UnitData {
 	own := *d
 	own.StudentIn = other.StudentIn
@@ -164,7 +164,7 @@ func freeData(data []*UnitData) {
 	}
 }
 
-// correctAll applies Correct, once for all runs.
+// correctAll returns the result of Correct, which is the same for all runs.
 func correctAll(ctx context.Context, runs []*Run, data []*UnitData) (d *UnitData, err error) {
 	err = timed(runs, func() (err error) {
 		d, err = runs[0].Quantizer.Correct(ctx, data[0])
@@ -173,10 +173,10 @@ func correctAll(ctx context.Context, runs []*Run, data []*UnitData) (d *UnitData
 	return d, err
 }
 
-// finishUnit takes the steps of the unit of d that depend on the seed, from the run's state on.
+// finishUnit takes the steps of d's unit that depend on the seed, from the run's state on.
 func (r *Run) finishUnit(ctx context.Context, d *UnitData) error {
 	if d.Unit < r.Unit {
-		return nil // only another run still needs this unit
+		return nil // only another run needs this unit
 	}
 	return timed([]*Run{r}, func() (err error) {
 		if r.Optimiser.Done == 0 {
@@ -193,7 +193,7 @@ func (r *Run) finishUnit(ctx context.Context, d *UnitData) error {
 	})
 }
 
-// round is Round from the run's step on, with pauses to save its state.
+// round is Round from the run's state on. It saves states in between.
 func (r *Run) round(ctx context.Context, d *UnitData) (Student, error) {
 	if r.Quantizer.c.Rounding.trivial() {
 		return r.Student, nil
@@ -209,7 +209,7 @@ func (r *Run) round(ctx context.Context, d *UnitData) (Student, error) {
 	return o.Student()
 }
 
-// fineTune is FineTune from the run's step on, with pauses to save its state.
+// fineTune is FineTune from the run's state on. It saves states in between.
 func (r *Run) fineTune(ctx context.Context) error {
 	if r.Quantizer.c.FineTune.Steps == 0 {
 		return nil
@@ -223,7 +223,7 @@ func (r *Run) fineTune(ctx context.Context) error {
 		if err := r.steps(ctx, t, r.Quantizer.c.FineTune.Steps); err != nil {
 			return err
 		}
-		if r.Optimiser.Done < t.stepsDone() { // the evaluation after the last step takes time, and may be interrupted
+		if r.Optimiser.Done < t.stepsDone() { // better takes time, and may be interrupted
 			if err := r.saveSteps(t); err != nil {
 				return err
 			}
@@ -241,7 +241,7 @@ type optimisation interface {
 	stepsDone() int
 }
 
-// steps takes the steps of o from the run's step to the last, with pauses to save its state.
+// steps takes the steps of o from the run's state to step total. It saves states in between.
 func (r *Run) steps(ctx context.Context, o optimisation, total int) error {
 	if r.Optimiser.Done > 0 {
 		if err := o.Restore(r.Optimiser); err != nil {
@@ -256,14 +256,14 @@ func (r *Run) steps(ctx context.Context, o optimisation, total int) error {
 		if o.stepsDone() == total && err == nil {
 			break
 		}
-		if err := errors.Join(err, r.saveSteps(o)); err != nil { // after a failed step, o is as it was before
+		if err := errors.Join(err, r.saveSteps(o)); err != nil { // after a failed step, o is as before it
 			return err
 		}
 	}
 	return nil
 }
 
-// saveSteps gives the run's state, with that of o, to its keeper.
+// saveSteps gives the run's state, with the state of o, to its keeper.
 func (r *Run) saveSteps(o optimisation) error {
 	if r.Keeper.Keep == nil || o.stepsDone() == 0 {
 		return nil

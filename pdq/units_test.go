@@ -10,7 +10,7 @@ import (
 	"github.com/gomlx/compute"
 )
 
-// seedRuns returns a run for each seed, and what they were last kept at.
+// seedRuns returns a run for each seed, and the last state that each has kept.
 func seedRuns(t *testing.T, b compute.Backend, p Problem, c Config, seeds ...uint64) (runs []*Run, last []State) {
 	t.Helper()
 	last = make([]State, len(seeds))
@@ -26,7 +26,7 @@ func seedRuns(t *testing.T, b compute.Backend, p Problem, c Config, seeds ...uin
 	return runs, last
 }
 
-// TestSeeds: side by side gives what one after the other does, with one correction of each unit.
+// TestSeeds: runs side by side give the same students as runs alone, with one correction of each unit.
 func TestSeeds(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		p, c := tinyProblem(t, 20), tinyConfig(t)
@@ -62,7 +62,7 @@ func TestSeeds(t *testing.T) {
 	})
 }
 
-// TestSeedsInterrupted: runs that end within a unit of the second resume, each from its own state.
+// TestSeedsInterrupted: if runs end while the second is within a unit, each resumes from its own state.
 func TestSeedsInterrupted(t *testing.T) {
 	b, p, c := anyBackend(t), tinyProblem(t, 8), tinyConfig(t)
 	want, _ := seedRuns(t, b, p, c, 1, 2)
@@ -96,7 +96,7 @@ func TestSeedsInterrupted(t *testing.T) {
 	}
 }
 
-// TestNotOnlySeeds: runs that differ in more than their seeds are refused.
+// TestNotOnlySeeds: runs that differ in more than their seeds are an error.
 func TestNotOnlySeeds(t *testing.T) {
 	b, p, c := anyBackend(t), tinyProblem(t, 8), tinyConfig(t)
 	first, _ := seedRuns(t, b, p, c, 1)
@@ -109,14 +109,14 @@ func TestNotOnlySeeds(t *testing.T) {
 	sharper := c
 	sharper.Loss.Temperature = 7
 	settings, _ := seedRuns(t, b, p, sharper, 2)
-	refused("pdq: run 2 beside the first: the configuration is another: the first has Loss.Temperature=", settings...)
+	refused("pdq: run 2 differs from the first: another configuration: the first has Loss.Temperature=", settings...)
 	fewer := p
 	fewer.Calibration = p.Calibration.Slice(0, 4)
 	images, _ := seedRuns(t, b, fewer, c, 2)
-	refused("the calibration images are others", images...)
+	refused("other calibration images: the first", images...)
 	terms, _ := seedRuns(t, b, p, c, 2)
 	terms[0].Quantizer.Terms = terms[0].Quantizer.Terms[:1]
-	refused("the loss has other terms", terms...)
+	refused("other terms of the loss: the first", terms...)
 	if err := Quantize(t.Context()); err == nil {
 		t.Error("no runs are no error")
 	}

@@ -13,17 +13,17 @@ import (
 	"time"
 )
 
-// errInterrupted is the error of a program that ended because this one was asked to.
+// errInterrupted is the error of a program that ended because this one was asked to end.
 var errInterrupted = errors.New("interrupted")
 
-// patience is how long a program that is asked to end may take.
+// patience is the time that a program may take to end when it is asked to.
 const patience = 4 * time.Second
 
-// program is a command in a process group of its own, so that Ctrl-C reaches this process alone. When ctx ends, it is
-// asked to end by SIGTERM, and killed if it takes too long.
+// program is a command in its own process group, so that Ctrl-C reaches only this process. When ctx ends, the command
+// gets SIGTERM, and is killed if it doesn't end in time.
 type program struct {
 	*exec.Cmd
-	started []int // what it has started when ctx ended
+	started []int // the processes that it had started when ctx ended
 }
 
 func newProgram(ctx context.Context, env []string, name string, args ...string) *program {
@@ -38,24 +38,24 @@ func newProgram(ctx context.Context, env []string, name string, args ...string) 
 	return p
 }
 
-// killRest kills what an interrupted program leaves behind: Jupyter's kernels, which are in sessions of their own, and
-// the programs of their cells.
+// killRest kills the processes that an interrupted program leaves: Jupyter's kernels, which have their own sessions,
+// and the programs of their cells.
 func (p *program) killRest() {
 	for _, pid := range p.started {
-		_ = syscall.Kill(pid, syscall.SIGKILL) // those that have ended are no loss
+		_ = syscall.Kill(pid, syscall.SIGKILL) // fails if it has ended
 	}
 }
 
-// descendants lists the processes that a process has started, and those that they have. It finds them on Linux only.
+// descendants lists the processes that a process has started, directly or through others. It finds them only on Linux.
 func descendants(pid int) (all []int) {
-	stats, _ := filepath.Glob("/proc/[0-9]*/stat") // elsewhere there are none
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat") // none on other systems
 	children := map[int][]int{}
 	for _, path := range stats {
 		data, err := os.ReadFile(path)
 		if err != nil {
-			continue // it has ended
+			continue // the process has ended
 		}
-		_, rest, ok := strings.Cut(string(data), ") ") // behind the program's name
+		_, rest, ok := strings.Cut(string(data), ") ") // after the program's name
 		fields := strings.Fields(rest)
 		if !ok || len(fields) < 2 {
 			continue
@@ -72,7 +72,7 @@ func descendants(pid int) (all []int) {
 	return all
 }
 
-// command runs a program to its end. What it prints is in the error.
+// command runs a program to its end. Its output is in the error.
 func command(ctx context.Context, env []string, name string, args ...string) error {
 	p := newProgram(ctx, env, name, args...)
 	text, err := p.CombinedOutput()
