@@ -120,8 +120,8 @@ func Glance(arch string, w, a int) (Config, error) {
 }
 
 // Best returns the settings that gave the best accuracy: MSE only at Quick's rates, then fine-tuning, which trains all
-// levels, scales and biases together to keep the predictions. The README has the numbers and the cost under "Beyond the
-// paper"; testdata/cifar10/README.md says how the settings were chosen.
+// levels, scales and biases together to keep the predictions. docs/results.md has the numbers and the cost;
+// testdata/cifar10/README.md says how the settings were chosen.
 func Best(arch string, w, a int) (Config, error) {
 	c, err := Quick(arch, w, a)
 	c = c.MSEOnly()
