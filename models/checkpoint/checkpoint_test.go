@@ -476,18 +476,14 @@ func TestReadLies(t *testing.T) {
 		{"longer string", legacyFile("\x8e\xff\xff\xff\xff\xff\xff\xff\xff"), "the file ends within a pickle"},
 		{"frame", legacyFile("\x95\xff\xff\xff\xff\xff\xff\xff\x7fN"), "the file holds nothing of use, not a state dict"},
 		{"class", legacyFile(long + long + "\x93"), "a class whose name is not a string of up to 1024 bytes"},
-		{"global", legacyFile("c" + strings.Repeat("m", 1<<13)), "a class whose name does not end"},
+		{"global", legacyFile("c" + strings.Repeat("m", 1<<13)), "the file ends within a pickle"},
 		{"dict in itself", legacyFile("}q\x00" + pickleText("model") + "h\x00s"),
 			"the file holds a dict of 1, not a state dict"},
 		{"list in itself", legacyFile("]q\x00h\x00a"), "the file holds a list of 1"},
 		{"copies", legacyFile("ccollections\nOrderedDict\nq\x00](" + pairs + "e\x85q\x01" +
-			strings.Repeat("h\x00h\x01R0", 3000)), "a pickle of more than"},
+			strings.Repeat("h\x00h\x01R0", 3000)), "by copies of text or pairs"},
 	} {
-		limit := uint64(1 << 20)
-		if c.name == "copies" {
-			limit = 512 << 20 // in all; only one copy is kept at a time
-		}
-		fuzzed.Within(t, limit, func() {
+		fuzzed.Within(t, 1<<20, func() {
 			_, err := readBytes(c.file, nil)
 			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") ||
 				len(err.Error()) > 500 {
@@ -505,19 +501,19 @@ func TestReadErrors(t *testing.T) {
 		{"gzip", "\x1f\x8b\x08\x00", "or unpack it"},
 		{"other pickle", "\x80\x02}.", "pickle 1 is a dict of 0, not what torch.save writes there"},
 		{"other version", magic + "\x80\x02K\x01.", "pickle 2 is the value 1"},
-		{"protocol", "\x80\x09N.", "byte 0: pickle protocol 9, only 2 to 5 are read"},
-		{"opcode", "\x80\x02\xff", "byte 2: opcode 0xff is not one that torch.save writes"},
+		{"protocol", "\x80\x09N.", "byte 0: pickle protocol 9, only 0 to 5 are read"},
+		{"opcode", "\x80\x02\xff", "byte 2: opcode 0xff is none that Python writes"},
 		{"stack", "\x80\x02.", "byte 2: nothing on the stack"},
 		{"tuple", "\x80\x02N\x86.", "byte 3: 1 values on the stack, not 2"},
 		{"over a mark", "\x80\x02N(\x85.", "byte 4: 0 values on the stack, not 1"},
 		{"no mark", "\x80\x02t.", "byte 2: no mark on the stack"},
 		{"memo", "\x80\x02h\x05.", "byte 2: memo 5, which holds nothing"},
 		{"nothing to memorise", "\x80\x02q\x05.", "byte 2: nothing on the stack"},
-		{"odd dict", "\x80\x02}(Nu.", "byte 5: items for what cannot hold them"},
+		{"odd dict", "\x80\x02}(Nu.", "byte 5: a key without a value"},
 		{"list as dict", "\x80\x02](NNu.", "byte 6: items for"},
 		{"call of a number", "\x80\x02K\x01)R.", "byte 5: a call of what is no function"},
 		{"call without tuple", "\x80\x02ca\nb\nNR.", "byte 8: arguments that are no tuple"},
-		{"persistent", "\x80\x02)Q.", "byte 3: a persistent id that is none"},
+		{"persistent", "\x80\x02)Q.", "byte 3: a persistent id, where there are none"},
 		{"ordered dict", "\x80\x02ccollections\nOrderedDict\nK\x01\x85R.", "an OrderedDict of what is no list"},
 		{"ordered dict of numbers", "\x80\x02ccollections\nOrderedDict\n]K\x01a\x85R.",
 			"an OrderedDict of what are no pairs"},
