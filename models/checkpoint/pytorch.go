@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
+	"hash/crc32"
 	"io"
 	"math"
 	"strings"
@@ -32,8 +34,8 @@ type storage struct {
 	key     string
 	kind    pickle.Class
 	numbers numbers
-	count   int64                         // at most as many as the file has room for
-	open    func() (io.ReadCloser, error) // their bytes; nil until they are found
+	count   int64                     // at most as many as the file has room for
+	open    func() (io.Reader, error) // their bytes; nil until they are found
 }
 
 // part is a storage from an element on.
@@ -133,7 +135,7 @@ func (f *torchFile) locate(r io.ReaderAt, at int64, keys any, entries []entry) e
 			return fmt.Errorf("byte %d: %d elements of %s, which has %d; fetch the file again", at, n, s.describe(entries),
 				s.count)
 		}
-		s.open = func() (io.ReadCloser, error) { return io.NopCloser(io.NewSectionReader(r, from, length)), nil }
+		s.open = func() (io.Reader, error) { return io.NewSectionReader(r, from, length), nil }
 		at = from + length
 	}
 	return nil
@@ -165,11 +167,10 @@ func readZip(r io.ReaderAt, size int64) (checkpoint, error) {
 	if err != nil {
 		return checkpoint{}, err
 	}
-	defer data.Close() // only read from
 	u := &pickle.Decoder{R: bufio.NewReader(data), Call: construct, Load: f.load}
 	root, err := unpickle(u)
 	if err == nil {
-		_, err = io.Copy(io.Discard, u.R) // to the end, where zip compares the checksum
+		_, err = io.Copy(io.Discard, u.R) // to the end, where summed compares the checksum
 	}
 	if err != nil {
 		return checkpoint{}, fmt.Errorf("data.pkl: %w", err)
@@ -191,7 +192,7 @@ func readZip(r io.ReaderAt, size int64) (checkpoint, error) {
 			return checkpoint{}, fmt.Errorf("%s has %d bytes, but its tensors were made of %d; fetch the file again",
 				e.of.describe(entries), m.UncompressedSize64, length)
 		}
-		e.of.open = func() (io.ReadCloser, error) { return a.open(m) }
+		e.of.open = func() (io.Reader, error) { return a.open(m) }
 	}
 	return f.read(entries)
 }
@@ -233,16 +234,33 @@ func openArchive(r io.ReaderAt, size int64) (archive, error) {
 }
 
 // open opens a member. It must not be compressed: few bytes could become many.
-func (a archive) open(m *zip.File) (io.ReadCloser, error) {
+func (a archive) open(m *zip.File) (io.Reader, error) {
 	if m.Method != zip.Store || m.CompressedSize64 != m.UncompressedSize64 || m.UncompressedSize64 > uint64(a.size) {
 		return nil, fmt.Errorf("%.100q is compressed or larger than the archive, as torch.save never has it; write the "+
 			"file again: %s", m.Name, torchSave)
 	}
-	r, err := m.Open()
+	r, err := m.OpenRaw()
 	if err != nil {
 		return nil, fmt.Errorf("%.100q: %w; fetch the file again", m.Name, err)
 	}
-	return r, nil
+	return &summed{r: r, sum: crc32.NewIEEE(), want: m.CRC32}, nil
+}
+
+// summed reads r, and compares the checksum at its end. A checksum of 0 is none: torch.save writes it on request
+// (torch.serialization.set_crc32_options), and PyTorch compares none.
+type summed struct {
+	r    io.Reader
+	sum  hash.Hash32
+	want uint32
+}
+
+func (s *summed) Read(b []byte) (int, error) {
+	n, err := s.r.Read(b)
+	s.sum.Write(b[:n]) // a hash returns no errors
+	if errors.Is(err, io.EOF) && s.want != 0 && s.sum.Sum32() != s.want {
+		err = zip.ErrChecksum
+	}
+	return n, err
 }
 
 // load returns the part of a storage that a persistent id stands for:
@@ -506,11 +524,10 @@ func (s *storage) read(b []byte) error {
 	if err != nil {
 		return err
 	}
-	defer r.Close() // only read from
 	if _, err := io.ReadFull(r, b); err != nil {
 		return err
 	}
-	_, err = r.Read(make([]byte, 1)) // at the end a zip member's checksum is compared
+	_, err = r.Read(make([]byte, 1)) // at the end summed compares the checksum
 	if errors.Is(err, io.EOF) {
 		return nil
 	}
