@@ -588,6 +588,13 @@ func FuzzRead(f *testing.F) {
 		f.Add(checkpointFile(f, file))
 	}
 	f.Add(checkpointFile(f, "call.pth"))
+	others, err := os.ReadDir("testdata/others")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, other := range others {
+		f.Add(checkpointFile(f, filepath.Join("others", other.Name())))
+	}
 	f.Add(checkpointFile(f, "module.pth"))
 	f.Add(legacyFile("}"+pickleText("a")+pickleTensor(2, 0, pickleInts(2), pickleInts(1))+"s", 1, 2))
 	f.Add(written(f, models.Init(tiny(f), 1), nil))
@@ -604,7 +611,7 @@ func FuzzRead(f *testing.F) {
 			t.Errorf("tensors of %d bytes in a file of %d", size, len(file))
 		}
 		if err == nil {
-			_, err = readBytes(file, n)
+			fuzzed.Within(t, 1<<20+1000*uint64(len(file)), func() { _, err = readBytes(file, n) })
 		}
 		if err != nil && (strings.ContainsAny(err.Error(), "\n\r") || !strings.HasPrefix(err.Error(), "checkpoint: ")) {
 			t.Errorf("error %q", err)
