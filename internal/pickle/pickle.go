@@ -49,18 +49,17 @@ func (d *Dict) Get(key string) any {
 	return nil
 }
 
-// Decoder reads pickles as Python's pickle module does, but knows no class and runs
-// nothing: Call decides what a function's result is. It has no jumps and no opcode that
-// repeats work, so time and memory are bounded by the length of what it reads. Errors
-// give the byte.
+// Decoder reads pickles as Python's pickle module does, but knows no class and runs nothing: Call decides what a
+// function's result is. It has no jumps and no opcode that repeats work, so time and memory are bounded by the length
+// of what it reads. Errors give the byte.
 //
 // It reads all opcodes of protocols 0 to 5 but those for buffers outside the pickle and for copyreg's extension
-// registry. Two libraries were tried in its place. github.com/nlpodyssey/gopickle v0.3.0 takes collections.OrderedDict for its own class,
-// before it asks, and refuses the pairs that Python 2 gives it: checkpoints of that time can't be
-// read but by rewriting opcodes. It allocates what a length claims (9 bytes: 2 GB), panics on a
-// long integer of no bytes (Python 2's 0) and on keys without a hash, and copies whole tuples and
-// dicts on opcodes of a few bytes. A guard before it came to 249 lines. github.com/kisielk/og-rek
-// v1.3.0 has neither BUILD nor items of an OrderedDict, so no state dict at all.
+// registry. Two libraries were tried in its place. github.com/nlpodyssey/gopickle v0.3.0 takes
+// collections.OrderedDict for its own class, before it asks, and refuses the pairs that Python 2 gives it:
+// checkpoints of that time can't be read but by rewriting opcodes. It allocates what a length claims (9 bytes: 2 GB),
+// panics on a long integer of no bytes (Python 2's 0) and on keys without a hash, and copies whole tuples and dicts
+// on opcodes of a few bytes. A guard before it came to 249 lines. github.com/kisielk/og-rek v1.3.0 has neither BUILD
+// nor items of an OrderedDict, so no state dict at all.
 //
 // Source: Python's Lib/pickletools.py, which describes every opcode.
 type Decoder struct {

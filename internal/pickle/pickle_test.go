@@ -39,7 +39,8 @@ func TestProtocols(t *testing.T) {
 		return d
 	}
 	want := list(nil, true, false, int64(0), int64(-1), int64(255), int64(65535), int64(1<<31), int64(-1<<40),
-		int64(1<<63-1), pickle.Long("\x00\x00\x00\x00\x00\x00\x00\x80\x00"), pickle.Long("\x00\x00\x00\x00\x00\x00\x00\x00\xc0"),
+		int64(1<<63-1), pickle.Long("\x00\x00\x00\x00\x00\x00\x00\x80\x00"),
+		pickle.Long("\x00\x00\x00\x00\x00\x00\x00\x00\xc0"),
 		pickle.Long("\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"), 0.5, -1e300,
 		shared, shared, list(), list(one), list(one, int64(2)), list(one, int64(2), int64(3)),
 		list(one, int64(2), int64(3), int64(4)), dict("a", one), dict("a", one, "b", list(int64(2))),
@@ -135,7 +136,8 @@ func TestErrors(t *testing.T) {
 		{"\x82\x01.", "opcode 0x82 is none that Python writes to a file"},
 		{"\x80\x06.", "pickle protocol 6, only 0 to 5 are read"},
 	} {
-		if v, err := read(c.file); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
+		v, err := read(c.file)
+		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%.20q: %v, %v; want %q", c.file, v, err, c.want)
 		}
 	}
@@ -145,9 +147,10 @@ func TestErrors(t *testing.T) {
 func TestCopies(t *testing.T) {
 	long := "X\xf0\x03\x00\x00" + strings.Repeat("m", 1008)
 	for name, file := range map[string]string{
-		"classes":       long + "q\x00(" + strings.Repeat("h\x00X\x00\x00\x00\x00\x93", 100_000),
-		"results":       "cf\nf\nq\x00" + long + "\x85q\x01(" + strings.Repeat("h\x00h\x01R", 100_000),
-		"ordered dicts": "ccollections\nOrderedDict\nq\x00](" + strings.Repeat("](NNe", 200) + "e\x85q\x01(" + strings.Repeat("h\x00h\x01R", 100_000),
+		"classes": long + "q\x00(" + strings.Repeat("h\x00X\x00\x00\x00\x00\x93", 100_000),
+		"results": "cf\nf\nq\x00" + long + "\x85q\x01(" + strings.Repeat("h\x00h\x01R", 100_000),
+		"ordered dicts": "ccollections\nOrderedDict\nq\x00](" + strings.Repeat("](NNe", 200) + "e\x85q\x01(" +
+			strings.Repeat("h\x00h\x01R", 100_000),
 	} {
 		fuzzed.Within(t, 2<<20, func() {
 			if _, err := read(file); err == nil || !strings.Contains(err.Error(), "by copies of text or pairs") {
@@ -170,7 +173,8 @@ func FuzzValue(f *testing.F) {
 		}
 		f.Add(string(b))
 	}
-	for _, s := range []string{"(imodule\nname\n.", "(cmodule\nname\nI7\no.", `S'a\'b\x00'` + "\n.", "P(1)\n.", "I7\n2\x86.",
+	for _, s := range []string{"(imodule\nname\n.", "(cmodule\nname\nI7\no.", `S'a\'b\x00'` + "\n.", "P(1)\n.",
+		"I7\n2\x86.",
 		"\x8b\x09\x00\x00\x00123456789.", "X\x01\x00\x00\x00aq\x00h\x00\x93."} {
 		f.Add(s)
 	}

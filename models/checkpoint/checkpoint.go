@@ -71,24 +71,22 @@ func kindOf(mode os.FileMode) string {
 	return "a device or socket"
 }
 
-// Read reads the size bytes of r: what torch.save wrote of a state dict, in its
-// format of today or in that before PyTorch 1.6, or a safetensors file; content tells
-// which. The state dict may be in a dict, under any key: "state_dict", "model_state_dict",
-// "model_state", "model" and "net" come first, then the dict with the most tensors. One of moving averages,
-// with "ema" in its key, is taken only if there is no other; [LoadReport] says so. Tensors of float16, bfloat16
-// and float64 become float32.
+// Read reads the size bytes of r: what torch.save wrote of a state dict, in its format of today or in that before
+// PyTorch 1.6, or a safetensors file; content tells which. The state dict may be in a dict, under any key:
+// "state_dict", "model_state_dict", "model_state", "model" and "net" come first, then the dict with the most tensors.
+// One of moving averages, with "ema" in its key, is taken only if there is no other; [LoadReport] says so. Tensors of
+// float16, bfloat16 and float64 become float32.
 //
-// The weights are those of n, and an error says what is missing, of another shape, or
-// unknown to n. A prefix that all names have, such as DataParallel's "module.", is dropped if more names are
-// n's without it. Counters and buffers that no network has are left out (num_batches_tracked, n_averaged, total_ops),
-// and so are objects that aren't tensors. Names that differ
-// from n's in "linear" for "fc", or "shortcut" for "downsample", are n's. So are torchvision's
-// names where n's are the published ones of a MobileNetV2 or RegNetX; its other networks need no
-// translation. Dimensions of 1 at the end of a shape don't matter: [10,64,1,1] fits [10,64]. A nil n takes all tensors of
-// floats but those counters, under the file's names without "module." and torch.compile's "_orig_mod.".
+// The weights are those of n, and an error says what is missing, of another shape, or unknown to n. A prefix that all
+// names have, such as DataParallel's "module.", is dropped if more names are n's without it. Counters and buffers
+// that no network has are left out (num_batches_tracked, n_averaged, total_ops), and so are objects that aren't
+// tensors. Names that differ from n's in "linear" for "fc", or "shortcut" for "downsample", are n's. So are
+// torchvision's names where n's are the published ones of a MobileNetV2 or RegNetX; its other networks need no
+// translation. Dimensions of 1 at the end of a shape don't matter: [10,64,1,1] fits [10,64]. A nil n takes all
+// tensors of floats but those counters, under the file's names without "module." and torch.compile's "_orig_mod.".
 //
-// The file need not be trusted: nothing in it is run, and memory is bounded by a small
-// multiple of size, whatever sizes it claims.
+// The file need not be trusted: nothing in it is run, and memory is bounded by a small multiple of size, whatever
+// sizes it claims.
 func Read(r io.ReaderAt, size int64, n *models.Network) (models.Weights, error) {
 	w, _, err := readCheckpoint(r, size, n)
 	if err != nil {

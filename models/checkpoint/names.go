@@ -88,7 +88,8 @@ func (c checkpoint) renamed(to func(name string) string) (out checkpoint, ok boo
 	for name, what := range c.objects {
 		out.objects[to(name)] = what
 	}
-	return out, len(out.weights) == len(c.weights) && len(out.others) == len(c.others) && len(out.objects) == len(c.objects)
+	return out, len(out.weights) == len(c.weights) && len(out.others) == len(c.others) &&
+		len(out.objects) == len(c.objects)
 }
 
 // prefix returns the first part of names and its dot, if all tensors have it; else "".
@@ -201,8 +202,8 @@ func (c checkpoint) fit(n *models.Network, known map[string]bool) (models.Weight
 	}
 	if len(c.others) > 0 {
 		name := slices.Min(slices.Collect(maps.Keys(c.others)))
-		return nil, fmt.Errorf("%s has no tensor %q (%s), but the file does; give the network that the file was made for, or "+
-			"write the file without it", n.Name, name, c.others[name])
+		return nil, fmt.Errorf("%s has no tensor %q (%s), but the file does; give the network that the file was made "+
+			"for, or write the file without it", n.Name, name, c.others[name])
 	}
 	w := maps.Clone(c.weights)
 	for _, p := range n.Params() {

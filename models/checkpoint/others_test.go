@@ -83,14 +83,15 @@ func TestNames(t *testing.T) {
 		w       models.Weights
 		ignored []string
 	}{
-		"compiled":               {under("_orig_mod."), nil},
-		"compiled and module":    {under("_orig_mod.module."), nil},
-		"module, compiled":       {under("module._orig_mod."), nil},
-		"module twice":           {under("module.module."), nil},
-		"model":                  {under("model."), nil},
-		"some name":              {under("my_net.encoder.q."), nil},
-		"name of a layer":        {under("conv."), nil},
-		"counters":               {under("net.", "total_ops", "net.conv.total_params", "n_averaged"), []string{"n_averaged", "net.conv.total_params", "total_ops"}},
+		"compiled":            {under("_orig_mod."), nil},
+		"compiled and module": {under("_orig_mod.module."), nil},
+		"module, compiled":    {under("module._orig_mod."), nil},
+		"module twice":        {under("module.module."), nil},
+		"model":               {under("model."), nil},
+		"some name":           {under("my_net.encoder.q."), nil},
+		"name of a layer":     {under("conv."), nil},
+		"counters": {under("net.", "total_ops", "net.conv.total_params", "n_averaged"),
+			[]string{"n_averaged", "net.conv.total_params", "total_ops"}},
 		"averages alone":         {under("ema."), nil},
 		"convolution at its end": {classifier, nil},
 	} {
@@ -114,8 +115,9 @@ func TestNames(t *testing.T) {
 		w    models.Weights
 		want string
 	}{
-		"two prefixes":       {under("a.", "b.conv.bias"), `no tensor "conv.weight"`},
-		"normalisation":      {under("model.", "mean"), `no tensor "conv.weight" of shape [2 1 3 3]; they are 8 tensors, among them "model.conv.weight"`},
+		"two prefixes": {under("a.", "b.conv.bias"), `no tensor "conv.weight"`},
+		"normalisation": {under("model.", "mean"), `no tensor "conv.weight" of shape [2 1 3 3]; they are 8 tensors, ` +
+			`among them "model.conv.weight"`},
 		"an unknown counter": {under("", "steps_done"), `tiny has no tensor "steps_done", but the weights do, of shape [1]`},
 	} {
 		if _, err := readBytes(written(t, c.w, nil), n); err == nil || !strings.Contains(err.Error(), c.want) {
@@ -180,7 +182,8 @@ func TestUnneeded(t *testing.T) {
 		return "}(" + pickleText("state_dict") + "}" + pickleText("a") + tensor + "s" + pickleText("optimizer") + other + "u"
 	}
 	for name, other := range map[string]string{
-		"storage type":       strings.Replace(strings.Replace(tensor, "FloatStorage", "NewStorage", 1), pickleText("0"), pickleText("1"), 1),
+		"storage type": strings.Replace(strings.Replace(tensor, "FloatStorage", "NewStorage", 1), pickleText("0"),
+			pickleText("1"), 1),
 		"two types":          strings.Replace(tensor, "FloatStorage", "LongStorage", 1),
 		"two sizes":          pickleTensor(1, 0, one, one),
 		"size":               strings.Replace(pickleTensor(1<<40, 0, one, one), pickleText("0"), pickleText("1"), 1),

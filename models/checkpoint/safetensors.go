@@ -101,7 +101,7 @@ func readSafetensors(r io.Reader) ([]safetensor, map[string]string, error) {
 	return all, meta.Metadata(), nil
 }
 
-// numbers returns what t is made of, if these are floats.
+// numbers returns the type of t's numbers, and whether they are floats.
 func (t safetensor) numbers() (numbers, bool) {
 	switch t.kind {
 	case safetensors.F16:

@@ -148,7 +148,8 @@ func entriesOf(h holder) (dict, error) {
 		d.entries[seen[name]] = entry{name, t}
 	}
 	if len(d.entries) == 0 {
-		return dict{}, fmt.Errorf("no tensors in the dict of %d that the file holds (%s; nothing was run); write it again: %s",
+		return dict{}, fmt.Errorf("no tensors in the dict of %d that the file holds (%s; nothing was run); write it "+
+			"again: %s",
 			len(h.dict.Keys), strings.Join(others, ", "), torchSave)
 	}
 	return d, nil

@@ -37,11 +37,11 @@ class Made:
 
 
 class Python2(pickle._Pickler):
-    """Writes integers of over 32 bits as Python 2 does: as text."""
+    """Writes integers of 32 to 64 bits as Python 2 does: as text."""
     dispatch = dict(pickle._Pickler.dispatch)
 
     def save_int(self, n):
-        if -2**31 <= n < 2**31:
+        if -2**31 <= n < 2**31 or not -2**63 <= n < 2**63:
             self.save_long(n)
         else:
             self.write(b'I%d\n' % n)
