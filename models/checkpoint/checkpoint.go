@@ -27,7 +27,7 @@ type checkpoint struct {
 type Report struct {
 	Under    []string // the keys under which the file has the weights: "model_ema"; none: the file is those weights alone
 	Averages bool     // the weights are exponential moving averages (EMA): the file has no others
-	Ignored  []string // names of what was left out: counters, buffers and objects, sorted
+	Ignored  []string // the file's names of what was left out: counters, buffers and objects, sorted
 }
 
 // Load reads the weights of n from a file of PyTorch or of safetensors:
@@ -104,18 +104,15 @@ func readCheckpoint(r io.ReaderAt, size int64, n *models.Network) (models.Weight
 	report := Report{Under: c.under}
 	known := paramNames(n)
 	c, report.Averages, report.Ignored = c.sorted(known)
+	report.Ignored = slices.AppendSeq(report.Ignored, maps.Keys(c.objects)) // fit refuses those that n needs
 	if n == nil {
-		report.Ignored = append(report.Ignored, slices.Concat(slices.Collect(maps.Keys(c.others)),
-			slices.Collect(maps.Keys(c.objects)))...)
-		slices.Sort(report.Ignored)
-		return c.unwrapped().weights, report, nil
-	}
-	c = c.named(n, known)
-	w, err := c.fit(n, known)
-	for name := range c.objects { // fit has seen that n needs none of them
-		report.Ignored = append(report.Ignored, name)
+		report.Ignored = slices.AppendSeq(report.Ignored, maps.Keys(c.others))
 	}
 	slices.Sort(report.Ignored)
+	if n == nil {
+		return c.unwrapped().weights, report, nil
+	}
+	w, err := c.named(n, known).fit(n, known)
 	return w, report, err
 }
 

@@ -200,6 +200,23 @@ func TestUnneeded(t *testing.T) {
 		}
 	}
 	n := tiny(t)
+	module := "}(" + pickleText("module.extra") + "cargparse\nNamespace\n)\x81"
+	for _, p := range n.Params() {
+		var shape []int64
+		for _, d := range p.Shape {
+			shape = append(shape, int64(d))
+		}
+		zeros := pickleInts(make([]int64, len(shape))...)
+		module += pickleText("module."+p.Name) + pickleTensor(2, 0, pickleInts(shape...), zeros)
+	}
+	path := filepath.Join(t.TempDir(), "w.pth")
+	if err := os.WriteFile(path, legacyFile(module+"u", 1, 2), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, report, err := checkpoint.LoadReport(path, n); err != nil ||
+		!slices.Equal(report.Ignored, []string{"module.extra"}) {
+		t.Errorf("an object in a module: %+v, %v", report, err)
+	}
 	names := "}("
 	for _, p := range n.Params() {
 		names += pickleText(p.Name)
