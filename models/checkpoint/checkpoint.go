@@ -10,6 +10,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/gomlx/compute/dtypes/float16"
 	"github.com/pdquant/pdquant/models"
@@ -28,6 +29,28 @@ type Report struct {
 	Under    []string // the keys under which the file has the weights: "model_ema"; none: the file is those weights alone
 	Averages bool     // the weights are exponential moving averages (EMA): the file has no others
 	Ignored  []string // the file's names of what was left out: counters, buffers and objects, sorted
+}
+
+// String tells what isn't plain: "averages (EMA), of model_ema, without total_ops and 3 others"; "" if all is. Counters
+// of batches, which PyTorch writes always, are plain.
+func (r Report) String() string {
+	var parts []string
+	if r.Averages {
+		parts = append(parts, "averages (EMA)")
+	}
+	if len(r.Under) > 0 {
+		parts = append(parts, "of "+strings.Join(r.Under, "."))
+	}
+	ignored := slices.DeleteFunc(slices.Clone(r.Ignored), func(name string) bool {
+		return strings.HasSuffix(name, "num_batches_tracked")
+	})
+	switch n := len(ignored); {
+	case n == 1:
+		parts = append(parts, "without "+ignored[0])
+	case n > 1:
+		parts = append(parts, fmt.Sprintf("without %s and %d others", ignored[0], n-1))
+	}
+	return strings.Join(parts, ", ")
 }
 
 // Load reads the weights of n from a file of PyTorch or of safetensors:

@@ -229,3 +229,16 @@ func TestUnneeded(t *testing.T) {
 	checkLoad(t, "needed object", legacyFile(names+"u", 1, 2), n,
 		`tensor "bn.weight" is an object of "torch._utils._rebuild_qtensor", expected floats`)
 }
+
+func TestReportText(t *testing.T) {
+	for want, r := range map[string]checkpoint.Report{
+		"": {Ignored: []string{"bn.num_batches_tracked"}},
+		"averages (EMA), of a.b, without c and 1 others": {Under: []string{"a", "b"}, Averages: true,
+			Ignored: []string{"c", "d", "x.num_batches_tracked"}},
+		"without c": {Ignored: []string{"c"}},
+	} {
+		if got := r.String(); got != want {
+			t.Errorf("%+v is %q, want %q", r, got, want)
+		}
+	}
+}
