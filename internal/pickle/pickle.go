@@ -16,6 +16,9 @@ const (
 	MaxOps   = 1 << 21 // most opcodes of one pickle: a value takes about 100 bytes, so 200 MB
 	MaxText  = 1 << 16 // longest string that a Decoder keeps unless told otherwise; a tensor's name is far shorter
 	maxClass = 1 << 10 // longest name of a class
+	// What functions, classes and copies make of memoised text and pairs takes at most maxGrowth times the bytes that
+	// were read, and maxSlack.
+	maxGrowth, maxSlack = 4, 1 << 16
 )
 
 // What a pickle holds becomes nil, bool, int64, float64, string (of text and of bytes), or
@@ -46,24 +49,23 @@ func (d *Dict) Get(key string) any {
 	return nil
 }
 
-// Decoder reads pickles as Python's pickle module does, but knows no class and runs
-// nothing: Call decides what a function's result is. It has no jumps and no opcode that
-// repeats work, so time and memory are bounded by the length of what it reads. Errors
-// give the byte.
+// Decoder reads pickles as Python's pickle module does, but knows no class and runs nothing: Call decides what a
+// function's result is. It has no jumps and no opcode that repeats work, so time and memory are bounded by the length
+// of what it reads. Errors give the byte.
 //
-// It reads the opcodes of protocols 2 to 5 that torch.save and Python 2 write. Two libraries were tried
-// in its place. github.com/nlpodyssey/gopickle v0.3.0 takes collections.OrderedDict for its own class,
-// before it asks, and refuses the pairs that Python 2 gives it: checkpoints of that time can't be
-// read but by rewriting opcodes. It allocates what a length claims (9 bytes: 2 GB), panics on a
-// long integer of no bytes (Python 2's 0) and on keys without a hash, and copies whole tuples and
-// dicts on opcodes of a few bytes. A guard before it came to 249 lines. github.com/kisielk/og-rek
-// v1.3.0 has neither BUILD nor items of an OrderedDict, so no state dict at all.
+// It reads all opcodes of protocols 0 to 5 but those for buffers outside the pickle and for copyreg's extension
+// registry. Two libraries were tried in its place. github.com/nlpodyssey/gopickle v0.3.0 takes
+// collections.OrderedDict for its own class, before it asks, and refuses the pairs that Python 2 gives it:
+// checkpoints of that time can't be read but by rewriting opcodes. It allocates what a length claims (9 bytes: 2 GB),
+// panics on a long integer of no bytes (Python 2's 0) and on keys without a hash, and copies whole tuples and dicts
+// on opcodes of a few bytes. A guard before it came to 249 lines. github.com/kisielk/og-rek v1.3.0 has neither BUILD
+// nor items of an OrderedDict, so no state dict at all.
 //
 // Source: Python's Lib/pickletools.py, which describes every opcode.
 type Decoder struct {
 	R    *bufio.Reader
 	Call func(f Class, args []any) (any, error) // what f of args is; an *Object is always right
-	Load func(id []any) (any, error)            // what a persistent id stands for; nil: there are none
+	Load func(id []any) (any, error)            // what a persistent id, a tuple or a lone text, is; nil: there are none
 	At   int64                                  // bytes read so far
 	Text int64                                  // longest string that is kept; 0: MaxText. Longer ones become an Object
 
@@ -71,12 +73,14 @@ type Decoder struct {
 	marks []int // positions in stack
 	memo  map[int64]any
 	ops   int     // opcodes done
+	start int64   // where the pickle starts
+	made  int64   // bytes of what was made of values in the memo
 	buf   [8]byte // of number
 }
 
 // Value reads one pickle.
 func (u *Decoder) Value() (any, error) {
-	u.stack, u.marks, u.memo, u.ops = nil, nil, map[int64]any{}, 0
+	u.stack, u.marks, u.memo, u.ops, u.start, u.made = nil, nil, map[int64]any{}, 0, u.At, 0
 	for {
 		start := u.At
 		op, err := u.number(1)
@@ -108,6 +112,9 @@ func located(at int64, err error) error {
 func (u *Decoder) step(op byte) error {
 	v, ok, err := u.literal(op)
 	if !ok {
+		v, ok, err = u.printed(op)
+	}
+	if !ok {
 		v, ok, err = u.compose(op)
 	}
 	if ok {
@@ -117,8 +124,8 @@ func (u *Decoder) step(op byte) error {
 	switch op {
 	case 0x80: // PROTO
 		version, err := u.number(1)
-		if err == nil && (version < 2 || version > 5) {
-			err = fmt.Errorf("pickle protocol %d, only 2 to 5 are read", version)
+		if err == nil && version > 5 {
+			err = fmt.Errorf("pickle protocol %d, only 0 to 5 are read", version)
 		}
 		return err
 	case 0x95: // FRAME: its length is only of use to who reads ahead
@@ -133,7 +140,7 @@ func (u *Decoder) step(op byte) error {
 	case '1': // POP_MARK
 		_, err := u.popMark()
 		return err
-	case 'q', 'r', 0x94: // BINPUT, LONG_BINPUT, MEMOIZE
+	case 'p', 'q', 'r', 0x94: // PUT, BINPUT, LONG_BINPUT, MEMOIZE
 		return u.put(op)
 	case 'a', 'e', 's', 'u', 0x90: // APPEND, APPENDS, SETITEM, SETITEMS, ADDITEMS
 		return u.extend(op)
@@ -148,7 +155,7 @@ func (u *Decoder) step(op byte) error {
 		}
 		return err
 	}
-	return fmt.Errorf("opcode 0x%02x is not one that torch.save writes", op)
+	return fmt.Errorf("opcode 0x%02x is none that Python writes to a file", op)
 }
 
 // literal reads the argument of an opcode that pushes it. ok says whether op is one.
@@ -166,7 +173,9 @@ func (u *Decoder) literal(op byte) (v any, ok bool, err error) {
 		n, err := u.number(4)
 		return int64(int32(n)), true, err
 	case 0x8a: // LONG1
-		v, err = u.long()
+		v, err = u.long(1)
+	case 0x8b: // LONG4
+		v, err = u.long(4)
 	case 'G': // BINFLOAT, the only number that is big-endian
 		n, err := u.number(8)
 		return math.Float64frombits(bits.ReverseBytes64(uint64(n))), true, err
@@ -177,17 +186,13 @@ func (u *Decoder) literal(op byte) (v any, ok bool, err error) {
 	case 0x8d, 0x8e, 0x96: // BINUNICODE8, BINBYTES8, BYTEARRAY8
 		v, err = u.text(8)
 	case 'h': // BINGET
-		v, err = u.get(1)
+		v, err = u.getNumbered(1)
 	case 'j': // LONG_BINGET
-		v, err = u.get(4)
+		v, err = u.getNumbered(4)
 	case 'c': // GLOBAL
-		var module, name string
-		if module, err = u.line(); err == nil {
-			name, err = u.line()
-		}
-		if err == nil {
-			v, err = named(module, name)
-		}
+		v, err = u.global()
+	case '2': // DUP
+		v, err = u.top()
 	default:
 		return nil, false, nil
 	}
@@ -205,9 +210,28 @@ func (u *Decoder) compose(op byte) (v any, ok bool, err error) {
 	case 0x85, 0x86, 0x87: // TUPLE1, TUPLE2, TUPLE3
 		items, err = u.popN(int(op) - 0x84)
 		return &Tuple{items}, true, err
-	case 't', 0x91: // TUPLE, FROZENSET
+	case 't', 'l', 0x91: // TUPLE, LIST, FROZENSET
 		items, err = u.popMark()
 		return &Tuple{items}, true, err
+	case 'd': // DICT
+		if items, err = u.popMark(); err == nil {
+			d := &Dict{}
+			v, err = d, d.add(items)
+		}
+	case 'i': // INST
+		if v, err = u.global(); err == nil {
+			items, err = u.popMark()
+		}
+		if err == nil {
+			v, err = u.reduce(v, &Tuple{items})
+		}
+	case 'o': // OBJ
+		if items, err = u.popMark(); err == nil && len(items) == 0 {
+			err = errors.New("an object without a class")
+		}
+		if err == nil {
+			v, err = u.reduce(items[0], &Tuple{items[1:]})
+		}
 	case 'R', 0x81: // REDUCE, NEWOBJ
 		if items, err = u.popN(2); err == nil {
 			v, err = u.reduce(items[0], items[1])
@@ -218,7 +242,7 @@ func (u *Decoder) compose(op byte) (v any, ok bool, err error) {
 		}
 	case 0x93: // STACK_GLOBAL
 		if items, err = u.popN(2); err == nil {
-			v, err = named(items[0], items[1])
+			v, err = u.named(items[0], items[1])
 		}
 	case 'Q': // BINPERSID
 		if items, err = u.popN(1); err == nil {
@@ -230,23 +254,50 @@ func (u *Decoder) compose(op byte) (v any, ok bool, err error) {
 	return v, true, err
 }
 
+// global reads the names of a module and of a class in it.
+func (u *Decoder) global() (any, error) {
+	module, isWhole, err := u.line(maxClass)
+	if err != nil {
+		return nil, err
+	}
+	name, areWhole, err := u.line(maxClass)
+	if err == nil && !(isWhole && areWhole) {
+		err = fmt.Errorf("a class whose name is longer than %d bytes", maxClass)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return u.named(module, name)
+}
+
 // named returns the class of that module and name.
-func named(module, name any) (any, error) {
+func (u *Decoder) named(module, name any) (any, error) {
 	m, isText := module.(string)
 	n, areTexts := name.(string)
 	if !isText || !areTexts || len(m)+len(n) > maxClass {
 		return nil, fmt.Errorf("a class whose name is not a string of up to %d bytes", maxClass)
 	}
-	return Class(m + "." + n), nil
+	return Class(m + "." + n), u.charge(len(m) + len(n))
 }
 
-// persistent returns what id stands for.
-func (u *Decoder) persistent(id any) (any, error) {
-	t, ok := id.(*Tuple)
-	if !ok || u.Load == nil {
-		return nil, errors.New("a persistent id that is none of torch.save's")
+// charge counts bytes that were made of values in the memo, which may be used again and again.
+func (u *Decoder) charge(bytes int) error {
+	u.made += int64(bytes)
+	if read := u.At - u.start; u.made > maxGrowth*read+maxSlack {
+		return fmt.Errorf("a pickle that makes %d bytes of %d by copies of text or pairs", u.made, read)
 	}
-	return u.Load(t.Items)
+	return nil
+}
+
+// persistent returns what id stands for: a tuple, or text in protocol 0.
+func (u *Decoder) persistent(id any) (any, error) {
+	if u.Load == nil {
+		return nil, errors.New("a persistent id, where there are none")
+	}
+	if t, ok := id.(*Tuple); ok {
+		return u.Load(t.Items)
+	}
+	return u.Load([]any{id})
 }
 
 // reduce returns what f returns, without calling it.
@@ -260,7 +311,11 @@ func (u *Decoder) reduce(f, args any) (any, error) {
 		if f == "collections.OrderedDict" {
 			return u.orderedDict(a.Items)
 		}
-		return u.Call(f, a.Items)
+		v, err := u.Call(f, a.Items)
+		if text, ok := v.(string); ok && err == nil {
+			err = u.charge(len(text))
+		}
+		return v, err
 	case *Object: // what an unknown function returned
 		return f, nil
 	}
@@ -278,14 +333,13 @@ func (u *Decoder) orderedDict(args []any) (any, error) {
 	if !ok {
 		return nil, errors.New("an OrderedDict of what is no list")
 	}
-	u.ops += len(pairs.Items) // the list may be used again and again
+	if err := u.charge(32 * len(pairs.Items)); err != nil {
+		return nil, err
+	}
 	for _, p := range pairs.Items {
 		pair, ok := p.(*Tuple)
 		if !ok || len(pair.Items) != 2 {
 			return nil, errors.New("an OrderedDict of what are no pairs")
-		}
-		if u.ops > MaxOps {
-			break // Value says so
 		}
 		d.Keys, d.Values = append(d.Keys, pair.Items[0]), append(d.Values, pair.Items[1])
 	}
@@ -319,11 +373,8 @@ func (u *Decoder) extend(op byte) error {
 			return nil
 		}
 	case *Dict:
-		if pairs && len(items)%2 == 0 {
-			for i := 0; i < len(items); i += 2 {
-				to.Keys, to.Values = append(to.Keys, items[i]), append(to.Values, items[i+1])
-			}
-			return nil
+		if pairs {
+			return to.add(items)
 		}
 	case *Object: // a list or dict of an unknown class
 		return nil
@@ -331,10 +382,26 @@ func (u *Decoder) extend(op byte) error {
 	return errors.New("items for what cannot hold them")
 }
 
+// add adds keys, each with its value behind it.
+func (d *Dict) add(items []any) error {
+	if len(items)%2 != 0 {
+		return errors.New("a key without a value")
+	}
+	for i := 0; i < len(items); i += 2 {
+		d.Keys, d.Values = append(d.Keys, items[i]), append(d.Values, items[i+1])
+	}
+	return nil
+}
+
 // put keeps the topmost value in the memo.
 func (u *Decoder) put(op byte) error {
 	key, err := int64(len(u.memo)), error(nil)
 	switch op {
+	case 'p':
+		var line string
+		if line, _, err = u.line(maxClass); err == nil {
+			key, err = memoKey(line)
+		}
 	case 'q':
 		key, err = u.number(1)
 	case 'r':
@@ -347,12 +414,17 @@ func (u *Decoder) put(op byte) error {
 	return err
 }
 
-// get returns the value in the memo whose key has size bytes.
-func (u *Decoder) get(size int) (any, error) {
+// getNumbered returns the value in the memo whose key has size bytes.
+func (u *Decoder) getNumbered(size int) (any, error) {
 	key, err := u.number(size)
 	if err != nil {
 		return nil, err
 	}
+	return u.get(key)
+}
+
+// get returns the value in the memo that has that key.
+func (u *Decoder) get(key int64) (any, error) {
 	v, ok := u.memo[key]
 	if !ok {
 		return nil, fmt.Errorf("memo %d, which holds nothing", key)
@@ -426,20 +498,22 @@ func (u *Decoder) number(size int) (int64, error) {
 	return int64(binary.LittleEndian.Uint64(u.buf[:])), err
 }
 
-// long reads a signed integer whose length is in its first byte.
-func (u *Decoder) long() (any, error) {
-	size, err := u.number(1)
-	if err != nil {
-		return nil, err
+// long reads a signed integer whose length is in its first size bytes.
+func (u *Decoder) long(size int) (any, error) {
+	v, err := u.text(size)
+	b, ok := v.(string)
+	if !ok || err != nil || len(b) > 8 {
+		if ok {
+			v = Long(b)
+		}
+		return v, err
 	}
-	if size > 8 {
-		b := make([]byte, size)
-		err := u.fill(b)
-		return Long(b), err
+	var n int64
+	for i := range len(b) {
+		n |= int64(b[i]) << (8 * i)
 	}
-	v, err := u.number(int(size))
-	unused := 64 - 8*size
-	return v << unused >> unused, err // extends the sign
+	unused := 64 - 8*len(b)
+	return n << unused >> unused, nil // extends the sign
 }
 
 // text reads a string whose length is in its first size bytes. One longer than
@@ -461,14 +535,4 @@ func (u *Decoder) text(size int) (any, error) {
 		err = io.EOF // no file is that long
 	}
 	return &Object{Class: "a long string"}, u.ended(err)
-}
-
-// line reads up to a newline, which it removes.
-func (u *Decoder) line() (string, error) {
-	b, err := u.R.ReadSlice('\n')
-	u.At += int64(len(b))
-	if errors.Is(err, bufio.ErrBufferFull) {
-		err = errors.New("a class whose name does not end")
-	}
-	return strings.TrimSuffix(string(b), "\n"), u.ended(err)
 }

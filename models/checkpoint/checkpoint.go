@@ -20,63 +20,123 @@ import (
 type checkpoint struct {
 	weights models.Weights
 	others  map[string]string // tensors that are not of floats, and their types: "int64"
+	objects map[string]string // what isn't a tensor that is understood, and what it is
+	under   []string          // the keys under which the file has all that
+}
+
+// Report says what a file has beside the weights that were taken, and which these are.
+type Report struct {
+	Under    []string // the keys under which the file has the weights: "model_ema"; none: the file is those weights alone
+	Averages bool     // the weights are exponential moving averages (EMA): the file has no others
+	Ignored  []string // the file's names of what was left out: counters, buffers and objects, sorted
+}
+
+// String tells what isn't plain: "averages (EMA), of model_ema, without total_ops and 3 others"; "" if all is. Counters
+// of batches, which PyTorch writes always, are plain.
+func (r Report) String() string {
+	var parts []string
+	if r.Averages {
+		parts = append(parts, "averages (EMA)")
+	}
+	if len(r.Under) > 0 {
+		parts = append(parts, "of "+strings.Join(r.Under, "."))
+	}
+	ignored := slices.DeleteFunc(slices.Clone(r.Ignored), func(name string) bool {
+		return strings.HasSuffix(name, "num_batches_tracked")
+	})
+	switch n := len(ignored); {
+	case n == 1:
+		parts = append(parts, "without "+ignored[0])
+	case n > 1:
+		parts = append(parts, fmt.Sprintf("without %s and %d others", ignored[0], n-1))
+	}
+	return strings.Join(parts, ", ")
 }
 
 // Load reads the weights of n from a file of PyTorch or of safetensors:
-// [Read] of what path names.
+// [Read] of what path names, which may be a link.
 func Load(path string, n *models.Network) (models.Weights, error) {
+	w, _, err := LoadReport(path, n)
+	return w, err
+}
+
+// LoadReport is [Load], and says which weights were taken and what was left out.
+func LoadReport(path string, n *models.Network) (models.Weights, Report, error) {
+	// Before it is opened: to open a pipe is to wait for its other end.
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return nil, Report{}, fmt.Errorf("checkpoint: %s: not a file but %s; give one that torch.save or safetensors wrote",
+			path, kindOf(info.Mode()))
+	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("checkpoint: %w", err)
+		return nil, Report{}, fmt.Errorf("checkpoint: %w", err)
 	}
 	defer f.Close() // only read from
 	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = errors.New("not a file; give one that torch.save or safetensors wrote")
-	}
 	if err != nil {
-		return nil, fmt.Errorf("checkpoint: %s: %w", path, err)
+		return nil, Report{}, fmt.Errorf("checkpoint: %w", err)
 	}
-	w, err := readCheckpoint(f, info.Size(), n)
+	w, report, err := readCheckpoint(f, info.Size(), n)
 	if err != nil {
-		return nil, fmt.Errorf("checkpoint: %s: %w", path, err)
+		return nil, Report{}, fmt.Errorf("checkpoint: %s: %w", path, err)
 	}
-	return w, nil
+	return w, report, nil
 }
 
-// Read reads the size bytes of r: what torch.save wrote of a state dict, in its
-// format of today or in that before PyTorch 1.6, or a safetensors file; content tells
-// which. The state dict may be in a dict, as "state_dict", "model_state_dict",
-// "model_state", "model" or "net", and its names may begin with DataParallel's "module.". Tensors of float16, bfloat16
-// and float64 become float32.
+// kindOf says what a file is that isn't regular.
+func kindOf(mode os.FileMode) string {
+	switch {
+	case mode.IsDir():
+		return "a folder"
+	case mode&os.ModeNamedPipe != 0:
+		return "a pipe"
+	}
+	return "a device or socket"
+}
+
+// Read reads the size bytes of r: what torch.save wrote of a state dict, in its format of today or in that before
+// PyTorch 1.6, or a safetensors file; content tells which. The state dict may be in a dict, under any key:
+// "state_dict", "model_state_dict", "model_state", "model" and "net" come first, then the dict with the most tensors.
+// One of moving averages, with "ema" in its key, is taken only if there is no other; [LoadReport] says so. Tensors of
+// float16, bfloat16 and float64 become float32.
 //
-// The weights are those of n, and an error says what is missing, of another shape, or
-// unknown to n. Batch counters (num_batches_tracked) are left out, and names that differ
-// from n's in "linear" for "fc", or "shortcut" for "downsample", are n's. So are torchvision's
-// names where n's are the published ones of a MobileNetV2 or RegNetX; its other networks need no
-// translation. A nil n takes all tensors of floats, under the file's names.
+// The weights are those of n, and an error says what is missing, of another shape, or unknown to n. A prefix that all
+// names have, such as DataParallel's "module.", is dropped if more names are n's without it. Counters and buffers
+// that no network has are left out (num_batches_tracked, n_averaged, total_ops), and so are objects that aren't
+// tensors. Names that differ from n's in "linear" for "fc", or "shortcut" for "downsample", are n's. So are
+// torchvision's names where n's are the published ones of a MobileNetV2 or RegNetX; its other networks need no
+// translation. Dimensions of 1 at the end of a shape don't matter: [10,64,1,1] fits [10,64]. A nil n takes all
+// tensors of floats but those counters, under the file's names without "module." and torch.compile's "_orig_mod.".
 //
-// The file need not be trusted: nothing in it is run, and memory is bounded by a small
-// multiple of size, whatever sizes it claims.
+// The file need not be trusted: nothing in it is run, and memory is bounded by a small multiple of size, whatever
+// sizes it claims.
 func Read(r io.ReaderAt, size int64, n *models.Network) (models.Weights, error) {
-	w, err := readCheckpoint(r, size, n)
+	w, _, err := readCheckpoint(r, size, n)
 	if err != nil {
 		return nil, fmt.Errorf("checkpoint: %w", err)
 	}
 	return w, nil
 }
 
-// readCheckpoint is Read without the prefix of messages.
-func readCheckpoint(r io.ReaderAt, size int64, n *models.Network) (models.Weights, error) {
+// readCheckpoint is Read with a report and without the prefix of messages.
+func readCheckpoint(r io.ReaderAt, size int64, n *models.Network) (models.Weights, Report, error) {
 	c, err := readFormat(r, size)
 	if err != nil {
-		return nil, err
+		return nil, Report{}, err
 	}
-	c = c.stripped("module.")
+	report := Report{Under: c.under}
+	known := paramNames(n)
+	c, report.Averages, report.Ignored = c.sorted(known)
+	report.Ignored = slices.AppendSeq(report.Ignored, maps.Keys(c.objects)) // fit refuses those that n needs
 	if n == nil {
-		return c.weights, nil
+		report.Ignored = slices.AppendSeq(report.Ignored, maps.Keys(c.others))
 	}
-	return c.translated(n).fit(n)
+	slices.Sort(report.Ignored)
+	if n == nil {
+		return c.unwrapped().weights, report, nil
+	}
+	w, err := c.named(n, known).fit(n, known)
+	return w, report, err
 }
 
 // readFormat finds out the format and reads the file.
@@ -90,7 +150,7 @@ func readFormat(r io.ReaderAt, size int64) (checkpoint, error) {
 		return readSafetensorsCheckpoint(io.NewSectionReader(r, 0, size))
 	case bytes.HasPrefix(start, []byte("PK\x03\x04")):
 		return readZip(r, size)
-	case bytes.HasPrefix(start, []byte{0x80}): // a pickle
+	case bytes.HasPrefix(start, []byte{0x80}), string(start) == "L11954703": // a pickle; torchMagic in protocols 0 and 1
 		return readLegacy(r, size)
 	}
 	return checkpoint{}, fmt.Errorf("byte 0: a file of %d bytes that starts with % x is neither of torch.save nor of "+
@@ -104,7 +164,7 @@ func readSafetensorsCheckpoint(r io.Reader) (checkpoint, error) {
 	if err != nil {
 		return checkpoint{}, err
 	}
-	c := checkpoint{models.Weights{}, map[string]string{}}
+	c := checkpoint{weights: models.Weights{}, others: map[string]string{}}
 	for _, t := range all {
 		numbers, ok := t.numbers()
 		if !ok {
@@ -134,110 +194,4 @@ func floats(name string, order binary.ByteOrder) numbers {
 		return numbers{name, 8, func(b []byte) float32 { return float32(math.Float64frombits(order.Uint64(b))) }}
 	}
 	return numbers{name, 4, func(b []byte) float32 { return math.Float32frombits(order.Uint32(b)) }}
-}
-
-// stripped returns c with names that lack prefix, if all have it.
-func (c checkpoint) stripped(prefix string) checkpoint {
-	out := checkpoint{models.Weights{}, map[string]string{}}
-	for name, t := range c.weights {
-		short, ok := strings.CutPrefix(name, prefix)
-		if !ok {
-			return c
-		}
-		out.weights[short] = t
-	}
-	for name, kind := range c.others {
-		short, ok := strings.CutPrefix(name, prefix)
-		if !ok {
-			return c
-		}
-		out.others[short] = kind
-	}
-	return out
-}
-
-// fit returns c's weights under n's names, or an error if they are not n's.
-func (c checkpoint) fit(n *models.Network) (models.Weights, error) {
-	w, known := models.Weights{}, map[string]bool{}
-	for _, p := range n.Params() {
-		known[p.Name] = true
-	}
-	for name, t := range c.weights {
-		if strings.HasSuffix(name, ".num_batches_tracked") {
-			continue
-		}
-		if alias := alias(name); !known[name] && known[alias] && c.weights[alias] == nil && c.others[alias] == "" {
-			name = alias
-		}
-		w[name] = t
-	}
-	for _, name := range slices.Sorted(maps.Keys(c.others)) {
-		if strings.HasSuffix(name, ".num_batches_tracked") {
-			continue
-		}
-		if known[name] {
-			return nil, fmt.Errorf("tensor %q is %s, expected floats; write the file again, with %s's weights as floats", name,
-				c.others[name], n.Name)
-		}
-		return nil, fmt.Errorf("%s has no tensor %q (%s), but the file does; give the network that the file was made for",
-			n.Name, name, c.others[name])
-	}
-	if err := w.Check(n); err != nil {
-		return w, errors.Unwrap(err) // without the prefix of package models
-	}
-	return w, nil
-}
-
-// translated returns c with n's names: from the dialect in which it has most of n's tensors.
-func (c checkpoint) translated(n *models.Network) checkpoint {
-	best, most := c, -1
-	for _, d := range dialects() {
-		if t, found := c.translate(n, d); found > most {
-			best, most = t, found
-		}
-	}
-	return best
-}
-
-// translate returns c with n's names instead of the dialect's, and how many it has; -1 if two
-// tensors would get the same name.
-func (c checkpoint) translate(n *models.Network, d dialect) (t checkpoint, found int) {
-	ours := map[string]string{}
-	for _, l := range n.Layers {
-		for _, p := range l.Params() {
-			ours[d(n, l.Name)+strings.TrimPrefix(p.Name, l.Name)] = p.Name
-		}
-	}
-	rename := func(name string) string {
-		if o, ok := ours[name]; ok {
-			found++
-			return o
-		}
-		return name
-	}
-	t = checkpoint{models.Weights{}, map[string]string{}}
-	for name, w := range c.weights {
-		t.weights[rename(name)] = w
-	}
-	for name, kind := range c.others {
-		t.others[rename(name)] = kind
-	}
-	if len(t.weights) < len(c.weights) || len(t.others) < len(c.others) {
-		return c, -1
-	}
-	return t, found
-}
-
-// alias returns what a tensor of that name in others' networks is called in ours.
-func alias(name string) string {
-	parts := strings.Split(name, ".")
-	for i, p := range parts {
-		switch p {
-		case "linear": // github.com/akamaster/pytorch_resnet_cifar10
-			parts[i] = "fc"
-		case "shortcut": // github.com/kuangliu/pytorch-cifar
-			parts[i] = "downsample"
-		}
-	}
-	return strings.Join(parts, ".")
 }

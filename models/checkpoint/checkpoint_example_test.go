@@ -45,6 +45,22 @@ func ExampleLoad() {
 	// "layer2.0.bn1.weight" [32], "layer2.0.bn2.weight" [32], "layer2.0.conv1.weight" [32 16 3 3]
 }
 
+func ExampleLoadReport() {
+	path := "testdata/others/ema.pth" // timm's form: moving averages, and no other weights
+	w, report, err := checkpoint.LoadReport(path, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(len(w), "tensors of", report.Under)
+	fmt.Println("averages:", report.Averages)
+	fmt.Println("ignored:", report.Ignored)
+	// Output:
+	// 7 tensors of [model_ema]
+	// averages: true
+	// ignored: [module.bn.num_batches_tracked n_averaged]
+}
+
 func ExampleRead() {
 	var file bytes.Buffer // any io.ReaderAt
 	n, err := arch.Design("resnet8", arch.SquareInput(1, 28, 10))

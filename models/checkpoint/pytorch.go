@@ -6,8 +6,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
+	"hash/crc32"
 	"io"
 	"math"
+	"strconv"
 	"strings"
 
 	"github.com/gomlx/gomlx/core/tensors"
@@ -31,8 +34,8 @@ type storage struct {
 	key     string
 	kind    pickle.Class
 	numbers numbers
-	count   int64                         // at most as many as the file has room for
-	open    func() (io.ReadCloser, error) // their bytes; nil until they are found
+	count   int64                     // at most as many as the file has room for
+	open    func() (io.Reader, error) // their bytes; nil until they are found
 }
 
 // part is a storage from an element on.
@@ -48,11 +51,8 @@ type strided struct {
 	shape, strides []int64
 }
 
-// entry is a tensor of a state dict.
-type entry struct {
-	name string
-	*strided
-}
+// unread is a tensor or storage that isn't understood. It is an error only where it is needed.
+type unread struct{ error }
 
 // torchFile is a file of torch.save that is being read.
 type torchFile struct {
@@ -88,14 +88,14 @@ func readLegacy(r io.ReaderAt, size int64) (checkpoint, error) {
 	if err != nil {
 		return checkpoint{}, err
 	}
-	entries, err := stateDict(root)
+	d, err := stateDict(root)
 	if err != nil {
 		return checkpoint{}, err
 	}
-	if err := f.locate(r, u.At, keys, entries); err != nil {
+	if err := f.locate(r, u.At, keys, d.entries); err != nil {
 		return checkpoint{}, err
 	}
-	return f.read(entries)
+	return f.read(d)
 }
 
 // unpickle reads one pickle. Errors give the byte and the remedy.
@@ -107,7 +107,8 @@ func unpickle(u *pickle.Decoder) (any, error) {
 	return v, nil
 }
 
-// locate finds the storages of a legacy file, which start at byte at.
+// locate finds the storages of a legacy file, which start at byte at. The lengths of those that aren't understood are
+// unknown: those behind them can't be found, which is an error if entries need them.
 func (f *torchFile) locate(r io.ReaderAt, at int64, keys any, entries []entry) error {
 	list, ok := keys.(*pickle.Tuple)
 	if !ok {
@@ -117,7 +118,7 @@ func (f *torchFile) locate(r io.ReaderAt, at int64, keys any, entries []entry) e
 		name, _ := key.(string)
 		s := f.storages[name]
 		if s == nil {
-			return fmt.Errorf("byte %d: storage %.50q, to which nothing refers; fetch the file again", at, name)
+			return f.unlocated(at, name, entries)
 		}
 		var count [8]byte
 		from, length := at+int64(len(count)), s.count*s.numbers.size
@@ -132,8 +133,19 @@ func (f *torchFile) locate(r io.ReaderAt, at int64, keys any, entries []entry) e
 			return fmt.Errorf("byte %d: %d elements of %s, which has %d; fetch the file again", at, n, s.describe(entries),
 				s.count)
 		}
-		s.open = func() (io.ReadCloser, error) { return io.NopCloser(io.NewSectionReader(r, from, length)), nil }
+		s.open = func() (io.Reader, error) { return io.NewSectionReader(r, from, length), nil }
 		at = from + length
+	}
+	return nil
+}
+
+// unlocated is the error for a storage at byte at that isn't understood, if entries need one behind it.
+func (f *torchFile) unlocated(at int64, key string, entries []entry) error {
+	for _, e := range entries {
+		if e.of.open == nil && e.of.numbers.float != nil {
+			return fmt.Errorf("byte %d: storage %.50q, of unknown length, lies before %s; write the file again: %s", at, key,
+				e.of.describe(entries), torchSave)
+		}
 	}
 	return nil
 }
@@ -164,35 +176,34 @@ func readZip(r io.ReaderAt, size int64) (checkpoint, error) {
 	if err != nil {
 		return checkpoint{}, err
 	}
-	defer data.Close() // only read from
 	u := &pickle.Decoder{R: bufio.NewReader(data), Call: construct, Load: f.load}
 	root, err := unpickle(u)
 	if err == nil {
-		_, err = io.Copy(io.Discard, u.R) // to the end, where zip compares the checksum
+		_, err = io.Copy(io.Discard, u.R) // to the end, where summed compares the checksum
 	}
 	if err != nil {
 		return checkpoint{}, fmt.Errorf("data.pkl: %w", err)
 	}
-	entries, err := stateDict(root)
+	d, err := stateDict(root)
 	if err != nil {
 		return checkpoint{}, err
 	}
 	rest := size // each byte belongs to one storage
-	for _, e := range entries {
-		if e.of.open != nil {
+	for _, e := range d.entries {
+		if e.of.open != nil || e.of.numbers.float == nil {
 			continue
 		}
 		m, length := a.members["data/"+e.of.key], e.of.count*e.of.numbers.size
 		if m == nil {
-			return checkpoint{}, fmt.Errorf("%s is missing; fetch the file again", e.of.describe(entries))
+			return checkpoint{}, fmt.Errorf("%s is missing; fetch the file again", e.of.describe(d.entries))
 		}
 		if rest -= length; rest < 0 || m.UncompressedSize64 != uint64(length) {
 			return checkpoint{}, fmt.Errorf("%s has %d bytes, but its tensors were made of %d; fetch the file again",
-				e.of.describe(entries), m.UncompressedSize64, length)
+				e.of.describe(d.entries), m.UncompressedSize64, length)
 		}
-		e.of.open = func() (io.ReadCloser, error) { return a.open(m) }
+		e.of.open = func() (io.Reader, error) { return a.open(m) }
 	}
-	return f.read(entries)
+	return f.read(d)
 }
 
 // archive is the zip archive that torch.save writes.
@@ -232,36 +243,99 @@ func openArchive(r io.ReaderAt, size int64) (archive, error) {
 }
 
 // open opens a member. It must not be compressed: few bytes could become many.
-func (a archive) open(m *zip.File) (io.ReadCloser, error) {
+func (a archive) open(m *zip.File) (io.Reader, error) {
 	if m.Method != zip.Store || m.CompressedSize64 != m.UncompressedSize64 || m.UncompressedSize64 > uint64(a.size) {
 		return nil, fmt.Errorf("%.100q is compressed or larger than the archive, as torch.save never has it; write the "+
 			"file again: %s", m.Name, torchSave)
 	}
-	r, err := m.Open()
+	r, err := m.OpenRaw()
 	if err != nil {
 		return nil, fmt.Errorf("%.100q: %w; fetch the file again", m.Name, err)
 	}
-	return r, nil
+	return &summed{r: r, sum: crc32.NewIEEE(), want: m.CRC32}, nil
 }
 
-// load returns the part of a storage that a persistent id stands for:
-//
-//	('storage', type, key, device, count)
-//	('storage', type, key, device, count, None or (view's key, offset, view's count))   legacy
-//
-// or the class of ('module', class, file, source), with which legacy files keep a model's code.
+// summed reads r, and compares the checksum at its end. A checksum of 0 is none: torch.save writes it on request
+// (torch.serialization.set_crc32_options), and PyTorch compares none.
+type summed struct {
+	r    io.Reader
+	sum  hash.Hash32
+	want uint32
+}
+
+func (s *summed) Read(b []byte) (int, error) {
+	n, err := s.r.Read(b)
+	s.sum.Write(b[:n]) // a hash returns no errors
+	if errors.Is(err, io.EOF) && s.want != 0 && s.sum.Sum32() != s.want {
+		err = zip.ErrChecksum
+	}
+	return n, err
+}
+
+// load returns what a persistent id stands for: the part of a storage, or the class of ('module', class, file, source),
+// with which legacy files keep a model's code.
 func (f *torchFile) load(id []any) (any, error) {
+	if len(id) == 1 {
+		text, _ := id[0].(string)
+		id = printedID(text)
+	}
 	if len(id) > 1 && id[0] == "module" {
 		return id[1], nil
 	}
-	if len(id) < 5 || id[0] != "storage" {
-		return nil, errors.New("a persistent id that is not a storage's")
+	if len(id) == 0 || id[0] != "storage" {
+		return &pickle.Object{Class: "another persistent id"}, nil
+	}
+	p, err := f.part(id)
+	if err != nil {
+		return unread{err}, nil
+	}
+	return p, nil
+}
+
+// printedID returns the items of a storage's persistent id from the text that protocol 0 has in its place:
+//
+//	('storage', <class 'torch.FloatStorage'>, '94023', 'cpu', 432, None or ('94024', 0, 432))
+//
+// It is nil if the text is another.
+func printedID(text string) []any {
+	fields := strings.SplitN(strings.Trim(text, "()"), ", ", 9)
+	if len(fields) < 5 {
+		return nil
+	}
+	class, isClass := strings.CutPrefix(fields[1], "<class '")
+	count, err := printedInt(fields[4])
+	if fields[0] != "'storage'" || !isClass || err != nil {
+		return nil
+	}
+	id := []any{"storage", pickle.Class(strings.TrimSuffix(class, "'>")), strings.Trim(fields[2], "'"), nil, count}
+	if len(fields) == 8 {
+		offset, err := printedInt(fields[6])
+		if err != nil {
+			return nil
+		}
+		id = append(id, &pickle.Tuple{Items: []any{nil, offset, nil}})
+	}
+	return id
+}
+
+// printedInt returns an int as Python prints it; Python 2 may add an L.
+func printedInt(text string) (int64, error) {
+	return strconv.ParseInt(strings.TrimSuffix(text, "L"), 10, 64)
+}
+
+// part returns the part of a storage that a persistent id stands for:
+//
+//	('storage', type, key, device, count)
+//	('storage', type, key, device, count, None or (view's key, offset, view's count))   legacy
+func (f *torchFile) part(id []any) (part, error) {
+	if len(id) < 5 {
+		return part{}, errors.New("a storage's persistent id that is too short")
 	}
 	kind, isClass := id[1].(pickle.Class)
 	key, isText := id[2].(string)
 	count, isInt := id[4].(int64)
 	if !isClass || !isText || !isInt || len(key) > torchName {
-		return nil, errors.New("a storage whose type, key or size is none")
+		return part{}, errors.New("a storage whose type, key or size is none")
 	}
 	var from int64
 	if len(id) > 5 && id[5] != nil {
@@ -270,22 +344,23 @@ func (f *torchFile) load(id []any) (any, error) {
 			from, ok = view.Items[1].(int64)
 		}
 		if !ok || from < 0 || from > count {
-			return nil, fmt.Errorf("a view of storage %q that does not lie within it", key)
+			return part{}, fmt.Errorf("a view of storage %.50q that does not lie within it", key)
 		}
 	}
 	if s := f.storages[key]; s != nil {
 		if s.kind != kind || s.count != count {
-			return nil, fmt.Errorf("storage %q as %d numbers of %.100q, but it is %d of %.100q elsewhere", key, count, kind,
+			return part{}, fmt.Errorf("storage %.50q as %d numbers of %.50q, but it is %d of %.50q elsewhere", key, count, kind,
 				s.count, s.kind)
 		}
 		return part{s, from}, nil
 	}
 	n, ok := torchNumbers(kind, f.order)
 	if !ok {
-		return nil, fmt.Errorf("storage %q of unknown type %.100q", key, kind)
+		return part{}, fmt.Errorf("storage %.50q of unknown type %.50q", key, kind)
 	}
 	if count < 0 || count > f.size/n.size {
-		return nil, fmt.Errorf("storage %q of %d numbers of %d bytes each in a file of %d bytes", key, count, n.size, f.size)
+		return part{}, fmt.Errorf("storage %.50q of %d numbers of %d bytes each in a file of %d bytes", key, count,
+			n.size, f.size)
 	}
 	f.storages[key] = &storage{key: key, kind: kind, numbers: n, count: count}
 	return part{f.storages[key], from}, nil
@@ -312,6 +387,8 @@ func torchNumbers(kind pickle.Class, order binary.ByteOrder) (numbers, bool) {
 		return numbers{name: "int8", size: 1}, true
 	case "torch.ByteStorage":
 		return numbers{name: "uint8", size: 1}, true
+	case "torch.storage.UntypedStorage", "torch.UntypedStorage":
+		return numbers{name: "bytes", size: 1}, true
 	case "torch.BoolStorage":
 		return numbers{name: "bool", size: 1}, true
 	case "torch.ComplexFloatStorage":
@@ -328,23 +405,39 @@ func torchNumbers(kind pickle.Class, order binary.ByteOrder) (numbers, bool) {
 
 // construct returns what Python's function or class f makes of args: tensors by the few
 // functions that make them, inert objects by all others.
-// Source: torch/_utils.py.
+// Source: torch/_utils.py, torch/_tensor.py.
 func construct(f pickle.Class, args []any) (any, error) {
 	switch f {
 	case "torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2":
-		return rebuild(args)
-	case "torch._utils._rebuild_parameter", "torch.nn.parameter.Parameter", "torch.Size": // of a tensor; of a tuple
+		t, err := rebuild(args)
+		if err != nil {
+			return unread{err}, nil
+		}
+		return t, nil
+	case "torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state", // of a tensor
+		"torch.nn.parameter.Parameter", "torch.Size": // of a tensor; of a tuple
 		if len(args) > 0 {
 			return args[0], nil
+		}
+	case "torch._tensor._rebuild_from_type_v2": // of another function, a subclass of Tensor, arguments and a state
+		if len(args) > 2 && args[0] != f {
+			inner, isClass := args[0].(pickle.Class)
+			of, isTuple := args[2].(*pickle.Tuple)
+			if isClass && isTuple {
+				return construct(inner, of.Items)
+			}
 		}
 	}
 	return &pickle.Object{Class: f}, nil
 }
 
 // rebuild makes a tensor of storage, offset, shape, strides and what it ignores.
-func rebuild(args []any) (any, error) {
+func rebuild(args []any) (*strided, error) {
 	if len(args) < 4 {
 		return nil, fmt.Errorf("a tensor of %d arguments, not 4 or more", len(args))
+	}
+	if u, ok := args[0].(unread); ok {
+		return nil, u.error
 	}
 	of, isPart := args[0].(part)
 	offset, isInt := args[1].(int64)
@@ -371,87 +464,6 @@ func rebuild(args []any) (any, error) {
 	return t, nil
 }
 
-// stateDict returns the tensors of the state dict that root is, or holds under one of the
-// names in use, in their order.
-func stateDict(root any) ([]entry, error) {
-	d, ok := root.(*pickle.Dict)
-	for range 4 { // a dict may hold itself
-		if !ok {
-			break
-		}
-		inner, deeper := d, false
-		for _, key := range []string{"state_dict", "model_state_dict", "model_state", "model", "net"} {
-			if inner, deeper = d.Get(key).(*pickle.Dict); deeper {
-				break
-			}
-		}
-		if !deeper {
-			return entriesOf(d)
-		}
-		d = inner
-	}
-	return nil, fmt.Errorf("the file holds %s, not a state dict; load it in Python and write it again: %s",
-		describe(root), torchSave)
-}
-
-// entriesOf returns the tensors of d. An object among them is an error, since it may have been
-// meant as one; numbers and the like are left out.
-func entriesOf(d *pickle.Dict) ([]entry, error) {
-	var entries []entry
-	var others, objects []string // the first few that are no tensors
-	seen := map[string]int{}
-	for i, key := range d.Keys {
-		name, ok := key.(string)
-		if !ok || len(name) > torchName {
-			continue
-		}
-		t, ok := d.Values[i].(*strided)
-		if !ok {
-			what := fmt.Sprintf("%.100q, which is %s", name, describe(d.Values[i]))
-			switch d.Values[i].(type) {
-			case *pickle.Object, pickle.Class:
-				objects = append(objects[:min(len(objects), 1)], what)
-			}
-			others = append(others[:min(len(others), 4)], what)
-			continue
-		}
-		if _, again := seen[name]; !again {
-			seen[name] = len(entries)
-			entries = append(entries, entry{})
-		}
-		entries[seen[name]] = entry{name, t}
-	}
-	if len(entries) == 0 {
-		return nil, fmt.Errorf("no tensors in the dict of %d that the file holds (%s; nothing was run); write it again: %s",
-			len(d.Keys), strings.Join(others, ", "), torchSave)
-	}
-	if len(objects) > 0 {
-		return nil, fmt.Errorf("among the tensors is %s (it was not run); write the file again: %s", objects[0], torchSave)
-	}
-	return entries, nil
-}
-
-// describe says what a value is.
-func describe(v any) string {
-	switch v := v.(type) {
-	case *pickle.Object:
-		return fmt.Sprintf("an object of %.100q", v.Class)
-	case pickle.Class:
-		return fmt.Sprintf("the class %.100q", v)
-	case *strided:
-		return "a tensor"
-	case *pickle.Tuple:
-		return fmt.Sprintf("a list of %d", len(v.Items))
-	case *pickle.Dict:
-		return fmt.Sprintf("a dict of %d", len(v.Keys))
-	case string:
-		return fmt.Sprintf("the string %.100q", v)
-	case bool, int64, float64:
-		return fmt.Sprint("the value ", v)
-	}
-	return "nothing of use"
-}
-
 // describe names s by its first tensor.
 func (s *storage) describe(entries []entry) string {
 	for _, e := range entries {
@@ -462,9 +474,10 @@ func (s *storage) describe(entries []entry) string {
 	return fmt.Sprintf("storage %q", s.key)
 }
 
-// read reads the tensors, each storage once.
-func (f *torchFile) read(entries []entry) (checkpoint, error) {
-	c := checkpoint{models.Weights{}, map[string]string{}}
+// read reads the tensors of d, each storage once.
+func (f *torchFile) read(d dict) (checkpoint, error) {
+	c := checkpoint{models.Weights{}, map[string]string{}, d.objects, d.under}
+	entries := d.entries
 	views, order := map[*storage][]entry{}, []*storage(nil)
 	rest := torchGrowth * f.size / 4 // elements, as float32
 	for _, e := range entries {
@@ -505,11 +518,10 @@ func (s *storage) read(b []byte) error {
 	if err != nil {
 		return err
 	}
-	defer r.Close() // only read from
 	if _, err := io.ReadFull(r, b); err != nil {
 		return err
 	}
-	_, err = r.Read(make([]byte, 1)) // at the end a zip member's checksum is compared
+	_, err = r.Read(make([]byte, 1)) // at the end summed compares the checksum
 	if errors.Is(err, io.EOF) {
 		return nil
 	}

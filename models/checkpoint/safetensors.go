@@ -125,8 +125,8 @@ func (t safetensor) tensor(n numbers) *tensors.Tensor {
 	return tensors.FromFlatDataAndDimensions(flat, t.dims...)
 }
 
-// damaged returns the error for a file that can't be read because of err. It names the tensor in which the file ends,
-// if the header gives it.
+// damaged returns the error for a file that can't be read because of err. It names the metadata that isn't text, or the
+// tensor in which the file ends, if it has a header that says so.
 func damaged(buf []byte, err error) error {
 	var header map[string]struct {
 		Offsets [2]uint64 `json:"data_offsets"`
@@ -134,6 +134,9 @@ func damaged(buf []byte, err error) error {
 	if len(buf) >= 8 {
 		size, rest := binary.LittleEndian.Uint64(buf), buf[8:]
 		if size <= uint64(len(rest)) && json.Unmarshal(rest[:size], &header) == nil {
+			if err := badMetadata(rest[:size]); err != nil {
+				return err
+			}
 			have := uint64(len(rest)) - size
 			for _, name := range slices.Sorted(maps.Keys(header)) {
 				if o := header[name].Offsets; o[0] <= have && o[1] > have {
@@ -144,4 +147,21 @@ func damaged(buf []byte, err error) error {
 		}
 	}
 	return fmt.Errorf("%d bytes aren't a whole safetensors file: %w; fetch or write it again", len(buf), err)
+}
+
+// badMetadata returns an error if a header has metadata that isn't text.
+func badMetadata(header []byte) error {
+	var h struct {
+		Metadata map[string]any `json:"__metadata__"`
+	}
+	if json.Unmarshal(header, &h) != nil {
+		return nil // damaged says what is wrong
+	}
+	for _, key := range slices.Sorted(maps.Keys(h.Metadata)) {
+		if _, ok := h.Metadata[key].(string); !ok {
+			return fmt.Errorf("the safetensors file's metadata must be text, but %.50q is not; write it again with text there",
+				key)
+		}
+	}
+	return nil
 }

@@ -94,6 +94,8 @@ func TestReadWeightsErrors(t *testing.T) {
 			`tensor "fc.bias" has shape [0 9223372036854775808]`},
 		{"overflow", safetensorsFile(`{"fc.bias":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]}}`),
 			"overflow"},
+		{"number as metadata", safetensorsFile(`{"__metadata__":{"a":"x","epoch":3}}`),
+			`metadata must be text, but "epoch" is not`},
 		{"backwards", safetensorsFile(`{"fc.bias":{"dtype":"F32","shape":[1],"data_offsets":[8,4]}}`, make([]byte, 8)...),
 			"fc.bias"},
 	} {

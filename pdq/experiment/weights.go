@@ -17,8 +17,14 @@ type reader func(n *models.Network) (models.Weights, error)
 // load builds the network of s for images of in, reads its weights from the checkpoint at path ("": the shipped
 // ones), and says where these come from.
 func load(s Subject, path string, in arch.Input) (n *models.Network, w models.Weights, origin string, err error) {
-	read := reader(func(n *models.Network) (models.Weights, error) { return checkpoint.Load(path, n) })
 	origin = "weights of " + path
+	read := reader(func(n *models.Network) (models.Weights, error) {
+		w, report, err := checkpoint.LoadReport(path, n)
+		if text := report.String(); err == nil && n != nil && text != "" {
+			origin += " (" + text + ")"
+		}
+		return w, err
+	})
 	if path == "" {
 		teacher, err := arch.LoadTeacher(s.Name)
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models/arch"
 	"github.com/pdquant/pdquant/pdq"
+	"github.com/pdquant/pdquant/repl/shell"
 )
 
 // checkpointDir is where published checkpoints are looked for.
@@ -21,27 +22,32 @@ func (e *engine) modelsCommand() command {
 		Name: "models", Group: groupPrograms,
 		Help: "list the networks and data sets known by name: what is here, what is missing, how to get it",
 		Run: e.alone(func(c *call) error {
-			c.Print("%s\nMissing weights go to %s:\n%s%s\nMissing data go to a folder of that name in data:\n%s", networkTable(),
-				checkpointDir, weightSources(), setTable(), strings.TrimSuffix(setSources(), "\n"))
+			c.Show(networkTable())
+			c.Print("Missing weights go to %s:\n%s", checkpointDir, weightSources())
+			c.Print("Any architecture takes weights and images from files (teacher, grid and quantise with checkpoint= and "+
+				"data=): %s", strings.Join(arch.Designs(), ", "))
+			c.Show(setTable())
+			c.Print("Missing data go to a folder of that name in data:\n%s", setSources())
 			return nil
 		}),
 	}
 }
 
 // networkTable lists the registry's networks.
-func networkTable() string {
-	var rows [][]string
+func networkTable() shell.Table {
+	var rows [][]any
 	for _, t := range arch.Registry() {
-		state, top1 := "built in", "-"
+		state, top1 := "built in", any("-")
 		if path := checkpointFile(t); path != "" {
 			state = presence(path)
 		}
 		if t.Top1 > 0 {
-			top1 = fmt.Sprintf("%.2f", t.Top1)
+			top1 = num("%.2f", t.Top1)
 		}
-		rows = append(rows, []string{t.Name, t.Data, top1, settingsText(t.Design), state})
+		rows = append(rows, []any{t.Name, t.Data, top1, settingsText(t.Design), state})
 	}
-	return grid([]string{"network", "trained on", "published %", "rounding weight, λr, λc, T", "weights"}, rows)
+	return shell.Table{Columns: []string{"network", "trained on", "published %", "rounding weight, λr, λc, T", "weights"},
+		Rows: rows}
 }
 
 // weightSources says where the published weights are, a line for each data set.
@@ -54,7 +60,7 @@ func weightSources() string {
 			fmt.Fprintf(&lines, "  %s: %s\n", t.Data, t.Page)
 		}
 	}
-	return lines.String()
+	return strings.TrimSuffix(lines.String(), "\n")
 }
 
 // settingsText are the settings that depend on the architecture.
@@ -67,16 +73,16 @@ func settingsText(design string) string {
 }
 
 // setTable lists the data sets.
-func setTable() string {
-	var rows [][]string
+func setTable() shell.Table {
+	var rows [][]any
 	for _, s := range datasets.Sets() {
 		state := "built in"
 		if dir := dataFolder(s.Name); dir != "" {
 			state = presence(dir)
 		}
-		rows = append(rows, []string{s.Name, fmt.Sprintf("%dx%dx%d", s.Channels, s.Size, s.Size), s.About, state})
+		rows = append(rows, []any{s.Name, fmt.Sprintf("%dx%dx%d", s.Channels, s.Size, s.Size), s.About, state})
 	}
-	return grid([]string{"data", "images", "what", "here"}, rows)
+	return shell.Table{Columns: []string{"data", "images", "what", "here"}, Rows: rows}
 }
 
 // setSources says how to get the data sets.
@@ -85,7 +91,7 @@ func setSources() string {
 	for _, s := range datasets.Sets() {
 		fmt.Fprintf(&lines, "  %s: %s\n", s.Name, s.Get)
 	}
-	return lines.String()
+	return strings.TrimSuffix(lines.String(), "\n")
 }
 
 // presence says whether something is at path.

@@ -1,0 +1,96 @@
+package commands
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+
+	"github.com/pdquant/pdquant/pdq"
+	"github.com/pdquant/pdquant/pdq/backend"
+	"github.com/pdquant/pdquant/pdq/experiment"
+	"github.com/pdquant/pdquant/repl/shell"
+)
+
+func fineTune(c *call) (session, error) {
+	s, config := c.s, c.s.config
+	if err := c.Values.Override("steps", 1, 1000000, &config.FineTune.Steps); err != nil {
+		return s, err
+	}
+	switch {
+	case s.teacher == nil:
+		return s, errNoTeacher()
+	case s.finished() < len(s.units):
+		return s, fmt.Errorf("repl: %d of %d units are rounded; first: run", s.finished(), len(s.units))
+	case config.FineTune.Steps == 0:
+		return s, errors.New("repl: FineTune.Steps is 0; say how many: finetune steps=500")
+	}
+	q, err := c.quantizer(s, config)
+	if err != nil {
+		return s, err
+	}
+	student, err := q.FineTune(c.Context, s.student)
+	if err != nil {
+		return s, err
+	}
+	if reflect.DeepEqual(student, s.student) {
+		c.Show(shell.Text("the prediction difference got no smaller, and nothing was changed; lower " +
+			"FineTune.LearningRate, or take more steps"))
+		return s, nil
+	}
+	s.student, s.score, s.rounding, s.data = student, nil, nil, nil
+	c.Print("%d steps over the whole network", config.FineTune.Steps)
+	return s, nil
+}
+
+func evaluate(c *call) (session, error) {
+	s := c.s
+	n := 1000
+	if err := c.Values.Override("n", 1, 1<<30, &n); err != nil {
+		return s, err
+	}
+	q, err := c.quantizer(s, s.config)
+	if err != nil {
+		return s, err
+	}
+	data, err := s.open(c.Values["data"])
+	if err != nil {
+		return s, err
+	}
+	result := &score{data: c.Values["data"]}
+	if result.images, err = data.Test.Evenly(n); err != nil {
+		return s, err
+	}
+	c.progress.start("full precision")
+	result.teacher, err = pdq.EvaluateTeacher(c.Context, s.backend, backend.Workers(s.backend), s.teacher.Network,
+		s.teacher.Weights, result.images, func(done, total int) {
+			c.event(pdq.Event{Step: pdq.StepEvaluate, Done: done, Total: total})
+		})
+	c.progress.start("")
+	if err != nil {
+		return s, err
+	}
+	if result.student, err = q.Evaluate(c.Context, s.student, result.images); err != nil {
+		return s, err
+	}
+	s.score = result
+	c.Show(result.record())
+	return s, nil
+}
+
+// record is what eval shows.
+func (r *score) record() shell.Record {
+	student, teacher := experiment.AccuracyOf(r.student), experiment.AccuracyOf(r.teacher)
+	difference := experiment.Paired(r.student, r.teacher)
+	record := shell.Record{Line: fmt.Sprintf("%d images: student %.2f ± %.2f %%, full precision %.2f ± %.2f %%, "+
+		"difference %s", student.N, student.Percent(), student.StandardError(), teacher.Percent(), teacher.StandardError(),
+		difference.Signed()), Fields: []shell.Field{{Name: "images", Value: student.N}}}
+	for _, x := range []struct {
+		name  string
+		value float64
+	}{{"student_top1_percent", student.Percent()}, {"student_standard_error", student.StandardError()},
+		{"teacher_top1_percent", teacher.Percent()}, {"teacher_standard_error", teacher.StandardError()},
+		{"difference", difference.Mean}, {"difference_standard_error", difference.StandardError}} {
+		record.Fields = append(record.Fields, shell.Field{Name: x.name, Value: num("%.2f", x.value)})
+	}
+	return record
+}
