@@ -1,4 +1,4 @@
-// Package pickle reads what Python's pickle module writes, without running any of it.
+// Package pickle reads what Python's pickle module writes, but runs none of it.
 package pickle
 
 import (
@@ -16,13 +16,12 @@ const (
 	MaxOps   = 1 << 21 // most opcodes of one pickle: a value takes about 100 bytes, so 200 MB
 	MaxText  = 1 << 16 // longest string that a Decoder keeps unless told otherwise; a tensor's name is far shorter
 	maxClass = 1 << 10 // longest name of a class
-	// What functions, classes and copies make of memoised text and pairs takes at most maxGrowth times the bytes that
-	// were read, and maxSlack.
+	// Functions, classes and copies may make at most maxSlack bytes, plus maxGrowth times the bytes read, from memoised
+	// text and pairs.
 	maxGrowth, maxSlack = 4, 1 << 16
 )
 
-// What a pickle holds becomes nil, bool, int64, float64, string (of text and of bytes), or
-// one of these types.
+// The values of a pickle become nil, bool, int64, float64, string (for text and for bytes), or one of these types.
 type (
 	// Class is a class or function, "module.name".
 	Class string
@@ -32,14 +31,14 @@ type (
 	Dict struct{ Keys, Values []any }
 	// Long is an integer of more than 8 bytes, little-endian.
 	Long string
-	// Object is what an unknown class or function would have made: inert.
+	// Object stands for the result of an unknown class or function.
 	Object struct {
 		Class Class
 		State any // what it was to be filled with; nil: nothing
 	}
 )
 
-// Get returns the value of key, nil if there is none.
+// Get returns the value of key, or nil if there is none.
 func (d *Dict) Get(key string) any {
 	for i := len(d.Keys) - 1; i >= 0; i-- {
 		if d.Keys[i] == key {
@@ -49,17 +48,17 @@ func (d *Dict) Get(key string) any {
 	return nil
 }
 
-// Decoder reads pickles as Python's pickle module does, but knows no class and runs nothing: Call decides what a
-// function's result is. It has no jumps and no opcode that repeats work, so time and memory are bounded by the length
-// of what it reads. Errors give the byte.
+// Decoder reads pickles as Python's pickle module does, but knows no classes and runs nothing: Call returns the results
+// of functions. Pickles have no jumps, and no opcode repeats work, so time and memory are bounded by the length of the
+// input. Errors say at which byte.
 //
-// It reads all opcodes of protocols 0 to 5 but those for buffers outside the pickle and for copyreg's extension
-// registry. Two libraries were tried in its place. github.com/nlpodyssey/gopickle v0.3.0 takes
-// collections.OrderedDict for its own class, before it asks, and refuses the pairs that Python 2 gives it:
-// checkpoints of that time can't be read but by rewriting opcodes. It allocates what a length claims (9 bytes: 2 GB),
-// panics on a long integer of no bytes (Python 2's 0) and on keys without a hash, and copies whole tuples and dicts
-// on opcodes of a few bytes. A guard before it came to 249 lines. github.com/kisielk/og-rek v1.3.0 has neither BUILD
-// nor items of an OrderedDict, so no state dict at all.
+// It reads all opcodes of protocols 0 to 5, except those for buffers outside the pickle and for copyreg's extension
+// registry. Two libraries were tried instead. github.com/nlpodyssey/gopickle v0.3.0 always takes its own class for
+// collections.OrderedDict, and refuses the pairs that Python 2 gives it, so checkpoints of that time can only be read
+// by rewriting opcodes. It allocates what a length claims (9 bytes: 2 GB), panics on a long integer of no bytes (Python
+// 2's 0) and on keys without a hash, and copies whole tuples and dicts for opcodes of a few bytes. Checks before it
+// took 249 lines. github.com/kisielk/og-rek v1.3.0 has neither BUILD nor items of an OrderedDict, so it reads no state
+// dict.
 //
 // Source: Python's Lib/pickletools.py, which describes every opcode.
 type Decoder struct {
@@ -100,7 +99,7 @@ func (u *Decoder) Value() (any, error) {
 	}
 }
 
-// located adds the byte to err; nil stays nil.
+// located adds the byte to err, which may be nil.
 func located(at int64, err error) error {
 	if err == nil {
 		return nil
@@ -108,7 +107,7 @@ func located(at int64, err error) error {
 	return fmt.Errorf("byte %d: %w", at, err)
 }
 
-// step does one opcode.
+// step executes one opcode.
 func (u *Decoder) step(op byte) error {
 	v, ok, err := u.literal(op)
 	if !ok {
@@ -158,7 +157,7 @@ func (u *Decoder) step(op byte) error {
 	return fmt.Errorf("opcode 0x%02x is none that Python writes to a file", op)
 }
 
-// literal reads the argument of an opcode that pushes it. ok says whether op is one.
+// literal reads the argument of an opcode that pushes it. ok says whether op is such an opcode.
 func (u *Decoder) literal(op byte) (v any, ok bool, err error) {
 	switch op {
 	case 'N':
@@ -199,7 +198,7 @@ func (u *Decoder) literal(op byte) (v any, ok bool, err error) {
 	return v, true, err
 }
 
-// compose makes one value of the topmost ones. ok says whether op does that.
+// compose makes one value of the topmost values. ok says whether op is an opcode that does that.
 func (u *Decoder) compose(op byte) (v any, ok bool, err error) {
 	var items []any
 	switch op {
@@ -270,7 +269,7 @@ func (u *Decoder) global() (any, error) {
 	return u.named(module, name)
 }
 
-// named returns the class of that module and name.
+// named returns the class with the given module and name.
 func (u *Decoder) named(module, name any) (any, error) {
 	m, isText := module.(string)
 	n, areTexts := name.(string)
@@ -280,7 +279,7 @@ func (u *Decoder) named(module, name any) (any, error) {
 	return Class(m + "." + n), u.charge(len(m) + len(n))
 }
 
-// charge counts bytes that were made of values in the memo, which may be used again and again.
+// charge counts bytes made from values in the memo, which a pickle may use again and again.
 func (u *Decoder) charge(bytes int) error {
 	u.made += int64(bytes)
 	if read := u.At - u.start; u.made > maxGrowth*read+maxSlack {
@@ -289,7 +288,7 @@ func (u *Decoder) charge(bytes int) error {
 	return nil
 }
 
-// persistent returns what id stands for: a tuple, or text in protocol 0.
+// persistent returns the value that id stands for: id is a tuple or, in protocol 0, text.
 func (u *Decoder) persistent(id any) (any, error) {
 	if u.Load == nil {
 		return nil, errors.New("a persistent id, where there are none")
@@ -300,7 +299,7 @@ func (u *Decoder) persistent(id any) (any, error) {
 	return u.Load([]any{id})
 }
 
-// reduce returns what f returns, without calling it.
+// reduce returns the result of f, by Call.
 func (u *Decoder) reduce(f, args any) (any, error) {
 	a, ok := args.(*Tuple)
 	if !ok {
@@ -322,8 +321,7 @@ func (u *Decoder) reduce(f, args any) (any, error) {
 	return nil, errors.New("a call of what is no function")
 }
 
-// orderedDict makes an OrderedDict: Python 3 fills it later, Python 2 gives it a list of
-// pairs here.
+// orderedDict makes an OrderedDict. Python 3 fills it later; Python 2 gives it a list of pairs here.
 func (u *Decoder) orderedDict(args []any) (any, error) {
 	d := &Dict{}
 	if len(args) == 0 {
@@ -382,7 +380,7 @@ func (u *Decoder) extend(op byte) error {
 	return errors.New("items for what cannot hold them")
 }
 
-// add adds keys, each with its value behind it.
+// add adds keys, each followed by its value.
 func (d *Dict) add(items []any) error {
 	if len(items)%2 != 0 {
 		return errors.New("a key without a value")
@@ -414,7 +412,7 @@ func (u *Decoder) put(op byte) error {
 	return err
 }
 
-// getNumbered returns the value in the memo whose key has size bytes.
+// getNumbered returns the value in the memo whose key is the next size bytes.
 func (u *Decoder) getNumbered(size int) (any, error) {
 	key, err := u.number(size)
 	if err != nil {
@@ -423,7 +421,7 @@ func (u *Decoder) getNumbered(size int) (any, error) {
 	return u.get(key)
 }
 
-// get returns the value in the memo that has that key.
+// get returns the value in the memo with the given key.
 func (u *Decoder) get(key int64) (any, error) {
 	v, ok := u.memo[key]
 	if !ok {
@@ -432,7 +430,7 @@ func (u *Decoder) get(key int64) (any, error) {
 	return v, nil
 }
 
-// floor is the position in the stack of the topmost mark, which pop and top don't pass.
+// floor returns the position of the topmost mark in the stack. pop and top don't go below it.
 func (u *Decoder) floor() int {
 	if len(u.marks) == 0 {
 		return 0
@@ -476,14 +474,14 @@ func (u *Decoder) popMark() ([]any, error) {
 	return items, err
 }
 
-// fill reads the whole of b.
+// fill reads len(b) bytes into b.
 func (u *Decoder) fill(b []byte) error {
 	n, err := io.ReadFull(u.R, b)
 	u.At += int64(n)
 	return u.ended(err)
 }
 
-// ended makes a message of the end of the file, and leaves other errors alone.
+// ended turns io.EOF and the like into a message, and returns other errors as they are.
 func (u *Decoder) ended(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("the file ends within a pickle, after %d bytes", u.At)
@@ -516,8 +514,8 @@ func (u *Decoder) long(size int) (any, error) {
 	return n << unused >> unused, nil // extends the sign
 }
 
-// text reads a string whose length is in its first size bytes. One longer than
-// is kept is passed over; an Object stands for it.
+// text reads a string whose length is in its first size bytes. It skips a string that is too long to keep, and returns
+// an Object for it.
 func (u *Decoder) text(size int) (any, error) {
 	n, err := u.number(size)
 	if err != nil {

@@ -28,7 +28,7 @@ func read(file string) (any, error) {
 
 func list(items ...any) *pickle.Tuple { return &pickle.Tuple{Items: items} }
 
-// TestProtocols reads the value of testdata/pickles.py in each protocol.
+// TestProtocols reads the value in testdata/pickles.py in each protocol.
 func TestProtocols(t *testing.T) {
 	one, shared := int64(1), "shared é € 🐍 \\u0041 \n"
 	dict := func(keysAndValues ...any) *pickle.Dict {
@@ -69,7 +69,7 @@ func TestProtocols(t *testing.T) {
 	}
 }
 
-// printed shows a value with its types.
+// printed returns a value with its types as text.
 func printed(v any) string {
 	switch v := v.(type) {
 	case *pickle.Tuple:
@@ -84,7 +84,7 @@ func printed(v any) string {
 	return fmt.Sprintf("%T %[1]q", v)
 }
 
-// TestOpcodes has what Python 2 writes, and what no Python's pickler does but the format allows.
+// TestOpcodes has pickles of Python 2, and some that no version of Python writes, but the format allows.
 func TestOpcodes(t *testing.T) {
 	for _, c := range []struct {
 		file string
@@ -143,7 +143,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// TestCopies has small files that use text or pairs again and again, which must not take memory.
+// TestCopies has small files that use text or pairs again and again. They must not take much memory.
 func TestCopies(t *testing.T) {
 	long := "X\xf0\x03\x00\x00" + strings.Repeat("m", 1008)
 	for name, file := range map[string]string{

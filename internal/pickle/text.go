@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// printed reads the argument of an opcode of protocol 0, which is a line of text, and returns what it stands for. ok
-// says whether op is one.
+// printed reads the argument of an opcode of protocol 0, which is a line of text, and returns its value. ok says
+// whether op is such an opcode.
 func (u *Decoder) printed(op byte) (v any, ok bool, err error) {
 	if !strings.ContainsRune("ILFSVPg", rune(op)) {
 		return nil, false, nil
@@ -48,7 +48,7 @@ func (u *Decoder) printed(op byte) (v any, ok bool, err error) {
 	return v, true, err
 }
 
-// integer returns the integer that text writes with decimal digits, as an int64 or a Long.
+// integer returns the integer with the decimal digits text, as an int64 or a Long.
 func integer(text string) (any, error) {
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
 		return n, nil
@@ -109,7 +109,7 @@ func unquoted(line string) (string, error) {
 	return b.String(), nil
 }
 
-// unescaped returns text whose \uXXXX and \UXXXXXXXX stand for characters, and whose other bytes are Latin-1.
+// unescaped returns text in which \uXXXX and \UXXXXXXXX stand for characters, and all other bytes are Latin-1.
 func unescaped(line string) string {
 	var b strings.Builder
 	for i := 0; i < len(line); i++ {
@@ -129,7 +129,8 @@ func unescaped(line string) string {
 	return b.String()
 }
 
-// line reads up to a newline, which it removes. Of a line longer than limit only the start is kept, and whole is false.
+// line reads a line and removes its newline. If the line is longer than limit, it keeps only the start, and whole is
+// false.
 func (u *Decoder) line(limit int64) (line string, whole bool, err error) {
 	var b strings.Builder
 	for whole = true; ; {

@@ -16,7 +16,7 @@ import (
 	"github.com/pdquant/pdquant/models"
 )
 
-// checkpoint is what a file of weights holds.
+// checkpoint is the content of a file of weights.
 type checkpoint struct {
 	weights models.Weights
 	others  map[string]string // tensors that are not of floats, and their types: "int64"
@@ -24,15 +24,15 @@ type checkpoint struct {
 	under   []string          // the keys under which the file has all that
 }
 
-// Report says what a file has beside the weights that were taken, and which these are.
+// Report says which weights of a file were taken, and what was left out.
 type Report struct {
 	Under    []string // the keys under which the file has the weights: "model_ema"; none: the file is those weights alone
 	Averages bool     // the weights are exponential moving averages (EMA): the file has no others
-	Ignored  []string // the file's names of what was left out: counters, buffers and objects, sorted
+	Ignored  []string // names of counters, buffers and objects in the file that were left out, sorted
 }
 
-// String tells what isn't plain: "averages (EMA), of model_ema, without total_ops and 3 others"; "" if all is. Counters
-// of batches, which PyTorch writes always, are plain.
+// String names anything unusual, as "averages (EMA), of model_ema, without total_ops and 3 others", or returns "" if
+// there is nothing. Counters of batches, which PyTorch always writes, are usual.
 func (r Report) String() string {
 	var parts []string
 	if r.Averages {
@@ -53,8 +53,7 @@ func (r Report) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// Load reads the weights of n from a file of PyTorch or of safetensors:
-// [Read] of what path names, which may be a link.
+// Load reads the weights of n from the PyTorch or safetensors file at path, which may be a link, as [Read] does.
 func Load(path string, n *models.Network) (models.Weights, error) {
 	w, _, err := LoadReport(path, n)
 	return w, err
@@ -62,7 +61,7 @@ func Load(path string, n *models.Network) (models.Weights, error) {
 
 // LoadReport is [Load], and says which weights were taken and what was left out.
 func LoadReport(path string, n *models.Network) (models.Weights, Report, error) {
-	// Before it is opened: to open a pipe is to wait for its other end.
+	// Check before opening: opening a pipe would wait for its other end.
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return nil, Report{}, fmt.Errorf("checkpoint: %s: not a file but %s; give one that torch.save or safetensors wrote",
 			path, kindOf(info.Mode()))
@@ -83,7 +82,7 @@ func LoadReport(path string, n *models.Network) (models.Weights, Report, error) 
 	return w, report, nil
 }
 
-// kindOf says what a file is that isn't regular.
+// kindOf names the kind of a file that isn't regular.
 func kindOf(mode os.FileMode) string {
 	switch {
 	case mode.IsDir():
@@ -94,22 +93,28 @@ func kindOf(mode os.FileMode) string {
 	return "a device or socket"
 }
 
-// Read reads the size bytes of r: what torch.save wrote of a state dict, in its format of today or in that before
-// PyTorch 1.6, or a safetensors file; content tells which. The state dict may be in a dict, under any key:
-// "state_dict", "model_state_dict", "model_state", "model" and "net" come first, then the dict with the most tensors.
-// One of moving averages, with "ema" in its key, is taken only if there is no other; [LoadReport] says so. Tensors of
-// float16, bfloat16 and float64 become float32.
+// Read reads a file from the size bytes of r: a state dict that torch.save wrote, in today's format or that before
+// PyTorch 1.6, or safetensors. It recognises the format by the content. Tensors of float16, bfloat16 and float64 become
+// float32.
 //
-// The weights are those of n, and an error says what is missing, of another shape, or unknown to n. A prefix that all
-// names have, such as DataParallel's "module.", is dropped if more names are n's without it. Counters and buffers
-// that no network has are left out (num_batches_tracked, n_averaged, total_ops), and so are objects that aren't
-// tensors. Names that differ from n's in "linear" for "fc", or "shortcut" for "downsample", are n's. So are
-// torchvision's names where n's are the published ones of a MobileNetV2 or RegNetX; its other networks need no
-// translation. Dimensions of 1 at the end of a shape don't matter: [10,64,1,1] fits [10,64]. A nil n takes all
-// tensors of floats but those counters, under the file's names without "module." and torch.compile's "_orig_mod.".
+// The state dict may be in a dict, under any key: "state_dict", "model_state_dict", "model_state", "model" and "net"
+// come first, then the dict with the most tensors. Moving averages, with "ema" in their key, are taken only if there is
+// nothing else; [LoadReport] says so.
 //
-// The file need not be trusted: nothing in it is run, and memory is bounded by a small multiple of size, whatever
-// sizes it claims.
+// The weights are those of n. The error names a tensor that is missing, has another shape, or isn't one of n's. These
+// differences don't matter:
+//   - A prefix of all names, such as DataParallel's "module.", is dropped if more names are n's without it.
+//   - Counters and buffers that no network has (num_batches_tracked, n_averaged, total_ops) are left out, and so are
+//     objects that aren't tensors.
+//   - Names may have "linear" for "fc", or "shortcut" for "downsample". They may be torchvision's if n is a published
+//     MobileNetV2 or RegNetX; torchvision's other networks have n's names.
+//   - Shapes may have dimensions of 1 at the end: [10,64,1,1] fits [10,64].
+//
+// If n is nil, Read takes all tensors of floats except for those counters, under the file's names without "module." and
+// torch.compile's "_orig_mod.".
+//
+// The file need not be trusted: nothing in it is run, and memory is at most a small multiple of size, whatever sizes
+// the file claims.
 func Read(r io.ReaderAt, size int64, n *models.Network) (models.Weights, error) {
 	w, _, err := readCheckpoint(r, size, n)
 	if err != nil {
@@ -118,7 +123,7 @@ func Read(r io.ReaderAt, size int64, n *models.Network) (models.Weights, error) 
 	return w, nil
 }
 
-// readCheckpoint is Read with a report and without the prefix of messages.
+// readCheckpoint is Read with a report, and without "checkpoint: " before its messages.
 func readCheckpoint(r io.ReaderAt, size int64, n *models.Network) (models.Weights, Report, error) {
 	c, err := readFormat(r, size)
 	if err != nil {
@@ -139,7 +144,7 @@ func readCheckpoint(r io.ReaderAt, size int64, n *models.Network) (models.Weight
 	return w, report, err
 }
 
-// readFormat finds out the format and reads the file.
+// readFormat recognises the format and reads the file.
 func readFormat(r io.ReaderAt, size int64) (checkpoint, error) {
 	start := make([]byte, min(size, 9))
 	if _, err := r.ReadAt(start, 0); err != nil && !errors.Is(err, io.EOF) {

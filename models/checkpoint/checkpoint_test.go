@@ -25,7 +25,7 @@ import (
 	"github.com/pdquant/pdquant/models/checkpoint"
 )
 
-// resnet20 is akamaster's network for CIFAR-10, of PyTorch 0.4 or so.
+// resnet20 is akamaster's checkpoint for CIFAR-10, written by about PyTorch 0.4.
 const resnet20 = "../../testdata/cifar10/resnet20-12fca82f.th"
 
 // printed is a tensor as testdata/checkpoints.py printed it.
@@ -34,7 +34,7 @@ type printed struct {
 	values            []float32
 }
 
-// printedTensors returns what testdata/values.tsv has, by file.
+// printedTensors returns the tensors in testdata/values.tsv, by file.
 func printedTensors(t testing.TB) map[string][]printed {
 	t.Helper()
 	all := map[string][]printed{}
@@ -71,7 +71,7 @@ func readBytes(file []byte, n *models.Network) (models.Weights, error) {
 	return checkpoint.Read(bytes.NewReader(file), int64(len(file)), n)
 }
 
-// TestRead compares all tensors, bit by bit, with what PyTorch has.
+// TestRead compares all tensors with PyTorch's, bit by bit.
 func TestRead(t *testing.T) {
 	all := printedTensors(t)
 	if len(all) != 6 {
@@ -225,7 +225,7 @@ func TestLoadErrors(t *testing.T) {
 	}
 }
 
-// checkLoad loads a file with that content and looks for want in the error.
+// checkLoad loads a file with the given content, and looks for want in the error.
 func checkLoad(t *testing.T, name string, file []byte, n *models.Network, want ...string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "file.th")
@@ -258,7 +258,7 @@ func TestCheckpointAlias(t *testing.T) {
 	}
 }
 
-// TestReadTruncated cuts files everywhere.
+// TestReadTruncated cuts files off at every byte.
 func TestReadTruncated(t *testing.T) {
 	for _, name := range []string{"legacy.pth", "legacy4.pth", "nested.pth.tar", "zip.pth"} {
 		file := checkpointFile(t, name)
@@ -280,7 +280,7 @@ func TestReadTruncated(t *testing.T) {
 	}
 }
 
-// TestReadCall has a pickle that runs a command where it is unpickled by Python.
+// TestReadCall has a pickle that runs a command when Python reads it.
 func TestReadCall(t *testing.T) {
 	w, report, err := checkpoint.LoadReport("testdata/call.pth", nil)
 	if err != nil || len(w) != 1 || w["plain"] == nil || !slices.Equal(report.Ignored, []string{"called"}) {
@@ -291,7 +291,7 @@ func TestReadCall(t *testing.T) {
 	}
 }
 
-// rezip returns the archive with members as change has them; an empty name drops one.
+// rezip returns the archive with its members changed by change, which drops a member by returning an empty name.
 func rezip(t testing.TB, file []byte, change func(name string, b []byte) (string, []byte)) []byte {
 	t.Helper()
 	z, err := zip.NewReader(bytes.NewReader(file), int64(len(file)))
@@ -323,7 +323,7 @@ func rezip(t testing.TB, file []byte, change func(name string, b []byte) (string
 	return out.Bytes()
 }
 
-// unsummed returns the archive with checksums of 0, behind the members too, as torch.save writes it without checksums.
+// unsummed returns the archive with checksums of 0, also after the members, as torch.save writes it without checksums.
 func unsummed(t testing.TB, file []byte) []byte {
 	t.Helper()
 	z, err := zip.NewReader(bytes.NewReader(file), int64(len(file)))
@@ -443,14 +443,14 @@ func pickleInts(ns ...int64) string {
 	return s + "t"
 }
 
-// pickleTensor is a tensor of the float storage "0", which has count elements.
+// pickleTensor returns the pickle of a tensor of the float storage "0", which has count elements.
 func pickleTensor(count, offset int64, shape, strides string) string {
 	return "ctorch._utils\n_rebuild_tensor_v2\n((" + pickleText("storage") + "ctorch\nFloatStorage\n" + pickleText("0") +
 		pickleText("cpu") + pickleInt(count) +
 		"NtQ" + pickleInt(offset) + shape + strides + "tR"
 }
 
-// legacyFile is a legacy file with that object, and one storage "0" of the numbers.
+// legacyFile returns a legacy file with the given object, and one storage "0" with the numbers.
 func legacyFile(object string, numbers ...float32) []byte {
 	file := "\x80\x02\x8a\x0a" + string(checkpoint.TorchMagic) + ".\x80\x02M\xe9\x03.\x80\x02}.\x80\x02" + object +
 		".\x80\x02](" + pickleText("0") + "e."
@@ -473,8 +473,8 @@ func TestLegacyView(t *testing.T) {
 	}
 }
 
-// TestReadLies has sizes that the file doesn't have, and other files that none
-// but an enemy writes. They must not take memory.
+// TestReadLies has files that claim other sizes than they have, and others that only an attacker would write. They must
+// not take much memory.
 func TestReadLies(t *testing.T) {
 	dict := func(tensor string) []byte { return legacyFile("}"+pickleText("a")+tensor+"s", 1, 2) }
 	one := pickleInts(1)
@@ -625,7 +625,7 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// tiny is a network of one convolution, for 1x6x6 images.
+// tiny returns a network with one convolution, for images of 1x6x6.
 func tiny(t testing.TB) *models.Network {
 	t.Helper()
 	n := &models.Network{Name: "tiny", Channels: 1, Height: 6, Width: 6, Classes: 3,

@@ -12,7 +12,7 @@ import (
 	"github.com/pdquant/pdquant/models"
 )
 
-// prefixDepth is how many parts of names are dropped at most: "module.model." has two.
+// prefixDepth is the largest number of parts that are dropped from names: "module.model." has two.
 const prefixDepth = 16
 
 // paramNames returns the names of n's parameters; none if n is nil.
@@ -26,8 +26,8 @@ func paramNames(n *models.Network) map[string]bool {
 	return known
 }
 
-// foreign says whether a name is of a counter or buffer that no network has: of batches, of models averaged
-// (torch.optim.swa_utils, timm), of operations (thop), or a loss's weights of classes.
+// foreign says whether a name is that of a counter or buffer that no network has: a counter of batches, of averaged
+// models (torch.optim.swa_utils, timm) or of operations (thop), or the class weights of a loss.
 func foreign(name string) bool {
 	parts := strings.Split(name, ".")
 	switch parts[len(parts)-1] {
@@ -37,8 +37,8 @@ func foreign(name string) bool {
 	return len(parts) == 2 && slices.Contains([]string{"criterion", "loss", "loss_fn"}, parts[0])
 }
 
-// sorted returns c without what isn't of the network whose names are known: counters and the like and, unless all are,
-// moving averages. averages says whether all are; ignored is what was left out.
+// sorted returns c without tensors that don't belong to the network whose names are known: counters and the like and,
+// unless all tensors are, moving averages. averages says whether all are. ignored lists the names that were left out.
 func (c checkpoint) sorted(known map[string]bool) (out checkpoint, averages bool, ignored []string) {
 	isAverage := func(name string) bool {
 		first, _, nested := strings.Cut(name, ".")
@@ -71,12 +71,12 @@ func (c checkpoint) sorted(known map[string]bool) (out checkpoint, averages bool
 	return out, averages, ignored
 }
 
-// tensorNames returns the names of c's tensors, of floats and others.
+// tensorNames returns the names of all tensors of c, of floats or not.
 func (c checkpoint) tensorNames() []string {
 	return slices.Concat(slices.Collect(maps.Keys(c.weights)), slices.Collect(maps.Keys(c.others)))
 }
 
-// renamed returns c with names changed by to. ok is false if two would be the same.
+// renamed returns c with to(name) instead of each name. ok is false if two names would become the same.
 func (c checkpoint) renamed(to func(name string) string) (out checkpoint, ok bool) {
 	out = checkpoint{models.Weights{}, map[string]string{}, map[string]string{}, c.under}
 	for name, t := range c.weights {
@@ -92,7 +92,7 @@ func (c checkpoint) renamed(to func(name string) string) (out checkpoint, ok boo
 		len(out.objects) == len(c.objects)
 }
 
-// prefix returns the first part of names and its dot, if all tensors have it; else "".
+// prefix returns the first part of the names, with its dot, if it is the same for all tensors, else "".
 func (c checkpoint) prefix() string {
 	names := c.tensorNames()
 	if len(names) == 0 {
@@ -105,7 +105,7 @@ func (c checkpoint) prefix() string {
 	return first
 }
 
-// without returns c without that prefix of names.
+// without returns c with prefix removed from its names.
 func (c checkpoint) without(prefix string) checkpoint {
 	out, ok := c.renamed(func(name string) string { return strings.TrimPrefix(name, prefix) })
 	if !ok {
@@ -114,7 +114,7 @@ func (c checkpoint) without(prefix string) checkpoint {
 	return out
 }
 
-// unwrapped returns c without the prefixes of PyTorch's wrappers: DataParallel's and torch.compile's.
+// unwrapped returns c with the prefixes of PyTorch's wrappers removed: DataParallel's and torch.compile's.
 func (c checkpoint) unwrapped() checkpoint {
 	for range prefixDepth {
 		p := c.prefix()
@@ -126,8 +126,8 @@ func (c checkpoint) unwrapped() checkpoint {
 	return c
 }
 
-// named returns c with n's names: without as much of its common prefix, and from the dialect, as gives most of n's
-// tensors.
+// named returns c with n's names. It drops as much of the common prefix, and translates from the dialect, as gives the
+// most of n's tensors.
 func (c checkpoint) named(n *models.Network, known map[string]bool) checkpoint {
 	best, most := c, -1
 	for range prefixDepth {
@@ -145,7 +145,7 @@ func (c checkpoint) named(n *models.Network, known map[string]bool) checkpoint {
 	return best
 }
 
-// translate returns c with n's names instead of the dialect's, and how many it has; -1 if two
+// translate returns c with n's names instead of the dialect's, and the number of n's tensors that it has, or -1 if two
 // tensors would get the same name.
 func (c checkpoint) translate(n *models.Network, d dialect) (t checkpoint, found int) {
 	ours := map[string]string{}
@@ -171,12 +171,12 @@ func (c checkpoint) translate(n *models.Network, d dialect) (t checkpoint, found
 	return t, found
 }
 
-// has says whether c has something of that name.
+// has says whether c has a tensor called name.
 func (c checkpoint) has(name string) bool {
 	return c.weights[name] != nil || c.others[name] != "" || c.objects[name] != ""
 }
 
-// alias returns what a tensor of that name in others' networks is called in ours.
+// alias returns our name for the tensor called name in another project's network.
 func alias(name string) string {
 	parts := strings.Split(name, ".")
 	for i, p := range parts {
@@ -190,7 +190,7 @@ func alias(name string) string {
 	return strings.Join(parts, ".")
 }
 
-// fit returns c's weights in n's shapes, or an error if they are not n's.
+// fit returns c's weights in n's shapes, or an error if they aren't n's.
 func (c checkpoint) fit(n *models.Network, known map[string]bool) (models.Weights, error) {
 	for _, all := range []map[string]string{c.others, c.objects} {
 		for _, name := range slices.Sorted(maps.Keys(all)) {

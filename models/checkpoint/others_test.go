@@ -15,7 +15,7 @@ import (
 	"github.com/pdquant/pdquant/models/checkpoint"
 )
 
-// TestLoadOthers loads the weights of nested.pth.tar from files of testdata/others.py.
+// TestLoadOthers loads the weights in nested.pth.tar from the files that testdata/others.py has made.
 func TestLoadOthers(t *testing.T) {
 	n := tiny(t)
 	want, err := checkpoint.Load("testdata/nested.pth.tar", n)
@@ -61,7 +61,7 @@ func TestLoadOthers(t *testing.T) {
 	}
 }
 
-// TestNames loads weights under names as wrappers have them.
+// TestNames loads weights whose names are those of wrappers.
 func TestNames(t *testing.T) {
 	n := tiny(t)
 	want := models.Init(n, 1)
@@ -129,7 +129,7 @@ func TestNames(t *testing.T) {
 	checkLoad(t, "ones in front", written(t, other, nil), n, `tensor "fc.weight" has shape [1 3 2], expected [3 2]`)
 }
 
-// TestStateDicts has dicts in which the weights must be found.
+// TestStateDicts has dicts in which weights must be found.
 func TestStateDicts(t *testing.T) {
 	one := pickleInts(1)
 	tensor := pickleTensor(2, 0, one, one)
@@ -174,7 +174,8 @@ func TestStateDicts(t *testing.T) {
 	}
 }
 
-// TestUnneeded has parts of an optimizer that aren't understood, which matter only where the file can't be read on.
+// TestUnneeded has parts of an optimizer that aren't understood. They matter only if the rest of the file can't be
+// read.
 func TestUnneeded(t *testing.T) {
 	one := pickleInts(1)
 	tensor := pickleTensor(2, 0, one, one)

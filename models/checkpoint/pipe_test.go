@@ -12,7 +12,7 @@ import (
 	"github.com/pdquant/pdquant/models/checkpoint"
 )
 
-// TestLoadPipe has files that are none. To open a pipe would be to wait for a writer.
+// TestLoadPipe has paths of other things than files. Opening a pipe would wait for a writer.
 func TestLoadPipe(t *testing.T) {
 	pipe := filepath.Join(t.TempDir(), "pipe")
 	link := filepath.Join(t.TempDir(), "link.pth")

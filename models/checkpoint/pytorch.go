@@ -22,36 +22,35 @@ import (
 const (
 	torchMagic   = pickle.Long("\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19") // torch/serialization.py: MAGIC_NUMBER
 	torchVersion = 1001                                                    // torch/serialization.py: PROTOCOL_VERSION
-	torchRank    = 8                                                       // most dimensions of a tensor
-	torchGrowth  = 8                                                       // most memory of tensors, times the file's
+	torchRank    = 8                                                       // largest number of dimensions
+	torchGrowth  = 8                                                       // largest size of tensors, times the file's
 	torchName    = 1 << 10                                                 // longest name of a tensor or storage
 
 	torchSave = "in Python, torch.save(model.state_dict(), file)" // the remedy
 )
 
-// storage is a run of numbers in a file, of which tensors are views.
+// storage is a sequence of numbers in a file. Tensors are views of it.
 type storage struct {
 	key     string
 	kind    pickle.Class
 	numbers numbers
-	count   int64                     // at most as many as the file has room for
-	open    func() (io.Reader, error) // their bytes; nil until they are found
+	count   int64                     // of numbers, at most what the file has room for
+	open    func() (io.Reader, error) // returns their bytes; nil until these are found
 }
 
-// part is a storage from an element on.
+// part is a storage from element number from on.
 type part struct {
 	of   *storage
 	from int64
 }
 
-// strided is a tensor: element i,j,... of it is element from + i·strides[0] + j·strides[1] + ... of
-// the storage.
+// strided is a tensor. Its element i,j,… is element from + i·strides[0] + j·strides[1] + … of the storage.
 type strided struct {
 	part
 	shape, strides []int64
 }
 
-// unread is a tensor or storage that isn't understood. It is an error only where it is needed.
+// unread is a tensor or storage that isn't understood. It is an error only if it is needed.
 type unread struct{ error }
 
 // torchFile is a file of torch.save that is being read.
@@ -61,9 +60,9 @@ type torchFile struct {
 	storages map[string]*storage
 }
 
-// readLegacy reads what torch.save wrote before PyTorch 1.6: five pickles (a magic number, a
-// version, the machine, the object, the storages' keys), then the storages, each its count as
-// int64 and its numbers, little-endian on all machines.
+// readLegacy reads a file that torch.save wrote before PyTorch 1.6. It has five pickles (a magic number, a version, the
+// machine, the object, the storages' keys), then the storages: for each, its count as int64 and its numbers. All are
+// little-endian.
 // Source: torch/serialization.py, _legacy_save.
 func readLegacy(r io.ReaderAt, size int64) (checkpoint, error) {
 	f := &torchFile{size, binary.LittleEndian, map[string]*storage{}}
@@ -98,7 +97,7 @@ func readLegacy(r io.ReaderAt, size int64) (checkpoint, error) {
 	return f.read(d)
 }
 
-// unpickle reads one pickle. Errors give the byte and the remedy.
+// unpickle reads one pickle. Errors say at which byte, and the remedy.
 func unpickle(u *pickle.Decoder) (any, error) {
 	v, err := u.Value()
 	if err != nil {
@@ -107,8 +106,8 @@ func unpickle(u *pickle.Decoder) (any, error) {
 	return v, nil
 }
 
-// locate finds the storages of a legacy file, which start at byte at. The lengths of those that aren't understood are
-// unknown: those behind them can't be found, which is an error if entries need them.
+// locate finds the storages of a legacy file, which start at byte at. A storage that isn't understood has an unknown
+// length, so that those after it can't be found. This is an error if entries need them.
 func (f *torchFile) locate(r io.ReaderAt, at int64, keys any, entries []entry) error {
 	list, ok := keys.(*pickle.Tuple)
 	if !ok {
@@ -139,7 +138,7 @@ func (f *torchFile) locate(r io.ReaderAt, at int64, keys any, entries []entry) e
 	return nil
 }
 
-// unlocated is the error for a storage at byte at that isn't understood, if entries need one behind it.
+// unlocated returns the error for a storage at byte at that isn't understood, if entries need one after it.
 func (f *torchFile) unlocated(at int64, key string, entries []entry) error {
 	for _, e := range entries {
 		if e.of.open == nil && e.of.numbers.float != nil {
@@ -150,8 +149,8 @@ func (f *torchFile) unlocated(at int64, key string, entries []entry) error {
 	return nil
 }
 
-// readZip reads what torch.save writes since PyTorch 1.6: a zip archive, not compressed, of a
-// folder with the object as data.pkl and each storage as data/KEY.
+// readZip reads a file that torch.save has written since PyTorch 1.6: a zip archive, not compressed, of a folder that
+// has the object as data.pkl and each storage as data/KEY.
 // Source: torch/serialization.py, _save.
 func readZip(r io.ReaderAt, size int64) (checkpoint, error) {
 	a, err := openArchive(r, size)
@@ -242,7 +241,7 @@ func openArchive(r io.ReaderAt, size int64) (archive, error) {
 	return a, nil
 }
 
-// open opens a member. It must not be compressed: few bytes could become many.
+// open opens a member. It must not be compressed, as a few bytes could become many.
 func (a archive) open(m *zip.File) (io.Reader, error) {
 	if m.Method != zip.Store || m.CompressedSize64 != m.UncompressedSize64 || m.UncompressedSize64 > uint64(a.size) {
 		return nil, fmt.Errorf("%.100q is compressed or larger than the archive, as torch.save never has it; write the "+
@@ -255,8 +254,8 @@ func (a archive) open(m *zip.File) (io.Reader, error) {
 	return &summed{r: r, sum: crc32.NewIEEE(), want: m.CRC32}, nil
 }
 
-// summed reads r, and compares the checksum at its end. A checksum of 0 is none: torch.save writes it on request
-// (torch.serialization.set_crc32_options), and PyTorch compares none.
+// summed reads r and compares the checksum at its end, unless it is 0, which means none: torch.save writes 0 on request
+// (torch.serialization.set_crc32_options). PyTorch compares no checksums.
 type summed struct {
 	r    io.Reader
 	sum  hash.Hash32
@@ -272,8 +271,8 @@ func (s *summed) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// load returns what a persistent id stands for: the part of a storage, or the class of ('module', class, file, source),
-// with which legacy files keep a model's code.
+// load returns the value that a persistent id stands for: a part of a storage, or the class in ('module', class, file,
+// source), with which legacy files keep a model's code.
 func (f *torchFile) load(id []any) (any, error) {
 	if len(id) == 1 {
 		text, _ := id[0].(string)
@@ -292,11 +291,11 @@ func (f *torchFile) load(id []any) (any, error) {
 	return p, nil
 }
 
-// printedID returns the items of a storage's persistent id from the text that protocol 0 has in its place:
+// printedID returns the items of a storage's persistent id from text, which protocol 0 has instead of the items:
 //
 //	('storage', <class 'torch.FloatStorage'>, '94023', 'cpu', 432, None or ('94024', 0, 432))
 //
-// It is nil if the text is another.
+// For other text it returns nil.
 func printedID(text string) []any {
 	fields := strings.SplitN(strings.Trim(text, "()"), ", ", 9)
 	if len(fields) < 5 {
@@ -318,7 +317,7 @@ func printedID(text string) []any {
 	return id
 }
 
-// printedInt returns an int as Python prints it; Python 2 may add an L.
+// printedInt returns the int that Python has printed; Python 2 may add an L.
 func printedInt(text string) (int64, error) {
 	return strconv.ParseInt(strings.TrimSuffix(text, "L"), 10, 64)
 }
@@ -366,7 +365,7 @@ func (f *torchFile) part(id []any) (part, error) {
 	return part{f.storages[key], from}, nil
 }
 
-// torchNumbers returns what a storage of that class holds.
+// torchNumbers returns the type of numbers in a storage of class kind.
 func torchNumbers(kind pickle.Class, order binary.ByteOrder) (numbers, bool) {
 	switch kind {
 	case "torch.FloatStorage":
@@ -403,8 +402,8 @@ func torchNumbers(kind pickle.Class, order binary.ByteOrder) (numbers, bool) {
 	return numbers{}, false
 }
 
-// construct returns what Python's function or class f makes of args: tensors by the few
-// functions that make them, inert objects by all others.
+// construct returns the result of Python's function or class f for args: a tensor for the few functions that make
+// tensors, an inert object for all others.
 // Source: torch/_utils.py, torch/_tensor.py.
 func construct(f pickle.Class, args []any) (any, error) {
 	switch f {
@@ -431,7 +430,7 @@ func construct(f pickle.Class, args []any) (any, error) {
 	return &pickle.Object{Class: f}, nil
 }
 
-// rebuild makes a tensor of storage, offset, shape, strides and what it ignores.
+// rebuild makes a tensor of args: storage, offset, shape, strides, and others that it ignores.
 func rebuild(args []any) (*strided, error) {
 	if len(args) < 4 {
 		return nil, fmt.Errorf("a tensor of %d arguments, not 4 or more", len(args))
@@ -528,7 +527,7 @@ func (s *storage) read(b []byte) error {
 	return err
 }
 
-// check says whether t lies in its storage, and takes its elements from rest.
+// check returns an error if t doesn't lie within its storage, or has more than rest elements, which it reduces.
 func (t *strided) check(rest *int64) error {
 	n, last := int64(1), t.from
 	for i, d := range t.shape {
@@ -548,7 +547,7 @@ func (t *strided) check(rest *int64) error {
 	return nil
 }
 
-// floats returns t's elements, in row-major order; b are the bytes of its storage.
+// floats returns t's elements in row-major order. b are the bytes of its storage.
 func (t *strided) floats(b []byte) []float32 {
 	n := int64(1)
 	for _, d := range t.shape {

@@ -125,8 +125,8 @@ func (t safetensor) tensor(n numbers) *tensors.Tensor {
 	return tensors.FromFlatDataAndDimensions(flat, t.dims...)
 }
 
-// damaged returns the error for a file that can't be read because of err. It names the metadata that isn't text, or the
-// tensor in which the file ends, if it has a header that says so.
+// damaged returns the error for a file that can't be read because of err. If the header can be read, it names the
+// metadata that isn't text, or the tensor in which the file ends.
 func damaged(buf []byte, err error) error {
 	var header map[string]struct {
 		Offsets [2]uint64 `json:"data_offsets"`

@@ -15,22 +15,22 @@ type entry struct {
 	*strided
 }
 
-// dict is a state dict, as a file of torch.save has it.
+// dict is a state dict in a file of torch.save.
 type dict struct {
 	under   []string // the keys under which the file has it
 	entries []entry
-	objects map[string]string // what isn't a tensor that is understood, and what it is; no numbers and text
+	objects map[string]string // descriptions of values that are neither understood tensors nor numbers nor text, by key
 }
 
 // holder is a dict that may be a state dict.
 type holder struct {
-	keys    []string // under which the file has it
+	keys    []string // the keys under which the file has it
 	dict    *pickle.Dict
-	tensors int // directly in it
+	tensors int // number of tensors directly in it
 }
 
-// stateDict finds the state dict that root is or holds: under the keys in use; if there is none, that with the most
-// tensors. One of moving averages is taken only if there is no other.
+// stateDict returns the state dict that root is or has: the one under a usual key or, if there is none, the one with
+// the most tensors. Moving averages are taken only if there is no other.
 func stateDict(root any) (dict, error) {
 	d, ok := root.(*pickle.Dict)
 	if !ok {
@@ -58,7 +58,7 @@ func stateDict(root any) (dict, error) {
 	for _, h := range all {
 		most = max(most, h.tensors)
 	}
-	few := func(h holder) bool { return 2*h.tensors <= most } // such as the best accuracy so far
+	few := func(h holder) bool { return 2*h.tensors <= most } // such as a dict with the best accuracy so far
 	if others = slices.DeleteFunc(others, few); len(others) == 0 {
 		others = slices.DeleteFunc(averages, few)
 	}
@@ -68,7 +68,7 @@ func stateDict(root any) (dict, error) {
 	return largest(others)
 }
 
-// largest returns the state dict with the most tensors. Two of them are an error.
+// largest returns the state dict with the most tensors, or an error if there are two.
 func largest(all []holder) (dict, error) {
 	most := slices.MaxFunc(all, func(a, b holder) int { return a.tensors - b.tensors }) // the first of them
 	for _, h := range all {
@@ -80,7 +80,7 @@ func largest(all []holder) (dict, error) {
 	return entriesOf(most)
 }
 
-// holders returns root and the dicts in it that have tensors, the outer ones first, but for optimizers' states.
+// holders returns root and the dicts in it that have tensors, outer ones first, without those of optimizers.
 func holders(root *pickle.Dict) []holder {
 	const depth = 4
 	var found []holder
@@ -109,12 +109,12 @@ func holders(root *pickle.Dict) []holder {
 	return found
 }
 
-// usualKey is the rank of a key under which state dicts are usually saved, 0 the first; -1 if it is another.
+// usualKey returns the rank, from 0 on, of a key under which state dicts are usually saved, or -1 for another key.
 func usualKey(key string) int {
 	return slices.Index([]string{"state_dict", "model_state_dict", "model_state", "model", "net"}, key)
 }
 
-// averaged says whether a key or a part of a name is of exponential moving averages: "model_ema", "state_dict_ema".
+// averaged says whether a key or a part of a name is that of exponential moving averages, such as "model_ema".
 func averaged(key string) bool {
 	words := strings.FieldsFunc(key, func(r rune) bool { return !unicode.IsLetter(r) })
 	return slices.ContainsFunc(words, func(word string) bool { return strings.EqualFold(word, "ema") })
@@ -123,7 +123,7 @@ func averaged(key string) bool {
 // entriesOf returns the tensors of h.
 func entriesOf(h holder) (dict, error) {
 	d := dict{under: h.keys, objects: map[string]string{}}
-	var others []string // the first few that are no tensors
+	var others []string // descriptions of the first few values that aren't tensors
 	seen := map[string]int{}
 	for i, key := range h.dict.Keys {
 		name, ok := key.(string)
@@ -148,14 +148,13 @@ func entriesOf(h holder) (dict, error) {
 		d.entries[seen[name]] = entry{name, t}
 	}
 	if len(d.entries) == 0 {
-		return dict{}, fmt.Errorf("no tensors in the dict of %d that the file holds (%s; nothing was run); write it "+
-			"again: %s",
-			len(h.dict.Keys), strings.Join(others, ", "), torchSave)
+		return dict{}, fmt.Errorf("no tensors in the dict of %d that the file holds (%s; nothing was run); "+
+			"write it again: %s", len(h.dict.Keys), strings.Join(others, ", "), torchSave)
 	}
 	return d, nil
 }
 
-// describe says what a value is.
+// describe describes a value for messages.
 func describe(v any) string {
 	switch v := v.(type) {
 	case *pickle.Object:
