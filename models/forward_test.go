@@ -235,8 +235,8 @@ func TestLayers(t *testing.T) {
 				if len(got) != len(w) {
 					t.Errorf("%s on %s: result %d has %d elements, want %d", c.name, name, i, len(got), len(w))
 				} else if e, most := nettest.RelativeError(got, w), []float64{1e-6, 2e-5}[min(i, 1)]; !(e <= most) {
-					t.Errorf("%s on %s: result %d (output, then gradients) has relative error %g, more than %g", c.name, name, i, e,
-						most)
+					t.Errorf("%s on %s: result %d (output, then gradients) has relative error %g, more than %g",
+						c.name, name, i, e, most)
 				}
 			}
 		}

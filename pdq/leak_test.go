@@ -89,8 +89,8 @@ func bounded(t *testing.T, what string, times int, size float64, f func() error)
 	third() // for memory that is allocated only once
 	before, goroutines := third()
 	after, more := third()
-	t.Logf("%d %s: %.1f MiB in the second third of them, %.1f in the last; %d and %d goroutines", times, what, before,
-		after, goroutines, more)
+	t.Logf("%d %s: %.1f MiB in the second third of them, %.1f in the last; %d and %d goroutines",
+		times, what, before, after, goroutines, more)
 	if after > before+limit {
 		t.Errorf("%d %s left %.1f MiB, more than %.0f", times, what, after-before, limit)
 	}

@@ -72,8 +72,8 @@ func TestDropQuantize(t *testing.T) {
 				}
 				ds += d
 				if math.Abs(float64(y[i])-wantY) > 1e-6 || float64(dx[i]) != wantDx {
-					t.Errorf("%s: x %g, keep %g gives %g with gradient %g, want %g and %g", name, x, keep[i], y[i], dx[i], wantY,
-						wantDx)
+					t.Errorf("%s: x %g, keep %g gives %g with gradient %g, want %g and %g",
+						name, x, keep[i], y[i], dx[i], wantY, wantDx)
 				}
 			}
 			if got := float64(tensors.ToScalar[float32](out[2])); math.Abs(got-ds) > 1e-4*math.Abs(ds) {

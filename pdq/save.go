@@ -52,8 +52,8 @@ func (q *Quantizer) ReadStudent(r io.Reader) (Student, error) {
 			"load that teacher first", record.Network, record.TeacherHash, own.Network, own.TeacherHash)
 	}
 	if err := q.fits(s); err != nil {
-		return Student{}, fmt.Errorf("pdq: the student: %w; its configuration was W%dA%d, rule %v", err,
-			record.Config.Bits.W, record.Config.Bits.A, record.Config.Bits.Rule)
+		return Student{}, fmt.Errorf("pdq: the student: %w; its configuration was W%dA%d, rule %v",
+			err, record.Config.Bits.W, record.Config.Bits.A, record.Config.Bits.Rule)
 	}
 	return s, nil
 }

@@ -40,8 +40,8 @@ func TestFold(t *testing.T) {
 		for i, u := range f.Units {
 			old := n.Units[i]
 			if u.Name != old.Name || f.Layers[u.First].Name != n.Layers[old.First].Name {
-				t.Errorf("%s: unit %d is %s from %s, want %s from %s", name, i, u.Name, f.Layers[u.First].Name, old.Name,
-					n.Layers[old.First].Name)
+				t.Errorf("%s: unit %d is %s from %s, want %s from %s",
+					name, i, u.Name, f.Layers[u.First].Name, old.Name, n.Layers[old.First].Name)
 			}
 		}
 		for _, l := range f.Layers {

@@ -195,8 +195,8 @@ func (c checkpoint) fit(n *models.Network, known map[string]bool) (models.Weight
 	for _, all := range []map[string]string{c.others, c.objects} {
 		for _, name := range slices.Sorted(maps.Keys(all)) {
 			if known[name] {
-				return nil, fmt.Errorf("tensor %q is %s, expected floats; write the file again, with %s's weights as floats", name,
-					all[name], n.Name)
+				return nil, fmt.Errorf("tensor %q is %s, expected floats; write the file again, with %s's weights as floats",
+					name, all[name], n.Name)
 			}
 		}
 	}

@@ -73,8 +73,8 @@ func readLegacy(r io.ReaderAt, size int64) (checkpoint, error) {
 			return checkpoint{}, err
 		}
 		if want != nil && v != want {
-			return checkpoint{}, fmt.Errorf("pickle %d is %s, not what torch.save writes there; write the file again: %s", i+1,
-				describe(v), torchSave)
+			return checkpoint{}, fmt.Errorf("pickle %d is %s, not what torch.save writes there; write the file again: %s",
+				i+1, describe(v), torchSave)
 		}
 	}
 	u.Load = f.load
@@ -122,15 +122,15 @@ func (f *torchFile) locate(r io.ReaderAt, at int64, keys any, entries []entry) e
 		var count [8]byte
 		from, length := at+int64(len(count)), s.count*s.numbers.size
 		if from+length > f.size {
-			return fmt.Errorf("the file ends at byte %d, within %s, which is bytes %d to %d; fetch it again", f.size,
-				s.describe(entries), at, from+length)
+			return fmt.Errorf("the file ends at byte %d, within %s, which is bytes %d to %d; fetch it again",
+				f.size, s.describe(entries), at, from+length)
 		}
 		if _, err := r.ReadAt(count[:], at); err != nil {
 			return fmt.Errorf("byte %d: %w", at, err)
 		}
 		if n := int64(binary.LittleEndian.Uint64(count[:])); n != s.count {
-			return fmt.Errorf("byte %d: %d elements of %s, which has %d; fetch the file again", at, n, s.describe(entries),
-				s.count)
+			return fmt.Errorf("byte %d: %d elements of %s, which has %d; fetch the file again",
+				at, n, s.describe(entries), s.count)
 		}
 		s.open = func() (io.Reader, error) { return io.NewSectionReader(r, from, length), nil }
 		at = from + length
@@ -142,8 +142,8 @@ func (f *torchFile) locate(r io.ReaderAt, at int64, keys any, entries []entry) e
 func (f *torchFile) unlocated(at int64, key string, entries []entry) error {
 	for _, e := range entries {
 		if e.of.open == nil && e.of.numbers.float != nil {
-			return fmt.Errorf("byte %d: storage %.50q, of unknown length, lies before %s; write the file again: %s", at, key,
-				e.of.describe(entries), torchSave)
+			return fmt.Errorf("byte %d: storage %.50q, of unknown length, lies before %s; write the file again: %s",
+				at, key, e.of.describe(entries), torchSave)
 		}
 	}
 	return nil
@@ -348,8 +348,8 @@ func (f *torchFile) part(id []any) (part, error) {
 	}
 	if s := f.storages[key]; s != nil {
 		if s.kind != kind || s.count != count {
-			return part{}, fmt.Errorf("storage %.50q as %d numbers of %.50q, but it is %d of %.50q elsewhere", key, count, kind,
-				s.count, s.kind)
+			return part{}, fmt.Errorf("storage %.50q as %d numbers of %.50q, but it is %d of %.50q elsewhere",
+				key, count, kind, s.count, s.kind)
 		}
 		return part{s, from}, nil
 	}
@@ -358,8 +358,8 @@ func (f *torchFile) part(id []any) (part, error) {
 		return part{}, fmt.Errorf("storage %.50q of unknown type %.50q", key, kind)
 	}
 	if count < 0 || count > f.size/n.size {
-		return part{}, fmt.Errorf("storage %.50q of %d numbers of %d bytes each in a file of %d bytes", key, count,
-			n.size, f.size)
+		return part{}, fmt.Errorf("storage %.50q of %d numbers of %d bytes each in a file of %d bytes",
+			key, count, n.size, f.size)
 	}
 	f.storages[key] = &storage{key: key, kind: kind, numbers: n, count: count}
 	return part{f.storages[key], from}, nil

@@ -307,8 +307,8 @@ func TestNorms(t *testing.T) {
 			}
 		}
 		if len(views) != 2 || math.Abs(before-first) > 1e-4*first || after >= before {
-			t.Errorf("%d normalisations, distance %g before and %g after; the loss began at %g", len(views), before, after,
-				first)
+			t.Errorf("%d normalisations, distance %g before and %g after; the loss began at %g",
+				len(views), before, after, first)
 		}
 		if views, err = look.Norms(t.Context(), q, d, 20); err != nil || views[0].Before.Distance != views[0].After.Distance {
 			t.Errorf("before correction %+v, error %v", views, err)
