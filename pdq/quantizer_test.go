@@ -461,12 +461,10 @@ func TestProblemValidate(t *testing.T) {
 			p.Calibration = p.Calibration.Slice(0, 0)
 		},
 		"pdq: calibration images are 1x14x56, but resnet8 takes 1x28x28": func(p *Problem) {
-			p.Calibration.Height,
-				p.Calibration.Width = 14, 56
+			p.Calibration.Height, p.Calibration.Width = 14, 56
 		},
 		`models: weights for resnet8 have no tensor "fc.bias" of shape [10]`: func(p *Problem) {
-			delete(p.Weights,
-				"fc.bias")
+			delete(p.Weights, "fc.bias")
 		},
 	} {
 		p := tinyProblem(t, 4)

@@ -98,8 +98,8 @@ func TestKeptWhenInterrupted(t *testing.T) {
 		t.Errorf("another student, error %v", err)
 	}
 	full := errors.New("disk full")
-	if _, err := q.QuantizeFrom(t.Context(), State{}, Keeper{0, func(State) error { return full }}); !errors.Is(err,
-		full) {
+	failing := Keeper{0, func(State) error { return full }}
+	if _, err := q.QuantizeFrom(t.Context(), State{}, failing); !errors.Is(err, full) {
 		t.Errorf("a state that can't be kept ends the run with %v", err)
 	}
 }

@@ -69,8 +69,8 @@ func (s settings) measure(ctx context.Context, name string, c benchCase) (row, e
 	}
 	first := time.Since(start)
 	fmt.Printf("\n%s, a step of rounding: ours on %s, then PyTorch, %d rounds\n", c.name, name, s.rounds)
-	if r.step, r.torchStep, r.stepRatio,
-		err = s.alternate(m.torch, "step", func() error { return m.step(ctx) }); err != nil {
+	ours := func() error { return m.step(ctx) }
+	if r.step, r.torchStep, r.stepRatio, err = s.alternate(m.torch, "step", ours); err != nil {
 		return r, err
 	}
 	r.compile = m.compiled.Seconds() + first.Seconds() - r.step.median/1e3

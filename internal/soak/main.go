@@ -91,8 +91,8 @@ func tasks(ctx context.Context, fuzz time.Duration) ([]task, error) {
 		{"TestLeaks", []string{"-run=^TestLeaks$", "-v", "-timeout=60m", "./pdq"}},
 		{"long forms", []string{"-skip=^(TestKilled|TestLeaks)$", "-timeout=120m", "./..."}},
 	}
-	listed, err := exec.CommandContext(ctx, "go", "list", "-f", `{{if .TestGoFiles}}{{.ImportPath}}{{end}}`,
-		"./...").Output()
+	tested := `{{if .TestGoFiles}}{{.ImportPath}}{{end}}`
+	listed, err := exec.CommandContext(ctx, "go", "list", "-f", tested, "./...").Output()
 	if err != nil {
 		return nil, fmt.Errorf("soak: go list: %w", err)
 	}

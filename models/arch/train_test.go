@@ -202,8 +202,7 @@ func TestTrainErrors(t *testing.T) {
 			"are 1x28x28, but the network takes 1x32x28"},
 		{"classes", func(n *models.Network, _ *datasets.Images, _ *TrainConfig) { n.Classes = 9 },
 			"have 10 classes, but the network has 9"},
-		{"structure", func(n *models.Network, _ *datasets.Images,
-			_ *TrainConfig) {
+		{"structure", func(n *models.Network, _ *datasets.Images, _ *TrainConfig) {
 			n.Layers[1].Inputs = []string{"nothing"}
 		}, `"nothing"`},
 	} {

@@ -30,8 +30,8 @@ func shipped() (*pdq.Quantizer, pdq.Student) {
 	if err != nil {
 		log.Fatal(err)
 	}
-	q, err := pdq.New(b, pdq.Problem{Network: teacher.Network, Weights: teacher.Weights, Calibration: pool.Slice(0, 16)},
-		c.Nearest())
+	p := pdq.Problem{Network: teacher.Network, Weights: teacher.Weights, Calibration: pool.Slice(0, 16)}
+	q, err := pdq.New(b, p, c.Nearest())
 	if err != nil {
 		log.Fatal(err)
 	}

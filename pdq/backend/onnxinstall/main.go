@@ -82,8 +82,8 @@ func npmPack(ctx context.Context, folder string) (archive string, err error) {
 		return "", fmt.Errorf("the package has no library for %s/%s", runtime.GOOS, runtime.GOARCH)
 	}
 	spec := npmPackage + "@" + ortlib.Version
-	cmd := exec.CommandContext(ctx, "npm", "pack", spec, "--loglevel=error", "--ignore-scripts", "--pack-destination",
-		folder)
+	cmd := exec.CommandContext(ctx, "npm", "pack", spec,
+		"--loglevel=error", "--ignore-scripts", "--pack-destination", folder)
 	cmd.Dir = folder // so that package.json and .npmrc of the caller's folder don't matter
 	cmd.Stderr = os.Stderr
 	if err := cmd.Run(); err != nil {
