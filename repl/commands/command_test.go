@@ -29,19 +29,6 @@ func run(ctx context.Context, o shell.Invocation, stdin io.Reader, stdout, stder
 	return errors.Join(err, sh.Close(), sh.Failed())
 }
 
-// valuesOf are a command's defaults with options in their place.
-func valuesOf(c command, options ...string) shell.Values {
-	v := shell.Values{}
-	for _, o := range c.Options {
-		v[o.Name] = o.Value
-	}
-	for _, o := range options {
-		key, value, _ := strings.Cut(o, "=")
-		v[key] = value
-	}
-	return v
-}
-
 // runLine runs one command, as the program's arguments give it.
 func runLine(ctx context.Context, line string, stdout, stderr io.Writer) error {
 	return run(ctx, shell.Invocation{Words: strings.Fields(line)}, strings.NewReader(""), stdout, stderr)
