@@ -19,7 +19,7 @@ func (Sum) Kind() string { return "add" }
 func (Sum) Inputs() int { return 2 }
 
 // Role says that the output is quantised, unless only an activation function reads it.
-func (Sum) Role() Role { return Role{Output: Summed} }
+func (Sum) Role() Role { return Role{Output: OutputSummed} }
 
 // Shape returns the shape of both inputs.
 func (Sum) Shape(in [][]int) ([]int, error) {

@@ -23,7 +23,7 @@ type Conv struct {
 func (Conv) Kind() string { return "conv" }
 
 // Role says that weight and output are quantised: the output unless only an activation function or a sum reads it.
-func (Conv) Role() Role { return Role{Weight: true, Output: Computed} }
+func (Conv) Role() Role { return Role{Weight: true, Output: OutputComputed} }
 
 // Check reports an invalid window or number of groups.
 func (c Conv) Check() error {

@@ -12,7 +12,7 @@ type Linear struct {
 func (Linear) Kind() string { return "linear" }
 
 // Role says that weight and output are quantised: the output unless only an activation function or a sum reads it.
-func (Linear) Role() Role { return Role{Weight: true, Output: Computed} }
+func (Linear) Role() Role { return Role{Weight: true, Output: OutputComputed} }
 
 // Params returns weight and bias.
 func (l Linear) Params() []Param {

@@ -37,10 +37,10 @@ type Output int
 
 // When an output is quantised. Logits never are.
 const (
-	Never    Output = iota // for layers whose input is quantised already, such as pooling
-	Computed               // for convolutions: unless only an activation function or only a sum reads it
-	Summed                 // for sums: unless only an activation function reads it
-	Always                 // for activation functions
+	OutputNever    Output = iota // for layers whose input is quantised already, such as pooling
+	OutputComputed               // for convolutions: unless only an activation function or only a sum reads it
+	OutputSummed                 // for sums: unless only an activation function reads it
+	OutputAlways                 // for activation functions
 )
 
 // Base gives an Op what most kinds share: one input, no attributes to check, no weights, nothing quantised, and an

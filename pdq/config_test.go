@@ -146,13 +146,13 @@ func TestBitsMap(t *testing.T) {
 	for rule, want := range map[Rule]map[string][2]int{ // weight and output
 		AllLow: {"features.0.0": {2, 0}, "features.0.2": {0, 4}, "classifier": {2, 0}},
 		QDrop: {
-			"features.0.0":         {8, 0}, // first weight; its output is read by a ReLU6 only
+			"features.0.0":         {8, 0}, // the first weight; only a ReLU6 reads its output
 			"features.0.2":         {0, 4},
-			"features.2.project.0": {2, 4}, // a linear bottleneck that a convolution and an addition read
-			"features.3.project.0": {2, 0}, // one that an addition reads
+			"features.2.project.0": {2, 4}, // a linear bottleneck; a convolution and an addition read it
+			"features.3.project.0": {2, 0}, // a linear bottleneck; only an addition reads it
 			"features.3.add":       {0, 4},
 			"features.9.2":         {0, 8}, // the last layer's input
-			"classifier":           {8, 0}, // logits stay as they are
+			"classifier":           {8, 0}, // logits aren't quantised
 		},
 		BRECQ: {"features.0.0": {8, 0}, "features.0.2": {0, 8}, "features.9.2": {0, 8}},
 	} {

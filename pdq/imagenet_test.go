@@ -47,8 +47,7 @@ func photos(t *testing.T, n int) string {
 	return dir
 }
 
-// TestImageNet takes two of the paper's networks at their full size, 224x224, through every step, on images
-// from a folder.
+// TestImageNet takes two of the paper's networks for images of 224x224 through every step, on images from a folder.
 func TestImageNet(t *testing.T) {
 	soaked.Only(t, "a minute; the shell's quantise takes a network of full size the same way, "+
 		"TestPaperNetworks the architectures")

@@ -52,8 +52,7 @@ func TestFold(t *testing.T) {
 	}
 }
 
-// TestFoldUnits compares every unit's output, not the logits alone: bounds that are off
-// by one show here.
+// TestFoldUnits compares every unit's output, not only the logits, so that bounds which are off by one show.
 func TestFoldUnits(t *testing.T) {
 	rng := random(t)
 	n := networks(t)["mobilenetv2/28"] // its units end in an Add or a BatchNorm
@@ -72,7 +71,7 @@ func TestFoldUnits(t *testing.T) {
 	}
 }
 
-// TestFoldBias folds into a convolution that has a bias already.
+// TestFoldBias folds into a convolution that already has a bias.
 func TestFoldBias(t *testing.T) {
 	rng := random(t)
 	n := tiny(t)
@@ -149,7 +148,7 @@ func TestFoldErrors(t *testing.T) {
 	}
 }
 
-// TestFoldDistant has a normalisation some layers behind its convolution.
+// TestFoldDistant has a normalisation some layers after its convolution.
 func TestFoldDistant(t *testing.T) {
 	rng := random(t)
 	b := newBuilder("distant", SquareInput(1, 6, 3))

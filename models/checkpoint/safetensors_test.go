@@ -109,7 +109,7 @@ func TestReadWeightsErrors(t *testing.T) {
 	}
 }
 
-// TestReadWeightsTruncated cuts a file everywhere.
+// TestReadWeightsTruncated cuts a file off at every byte.
 func TestReadWeightsTruncated(t *testing.T) {
 	file := written(t, models.Init(tiny(t), 1), map[string]string{"a": "b"})
 	for i := range file {
@@ -119,7 +119,7 @@ func TestReadWeightsTruncated(t *testing.T) {
 	}
 }
 
-// TestReadWeightsMemory has sizes in the header that the file doesn't have.
+// TestReadWeightsMemory has sizes in the header that are larger than the file.
 func TestReadWeightsMemory(t *testing.T) {
 	header := binary.LittleEndian.AppendUint64(nil, 99_999_999)
 	for name, file := range map[string][]byte{
@@ -135,7 +135,7 @@ func TestReadWeightsMemory(t *testing.T) {
 	}
 }
 
-// FuzzReadWeights: whatever is read is written and read as the same, and nothing panics.
+// FuzzReadWeights: weights that can be read are the same after writing and reading them, and nothing panics.
 func FuzzReadWeights(f *testing.F) {
 	f.Add(written(f, models.Init(tiny(f), 1), map[string]string{"seed": "1"}))
 	f.Add(safetensorsFile(`{"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]},`+

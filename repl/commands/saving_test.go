@@ -8,7 +8,8 @@ import (
 	"github.com/pdquant/pdquant/pdq/experiment"
 )
 
-// TestKilledSaving: wherever a process is killed while a session replaces an older one, the new one is there afterwards.
+// TestKilledSaving: wherever a process is killed while a session replaces an older one, the new one is there
+// afterwards.
 func TestKilledSaving(t *testing.T) {
 	older := []string{sessionFile, studentFile, metricsFile, evaluationFile, roundingFile, experiment.RecordFile}
 	newer := []string{sessionFile, studentFile, metricsFile, experiment.RecordFile} // not evaluated, nothing under way
