@@ -92,9 +92,9 @@ func (q *Quantizer) QuantizeFrom(ctx context.Context, from State, k Keeper) (Stu
 }
 
 // Quantize is the whole algorithm. It takes runs that differ in their seeds alone, unit by unit side by side, each from
-// its State on, and leaves its last State in each. What no seed enters is computed once: the teacher's logits, the
-// scales of weights and the distribution correction. Its time is in the elapsed time of each run. The students are
-// those of the runs alone. The data of a unit for each run are in memory together.
+// its State on, and leaves the last State in each. What no seed enters is computed once, and its time counts in each
+// run: the teacher's logits, the scales of weights and the distribution correction. Each student is the one that its
+// run gives alone. What the students see of a unit is in memory for all runs together.
 func Quantize(ctx context.Context, runs ...*Run) error {
 	if err := canStart(runs); err != nil {
 		return err

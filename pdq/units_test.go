@@ -109,7 +109,7 @@ func TestNotOnlySeeds(t *testing.T) {
 	sharper := c
 	sharper.Loss.Temperature = 7
 	settings, _ := seedRuns(t, b, p, sharper, 2)
-	refused("pdq: run 2 beside the first: the configuration is another: the first has Loss.Temperature=", settings...)
+	refused("pdq: run 2 beside the first: the configuration is another: the run had Loss.Temperature=", settings...)
 	fewer := p
 	fewer.Calibration = p.Calibration.Slice(0, 4)
 	images, _ := seedRuns(t, b, fewer, c, 2)
