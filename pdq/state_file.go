@@ -30,12 +30,10 @@ func (r StateRecord) String() string {
 
 // WriteState writes s to w, as a sealed safetensors file with a StateRecord.
 func (q *Quantizer) WriteState(w io.Writer, s State) error {
-	own, err := q.studentRecord()
+	record, err := q.stateRecord(s)
 	if err != nil {
 		return err
 	}
-	cal := q.p.Calibration
-	record := StateRecord{own, cal.Hash(), cal.Mean, cal.Std, q.termsText(), s.Unit, s.Optimiser.Done, s.Elapsed}
 	blobs := s.Student.blobs()
 	for i, v := range s.Optimiser.Values {
 		blobs[rounderBlob(i)] = floatBlob(v...)
@@ -44,6 +42,13 @@ func (q *Quantizer) WriteState(w io.Writer, s State) error {
 		return fmt.Errorf("pdq: writing the state: %w", err)
 	}
 	return nil
+}
+
+// stateRecord returns the record of a state s of a run of q.
+func (q *Quantizer) stateRecord(s State) (StateRecord, error) {
+	own, err := q.studentRecord()
+	cal := q.p.Calibration
+	return StateRecord{own, cal.Hash(), cal.Mean, cal.Std, q.termsText(), s.Unit, s.Optimiser.Done, s.Elapsed}, err
 }
 
 // rounderBlob returns the name of the i-th tensor of an optimiser's state.

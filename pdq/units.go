@@ -56,23 +56,17 @@ func canStart(runs []*Run) error {
 	return errors.Join(append(errs, runs[0].Quantizer.checkRoom())...)
 }
 
-// seedOnly returns an error if q differs from other in more than the seed.
-func (q *Quantizer) seedOnly(other *Quantizer) error {
-	own := q.c
-	own.Seed = other.c.Seed
-	if d := other.c.Differs(own); d != "" {
-		return fmt.Errorf("another configuration: the first has %s", d)
+// seedOnly returns an error if q differs from first, the first of runs side by side, in more than the seed.
+func (q *Quantizer) seedOnly(first *Quantizer) error {
+	if q.b != first.b {
+		return errors.New("it has another backend")
 	}
-	if q.b != other.b || q.p.Network != other.p.Network {
-		return errors.New("another backend or network")
+	record, err := first.stateRecord(State{})
+	if err != nil {
+		return err
 	}
-	if theirs, own := other.p.Calibration.Hash(), q.p.Calibration.Hash(); theirs != own {
-		return fmt.Errorf("other calibration images: the first has %.12s, this one %.12s", theirs, own)
-	}
-	if theirs, own := other.termsText(), q.termsText(); theirs != own {
-		return fmt.Errorf("other terms of the loss: the first has %s, this one %s", theirs, own)
-	}
-	return nil
+	record.Config.Seed = q.c.Seed
+	return q.sameRun(record)
 }
 
 // firstUnit returns the first unit that one of the runs hasn't finished.

@@ -109,14 +109,14 @@ func TestNotOnlySeeds(t *testing.T) {
 	sharper := c
 	sharper.Loss.Temperature = 7
 	settings, _ := seedRuns(t, b, p, sharper, 2)
-	refused("pdq: run 2 differs from the first: another configuration: the first has Loss.Temperature=", settings...)
+	refused("pdq: run 2 differs from the first: the configuration differs: the run had Loss.Temperature=", settings...)
 	fewer := p
 	fewer.Calibration = p.Calibration.Slice(0, 4)
 	images, _ := seedRuns(t, b, fewer, c, 2)
-	refused("other calibration images: the first", images...)
+	refused("other calibration images: the run had", images...)
 	terms, _ := seedRuns(t, b, p, c, 2)
 	terms[0].Quantizer.Terms = terms[0].Quantizer.Terms[:1]
-	refused("other terms of the loss: the first", terms...)
+	refused("the loss has other terms: the run had", terms...)
 	if err := Quantize(t.Context()); err == nil {
 		t.Error("no runs are no error")
 	}

@@ -12,8 +12,9 @@
 //	results, err := grid.Run(ctx, folder)
 //	table := experiment.Compare(results)
 //
-// Run goes on where an earlier Run in the folder stopped, within a unit too. What two methods share is computed
-// once. ReadResults reads a table. Top1, Difference and Verdict are the statistics that all tables use.
+// Run goes on where an earlier Run in the folder stopped, within a unit too. What two methods share is computed once,
+// and seeds that calibrate on the same images (Given) run side by side, with one distribution correction. ReadResults
+// reads a table. Top1, Difference and Verdict are the statistics that all tables use.
 //
 // How a table is drawn on a terminal or a page doesn't belong here, nor do steps of the algorithm, which are
 // package pdq's.

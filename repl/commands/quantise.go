@@ -2,6 +2,7 @@ package commands
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/pdquant/pdquant/models/arch"
@@ -13,20 +14,19 @@ import (
 func (e *engine) quantiseCommand() command {
 	return command{
 		Name: "quantise", Group: groupPrograms,
-		Help: "quantise a network of the registry, as resnet18 for ImageNet, from its checkpoint and data",
+		Help: "quantise a network from its checkpoint and data, as resnet18 for ImageNet",
 		More: "The command models lists the names, where each checkpoint and data set is looked for, and how to get what " +
-			"is missing. Settings are the preset's for the network's architecture. " + goesOn,
-		Args: []shell.Argument{{Name: "network", Help: "name in the registry: resnet18, mobilenetv2-1.0, " +
-			"resnet20-cifar10, ...", Need: true}},
-		Options: []shell.Option{
+			"is missing. Any architecture takes checkpoint= and data=. Settings are the preset's for the architecture. " +
+			goesOn,
+		Args: []shell.Argument{{Name: "network", Help: "resnet18, mobilenetv2-1.0, resnet20-cifar10, ... of models, or an " +
+			"architecture", Need: true}},
+		Options: slices.Concat([]shell.Option{
 			option("w", "2", "bits of weights, 2 to 8"),
 			option("a", "2", "bits of activations, 2 to 8"),
 			option("checkpoint", "", "weights in PyTorch's format or safetensors; empty: "+checkpointDir+
 				"/ and the published file's name"),
-			option("data", "", "folder of the data set; empty: data/ and its name"),
-			option("labels", "", "ImageNet: file that labels a flat val/, in lines of a file's name and a class"),
-			option("crop", "random", "ImageNet: calibrate on random parts of images, as the reference, or on their centre"),
-			option("corrupt", "error", "ImageNet: a file that can't be decoded is an error, or skip: left out and counted"),
+		}, dataOptions(), []shell.Option{
+			option("corrupt", "error", "image folders: a file that can't be decoded is an error, or skip: left out and counted"),
 			option("images", "1024", "calibration images"),
 			option("seed", "1", "of the calibration draw and the optimisation"),
 			presetOption("paper", "quick", "best", "fast", "paper"),
@@ -37,7 +37,7 @@ func (e *engine) quantiseCommand() command {
 			option("anyway", "false", "true: go on with a network that is at chance level on the data"),
 			backendOption(), memoryOption(), keepOption(), anewOption(),
 			option("out", "", "run folder; empty: runs/NETWORK-wWaA-sSEED"),
-		},
+		}),
 		Run: e.alone(quantise),
 	}
 }
@@ -73,12 +73,18 @@ func quantise(c *call) error {
 
 // newQuantisation reads and checks the options. What takes long comes last.
 func newQuantisation(v shell.Values) (g experiment.Grid, err error) {
-	src := experiment.Source{Name: v["network"], Checkpoint: v["checkpoint"], Data: v["data"], Labels: v["labels"],
-		Centred: v["crop"] == "centre", SkipCorrupt: v["corrupt"] == "skip"}
-	for _, o := range [][]string{{"crop", "random", "centre"}, {"corrupt", "error", "skip"}, {"methods", "all", "pd"}} {
+	src, err := sourceOf(v)
+	if err != nil {
+		return g, err
+	}
+	for _, o := range [][]string{{"corrupt", "error", "skip"}, {"methods", "all", "pd"}} {
 		if err := v.OneOf(o[0], o[1:]...); err != nil {
 			return g, err
 		}
+	}
+	src.Name, src.SkipCorrupt = v["network"], v["corrupt"] == "skip"
+	if err := known(src.Name, src.Checkpoint); err != nil {
+		return g, err
 	}
 	if err := readGrid(v, &src, &g); err != nil {
 		return g, err
@@ -86,12 +92,7 @@ func newQuantisation(v shell.Values) (g experiment.Grid, err error) {
 	if err := readSteps(v, &g); err != nil {
 		return g, err
 	}
-	trained, err := arch.Find(src.Name)
-	if err != nil {
-		return g, err
-	}
-	src.Set = trained.Data
-	preset, err := pdq.Preset(g.Preset, trained.Design, g.Bits[0].W, g.Bits[0].A)
+	preset, err := pdq.Preset(g.Preset, designOf(src.Name), g.Bits[0].W, g.Bits[0].A)
 	if err != nil {
 		return g, err
 	}
@@ -105,12 +106,38 @@ func newQuantisation(v shell.Values) (g experiment.Grid, err error) {
 	if g.Methods, err = experiment.ParseMethods(methods); err != nil {
 		return g, err
 	}
-	s, err := experiment.Open(src)
+	s, err := openSubject(src)
 	if err != nil {
 		return g, err
 	}
 	g.Subjects = []experiment.Subject{s}
 	return g, gridBackend(v, &g)
+}
+
+// designOf returns the architecture of a network of the registry, or else name itself.
+func designOf(name string) string {
+	if trained, err := arch.Find(name); err == nil {
+		return trained.Design
+	}
+	return name
+}
+
+// openSubject opens a network of the registry with the data set that it was trained on or, where that isn't what
+// data= has and the weights are one's own, with what is there.
+func openSubject(src experiment.Source) (experiment.Subject, error) {
+	trained, err := arch.Find(src.Name)
+	if err != nil {
+		return experiment.Open(src)
+	}
+	own := src
+	own.Set = trained.Data
+	s, err := experiment.Open(own)
+	if err != nil && src.Checkpoint != "" && src.Data != "" {
+		if other, failed := experiment.Open(src); failed == nil {
+			return other, nil
+		}
+	}
+	return s, err
 }
 
 // publishedText says what PD-Quant and full precision are published to reach.

@@ -117,7 +117,8 @@ func TestQuantiseErrors(t *testing.T) {
 	write(t, filepath.Join(broken, "data_batch_1.bin"), "short")
 	for line, want := range map[string]string{
 		"quantise":                     "quantise needs NETWORK",
-		"quantise resnet19":            `no network is called "resnet19"; choose one of`,
+		"quantise vgg":                 `repl: no network "vgg"; models lists them`,
+		"quantise resnet34":            "repl: resnet34 comes without weights",
 		"quantise resnet18":            "register at image-net.org",
 		"quantise resnet18 crop=left":  "crop=left; choose random or centre",
 		"quantise resnet18 anyway=yes": "anyway=yes; choose true or false",
