@@ -8,7 +8,6 @@ import (
 	_ "image/jpeg" // formats of image.Decode
 	_ "image/png"
 	"io"
-	"os"
 
 	"github.com/bep/imagemeta"
 )
@@ -17,7 +16,7 @@ const maxPixels = 100_000_000 // of an image that is decoded: a file that claims
 
 // decodeFile returns the image in a JPEG or PNG file as RGB. orient turns it as its EXIF orientation says.
 func decodeFile(path string, orient bool) (*rgb, error) {
-	f, err := os.Open(path)
+	f, err := openFile(path)
 	if err != nil {
 		return nil, err
 	}

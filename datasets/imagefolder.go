@@ -97,7 +97,7 @@ type labelled struct{ file, class string }
 
 // readLabels reads lines of a file's name and a class.
 func readLabels(path string) ([]labelled, error) {
-	file, err := os.Open(path)
+	file, err := openFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("datasets: %w", err)
 	}

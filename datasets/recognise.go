@@ -113,7 +113,7 @@ func kindOf(path string, info os.FileInfo) (fileKind, error) {
 	if isPicture(path) {
 		return pictureFile, nil
 	}
-	f, err := os.Open(path)
+	f, err := openFile(path)
 	if err != nil {
 		return otherFile, err
 	}
