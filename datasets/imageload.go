@@ -81,7 +81,7 @@ func (f ImageFolder) Batches(ctx context.Context, c ImageConfig, size int) iter.
 		batch := f.images(c)
 		for d := range f.decode(ctx, c, size, func(k int, full *rgb) (*rgb, Crop) {
 			w, h := full.covering(c)
-			return resize(full, w, h).crop(centre(w, h, c.Width, c.Height)), Crop{File: f.Files[k]}
+			return resizePart(full, w, h, centre(w, h, c.Width, c.Height)), Crop{File: f.Files[k]}
 		}) {
 			if d.err != nil {
 				if !c.SkipCorrupt {

@@ -28,7 +28,8 @@ func whatIs(data []byte) string {
 		{0, "\x00\x00\x00\x0cJXL ", "a JPEG XL image"}, {0, "\xff\x0a", "a JPEG XL image"},
 		{0, "8BPS", "a Photoshop file"}, {0, "\x00\x00\x01\x00", "an icon file"}, {0, "v/1\x01", "an OpenEXR image"},
 		{0, "P4\n", "a PBM image"}, {0, "P5", "a PGM image"}, {0, "P6", "a PPM image"}, {0, "\x93NUMPY", "a NumPy array"},
-		{0, "<svg", "an SVG drawing"}, {0, "version https://git-lfs", "a pointer of Git LFS; fetch the files with git lfs pull"},
+		{0, "<svg", "an SVG drawing"},
+		{0, "version https://git-lfs", "a pointer of Git LFS; fetch the files with git lfs pull"},
 		{0, "MZ", "a program"}, {0, "\x7fELF", "a program"}, {0, "\x00\x05\x16\x07", "a resource file of macOS"},
 	} {
 		if len(data) > k.at && bytes.HasPrefix(data[k.at:], []byte(k.start)) {

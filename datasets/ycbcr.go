@@ -14,7 +14,9 @@ func (h jpegHead) fromYCbCr(im *image.YCbCr) (*rgb, error) {
 	out := newRGB(im.Rect.Dx(), im.Rect.Dy())
 	repeated := im.SubsampleRatio == image.YCbCrSubsampleRatio444 // by the decoder, where it has no other ratio
 	var samples [3][]uint8
-	for i, c := range []component{{im.Y, im.YStride, repeated}, {im.Cb, im.CStride, repeated}, {im.Cr, im.CStride, repeated}} {
+	for i, c := range []component{
+		{im.Y, im.YStride, repeated}, {im.Cb, im.CStride, repeated}, {im.Cr, im.CStride, repeated},
+	} {
 		var err error
 		if samples[i], err = h.whole(i, c, out); err != nil {
 			return nil, err
