@@ -20,7 +20,7 @@ TESTFLAGS =
 TIMEOUT   = 30m
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build repl notebooks jupyter test lint race soak bench gpu-check onnxruntime teachers
+.PHONY: help demo build notebooks jupyter test lint race soak bench gpu-check onnxruntime teachers
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,9 +35,6 @@ build: ## make bin/pdquant, the shell as a program
 	@test -x bin/pdquant || echo "building bin/pdquant; the first time this fetches Go and the modules, and takes some three minutes"
 	@mkdir -p bin
 	go build -o bin/pdquant ./repl
-
-repl: ## open the shell, or run one command: ARGS="eval n=1000"
-	@go run ./repl $(ARGS)
 
 SUDO = $(shell test "$$(id -u)" = 0 || echo sudo)
 

@@ -9,12 +9,15 @@ import (
 	"go/parser"
 	"go/token"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 const module = "github.com/pdquant/pdquant/"
@@ -45,6 +48,9 @@ var below = map[string][]string{
 var strict = map[string][]string{
 	"repl/shell": {}, // knows nothing of pdq
 }
+
+// generated lists pages that programs write.
+var generated = []string{"repl/MANUAL.md"}
 
 type pkg struct {
 	ImportPath, Dir         string
@@ -261,6 +267,84 @@ func receiverExported(d *ast.FuncDecl) bool {
 			return false
 		}
 	}
+}
+
+// TestLines: no line of a Go file and no prose line of a Markdown file has more than 120 characters.
+func TestLines(t *testing.T) {
+	err := filepath.WalkDir(".", func(path string, e fs.DirEntry, err error) error {
+		path = filepath.ToSlash(path)
+		switch {
+		case err != nil:
+			return err
+		case path != "." && strings.HasPrefix(e.Name(), "."):
+			if e.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		case e.IsDir() || slices.Contains(generated, path):
+			return nil
+		}
+		long := longLines
+		switch filepath.Ext(path) {
+		case ".go":
+		case ".md":
+			long = longProse
+		default:
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		for _, number := range long(string(text)) {
+			t.Errorf("%s:%d: more than 120 characters", path, number)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// TestLongLines shows longLines and longProse lines of 120 and 121 characters, and the exceptions of Markdown.
+func TestLongLines(t *testing.T) {
+	full, over := strings.Repeat("é", 120), strings.Repeat("é ", 60)+"e"
+	if got, want := longLines(full+"\n"+over+"\n\t"+full+"\n"+over), []int{2, 3, 4}; !slices.Equal(got, want) {
+		t.Errorf("long lines of code are %v, want %v", got, want)
+	}
+	page := []string{full, over, "| " + over + " |", "", "    " + over, "", "- text", "  " + over,
+		"```", over, "```", over, "https://example.org/" + full, "- [a long link](" + full + ")", "# " + over}
+	if got, want := longProse(strings.Join(page, "\n")), []int{2, 8, 12, 15}; !slices.Equal(got, want) {
+		t.Errorf("long lines of prose are %v, want %v", got, want)
+	}
+}
+
+// longLines returns the numbers of the lines that have more than 120 characters.
+func longLines(text string) (numbers []int) {
+	number := 0
+	for line := range strings.Lines(text) {
+		number++
+		if utf8.RuneCountInString(strings.TrimRight(line, "\r\n")) > 120 {
+			numbers = append(numbers, number)
+		}
+	}
+	return numbers
+}
+
+// longProse returns those of a Markdown page that are prose: no code, no row of a table, no link by itself.
+func longProse(page string) (numbers []int) {
+	exempt := regexp.MustCompile(`^(\s*\||    |\t|\s*([-*] )?(\S+|\[[^\]]*\]\(\S+\))\s*$)`)
+	lines := strings.Split(page, "\n")
+	fenced := false
+	for i, line := range lines {
+		if strings.HasPrefix(strings.TrimSpace(line), "```") {
+			fenced = !fenced
+		}
+		if fenced || exempt.MatchString(line) {
+			lines[i] = ""
+		}
+	}
+	return longLines(strings.Join(lines, "\n"))
 }
 
 // TestReadme: the README has at most 8 KB, and its Go lines stand in an example that runs.

@@ -18,10 +18,10 @@ func (Sum) Kind() string { return "add" }
 // Inputs returns 2.
 func (Sum) Inputs() int { return 2 }
 
-// Role says that the output is quantised.
-func (Sum) Role() Role { return Role{Output: Summed} }
+// Role says that the output is quantised, unless only an activation function reads it.
+func (Sum) Role() Role { return Role{Output: OutputSummed} }
 
-// Shape returns that of both inputs.
+// Shape returns the shape of both inputs.
 func (Sum) Shape(in [][]int) ([]int, error) {
 	if !slices.Equal(in[0], in[1]) {
 		return nil, fmt.Errorf("sums shapes %v and %v; they must be equal", in[0], in[1])
@@ -46,7 +46,7 @@ func (PadShortcut) Kind() string { return "pad-shortcut" }
 // Check reports a stride below 1, and channels that would be lost.
 func (p PadShortcut) Check() error {
 	if p.Stride < 1 || p.Out < p.In {
-		return fmt.Errorf("takes %d channels to %d with stride %d; the stride must be positive, and no channel may be lost",
+		return fmt.Errorf("takes %d channels to %d with stride %d; the stride must be positive, and no channel lost",
 			p.In, p.Out, p.Stride)
 	}
 	return nil

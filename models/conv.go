@@ -9,28 +9,28 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// Conv is a 2-d convolution (cross-correlation) of [N,In,H,W]; weights weight [Out,In/Groups,Kernel], and bias [Out] if
-// Bias.
+// Conv is a 2-d convolution (cross-correlation) of [N,In,H,W]. Its weights are "weight" [Out,In/Groups,Kernel] and, if
+// Bias is set, "bias" [Out].
 type Conv struct {
 	Base
 	In, Out int // channels
 	Window
-	Groups int // of channels, each convolved apart; must divide In and Out
-	Bias   bool
+	Groups int  // of channels, each convolved separately; must divide In and Out
+	Bias   bool // whether there is one
 }
 
 // Kind returns "conv".
 func (Conv) Kind() string { return "conv" }
 
-// Role says that weight and output are quantised.
-func (Conv) Role() Role { return Role{Weight: true, Output: Computed} }
+// Role says that weight and output are quantised: the output unless only an activation function or a sum reads it.
+func (Conv) Role() Role { return Role{Weight: true, Output: OutputComputed} }
 
-// Check reports a window or groups that aren't right.
+// Check reports an invalid window or number of groups.
 func (c Conv) Check() error {
 	if !c.valid() || c.Groups < 1 || c.In%c.Groups != 0 || c.Out%c.Groups != 0 {
 		return fmt.Errorf("takes %d channels to %d in %d groups with %v; "+
-			"kernel, stride, dilation and groups must be positive, and groups divide the channels", c.In, c.Out, c.Groups,
-			c.Window)
+			"kernel, stride, dilation and groups must be positive, and groups divide the channels",
+			c.In, c.Out, c.Groups, c.Window)
 	}
 	return nil
 }
@@ -71,7 +71,7 @@ func (c Conv) Biased() Op {
 // convolve returns the cross-correlation of x [N,C,H,W] with w [O,C/groups,Kernel]: shape [N,O,H',W'].
 //
 // Its gradients are written out here, because GoMLX's own don't exist on every backend (strided convolutions on ONNX
-// Runtime), or are one convolution per group. What trains is decided as everywhere: by StopGradient on x or w.
+// Runtime), or are one convolution per group. As elsewhere, StopGradient on x or w decides what trains.
 func convolve(x, w *Node, win Window, groups int) *Node {
 	h, wd := x.Shape().Dim(2), x.Shape().Dim(3)
 	return WithGradient(convForward(x, w, win, groups), []*Node{x, w}, []func(v *Node) *Node{
@@ -89,8 +89,8 @@ func nchw() ConvolveAxesConfig {
 	}
 }
 
-// convForward picks the form of the convolution that is fastest on the graph's
-// backend (BenchmarkConvolve has the numbers).
+// convForward takes the form of the convolution that is fastest on the graph's backend (BenchmarkConvolve measures
+// them).
 func convForward(x, w *Node, win Window, groups int) *Node {
 	if x.Graph().Backend().String() != gobackend.BackendName {
 		return ConvGeneral(x, w, nchw(), win.Stride[:], win.pads(), nil, win.dilations(), groups, 1)
@@ -101,9 +101,8 @@ func convForward(x, w *Node, win Window, groups int) *Node {
 	return convPatches(x, w, win, groups)
 }
 
-// convPatches is the convolution as one matrix product per image and group: the
-// weights [O/g, K·K·C/g] by the patches [K·K·C/g, P], P = H'·W'. Weights are repeated
-// over the images, so that no operand has to be transposed.
+// convPatches is the convolution as one matrix product per image and group: the weights [O/g, K·K·C/g] by the patches
+// [K·K·C/g, P], P = H'·W'. Weights are repeated over the images, so that no operand has to be transposed.
 func convPatches(x, w *Node, win Window, g int) *Node {
 	n := x.Shape().Dim(0)
 	cg, og, kh, kw := w.Shape().Dim(1), w.Shape().Dim(0)/g, w.Shape().Dim(2), w.Shape().Dim(3)
@@ -136,7 +135,7 @@ func convShiftedSum(x, w *Node, win Window) *Node {
 }
 
 // convWeightGradient returns the gradient [O,C/groups,Kernel] for the weight, given x [N,C,H,W] and the gradient v
-// [N,O,H',W'] of the result: for each kernel position a batched product of v and the inputs it met.
+// [N,O,H',W'] of the result: for each kernel position a batched product of v and the inputs that it multiplied.
 func convWeightGradient(x, v *Node, win Window, groups int) *Node {
 	n, c, o := x.Shape().Dim(0), x.Shape().Dim(1), v.Shape().Dim(1)
 	vs, xs := meetings(x, v, win)
@@ -155,9 +154,9 @@ func convWeightGradient(x, v *Node, win Window, groups int) *Node {
 	return Reshape(Concatenate(grads, 2), o, cg, win.Kernel[0], win.Kernel[1])
 }
 
-// meetings returns for each kernel position the gradients and the inputs that meet there, in the same order over
-// pixels. At stride 1, v is moved by whole rows and x within them: that takes as many copies of v as the kernel has
-// rows, and of x as it has columns, instead of one of x for each position.
+// meetings returns, for each kernel position, the gradients and the inputs that are multiplied there, pixel by pixel in
+// the same order. At stride 1, v is moved by whole rows and x within rows: that copies v once for each row of the
+// kernel and x once for each column, instead of x once for each position.
 func meetings(x, v *Node, win Window) (vs, xs []*Node) {
 	kh, kw := win.Kernel[0], win.Kernel[1]
 	if win.Stride != [2]int{1, 1} || kh*kw == 1 {
@@ -179,9 +178,9 @@ func meetings(x, v *Node, win Window) (vs, xs []*Node) {
 }
 
 // convInputGradient returns the gradient [N,C,h,w] for the input, given the weight wt [O,C/groups,Kernel] and the
-// gradient v [N,O,H',W'] of the result. The pixels of each phase, those with the same remainders modulo the strides,
-// are a convolution of v with the part of the flipped kernel that meets them; together they cost as much as the forward
-// pass.
+// gradient v [N,O,H',W'] of the result. A phase is the pixels with the same remainders modulo the strides. Its gradient
+// is a convolution of v with the part of the flipped kernel that meets its pixels. All phases together cost as much as
+// the forward pass.
 func convInputGradient(v, wt *Node, h, w int, win Window, groups int) *Node {
 	cg, kh, kw := wt.Shape().Dim(1), win.Kernel[0], win.Kernel[1]
 	og := wt.Shape().Dim(0) / groups
@@ -221,17 +220,18 @@ func phaseGradient(v, flipped *Node, y, x, th, tw int, win Window, groups int) *
 	return convForward(v, flipped, part, groups)
 }
 
-// taps are n positions along a flipped kernel's axis, from first on, a step apart, that lie dilation pixels apart.
+// taps are n positions along an axis of a flipped kernel: first, first+step, … They lie dilation pixels apart.
 type taps struct{ first, n, step, dilation int }
 
 func (t taps) slice() SliceAxisSpec {
 	return AxisRange(t.first, t.first+(t.n-1)*t.step+1).Stride(t.step)
 }
 
-// phase returns which positions of the flipped kernel meet the pixels r, r+stride, …, of which there are count, and how
-// many zeros v, of size pixels, needs on either side; negative: it is cut.
+// phase returns the positions of the flipped kernel that meet the count pixels r, r+stride, …, and how many zeros v,
+// which has size pixels, needs before and after. Negative numbers cut pixels off.
 //
-// Position i of the kernel as it is meets pixel r+t·stride in window t+(r+before-i·dilation)/stride, if that is whole.
+// Position i of the kernel, not flipped, meets pixel r+t·stride in window t+(r+before-i·dilation)/stride, if that is a
+// whole number.
 func (a axisWindow) phase(r, count, size int) (t taps, lead, tail int) {
 	first := -1
 	for i := range a.kernel {
@@ -258,7 +258,7 @@ func (a axisWindow) phase(r, count, size int) (t taps, lead, tail int) {
 	return t, lead, count + (t.n-1)*t.dilation - lead - size
 }
 
-// concatenate is Concatenate, but for a single operand, which it leaves alone.
+// concatenate is Concatenate, but returns a single operand as it is.
 func concatenate(xs []*Node, axis int) *Node {
 	if len(xs) == 1 {
 		return xs[0]

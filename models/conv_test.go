@@ -21,7 +21,7 @@ func (c convCase) String() string {
 	return fmt.Sprintf("n%dc%dh%dw%do%dg%d %v", c.n, c.c, c.h, c.w, c.o, c.groups, c.win)
 }
 
-// plainConv is the definition, in float64, with its gradients for an arriving gradient v.
+// plainConv is the convolution by its definition, in float64, and its gradients for the gradient v of the output.
 func plainConv(c convCase, x, w, v []float32) (y, dx, dw []float64, ho, wo int) {
 	win, kh, kw := c.win, c.win.Kernel[0], c.win.Kernel[1]
 	ho = (c.h+win.Pad.Top+win.Pad.Bottom-win.Dilation[0]*(kh-1)-1)/win.Stride[0] + 1
@@ -47,8 +47,8 @@ func plainConv(c convCase, x, w, v []float32) (y, dx, dw []float64, ho, wo int) 
 	return y, dx, dw, ho, wo
 }
 
-// randomConvCase draws a convolution: half of them as ResNets have it, the others with kernel, stride and dilation by
-// axis and padding by side.
+// randomConvCase draws a convolution. Half of them are as in ResNets; in the others, kernel, stride and dilation differ
+// by axis, and padding by side.
 func randomConvCase(rng *rand.Rand) convCase {
 	g := []int{1, 1, 2, 3}[rng.IntN(4)]
 	c := convCase{n: 1 + rng.IntN(3), c: g * (1 + rng.IntN(3)), o: g * (1 + rng.IntN(3)), groups: g}

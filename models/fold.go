@@ -10,9 +10,9 @@ import (
 //
 //	w' = w·γ/sqrt(σ²+ε)    b' = β + (b-μ)·γ/sqrt(σ²+ε)
 //
-// The new network has no BatchNorm layers, biases in the convolutions before them, and
-// units of the same names. n and w are left alone. Errors are those of Validate and Check, and
-// one that names a normalisation that doesn't follow a convolution of its own.
+// The new network has no BatchNorm layers; the convolutions before them have biases, and units keep their names. n and
+// w are left alone. It returns the errors of Validate and Check, and one that names a normalisation which can't be
+// folded.
 func Fold(n *Network, w Weights) (*Network, Weights, error) {
 	if err := n.Validate(); err != nil {
 		return nil, nil, err
@@ -22,14 +22,14 @@ func Fold(n *Network, w Weights) (*Network, Weights, error) {
 	}
 	f, fw := *n, Weights{}
 	f.Layers, f.Units = nil, nil
-	renamed := map[string]string{} // normalisation to the convolution that takes its place
+	renamed := map[string]string{} // from a normalisation to the convolution that it is folded into
 	position := make([]int, len(n.Layers))
 	for i, l := range n.Layers {
 		if norm, ok := l.Op.(norm); ok {
 			j := n.takesNorm(l)
 			if j < 0 {
-				return nil, nil, fmt.Errorf("models: %s: %s doesn't follow a convolution of its own, so it can't be folded",
-					n.Name, l.Name)
+				return nil, nil, fmt.Errorf("models: %s: %s can't be folded: it must follow a convolution that nothing "+
+					"else reads", n.Name, l.Name)
 			}
 			affine, err := norm.Affine(l.Name, w)
 			if err != nil {
@@ -59,8 +59,8 @@ func Fold(n *Network, w Weights) (*Network, Weights, error) {
 	}
 	for _, u := range n.Units {
 		if l := n.Layers[u.First]; isNorm(l.Op) {
-			return nil, nil, fmt.Errorf("models: %s: %s and the convolution it follows are in different units, so it can't "+
-				"be folded", n.Name, l.Name)
+			return nil, nil, fmt.Errorf("models: %s: %s can't be folded: the convolution before it is in another unit",
+				n.Name, l.Name)
 		}
 		f.Units = append(f.Units, Unit{u.Name, position[u.First], position[u.Last]})
 	}
@@ -70,7 +70,7 @@ func Fold(n *Network, w Weights) (*Network, Weights, error) {
 	return &f, fw, nil
 }
 
-// norm is an Op that folding takes away: a batch normalisation.
+// norm is an Op that folding removes: a batch normalisation.
 type norm interface {
 	Op
 	// Affine returns what the layer called name does to each channel, given its weights in w.
@@ -84,7 +84,7 @@ type Affine struct {
 	Shift []float32
 }
 
-// foldable is an Op that a norm behind it can be folded into: its "weight" has the output channels first.
+// foldable is an Op that a norm after it can be folded into: its "weight" has the output channels first.
 type foldable interface {
 	Op
 	// Biased returns the Op with a "bias" [channels].
@@ -111,7 +111,7 @@ func (n *Network) takesNorm(l Layer) int {
 	return j
 }
 
-// foldInto puts the weight and bias of layer l with a folded in into fw.
+// foldInto folds a into the weight and bias that layer l has in w, and stores them in fw.
 func foldInto(fw Weights, l Layer, a Affine, w Weights) {
 	full := w[l.Name+".weight"]
 	weight := tensors.MustCopyFlatData[float32](full)

@@ -2,18 +2,18 @@ package models
 
 import . "github.com/gomlx/gomlx/core/graph"
 
-// Hooks let a caller stand between the layers of a forward pass. Only Param is needed.
+// Hooks give a forward pass its weights, and let a caller change what layers compute. Only Param is required.
 type Hooks struct {
 	// Param returns the weight tensor called name ("conv1.weight"), in its own shape.
 	Param func(name string) *Node
-	// Norm replaces the batch normalisation of x [N,C,...] that layer l is, with bn its op; nil: with running statistics.
+	// Norm replaces the batch normalisation of x [N,C,...] that layer l is; bn is its op. nil: the running statistics.
 	Norm func(l Layer, bn BatchNorm, x *Node) *Node
-	// After sees each layer's output and returns what the next layers read; nil: the output.
+	// After gets each layer's output and returns what later layers read. nil: the output itself.
 	After func(l Layer, y *Node) *Node
 }
 
-// Forward computes the layers first to last (both included) of n. x is what they
-// read from outside that range, [N,C,H,W] or [N,C]. It returns the last one's output.
+// Forward computes the layers first to last (both included) of n, and returns the last one's output. x is what they
+// read from outside that range, [N,C,H,W] or [N,C].
 func (n *Network) Forward(x *Node, first, last int, h Hooks) *Node {
 	values := map[string]*Node{}
 	input := func(name string) *Node {
@@ -39,7 +39,7 @@ func (n *Network) Forward(x *Node, first, last int, h Hooks) *Node {
 	return values[n.Layers[last].Name]
 }
 
-// Scoped returns param for the weight tensors of l, which are called by the ends of their names.
+// Scoped returns a function that calls param with the full name of a weight tensor of l: "conv1.weight" for "weight".
 func (l Layer) Scoped(param func(name string) *Node) func(name string) *Node {
 	return func(name string) *Node { return param(l.Name + "." + name) }
 }

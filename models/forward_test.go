@@ -14,10 +14,10 @@ import (
 // operand is an argument of an opCase.
 type operand struct {
 	dims     []int
-	positive bool // values in [0.5,1.5), else normal ones
+	positive bool // values in [0.5,1.5) instead of normal ones
 }
 
-// random returns values midway between the multiples of 1/32, where nothing has a corner.
+// random returns values midway between multiples of 1/32, where every function here is smooth.
 func (a operand) random(rng *rand.Rand) *tensors.Tensor {
 	v := tensors.MustCopyFlatData[float32](nettest.Randn(rng, a.dims...))
 	for i := range v {
@@ -29,7 +29,7 @@ func (a operand) random(rng *rand.Rand) *tensors.Tensor {
 	return tensors.FromFlatDataAndDimensions(v, a.dims...)
 }
 
-// opCase is a graph function beside its plain form, which is the definition.
+// opCase is a graph function and its plain form, which follows the definition.
 type opCase struct {
 	name  string
 	args  []operand
@@ -37,7 +37,7 @@ type opCase struct {
 	plain func(args [][]float64) []float64
 }
 
-// layerCase is a layer whose plain form sees x and the layer's parameters.
+// layerCase is a layer; its plain form gets x and the layer's parameters.
 func layerCase(name string, op Op, args []operand, plain func(args [][]float64) []float64) opCase {
 	l := Layer{Name: "l", Op: op}
 	return opCase{name, args, func(args []*Node) *Node {
@@ -78,7 +78,7 @@ func plainNormalize(x, gamma, beta, mean, variance []float64, n int, eps float64
 	return y
 }
 
-// plainPadShortcut is the definition of PadShortcut for x [n,l.In,h,w].
+// plainPadShortcut is PadShortcut of x [n,l.In,h,w] by its definition.
 func plainPadShortcut(l PadShortcut, n, h, w int) func(args [][]float64) []float64 {
 	return func(args [][]float64) []float64 {
 		ho, wo, before := (h+l.Stride-1)/l.Stride, (w+l.Stride-1)/l.Stride, (l.Out-l.In)/2
@@ -111,7 +111,7 @@ func plainLinear(args [][]float64) []float64 {
 }
 
 func opCases() []opCase {
-	const eps = 1e-3 // large, so that one in the wrong place shows
+	const eps = 1e-3 // large, so that an error in its place shows
 	cases := []opCase{
 		layerCase("relu", ReLU{}, []operand{normal(2, 3, 4, 5)},
 			mapped(func(x float64) float64 { return max(x, 0) })),
@@ -178,7 +178,7 @@ func float32s(v []float64) []float32 {
 	return out
 }
 
-// differences returns the gradient of Σ v·f(args) for args[k] by central differences.
+// differences returns the gradient of Σ v·f(args) for args[k], by central differences.
 func differences(f func(args [][]float64) []float64, args [][]float64, k int, v []float64) []float64 {
 	const h = 1.0 / 1024 // a power of two, because the convolution's plain form rounds to float32
 	x := args[k]
@@ -196,8 +196,8 @@ func differences(f func(args [][]float64) []float64, args [][]float64, k int, v 
 	return grad
 }
 
-// TestLayers compares every kind of layer, and its gradients for all that it reads, with its
-// plain form and differences of that one.
+// TestLayers compares every kind of layer with its plain form, and its gradients for all inputs and weights with
+// differences of the plain form.
 func TestLayers(t *testing.T) {
 	rng := random(t)
 	bs := testbackend.All(t)
@@ -243,7 +243,7 @@ func TestLayers(t *testing.T) {
 	}
 }
 
-// TestClippedGradient is at and beyond the corners, where PyTorch's gradient is 0.
+// TestClippedGradient takes inputs at and beyond the corners, where PyTorch's gradient is 0.
 func TestClippedGradient(t *testing.T) {
 	for name, b := range testbackend.All(t) {
 		for _, c := range []struct {
@@ -276,8 +276,8 @@ func TestClippedGradient(t *testing.T) {
 	}
 }
 
-// TestBatchMoments checks the statistics that normalizeBatch returns, far from zero, where
-// a mean of squares less the square of the mean would be all noise.
+// TestBatchMoments checks the statistics that NormalizeBatch returns for values far from zero, where the mean of
+// squares minus the square of the mean would be rounding errors only.
 func TestBatchMoments(t *testing.T) {
 	rng := random(t)
 	x := make([]float32, 4*2*3*3)

@@ -4,13 +4,12 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// WithGradient returns y, computed from inputs, with gradients of its own: grads[i]
-// gives the gradient for inputs[i] (in its shape) from the gradient v that arrives at y (in
-// y's shape). grads[i] is called only if that gradient is asked for.
+// WithGradient returns y, computed from inputs, with gradients of its own: grads[i] returns the gradient for inputs[i]
+// (in its shape), given the gradient v that arrives at y (in y's shape). grads[i] is called only if that gradient is
+// needed.
 //
-// GoMLX offers custom gradients for identities only. So y's gradient is caught by an
-// identity behind it and handed to identities before it; what autodiff itself carries
-// between them is a zero that nothing uses and every backend removes as dead code.
+// GoMLX has custom gradients for identities only. So an identity after y takes y's gradient and hands it to identities
+// before it. Autodiff itself carries a zero between them, which nothing uses and every backend removes as dead code.
 func WithGradient(y *Node, inputs []*Node, grads []func(v *Node) *Node) *Node {
 	var arrived, zero *Node
 	for i, x := range inputs {

@@ -2,7 +2,7 @@ package models
 
 import . "github.com/gomlx/gomlx/core/graph"
 
-// Linear is x·Wᵀ + b of x [N,In]; weights weight [Out,In] and bias [Out].
+// Linear is x·Wᵀ + b of x [N,In]. Its weights are "weight" [Out,In] and "bias" [Out].
 type Linear struct {
 	Base
 	In, Out int // channels
@@ -11,8 +11,8 @@ type Linear struct {
 // Kind returns "linear".
 func (Linear) Kind() string { return "linear" }
 
-// Role says that weight and output are quantised.
-func (Linear) Role() Role { return Role{Weight: true, Output: Computed} }
+// Role says that weight and output are quantised: the output unless only an activation function or a sum reads it.
+func (Linear) Role() Role { return Role{Weight: true, Output: OutputComputed} }
 
 // Params returns weight and bias.
 func (l Linear) Params() []Param {

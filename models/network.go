@@ -25,22 +25,20 @@ type Layer struct {
 	Op     Op       // what it computes
 }
 
-// Unit is a run of layers that is quantised at once (a block). It reads one tensor
-// from outside and the output of its last layer is the unit's. Layers between two
-// units have no weights.
+// Unit is a run of layers that are quantised together, such as a residual block. It reads one tensor from outside, and
+// its output is that of its last layer. Layers between units have no weights.
 type Unit struct {
 	Name        string
 	First, Last int // indices into Layers, both included
 }
 
-// Network is a classifier as layers in topological order, cut into units. It is the
-// only description of a network: teacher, student and the rest of the network
-// after a unit are all built from it.
+// Network is a classifier: layers in topological order, cut into units. It is the only description of a network. The
+// teacher, the student and the rest of the network after a unit are built from it.
 type Network struct {
 	Name                    string
 	Channels, Height, Width int // of the images
 	Classes                 int
-	Layers                  []Layer // the last one's output are the logits
+	Layers                  []Layer // the last one computes the logits
 	Units                   []Unit
 }
 
@@ -83,8 +81,8 @@ func (n *Network) Validate() error {
 			return fmt.Errorf("models: %s: two units are called %q", n.Name, u.Name)
 		}
 		if u.First < next || u.Last < u.First || u.Last >= len(n.Layers) {
-			return fmt.Errorf("models: %s: unit %s is layers %d to %d; it must start at %d or later and end before %d", n.Name,
-				u.Name, u.First, u.Last, next, len(n.Layers))
+			return fmt.Errorf("models: %s: unit %s is layers %d to %d; it must start at %d or later and end before %d",
+				n.Name, u.Name, u.First, u.Last, next, len(n.Layers))
 		}
 		for _, l := range n.Layers[next:u.First] {
 			if len(l.Params()) > 0 {
@@ -138,12 +136,13 @@ func (n *Network) validateLayers() error {
 	}
 	last := n.Layers[len(n.Layers)-1].Name
 	if !slices.Equal(shapes[last], []int{n.Classes}) {
-		return fmt.Errorf("models: %s: the last layer, %s, has shape %v; for %d classes it must be [%d]", n.Name, last,
-			shapes[last], n.Classes, n.Classes)
+		return fmt.Errorf("models: %s: the last layer, %s, has shape %v; for %d classes it must be [%d]",
+			n.Name, last, shapes[last], n.Classes, n.Classes)
 	}
 	return nil
 }
 
+// validateUnit checks that the unit reads one tensor from outside, and that later layers read only its output.
 func (n *Network) validateUnit(u Unit) error {
 	inside := map[string]bool{}
 	outside := map[string]bool{}
@@ -158,7 +157,7 @@ func (n *Network) validateUnit(u Unit) error {
 	if len(outside) != 1 {
 		return fmt.Errorf("models: %s: unit %s reads %d tensors from outside; it must read one", n.Name, u.Name, len(outside))
 	}
-	// What follows is computed from the unit's output alone.
+	// Layers after the unit may read its output, and nothing before it.
 	passed := map[string]bool{Image: true}
 	for _, l := range n.Layers[:u.Last] {
 		passed[l.Name] = true
@@ -166,8 +165,8 @@ func (n *Network) validateUnit(u Unit) error {
 	for _, l := range n.Layers[u.Last+1:] {
 		for _, in := range l.Inputs {
 			if passed[in] {
-				return fmt.Errorf("models: %s: layer %s reads %q past unit %s; after a unit only its output may be read", n.Name,
-					l.Name, in, u.Name)
+				return fmt.Errorf("models: %s: layer %s reads %q past unit %s; after a unit only its output may be read",
+					n.Name, l.Name, in, u.Name)
 			}
 		}
 	}
@@ -220,7 +219,7 @@ func (l Layer) inputs(shapes map[string][]int) [][]int {
 	return in
 }
 
-// InputShape returns the shape of what layer i reads first, for one image.
+// InputShape returns the shape of layer i's first input, for one image.
 func (n *Network) InputShape(i int) []int {
 	name := n.Layers[i].Inputs[0]
 	if name == Image {

@@ -8,8 +8,8 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
-// BatchNorm normalises each channel of x [N,C,H,W]; weights weight and bias, statistics running_mean and running_var,
-// all [C].
+// BatchNorm normalises each channel of x [N,C,H,W]. Its weights are "weight" and "bias", its statistics "running_mean"
+// and "running_var", all [C].
 type BatchNorm struct {
 	Base
 	Channels int
@@ -27,7 +27,7 @@ func (bn BatchNorm) Params() []Param {
 		{Name: "running_var", Shape: shape, Start: StartOnes, Statistic: true}}
 }
 
-// Shape returns the input's.
+// Shape returns the input's shape.
 func (bn BatchNorm) Shape(in [][]int) ([]int, error) { return in[0], wants(in[0], 3, bn.Channels) }
 
 // Graph normalises with the running statistics.
@@ -44,7 +44,7 @@ func (bn BatchNorm) Normalize(x, mean, variance *Node, param func(name string) *
 	return Add(Mul(x, perChannel(scale, x)), perChannel(shift, x))
 }
 
-// Affine returns what the normalisation of the layer called name does to channel c with its running statistics.
+// Affine returns what the layer called name does to each channel with its running statistics.
 func (bn BatchNorm) Affine(name string, w Weights) (Affine, error) {
 	get := func(param string) []float32 { return tensors.MustCopyFlatData[float32](w[name+"."+param]) }
 	a := Affine{Mean: get("running_mean"), Scale: make([]float64, bn.Channels), Shift: get("bias")}
@@ -68,8 +68,8 @@ func perChannel(v, x *Node) *Node {
 	return Reshape(v, dims...)
 }
 
-// NormalizeBatch returns x [N,C,H,W] normalised by the batch's own mean and variance [C],
-// which have no gradient of their own. The gradient for x with arriving v is
+// NormalizeBatch returns x [N,C,H,W] normalised with the batch's own mean and variance [C], and these. They pass on no
+// gradient. The gradient for x, given the gradient v that arrives at y, is
 //
 //	γ/σ·(v - mean(v) - x̂·mean(v·x̂))
 func NormalizeBatch(x, gamma, beta *Node, eps float64) (y, mean, variance *Node) {

@@ -4,28 +4,28 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// Op is what a layer computes. One type for each kind says all that is known of it: a new kind is one new type.
-// Embed Base for what most kinds share.
+// Op is what a layer computes. Each kind of layer is one type, which holds all that is known of the kind: a new kind is
+// one new type. Embed Base for the methods that most kinds share.
 type Op interface {
 	// Kind names the kind in messages and tables: "conv".
 	Kind() string
-	// Inputs is how many tensors it reads.
+	// Inputs returns the number of tensors it reads.
 	Inputs() int
-	// Check reports attributes that no input can make right.
+	// Check reports attributes that are wrong for every input.
 	Check() error
-	// Shape returns the output's shape for one image, [C,H,W] or [C], given those of the inputs, or why it can't take
-	// them.
+	// Shape returns the output's shape for one image, [C,H,W] or [C], given the inputs' shapes. The error says why it
+	// can't take such inputs.
 	Shape(in [][]int) ([]int, error)
-	// Params lists its weight tensors in PyTorch's order; names are the ends: "weight".
+	// Params lists its weight tensors in PyTorch's order. Their names lack the layer's: "weight".
 	Params() []Param
-	// Graph computes the output of inputs with the images as first axis. param returns the tensor called name.
+	// Graph computes the output from the inputs, whose first axis is the images. param returns the layer's tensor name.
 	Graph(in []*Node, param func(name string) *Node) *Node
-	// Role says what of it is quantised.
+	// Role says which of its tensors are quantised.
 	Role() Role
 }
 
-// Role says what of a layer is quantised, and when. The zero Role is that of a layer that passes on values, like
-// pooling: nothing of it is quantised.
+// Role says which tensors of a layer are quantised. The zero Role quantises nothing: it is for layers such as pooling,
+// whose input is quantised already.
 type Role struct {
 	Weight      bool   // its "weight" [O,...] is quantised, by output channel
 	Output      Output // when its output is quantised
@@ -35,12 +35,12 @@ type Role struct {
 // Output says when a layer's output is quantised.
 type Output int
 
-// The cases. Logits are never quantised.
+// When an output is quantised. Logits never are.
 const (
-	Never    Output = iota // what it reads has been quantised before
-	Computed               // unless an activation function or a sum alone reads it, as of a convolution
-	Summed                 // unless an activation function alone reads it
-	Always                 // as of an activation function
+	OutputNever    Output = iota // for layers whose input is quantised already, such as pooling
+	OutputComputed               // for convolutions: unless only an activation function or only a sum reads it
+	OutputSummed                 // for sums: unless only an activation function reads it
+	OutputAlways                 // for activation functions
 )
 
 // Base gives an Op what most kinds share: one input, no attributes to check, no weights, nothing quantised, and an
@@ -53,7 +53,7 @@ func (Base) Inputs() int { return 1 }
 // Check returns nil.
 func (Base) Check() error { return nil }
 
-// Shape returns the first input's.
+// Shape returns the first input's shape.
 func (Base) Shape(in [][]int) ([]int, error) { return in[0], nil }
 
 // Params returns none.
@@ -62,25 +62,25 @@ func (Base) Params() []Param { return nil }
 // Role returns the zero Role.
 func (Base) Role() Role { return Role{} }
 
-// Ops lists one value of each kind.
+// Ops returns one value of each kind.
 func Ops() []Op {
 	return []Op{Conv{}, Linear{}, BatchNorm{}, ReLU{}, ReLU6{}, Sum{}, PadShortcut{}, MaxPooling{}, GlobalAvgPooling{}}
 }
 
 // Param is a weight tensor.
 type Param struct {
-	Name      string // of a layer's: "weight"; of a network's: "conv1.weight"
+	Name      string // of an Op's: "weight"; of a Layer's or Network's: "conv1.weight"
 	Shape     []int
-	Start     Start // before training
+	Start     Start // its values before training
 	Statistic bool  // a running statistic, which no gradient trains
 }
 
-// Start is what a weight tensor is before training.
+// Start says which values a weight tensor has before training.
 type Start int
 
-// The starts.
+// The values before training.
 const (
-	StartZeros  Start = iota
-	StartOnes         // scales and variances
-	StartNormal       // He et al. 2015: deviation sqrt(2/inputs), for weights [O,...]
+	StartZeros  Start = iota // biases and means
+	StartOnes                // scales and variances
+	StartNormal              // He et al. 2015: deviation sqrt(2/inputs), for weights [O,...]
 )

@@ -10,7 +10,7 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// MaxPooling is the maximum of each window; padding is never the maximum.
+// MaxPooling is the maximum of each window, padding not counted.
 type MaxPooling struct {
 	Base
 	Window
@@ -19,7 +19,7 @@ type MaxPooling struct {
 // Kind returns "maxpool".
 func (MaxPooling) Kind() string { return "maxpool" }
 
-// Check reports a window that isn't right.
+// Check reports an invalid window.
 func (p MaxPooling) Check() error {
 	ok := p.valid()
 	for a := range 2 {
@@ -66,20 +66,19 @@ func (GlobalAvgPooling) Graph(in []*Node, _ func(name string) *Node) *Node {
 	return ReduceMean(in[0], 2, 3)
 }
 
-// maxPool returns the maxima of x [N,C,H,W] over windows of pixels, of which those in the padding never are the
-// maximum: shape [N,C,H',W'].
+// maxPool returns the maxima [N,C,H',W'] of x [N,C,H,W] over windows, padding not counted.
 //
-// The gradient goes to a window's maximum, and where several pixels have it, as quantised ones often do, to the first
-// in order of rows, as in PyTorch. It is written out here, because compute-onnx 0.1.13 keeps only one of the gradients
-// that overlapping windows send to the same pixel (SelectAndScatterMax scatters without adding).
+// The gradient goes to the pixel that is a window's maximum. If several are, as often with quantised pixels, it goes to
+// the first, row by row, as in PyTorch. It is written out here, because compute-onnx 0.1.13 keeps only one of the
+// gradients that overlapping windows send to the same pixel (SelectAndScatterMax scatters without adding).
 func maxPool(x *Node, win Window) *Node {
 	return WithGradient(maxForward(x, win), []*Node{x}, []func(v *Node) *Node{
 		func(v *Node) *Node { return maxGradient(x, v, win) },
 	})
 }
 
-// maxForward picks the form that is fastest on the graph's backend: by BenchmarkMaxPool the Go backend needs 59 ms as
-// maxima of slices and 620 ms as windows, ONNX Runtime 88 and 14 ms.
+// maxForward takes the form that is fastest on the graph's backend. In BenchmarkMaxPool the Go backend takes 59 ms for
+// maxima of slices and 620 ms for its own pooling, ONNX Runtime 88 and 14 ms.
 func maxForward(x *Node, win Window) *Node {
 	if x.Graph().Backend().String() == gobackend.BackendName {
 		return maxTaps(x, win)
@@ -103,9 +102,9 @@ func windowMax(x *Node, win Window) *Node {
 	return BackendReduceWindow(x, compute.ReduceOpMax, kernel, stride, nil, dilations, pads)
 }
 
-// maxGradient returns the gradient [N,C,H,W] for x, given that of the result. The maximum is one over columns, then one
-// over rows, and the gradient takes the same way back: to the first row with the maximum, and there to the first
-// column.
+// maxGradient returns the gradient [N,C,H,W] for x, given the gradient v of the result. The forward pass takes maxima
+// over columns, then over rows. The gradient goes back the same way: to the first row with the maximum, and there to
+// the first column.
 func maxGradient(x, v *Node, win Window) *Node {
 	columns := windowTaps(x, 3, win.axis(1))
 	rowMax := axisMax(columns)
@@ -114,8 +113,8 @@ func maxGradient(x, v *Node, win Window) *Node {
 	return scatterTaps(firstMaxima(columns, v), 3, x.Shape().Dim(3), win.axis(1))
 }
 
-// windowTaps returns for each position in a window along axis (2 or 3) of x [N,C,H,W] the pixels there: tensors with
-// one pixel for each window.
+// windowTaps returns, for each position in a window along axis (2 or 3) of x [N,C,H,W], the pixels at that position: a
+// tensor with one pixel for each window.
 func windowTaps(x *Node, axis int, a axisWindow) []*Node {
 	count := a.count(x.Shape().Dim(axis))
 	x = padAxis(x, axis, a.before, a.after, math.Inf(-1))
@@ -136,22 +135,21 @@ func axisMax(taps []*Node) *Node {
 	return y
 }
 
-// firstMaxima returns for each of the taps the part of the windows' gradient v that is its
-// own: all of it where the tap is the first with the window's maximum, else 0.
+// firstMaxima returns each tap's part of v, the gradient of the windows: all of it where the tap is the first with the
+// window's maximum, else 0.
 func firstMaxima(taps []*Node, v *Node) []*Node {
 	y, parts := axisMax(taps), make([]*Node, len(taps))
 	for i, t := range taps[:len(taps)-1] {
 		parts[i] = Mul(v, ConvertDType(Equal(t, y), v.DType()))
-		v = Sub(v, parts[i]) // exactly 0, once it is given away
+		v = Sub(v, parts[i]) // exactly 0 where this tap took it
 	}
 	parts[len(parts)-1] = v
 	return parts
 }
 
-// scatterTaps is the transpose of windowTaps: it returns [N,C,H,W], of the given size along axis,
-// in which each pixel is the sum over the windows and positions that it had. The pixels of each
-// phase, those with the same remainder modulo the stride, are sums of moved parts; together
-// they are interleaved.
+// scatterTaps is the transpose of windowTaps. It returns [N,C,H,W], of the given size along axis, where each pixel is
+// the sum of the parts of all windows and positions that it was in. A phase is the pixels with the same remainder
+// modulo the stride: each is a sum of moved parts, and at the end the phases are interleaved.
 func scatterTaps(parts []*Node, axis, size int, a axisWindow) *Node {
 	st, count := a.stride, parts[0].Shape().Dim(axis)
 	per := (size + st - 1) / st // pixels of a phase
@@ -161,7 +159,7 @@ func scatterTaps(parts []*Node, axis, size int, a axisWindow) *Node {
 	for i, part := range parts {
 		at := i*a.dilation - a.before
 		r := (at%st + st) % st
-		first := (at - r) / st // the phase's pixel that the first window has there
+		first := (at - r) / st // the phase's pixel that the first window has at position i
 		moved := padAxis(part, axis, first, per-count-first, 0)
 		if phases[r] == nil {
 			phases[r] = moved
@@ -180,7 +178,7 @@ func scatterTaps(parts []*Node, axis, size int, a axisWindow) *Node {
 	return padAxis(Reshape(concatenate(phases, axis+1), dims...), axis, 0, size-per*st, 0)
 }
 
-// padAxis adds fill before and after x along axis; negative counts cut.
+// padAxis adds fill before and after x along axis; negative numbers cut pixels off.
 func padAxis(x *Node, axis, before, after int, fill float64) *Node {
 	if before == 0 && after == 0 {
 		return x

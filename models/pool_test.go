@@ -19,8 +19,8 @@ type poolCase struct {
 
 func (c poolCase) String() string { return fmt.Sprintf("n%dc%dh%dw%d %v", c.n, c.c, c.h, c.w, c.win) }
 
-// plainMaxPool is the definition: the maxima, and the gradient dx of x if v is theirs, which
-// goes to each window's first maximum in order of rows.
+// plainMaxPool is max pooling by its definition: the maxima, and the gradient dx for x, given the gradient v for the
+// maxima. It goes to each window's first maximum, row by row.
 func plainMaxPool(c poolCase, x, v []float64) (y, dx []float64) {
 	win := c.win
 	ho, wo := win.out(c.h, c.w)
@@ -44,7 +44,8 @@ func plainMaxPool(c poolCase, x, v []float64) (y, dx []float64) {
 	return y, dx
 }
 
-// randomPoolCase draws a pooling: half of them square, the others with kernel and stride by axis and padding by side.
+// randomPoolCase draws a pooling. Half of them are square; in the others, kernel and stride differ by axis, and padding
+// by side.
 func randomPoolCase(rng *rand.Rand) poolCase {
 	c := poolCase{n: 1 + rng.IntN(3), c: 1 + rng.IntN(3)}
 	k := 1 + rng.IntN(4)
@@ -60,8 +61,8 @@ func randomPoolCase(rng *rand.Rand) poolCase {
 	return c
 }
 
-// TestMaxPool compares maxima and gradients with the plain form, on inputs of three values, of
-// which most windows have several maxima, and on ones that hardly have any twice.
+// TestMaxPool compares maxima and gradients with the plain form: on inputs with three different values, where most
+// windows have several maxima, and on inputs where hardly any value occurs twice.
 func TestMaxPool(t *testing.T) {
 	rng := random(t)
 	bs := testbackend.All(t)
@@ -77,7 +78,7 @@ func TestMaxPool(t *testing.T) {
 		x := make([]float32, c.n*c.c*c.h*c.w)
 		for k := range x {
 			if x[k] = float32(rng.NormFloat64()); i%2 == 0 {
-				x[k] = float32(rng.IntN(3)) - 2 // never above the padding, if that were 0
+				x[k] = float32(rng.IntN(3)) - 2 // at most 0, so that padding with 0 would show
 			}
 		}
 		in := tensors.FromFlatDataAndDimensions(x, c.n, c.c, c.h, c.w)
@@ -106,7 +107,7 @@ func TestMaxPool(t *testing.T) {
 	}
 }
 
-// TestMaxPoolNegative has nothing but negative infinity in a window.
+// TestMaxPoolNegative has a window with nothing but negative infinity.
 func TestMaxPoolNegative(t *testing.T) {
 	for name, b := range testbackend.All(t) {
 		low := float32(math.Inf(-1))
@@ -121,7 +122,7 @@ func TestMaxPoolNegative(t *testing.T) {
 	}
 }
 
-// BenchmarkMaxPool is ResNet's pooling of 8 images.
+// BenchmarkMaxPool times the pooling of ResNet on 8 images.
 func BenchmarkMaxPool(b *testing.B) {
 	c := poolCase{8, 64, 112, 112, SquareWindow(3, 2, 1)}
 	win := c.win

@@ -18,7 +18,7 @@ func random(t testing.TB) *rand.Rand {
 	return rand.New(rand.NewPCG(*seedFlag, 0))
 }
 
-// tiny is a network of one convolution, for 1x6x6 images.
+// tiny returns a network with one convolution, for images of 1x6x6.
 func tiny(t testing.TB) *Network {
 	t.Helper()
 	n := &Network{Name: "tiny", Channels: 1, Height: 6, Width: 6, Classes: 3,
@@ -37,7 +37,7 @@ func tiny(t testing.TB) *Network {
 	return n
 }
 
-// constants returns hooks that take their parameters from w.
+// constants returns hooks whose parameters are those in w.
 func constants(t testing.TB, g *Graph, w Weights) Hooks {
 	return Hooks{Param: func(name string) *Node { return ConstCachedTensor(g, nettest.Clone(t, w[name])) }}
 }

@@ -14,11 +14,11 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
-// Weights are a network's weight tensors (float32) by name. Treat them as constants.
+// Weights are a network's weight tensors (float32) by name. Do not change a tensor: other Weights may share it.
 type Weights map[string]*tensors.Tensor
 
-// Init returns random weights for training n: He-normal kernels, identity
-// batch normalisation, zero biases. The same seed gives the same weights.
+// Init returns random weights for training n: He-normal kernels, batch normalisation that is the identity, biases of 0.
+// The same seed gives the same weights.
 func Init(n *Network, seed uint64) Weights {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	w := Weights{}
@@ -44,8 +44,7 @@ func Init(n *Network, seed uint64) Weights {
 	return w
 }
 
-// Check reports tensors of n that w lacks or has in another shape or type, and tensors
-// that n doesn't know.
+// Check reports tensors of n that w lacks or has in another shape or type, and tensors that n lacks.
 func (w Weights) Check(n *Network) error {
 	if err := w.misfit(n); err != nil {
 		return fmt.Errorf("models: %w", err)
@@ -53,22 +52,22 @@ func (w Weights) Check(n *Network) error {
 	return nil
 }
 
-// misfit is Check without the prefix of messages.
+// misfit is Check without "models: " before its messages.
 func (w Weights) misfit(n *Network) error {
 	params, names := n.Params(), slices.Sorted(maps.Keys(w))
 	for _, p := range params {
 		t, ok := w[p.Name]
 		if !ok {
-			return fmt.Errorf("weights for %s have no tensor %q of shape %v; they are %d tensors%s", n.Name, p.Name, p.Shape,
-				len(w),
+			return fmt.Errorf("weights for %s have no tensor %q of shape %v; they are %d tensors%s",
+				n.Name, p.Name, p.Shape, len(w),
 				nearest(p.Name, names, func(i int) []int { return w[names[i]].Shape().Dimensions }))
 		}
 		if t.DType() != dtypes.Float32 {
 			return fmt.Errorf("weights for %s: tensor %q is %v, expected Float32", n.Name, p.Name, t.DType())
 		}
 		if !slices.Equal(t.Shape().Dimensions, p.Shape) {
-			return fmt.Errorf("weights for %s: tensor %q has shape %v, expected %v", n.Name, p.Name, t.Shape().Dimensions,
-				p.Shape)
+			return fmt.Errorf("weights for %s: tensor %q has shape %v, expected %v",
+				n.Name, p.Name, t.Shape().Dimensions, p.Shape)
 		}
 	}
 	known := make([]string, len(params))
@@ -77,16 +76,15 @@ func (w Weights) misfit(n *Network) error {
 	}
 	for _, name := range names {
 		if !slices.Contains(known, name) {
-			return fmt.Errorf("%s has no tensor %q, but the weights do, of shape %v; it has %d tensors%s", n.Name, name,
-				w[name].Shape().Dimensions, len(params),
+			return fmt.Errorf("%s has no tensor %q, but the weights do, of shape %v; it has %d tensors%s",
+				n.Name, name, w[name].Shape().Dimensions, len(params),
 				nearest(name, known, func(i int) []int { return params[i].Shape }))
 		}
 	}
 	return nil
 }
 
-// nearest lists the three names that share the longest start and end with name, with their
-// shapes, for a message.
+// nearest lists, for a message, the three names that share the longest start and end with name, and their shapes.
 func nearest(name string, names []string, shape func(i int) []int) string {
 	shared := func(other string) int {
 		n := min(len(name), len(other))

@@ -59,7 +59,7 @@ func TestInit(t *testing.T) {
 	if hash(Init(n, 4)) == hash(w) {
 		t.Error("another seed gives the same weights")
 	}
-	var squares float64 // He: a variance of 2 by the number of inputs
+	var squares float64 // He et al.: the variance is 2 divided by the number of inputs
 	kernel := nettest.Float64s(w["fc.weight"])
 	for _, x := range kernel {
 		squares += x * x

@@ -13,15 +13,15 @@ type Window struct {
 	Pad                      Padding
 }
 
-// Padding is that of each side, in pixels, >= 0.
+// Padding is the number of pixels added on each side, >= 0.
 type Padding struct{ Top, Bottom, Left, Right int }
 
-// SquareWindow returns windows of kernel x kernel pixels, a stride apart, with pad pixels of padding on each side.
+// SquareWindow returns windows of kernel x kernel pixels, stride pixels apart, with pad pixels of padding on each side.
 func SquareWindow(kernel, stride, pad int) Window {
 	return Window{[2]int{kernel, kernel}, [2]int{stride, stride}, [2]int{1, 1}, Padding{pad, pad, pad, pad}}
 }
 
-// String says what the window is, in short where both axes are alike: "kernel 3, stride 2, padding 1".
+// String describes the window: "kernel 3, stride 2, padding 1", or "kernel 3x5, …" if the axes differ.
 func (w Window) String() string {
 	pads := [4]int{w.Pad.Top, w.Pad.Bottom, w.Pad.Left, w.Pad.Right}
 	text := "kernel " + pair(w.Kernel) + ", stride " + pair(w.Stride)
@@ -43,7 +43,7 @@ func pair(x [2]int) string {
 	return fmt.Sprintf("%dx%d", x[0], x[1])
 }
 
-// valid says whether kernels, strides and dilations are positive and no padding negative.
+// valid says whether kernels, strides and dilations are positive, and no padding is negative.
 func (w Window) valid() bool {
 	for a := range 2 {
 		x := w.axis(a)
@@ -60,7 +60,7 @@ func (w Window) axis(a int) axisWindow {
 	return axisWindow{w.Kernel[a], w.Stride[a], w.Dilation[a], pads[0], pads[1]}
 }
 
-// dilations returns Dilation for the backend, or nil if there is none.
+// dilations returns Dilation as the backend takes it, or nil if there is none.
 func (w Window) dilations() []int {
 	if w.Dilation == [2]int{1, 1} {
 		return nil
@@ -68,12 +68,12 @@ func (w Window) dilations() []int {
 	return w.Dilation[:]
 }
 
-// pads returns the padding of both axes for the backend.
+// pads returns the padding of both axes as the backend takes it.
 func (w Window) pads() [][2]int {
 	return [][2]int{{w.Pad.Top, w.Pad.Bottom}, {w.Pad.Left, w.Pad.Right}}
 }
 
-// out returns the number of windows over h x w pixels.
+// out returns how many windows fit along each axis of height x width pixels.
 func (w Window) out(height, width int) (int, int) {
 	return w.axis(0).count(height), w.axis(1).count(width)
 }
@@ -81,16 +81,16 @@ func (w Window) out(height, width int) (int, int) {
 // axisWindow is a window along one axis; before and after are the padding.
 type axisWindow struct{ kernel, stride, dilation, before, after int }
 
-// reach is the number of pixels from the first to the last that a window covers.
+// reach is the number of pixels from a window's first to its last, both included.
 func (a axisWindow) reach() int { return (a.kernel-1)*a.dilation + 1 }
 
-// count returns how many windows fit on size pixels: below 1 if none does.
+// count returns how many windows fit on size pixels: a number below 1 if none does.
 func (a axisWindow) count(size int) int {
 	return (size + a.before + a.after - a.reach() + a.stride) / a.stride
 }
 
-// shiftedInputs returns for each of the kernel's positions the inputs [N,C,H'·W'] of x [N,C,H,W] that it meets, and the
-// output's height and width.
+// shiftedInputs returns, for each position in the kernel, the pixels [N,C,H'·W'] of x [N,C,H,W] that are multiplied
+// there, and the output's height and width.
 func shiftedInputs(x *Node, win Window) (shifts []*Node, h, w int) {
 	n, c := x.Shape().Dim(0), x.Shape().Dim(1)
 	h, w = win.out(x.Shape().Dim(2), x.Shape().Dim(3))
@@ -108,8 +108,8 @@ func shiftedInputs(x *Node, win Window) (shifts []*Node, h, w int) {
 	return shifts, h, w
 }
 
-// padSpatial adds zeros around [N,C,H,W]; negative counts cut. (On the Go backend that copies whole rows,
-// where Slice goes number by number.)
+// padSpatial adds zeros around x [N,C,H,W]; negative numbers cut pixels off. (On the Go backend it copies whole rows,
+// while Slice copies number by number.)
 func padSpatial(x *Node, top, bottom, left, right int) *Node {
 	if top == 0 && bottom == 0 && left == 0 && right == 0 {
 		return x
@@ -118,7 +118,7 @@ func padSpatial(x *Node, top, bottom, left, right int) *Node {
 		compute.PadAxis{Start: top, End: bottom}, compute.PadAxis{Start: left, End: right})
 }
 
-// wants reports an input that hasn't this many dimensions and channels.
+// wants reports an input whose number of dimensions or channels is wrong.
 func wants(in []int, dims, channels int) error {
 	switch {
 	case len(in) != dims:

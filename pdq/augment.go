@@ -13,7 +13,7 @@ type augmenter struct {
 	images datasets.Images
 	c      FineTuneConfig
 	seed   uint64
-	unit   int // for the streams of random numbers: a number that no unit has
+	unit   int // selects the streams of random numbers: a number that no unit has
 }
 
 func newAugmenter(images datasets.Images, c Config) augmenter {
@@ -38,7 +38,7 @@ func withMirrored(images datasets.Images) (datasets.Images, error) {
 	return out, nil
 }
 
-// batch returns the images of a step.
+// batch returns size changed images for the given step.
 func (a augmenter) batch(step, size int) (datasets.Images, error) {
 	indices := datasets.Sample(stream(a.seed, a.unit, step, -1), size, a.images.Len())
 	out, err := a.images.Select(indices)
@@ -59,7 +59,8 @@ func (a augmenter) batch(step, size int) (datasets.Images, error) {
 	return out, nil
 }
 
-// draw writes image k to the slice to, at random mirrored, moved, turned, scaled and in another light.
+// draw writes image k to the slice to, randomly mirrored, shifted, turned, scaled and with other contrast and
+// brightness.
 func (a augmenter) draw(rng *rand.Rand, to []uint8, k int) {
 	h, w := a.images.Height, a.images.Width
 	from := a.images.Pixels[k*len(to) : (k+1)*len(to)]
@@ -75,14 +76,14 @@ func (a augmenter) draw(rng *rand.Rand, to []uint8, k int) {
 	}
 }
 
-// place draws a geometric change: a function from the place of a pixel to the place in the image that it shows.
+// place draws a geometric change: a function from a pixel of the new image to its place in the old one.
 func (a augmenter) place(rng *rand.Rand) func(x, y float64) (float64, float64) {
 	h, w := a.images.Height, a.images.Width
 	mirror := 1.0
 	if rng.Float64() < a.c.Flip {
 		mirror = -1
 	}
-	shift := min(a.c.Shift, max(h, w)) // a larger one leaves nothing of the image
+	shift := min(a.c.Shift, max(h, w)) // a larger shift leaves nothing of the image
 	dx, dy := float64(rng.IntN(2*shift+1)-shift), float64(rng.IntN(2*shift+1)-shift)
 	size, angle := 1+a.c.Zoom*symmetric(rng), a.c.Turn*symmetric(rng)
 	sin, cos := math.Sin(angle)/size, math.Cos(angle)/size
@@ -93,7 +94,7 @@ func (a augmenter) place(rng *rand.Rand) func(x, y float64) (float64, float64) {
 	}
 }
 
-// light draws a change of an image's values: of the contrast around their mean, and of the brightness.
+// light draws a change of an image's contrast, around its mean, and of its brightness.
 func (a augmenter) light(rng *rand.Rand, image []uint8) func(float64) uint8 {
 	contrast, brightness := 1+a.c.Light*symmetric(rng), 255*a.c.Light/2*symmetric(rng)
 	mean := 0.0
@@ -108,7 +109,7 @@ func (a augmenter) light(rng *rand.Rand, image []uint8) func(float64) uint8 {
 // symmetric draws a number uniformly from [-1,1).
 func symmetric(rng *rand.Rand) float64 { return 2*rng.Float64() - 1 }
 
-// bilinear interpolates a plane of rows of w pixels at x, y. Beyond the border, the border is repeated.
+// bilinear interpolates a plane, whose rows have w pixels, at x, y. The border is repeated beyond it.
 func bilinear(plane []uint8, w int, x, y float64) float64 {
 	x, y = min(max(x, 0), float64(w-1)), min(max(y, 0), float64(len(plane)/w-1))
 	left, top := int(x), int(y)
@@ -121,7 +122,7 @@ func bilinear(plane []uint8, w int, x, y float64) float64 {
 	return above + (y-float64(top))*(below-above)
 }
 
-// paste puts a rectangle of another image into an image. Its fraction of the area is uniform (CutMix, arXiv
+// paste copies a rectangle of another image into an image. Its part of the area is uniform in [0,1) (CutMix, arXiv
 // 1905.04899).
 func (a augmenter) paste(rng *rand.Rand, to, other []uint8) {
 	h, w := a.images.Height, a.images.Width

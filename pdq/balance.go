@@ -7,11 +7,11 @@ import (
 	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// balanceBatches is the number of batches in which the gradients of both terms are measured.
+// balanceBatches is the number of batches on which balance measures the gradients of both terms.
 const balanceBatches = 8
 
-// PDWeight returns the weight of the PD term: Loss.PD or, with Loss.Balanced, the weight that this gives for the unit.
-// It is 0 without the term.
+// PDWeight returns the weight of the PD term: Loss.PD or, with Loss.Balanced, the weight measured for the unit. Without
+// the term it is 0.
 func (r *Rounder) PDWeight() float64 {
 	if i := r.outputTerm(termPD); i >= 0 {
 		return float64(r.relative[i])
@@ -24,13 +24,12 @@ func (r *Rounder) outputTerm(name string) int {
 	return slices.IndexFunc(r.outputs, func(t Term) bool { return t.Name == name })
 }
 
-// balance sets the weight of the PD term with Loss.Balanced. It measures the gradients of both terms for the rounding
-// variables before the first step, in batches that no step draws. The weight is Loss.PD times the ratio of the sizes of
-// these gradients, so that the PD term's gradients are Loss.PD times as large as the reconstruction's.
+// balance sets the weight of the PD term with Loss.Balanced. Before the first step, it measures the gradients of both
+// terms for the rounding variables, on batches that no step draws. The weight makes the PD term's gradients Loss.PD
+// times as large as the reconstruction's.
 //
-// This is not in the paper, which has one weight for all units. But the squared error of a unit depends on its
-// channels, their scale and the bits, and the gradient of PD depends on how certain the teacher is of its
-// predictions.
+// The paper has one weight for all units instead. But the squared error of a unit depends on its channels, their scale
+// and the bits, and the gradient of PD depends on how certain the teacher is of its predictions.
 func (r *Rounder) balance() error {
 	pd, reconstruction := r.outputTerm(termPD), r.outputTerm(termReconstruction)
 	if pd < 0 || reconstruction < 0 || !r.q.c.Loss.Balanced {
@@ -54,8 +53,8 @@ func (r *Rounder) balance() error {
 	return nil
 }
 
-// gradientSize returns the size of the gradient of step t, the sum of its absolute values, with these weights of the
-// terms: for the rounding variables or, if they aren't trained, for the activation scales.
+// gradientSize returns the sum of the absolute values of step t's gradient, with the weights relative of the terms. The
+// gradient is that for the rounding variables or, if they aren't trained, for the activation scales.
 func (r *Rounder) gradientSize(t int, relative []float32) (float64, error) {
 	next, report, err := r.advance(t, relative)
 	if err != nil {

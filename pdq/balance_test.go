@@ -8,8 +8,8 @@ import (
 	"github.com/gomlx/compute"
 )
 
-// TestBalanced: the PD term's gradients are Loss.PD times as large as the reconstruction's at a unit's start, and the
-// steps are those with the weight that gives this.
+// TestBalanced: when a unit starts, the PD term's gradients are Loss.PD times as large as the reconstruction's, and the
+// steps are those with the same weight given.
 func TestBalanced(t *testing.T) {
 	oneBackend(t, func(t *testing.T, b compute.Backend) {
 		rounder := func(l LossConfig, rounding RoundingConfig) *Rounder {

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Config holds all settings of a run. A zero switches its term off; it never means
-// "default". Start from a preset, see Preset, and change fields.
+// Config holds all settings of a run. A zero switches its term off; it never means "default". Start from a preset, see
+// Preset, and change fields.
 type Config struct {
 	Bits       Bits
 	Scales     ScaleConfig
@@ -24,7 +24,7 @@ type Config struct {
 	Seed   uint64 // of the random numbers of each unit, step and image
 }
 
-// Bits are the widths of weights and activations, 2 to 8, and the exceptions.
+// Bits are the widths of weights and activations, 2 to 8, and the tensors with other widths.
 type Bits struct {
 	W int // of weights
 	A int // of activations
@@ -45,6 +45,9 @@ const (
 	QDrop              // first and last weights, last input: 8 bits (the reference)
 	BRECQ              // as QDrop, and the first layer's output
 )
+
+// Choices lists the names of rules.
+func (Rule) Choices() []string { return ruleNames() }
 
 func ruleNames() []string { return []string{"all-low", "qdrop", "brecq"} }
 
@@ -67,6 +70,9 @@ const (
 	PD                   // prediction difference, with what follows the activation in full precision
 )
 
+// Choices lists the names of metrics.
+func (Metric) Choices() []string { return metricNames() }
+
 func metricNames() []string { return []string{"lp", "cosine", "pd"} }
 
 // String returns the metric's name.
@@ -78,7 +84,7 @@ func (m Metric) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
 // UnmarshalText sets m to the metric called text. The error lists the names.
 func (m *Metric) UnmarshalText(text []byte) error { return enumValue(metricNames(), text, (*int)(m)) }
 
-// enumName is the name of value i, or its number if it has none.
+// enumName returns the name of value i, or i as text if it has none.
 func enumName(names []string, i int) string {
 	if i < 0 || i >= len(names) {
 		return strconv.Itoa(i)
@@ -86,6 +92,7 @@ func enumName(names []string, i int) string {
 	return names[i]
 }
 
+// enumValue sets to to the value called text. The error lists the names.
 func enumValue(names []string, text []byte, to *int) error {
 	i := slices.Index(names, string(text))
 	if i < 0 {
@@ -121,7 +128,7 @@ type RoundingConfig struct {
 	BatchSize         int     // images per step, >= 1; reference 32
 	LearningRate      float64 // Adam on the rounding variables α; 0: rounding stays nearest; reference 3e-3
 	ScaleLearningRate float64 // Adam on activation scales, cosine to 0; 0: scales stay; reference 4e-5
-	InputDrop         float64 // probability, in [0,1], that an input element is the teacher's, corrected; reference 0.5
+	InputDrop         float64 // probability, in [0,1], that an input element is the corrected teacher's; reference 0.5
 	ActDrop           float64 // probability, in [0,1], that an activation isn't quantised; reference 0.5
 	Weight            float64 // of Σ(1-|2h-1|^β), >= 0; per architecture, ResNets 0.01
 	BetaStart         float64 // β until that term begins, > 0; reference 20
@@ -132,53 +139,52 @@ type RoundingConfig struct {
 // LossConfig sets the prediction-difference term.
 type LossConfig struct {
 	PD float64 // weight of the PD term, 1/λr of the paper (λr 0.1 is PD 10); 0: MSE only
-	// The unit of PD is the weight at which both terms' gradients are equally large at a unit's start, instead of 1;
-	// the reference: false
+	// Whether PD is relative to the weight at which both terms' gradients are equally large when a unit starts; the
+	// reference: false
 	Balanced    bool
 	Temperature float64 // T of the softened predictions, > 0; ResNets 4
 }
 
-// FineTuneConfig sets the pass over the whole network after the units: all levels, scales and biases are
-// trained together to keep the prediction. It isn't part of the paper.
+// FineTuneConfig sets the fine-tuning of the whole network after the units: all levels, scales and biases are trained
+// together to keep the predictions. It isn't part of the paper.
 type FineTuneConfig struct {
-	Steps        int     // 0: no such pass
+	Steps        int     // 0: no fine-tuning
 	BatchSize    int     // images per step, >= 1
-	LearningRate float64 // Adam on where weights lie between levels, in levels, cosine to 0; 0: levels stay
-	// Adam on the logarithms of all scales, in levels by which the outermost level moves, cosine to 0; 0: scales stay
+	LearningRate float64 // Adam on the weights' positions between levels, in levels, cosine to 0; 0: levels stay
+	// Adam on the logarithms of all scales, as the shift of the outermost level in levels, cosine to 0; 0: scales stay
 	ScaleLearningRate float64
 	BiasLearningRate  float64 // Adam on biases, in units of their layer's root mean square, cosine to 0; 0: biases stay
-	// Weight of the squared relative error of what the last unit reads, beside the prediction difference, >= 0; 0: no
-	// such term
-	Features float64
-	Warmup   float64 // the rates rise to theirs over this fraction of Steps, in [0,1)
-	Flip     float64 // probability, in [0,1], that an image is mirrored
-	Shift    int     // pixels by which an image is moved at most, its border repeated, >= 0
-	Zoom     float64 // fraction, in [0,1), by which an image is enlarged or made smaller at most
-	Turn     float64 // angle by which an image is turned at most, in radians, >= 0
-	// Fraction, in [0,1], by which contrast changes at most; brightness changes by half of it, of the largest value
+	Features          float64 // weight of the squared relative error of the last unit's input, >= 0; 0: no such term
+	Warmup            float64 // the rates rise from 0 over this fraction of Steps, in [0,1)
+	Flip              float64 // probability, in [0,1], that an image is mirrored
+	Shift             int     // largest shift of an image along each axis, in pixels, >= 0; its border is repeated
+	Zoom              float64 // largest change of an image's size, as a fraction, in [0,1)
+	Turn              float64 // largest rotation of an image, in radians, >= 0
+	// Largest change of the contrast, as a fraction, in [0,1]; half of it is the largest change of the brightness, as a
+	// fraction of the largest value
 	Light float64
-	Mix   float64 // probability, in [0,1], that a rectangle of an image is another's (CutMix)
+	Mix   float64 // probability, in [0,1], that a rectangle of an image is another image's (CutMix)
 }
 
 // MachineConfig sets how a run is computed. Only the last bits of the results depend on it.
 type MachineConfig struct {
-	// Graphs computed at once, each on its part of the images. 0 and 1: one at a time, for a backend
-	// that uses the whole machine for it; backend.Workers says what suits a backend.
+	// Graphs computed at the same time, each on its part of the images. 0 and 1: one at a time, for a backend that uses
+	// the whole machine for one. backend.Workers returns the best number for a backend.
 	Workers int
-	// Bytes that a unit's caches may take in memory; larger ones are kept in a file. 0: no limit.
+	// Bytes of memory for a unit's caches; larger caches are kept in a file. 0: no limit.
 	CacheLimit int64
 	CacheDir   string // folder for that file; "": the system's for temporary files
 }
 
-// Nearest returns c as the baseline that rounds to nearest with searched scales.
+// Nearest returns c as the baseline that rounds to nearest, with searched scales.
 func (c Config) Nearest() Config {
 	c = c.MSEOnly()
 	c.Rounding.Steps = 0
 	return c
 }
 
-// MSEOnly returns c as the baseline without prediction difference, correction, fine-tuning and mirrored
-// images (QDrop-like). Scales that were to be searched by PD are searched by LpNorm.
+// MSEOnly returns c as the baseline without prediction difference, correction, fine-tuning and mirrored images, similar
+// to QDrop. If c searches scales by PD, the baseline searches them by LpNorm.
 func (c Config) MSEOnly() Config {
 	c.Correction.Steps, c.Loss.PD, c.FineTune.Steps, c.Mirror = 0, 0, 0, false
 	if c.Scales.Metric == PD {
@@ -187,7 +193,7 @@ func (c Config) MSEOnly() Config {
 	return c
 }
 
-// Validate reports every field out of range, joined.
+// Validate reports all fields that are out of range, joined.
 func (c Config) Validate() error {
 	var errs []error
 	check := func(ok bool, format string, args ...any) {
@@ -243,8 +249,29 @@ func (c Config) Validate() error {
 	check(f.Steps == 0 || c.Loss.Temperature > 0, "Loss.Temperature is %g; it must be > 0", c.Loss.Temperature)
 	check(c.Machine.Workers >= 0, "Machine.Workers is %d; it must be >= 0", c.Machine.Workers)
 	check(c.Machine.CacheLimit >= 0, "Machine.CacheLimit is %d; it must be >= 0", c.Machine.CacheLimit)
+	for _, n := range c.limits() {
+		check(n.value <= n.most, "%s is %d; it may be at most %d", n.name, n.value, n.most)
+	}
 	check(c.Loss.PD >= 0, "Loss.PD is %g; it must be >= 0", c.Loss.PD)
 	check((c.Loss.PD == 0 && c.Scales.Metric != PD) || c.Loss.Temperature > 0,
 		"Loss.Temperature is %g; it must be > 0", c.Loss.Temperature)
 	return errors.Join(errs...)
+}
+
+// limit is the most that a number may be which decides how much is allocated, or how long a step takes that can't be
+// interrupted.
+type limit struct {
+	name        string
+	value, most int
+}
+
+func (c Config) limits() []limit {
+	const steps, batch = 1_000_000_000, 1 << 16
+	return []limit{
+		{"Scales.Candidates", c.Scales.Candidates, 10_000}, {"Scales.Images", c.Scales.Images, 1 << 24},
+		{"Correction.Steps", c.Correction.Steps, steps}, {"Correction.Group", c.Correction.Group, batch},
+		{"Rounding.Steps", c.Rounding.Steps, steps}, {"Rounding.BatchSize", c.Rounding.BatchSize, batch},
+		{"FineTune.Steps", c.FineTune.Steps, steps}, {"FineTune.BatchSize", c.FineTune.BatchSize, batch},
+		{"FineTune.Shift", c.FineTune.Shift, 1024}, {"Machine.Workers", c.Machine.Workers, 4096},
+	}
 }

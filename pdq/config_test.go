@@ -2,6 +2,7 @@ package pdq
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -15,7 +16,8 @@ func TestPaper(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The reference's defaults: README.md and main_imagenet.py of hustvl/PD-Quant.
-	if c.Rounding.Steps != 20000 || c.Rounding.BatchSize != 32 || c.Loss.PD != 10 || c.Correction.Weight != 50 || c.Bits != (Bits{W: 2, A: 4, Rule: QDrop}) {
+	if c.Rounding.Steps != 20000 || c.Rounding.BatchSize != 32 || c.Loss.PD != 10 ||
+		c.Correction.Weight != 50 || c.Bits != (Bits{W: 2, A: 4, Rule: QDrop}) {
 		t.Errorf("settings of resnet20: %+v", c)
 	}
 	settings := map[string][3]float64{} // weight of the rounding term, temperature, λc
@@ -34,7 +36,8 @@ func TestPaper(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, want := [3]float64{c.Rounding.Weight, c.Loss.Temperature, 1 / c.Correction.Weight}, settings[name]; got != want || c.Loss.PD != 10 {
+		got, want := [3]float64{c.Rounding.Weight, c.Loss.Temperature, 1 / c.Correction.Weight}, settings[name]
+		if got != want || c.Loss.PD != 10 {
 			t.Errorf("%s: rounding weight, T and λc are %v, want %v; PD has weight %g, want 10", name, got, want, c.Loss.PD)
 		}
 		for _, preset := range []func(string, int, int) (Config, error){Paper, Quick} {
@@ -42,14 +45,15 @@ func TestPaper(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, m := range Methods(c) {
-				if err := m.Config.Validate(); err != nil {
-					t.Errorf("%s, %s: %v", name, m.Name, err)
+			for method, c := range map[string]Config{"nearest": c.Nearest(), "MSE only": c.MSEOnly(), "PD-Quant": c} {
+				if err := c.Validate(); err != nil {
+					t.Errorf("%s, %s: %v", name, method, err)
 				}
 			}
 		}
 	}
-	if _, err := Paper("vgg16", 2, 2); err == nil || !strings.Contains(err.Error(), "known are mnasnet, mobilenetv2, regnetx, resnet") {
+	known := "known are mnasnet, mobilenetv2, regnetx, resnet"
+	if _, err := Paper("vgg16", 2, 2); err == nil || !strings.Contains(err.Error(), known) {
 		t.Errorf("an unknown architecture gives %v; want the known ones", err)
 	}
 }
@@ -64,7 +68,9 @@ func TestValidate(t *testing.T) {
 		"Loss.Temperature is 0":                func(c *Config) { c.Loss.Temperature = 0 },
 		"Correction.Steps is -1":               func(c *Config) { c.Correction.Steps = -1 },
 		"Rounding.BatchSize is 0":              func(c *Config) { c.Rounding.BatchSize = 0 },
-		"Correction.MinRate is 1; it must be in [0,LearningRate], which is 0.001": func(c *Config) { c.Correction.MinRate = 1 },
+		"Correction.MinRate is 1; it must be in [0,LearningRate], which is 0.001": func(c *Config) {
+			c.Correction.MinRate = 1
+		},
 		"Correction.Patience is -1":                   func(c *Config) { c.Correction.Patience = -1 },
 		"Correction.Group is 0":                       func(c *Config) { c.Correction.Group = 0 },
 		"Rounding.BetaStart and BetaEnd are 20 and 0": func(c *Config) { c.Rounding.BetaEnd = 0 },
@@ -140,13 +146,13 @@ func TestBitsMap(t *testing.T) {
 	for rule, want := range map[Rule]map[string][2]int{ // weight and output
 		AllLow: {"features.0.0": {2, 0}, "features.0.2": {0, 4}, "classifier": {2, 0}},
 		QDrop: {
-			"features.0.0":         {8, 0}, // first weight; its output is read by a ReLU6 only
+			"features.0.0":         {8, 0}, // the first weight; only a ReLU6 reads its output
 			"features.0.2":         {0, 4},
-			"features.2.project.0": {2, 4}, // a linear bottleneck that a convolution and an addition read
-			"features.3.project.0": {2, 0}, // one that an addition reads
+			"features.2.project.0": {2, 4}, // a linear bottleneck; a convolution and an addition read it
+			"features.3.project.0": {2, 0}, // a linear bottleneck; only an addition reads it
 			"features.3.add":       {0, 4},
 			"features.9.2":         {0, 8}, // the last layer's input
-			"classifier":           {8, 0}, // logits stay as they are
+			"classifier":           {8, 0}, // logits aren't quantised
 		},
 		BRECQ: {"features.0.0": {8, 0}, "features.0.2": {0, 8}, "features.9.2": {0, 8}},
 	} {
@@ -157,6 +163,25 @@ func TestBitsMap(t *testing.T) {
 		for layer, w := range want {
 			if g := got[layer]; g != w {
 				t.Errorf("%v: %s has weight and output %v, want %v", rule, layer, g, w)
+			}
+		}
+	}
+}
+
+// TestLimits: numbers that would take all memory, or hours that can't be interrupted, are refused.
+func TestLimits(t *testing.T) {
+	c, err := Quick("resnet", 2, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range c.limits() {
+		for _, add := range []int{0, 1} {
+			changed, err := c.Set(n.name, fmt.Sprint(n.most+add))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := changed.Validate(); (err != nil) != (add > 0) {
+				t.Errorf("%s=%d: error %v", n.name, n.most+add, err)
 			}
 		}
 	}

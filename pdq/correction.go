@@ -14,17 +14,16 @@ import (
 	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// Correct returns d with the teacher's input to the unit corrected towards the statistics of the
-// unit's batch normalisations (distribution correction, DC). The target is the output of the
-// teacher's unit for the corrected input. The input x starts as x0, the teacher's. Adam minimises,
-// per image,
+// Correct returns d with the teacher's input to the unit corrected towards the statistics of the unit's batch
+// normalisations (distribution correction, DC). The target is the output of the teacher's unit for the corrected input.
+// The input x starts at x0, the teacher's. Adam minimises, for each image,
 //
 //	Σ_BN [Σ_C (m-μ)² + Σ_C (d-σ)²] + Weight·mean_HW Σ_C (x-x0)²
 //
-// m and d are the mean and unbiased deviation over H·W of the normalisation's input, μ
-// and σ the running ones; 1e-6 is added under both roots. A 1x1 map has no deviation term.
-// The data of a unit without batch normalisation is returned unchanged, unlike in the reference. The
-// result shares the other tensors of d: it replaces d, and freeing it frees both.
+// m and d are the mean and the unbiased deviation over H·W of the normalisation's input, μ and σ the running ones; 1e-6
+// is added under both roots. A 1x1 map has no deviation term. Unlike in the reference, the data of a unit without batch
+// normalisation is returned unchanged. The result shares all other tensors with d: it replaces d, and freeing it frees
+// both.
 //
 // PD-Quant, section 3.4; reference: quant/distribution_correction.py.
 func (q *Quantizer) Correct(ctx context.Context, d *UnitData) (*UnitData, error) {
@@ -96,8 +95,8 @@ func hasNorm(n *models.Network, u models.Unit) bool {
 	return false
 }
 
-// correctChunk optimises the images x0 [n,C,H,W] and returns the corrected ones. They are counted from first on, for
-// messages.
+// correctChunk optimises the unit's inputs x0 [n,C,H,W] and returns the corrected ones. first is the number of the
+// first image, for messages.
 func (q *Quantizer) correctChunk(ctx context.Context, step *exec.Shared, x0 *tensors.Tensor, first int,
 	tell func(steps int, loss float64)) (x *tensors.Tensor, err error) {
 	n := x0.Shape().Dim(0)
@@ -145,7 +144,7 @@ func (q *Quantizer) correctChunk(ctx context.Context, step *exec.Shared, x0 *ten
 			return x, fmt.Errorf("step %d: %w", t, err)
 		}
 		if allStopped(plateaus) {
-			tell(q.c.Correction.Steps-t+1, mean) // the steps that are left out count as done
+			tell(q.c.Correction.Steps-t+1, mean) // skipped steps count as done
 			break
 		}
 		tell(1, mean)
@@ -153,8 +152,8 @@ func (q *Quantizer) correctChunk(ctx context.Context, step *exec.Shared, x0 *ten
 	return x, nil
 }
 
-// stepPlateaus tells each group the mean loss of its images, and returns the mean over all images. They are counted
-// from first on, for messages.
+// stepPlateaus gives each group's plateau the mean loss of its images, and returns the mean over all images. first is
+// the number of the first image, for messages.
 func stepPlateaus(ps []plateau, losses []float32, group, first int) (float64, error) {
 	var all float64
 	for g := range ps {
@@ -173,9 +172,9 @@ func stepPlateaus(ps []plateau, losses []float32, group, first int) (float64, er
 	return all, nil
 }
 
-// correctionStep builds one Adam step on images x [n,C,H,W] with moments m and v; rates and
-// share [n] are each image's learning rate and its weight in the mean loss of its group; bias [2]
-// corrects Adam's moments. It returns x, m, v and the losses [n].
+// correctionStep builds one Adam step on inputs x [n,C,H,W] with moments m and v. rates [n] has each image's learning
+// rate, share [n] its weight in the mean loss of its group; bias [2] corrects Adam's moments. The step returns x, m, v
+// and the losses [n].
 func (q *Quantizer) correctionStep(unit models.Unit) func(args []*Node) []*Node {
 	return func(args []*Node) []*Node {
 		x0, x, m, v, rates, share, bias := args[0], args[1], args[2], args[3], args[4], args[5], args[6]
@@ -202,8 +201,7 @@ func addDistance(loss, x, x0 *Node, weight float64) *Node {
 	return Add(loss, MulScalar(distance, weight/positions))
 }
 
-// normLoss returns, for each image, the distance of its statistics from those of the unit's
-// batch normalisations, [n].
+// normLoss returns, for each image, the distance of its statistics from those of the unit's batch normalisations: [n].
 func (q *Quantizer) normLoss(unit models.Unit, x *Node) *Node {
 	var loss *Node
 	param := exec.Constants(x.Graph(), q.p.Weights)
@@ -223,9 +221,9 @@ func (q *Quantizer) normLoss(unit models.Unit, x *Node) *Node {
 	return loss
 }
 
-// statisticsDistance returns, for each image of y [N,C,H,W], the distance of its statistics from mean
-// and variance [1,C], [N]: Σ_C (m-μ)² + Σ_C (d-σ)². The gradient for y is written out because it is
-// simple in the centred y, which is at hand:
+// statisticsDistance returns, for each image of y [N,C,H,W], the distance of its statistics from mean and variance
+// [1,C]: Σ_C (m-μ)² + Σ_C (d-σ)², [N]. The gradient for y is written out, because it is short in the centred y, which
+// is computed anyway:
 //
 //	2(m-μ)/P + 2(d-σ)/(d·(P-1))·(y-m),  P = H·W
 func statisticsDistance(y, mean, variance *Node) *Node {
@@ -250,10 +248,10 @@ func statisticsDistance(y, mean, variance *Node) *Node {
 	}})
 }
 
-// plateau cuts a learning rate to a tenth when a loss hasn't fallen by 1e-4 of its
-// best for more than patience steps: torch.optim.lr_scheduler.ReduceLROnPlateau.
+// plateau cuts a learning rate to a tenth after more than patience steps in a row without progress, which is a loss
+// below the best by 1e-4 of it: torch.optim.lr_scheduler.ReduceLROnPlateau.
 //
-// It stops when ten steps have lowered the loss by less than the fraction tolerance; with 0, never.
+// It stops when ten steps have lowered the loss by less than the fraction tolerance. If that is 0, it never stops.
 type plateau struct {
 	rate, min float64
 	patience  int
@@ -262,7 +260,7 @@ type plateau struct {
 
 	tolerance float64
 	steps     int
-	mark      float64 // the loss at the last multiple of ten steps
+	mark      float64 // the loss when steps was last a multiple of ten
 	stopped   bool
 }
 

@@ -18,9 +18,8 @@ import (
 	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// TestFastCorrection: the stop rule of Fast ends at a loss no higher than that of the reference's
-// 500 steps (to a thousandth: where those reach the minimum, nothing is lower), in a quarter of
-// the steps or fewer.
+// TestFastCorrection: Fast's correction stops after at most a quarter of the reference's 500 steps, at a loss that is
+// no higher. A thousandth is allowed, as nothing is lower where the reference reaches the minimum.
 func TestFastCorrection(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes 500 steps on each unit; run without -short")
@@ -57,7 +56,7 @@ func TestFastCorrection(t *testing.T) {
 	}
 }
 
-// finalCorrection returns the loss at the end of unit u's correction on 32 images, a group, and the steps taken.
+// finalCorrection corrects unit u on 32 images, one group, and returns the last loss and the number of steps.
 func finalCorrection(t *testing.T, b compute.Backend, name string, u int, c Config) (loss float64, steps int) {
 	t.Helper()
 	teacher, err := arch.LoadTeacher(name)
@@ -93,7 +92,7 @@ func finalCorrection(t *testing.T, b compute.Backend, name string, u int, c Conf
 	return loss, steps
 }
 
-// observeTeacher returns what the teacher sees of unit u.
+// observeTeacher returns the data of unit u, with the teacher's input in place of the student's.
 func (q *Quantizer) observeTeacher(ctx context.Context, full *Teacher, u int) (*UnitData, error) {
 	out, err := exec.NewRunner(q.b, 1, q.folded).Run(ctx, func(xs []*Node) []*Node {
 		h := models.Hooks{Param: exec.Constants(xs[0].Graph(), q.p.Weights)}
@@ -112,7 +111,7 @@ func TestPlateauStops(t *testing.T) {
 	loss, stopped := 100.0, 0
 	for step := 1; step <= 60 && stopped == 0; step++ {
 		if loss *= 0.995; step > 30 {
-			loss = max(loss, 85) // ten steps from here lower it by little, then by nothing
+			loss = max(loss, 85) // from here on, ten steps lower it by little, then by nothing
 		}
 		if p.step(loss); p.stopped {
 			stopped = step
@@ -123,7 +122,7 @@ func TestPlateauStops(t *testing.T) {
 	}
 }
 
-// TestOneGroup: a group larger than the number of images is all images.
+// TestOneGroup: a group that is larger than the number of images holds all images.
 func TestOneGroup(t *testing.T) {
 	b := anyBackend(t)
 	var losses []float64
@@ -146,10 +145,10 @@ func TestOneGroup(t *testing.T) {
 	}
 }
 
-// TestCorrectionNonFinite: the error of a loss that isn't finite counts images from the first of all, not of the chunk.
+// TestCorrectionNonFinite: the error for a loss that isn't finite counts images over all chunks.
 func TestCorrectionNonFinite(t *testing.T) {
 	c := tinyConfig(t)
-	c.Correction.Group, c.Machine.Workers = 2, 2 // two times four images
+	c.Correction.Group, c.Machine.Workers = 2, 2 // two chunks of four images
 	q, err := New(anyBackend(t), tinyProblem(t, 8), c)
 	if err != nil {
 		t.Fatal(err)

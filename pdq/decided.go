@@ -6,10 +6,10 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
-// Decided counts how many rounding variables of a layer have decided to round up or down.
+// Decided counts the rounding variables of a layer that have decided to round up or down.
 type Decided struct {
 	Layer     string
-	Histogram [10]int // of h(α), in tenths from 0 to 1, without α that aren't numbers
+	Histogram [10]int // of h(α), in tenths from 0 to 1; an α that isn't a number isn't counted
 	Undecided int     // variables with h(α) strictly between 0.01 and 0.99
 	Flipped   int     // variables that don't round to nearest
 	Size      int     // variables in all

@@ -14,7 +14,7 @@ import (
 // TestDegenerate: constant weights and images, and very few images, are quantised without errors.
 func TestDegenerate(t *testing.T) {
 	if testing.Short() {
-		t.Skip("slow under -short: nothing in it runs side by side that other tests don't")
+		t.Skip("slow; other tests run the same code concurrently")
 	}
 	zero := func(float32) float32 { return 0 }
 	changed := func(p Problem, name string, change func(float32) float32) Problem {
@@ -41,7 +41,7 @@ func TestDegenerate(t *testing.T) {
 	})
 }
 
-// smallProblem has images of 4x4 pixels, and maps of 1x1 in its last block.
+// smallProblem returns a problem with images of 4x4 pixels, and maps of 1x1 in the last block.
 func smallProblem(t *testing.T) Problem {
 	n, err := arch.ResNet(arch.ResNetConfig{Blocks: 1, Width: 4, Input: arch.SquareInput(1, 4, 10)})
 	if err != nil {

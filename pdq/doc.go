@@ -1,12 +1,10 @@
-// Package pdq quantises image classifiers after training, down to 2-bit weights and
-// activations (PD-Quant, arXiv 2212.07048, CVPR 2023): it chooses scales and
-// rounding that keep the network's predictions, and corrects the activations it
-// calibrates on towards the statistics of batch normalisation.
+// Package pdq quantises image classifiers after training, down to 2-bit weights and activations, by PD-Quant
+// (arXiv 2212.07048, CVPR 2023). It chooses scales and rounding that keep the network's predictions, and corrects the
+// activations it calibrates on towards the statistics of batch normalisation.
 //
-// A Problem is the input: a models.Network with weights, and calibration images without labels. A
-// Config holds the settings; Paper, Quick and Best make one, and the baselines are Configs too. A
-// Student is the result: quantisers of weights and activations. A Quantizer takes the steps, each a
-// call from Student to Student:
+// A Problem is the input: a models.Network with weights, and calibration images without labels. A Config holds the
+// settings; Paper, Quick and Best make one, and the baselines are Configs too. A Student is the result: quantisers of
+// weights and activations. A Quantizer has a method for each step, most of which take a Student and return a new one:
 //
 //	q, err := pdq.New(backend, problem, config)
 //	teacher, err := q.Teacher(ctx)                   // full-precision logits
@@ -25,7 +23,7 @@
 //	d.Free()
 //	teacher.Free()
 //
-// Quantize takes them all; Run also times and evaluates.
+// Quantizer.Quantize takes them all; the function Quantize takes them for several seeds side by side.
 //
 // # Symbols
 //
@@ -37,23 +35,19 @@
 //
 // # Repeating a run
 //
-// The same seed, backend, number of workers and kind of processor give the same bits. The number of
-// workers counts because the gradients of a batch's parts are summed. The images of a step, and the
-// elements that drop out, depend only on the seed, the unit and the step, not on other units or on
-// anything else that is computed. Tests check the bits on the Go backend and on ONNX Runtime's
-// processor; XLA, and CUDA above all, may add in another order from run to run.
+// The same seed, backend, number of workers and kind of processor give the same bits. The number of workers matters
+// because each works on a part of a batch, and their gradients are summed. The images of a step, and the elements that
+// drop out, depend only on the seed, the unit and the step. Tests check the bits on the Go backend and on ONNX Runtime
+// on the processor. XLA, above all on CUDA, may add in another order from run to run.
 //
-// QuantizeFrom resumes a run that ended early, to the same bits. WriteState and ReadState put its
-// state on disk.
+// QuantizeFrom resumes a run that ended early, to the same bits. WriteState and ReadState keep its state on disk.
 //
 // # Caveats
 //
-// Quantisation is simulated: values lie on the levels, but arithmetic is in float32. Images must be
-// normalised as the teacher expects. One seed is one sample: report several.
+// Quantisation is simulated: values lie on the levels, but arithmetic is in float32. Images must be normalised as the
+// teacher expects. One seed is one sample: report several.
 //
-// What shows the inside of a network is in pdq/look; what compares methods, and keeps runs in
-// folders, is in pdq/experiment.
+// Package pdq/look shows the inside of a network. Package pdq/experiment compares methods and keeps runs in folders.
 //
-// "Reference" in comments means the authors' code, github.com/hustvl/PD-Quant; files are
-// named by their path in it.
+// "Reference" in comments means the authors' code, github.com/hustvl/PD-Quant; files are named by their path in it.
 package pdq

@@ -15,12 +15,12 @@ import (
 	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// Score holds, for each image, whether a network classified it correctly, so that two networks can be
-// compared image by image.
+// Score says, for each image, whether a network classified it correctly, so that two networks can be compared image by
+// image.
 type Score struct{ Top1 []bool }
 
-// Accuracy returns the fraction of images that were classified correctly, and its standard error. Without
-// images both are NaN.
+// Accuracy returns the fraction of images that were classified correctly, and its standard error. Without images both
+// are NaN.
 func (s Score) Accuracy() (acc, stderr float64) {
 	right := 0
 	for _, ok := range s.Top1 {
@@ -33,9 +33,9 @@ func (s Score) Accuracy() (acc, stderr float64) {
 	return acc, math.Sqrt(acc * (1 - acc) / n)
 }
 
-// Minus returns the difference of the accuracies of s and o on the same images, and its
-// standard error. Errors on the same image cancel, so the difference is known far better
-// than either accuracy. Both are NaN if the numbers of images differ or are 0.
+// Minus returns the accuracy of s minus that of o on the same images, and its standard error. Images that both classify
+// wrongly cancel out, so the difference has a far smaller error than either accuracy. Both are NaN if the numbers of
+// images differ or are 0.
 func (s Score) Minus(o Score) (diff, stderr float64) {
 	if len(s.Top1) != len(o.Top1) {
 		return math.NaN(), math.NaN()
@@ -56,9 +56,8 @@ func (s Score) Minus(o Score) (diff, stderr float64) {
 	return diff, math.Sqrt((squares/n - diff*diff) / n)
 }
 
-// AtChance says whether s is no better than guessing one of the given number of classes: whether guessing gives as
-// many correct images or more with a probability above 1e-3. It is false for fewer than ten images, which are too few
-// to say.
+// AtChance says whether s is no better than guessing among the given number of classes: whether guesses would get at
+// least as many images right with a probability above 1e-3. Below ten images, which are too few to tell, it is false.
 func (s Score) AtChance(classes int) bool {
 	right := 0
 	for _, ok := range s.Top1 {
@@ -71,7 +70,7 @@ func (s Score) AtChance(classes int) bool {
 }
 
 // PredictionDifferences returns, for each image, the prediction difference between the teacher and the student s, at
-// Loss.Temperature. Its mean over the same images tells students apart with fewer images than their accuracies need.
+// Loss.Temperature. To compare students, its mean needs fewer images than their accuracies.
 func (q *Quantizer) PredictionDifferences(ctx context.Context, s Student, images datasets.Images) ([]float64, error) {
 	each, err := q.predictionDifferences(ctx, s, images)
 	return each, q.fail(StepEvaluate, -1, err)
@@ -110,8 +109,8 @@ func (q *Quantizer) predictionDifferences(ctx context.Context, s Student, images
 	return each, nil
 }
 
-// EvaluateTeacher returns the score of the full-precision network n on test. workers is that of MachineConfig; progress
-// is called between batches, unless it is nil.
+// EvaluateTeacher returns the score of the full-precision network n on test. workers is as in MachineConfig. progress,
+// if not nil, is called between batches.
 func EvaluateTeacher(ctx context.Context, b compute.Backend, workers int, n *models.Network, w models.Weights,
 	test datasets.Stream, progress func(done, total int)) (Score, error) {
 	f := func(xs []*Node) []*Node {
@@ -126,7 +125,7 @@ func EvaluateTeacher(ctx context.Context, b compute.Backend, workers int, n *mod
 	return score, nil
 }
 
-// evaluate returns the score on test of n, or of a student of n. forward is the graph from images [N,C,H,W] to logits
+// evaluate returns the score of n, or of a student of n, on test. forward is the graph from images [N,C,H,W] to logits
 // [N,classes].
 func evaluate(ctx context.Context, r exec.Runner, n *models.Network, forward func(xs []*Node) []*Node,
 	test datasets.Stream) (s Score, err error) {
@@ -165,11 +164,11 @@ func evaluate(ctx context.Context, r exec.Runner, n *models.Network, forward fun
 	return s, nil
 }
 
-// classify says which images of a batch are classified correctly. The batch begins at image first, for messages.
+// classify says which images of a batch are classified correctly. first is the number of its first image, for messages.
 func classify(ctx context.Context, r exec.Runner, compiled *exec.Shared, batch datasets.Images, first int) (
 	[]bool, error) {
 	filled := batch
-	if first > 0 && batch.Len() < r.Chunk { // fill it up, so that the graph of a whole chunk fits it
+	if first > 0 && batch.Len() < r.Chunk { // fill it up to a whole chunk, for which there is a compiled graph
 		indices := make([]int, r.Chunk)
 		for i := range indices {
 			indices[i] = i % batch.Len()
@@ -187,8 +186,8 @@ func classify(ctx context.Context, r exec.Runner, compiled *exec.Shared, batch d
 	return correct(out[0].Flat()[:batch.Len()*len(out[0].Flat())/filled.Len()], batch.Labels, first)
 }
 
-// correct says, for each image, whether the largest of its logits [N,classes] is that of its label. The images are
-// counted from first on, for messages.
+// correct says, for each image, whether the largest of its logits [N,classes] is that of its label. first is the number
+// of the first image, for messages.
 func correct(logits []float32, labels []int32, first int) ([]bool, error) {
 	classes := len(logits) / len(labels)
 	right := make([]bool, len(labels))

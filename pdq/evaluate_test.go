@@ -38,7 +38,7 @@ func TestAtChance(t *testing.T) {
 	}
 }
 
-// TestEvaluateStream: batches of any size give the score of all images at once, the last and smaller one too.
+// TestEvaluateStream: batches of any size, the last one smaller, give the score of all images at once.
 func TestEvaluateStream(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		p := tinyProblem(t, 21)
@@ -90,15 +90,15 @@ func TestEvaluateBrokenStream(t *testing.T) {
 	})
 }
 
-// TestPredictionDifferences: the difference is 0 before anything is quantised, then that of the logits, and doesn't
-// depend on the other images.
+// TestPredictionDifferences: differences are 0 while nothing is quantised, then those of the logits, and don't depend
+// on the other images.
 func TestPredictionDifferences(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		p, c := tinyProblem(t, 20), tinyConfig(t)
 		q := quantizerOf(t, b, p, c)
 		none, err := q.PredictionDifferences(t.Context(), Student{}, p.Calibration)
 		if err != nil || len(none) != 20 || math.Abs(slices.Max(none)) > 1e-6 {
-			t.Errorf("nothing is quantised, and the differences are %g, error %v", none, err)
+			t.Errorf("nothing is quantised, but the differences are %g, error %v", none, err)
 		}
 		s, err := q.WeightScales(t.Context(), Student{})
 		if err != nil {

@@ -17,7 +17,7 @@ import (
 	"github.com/pdquant/pdquant/pdq/backend"
 )
 
-// tinyParts returns an untrained network with its weights, a few images, and settings of few steps.
+// tinyParts returns an untrained network with its weights, a few images, and settings with few steps.
 func tinyParts() (b compute.Backend, n *models.Network, w models.Weights, images datasets.Images, c pdq.Config) {
 	b, _, err := backend.Open("go")
 	if err != nil {
@@ -95,7 +95,7 @@ func ExampleTerm() {
 	// PD false, own true
 }
 
-// A student's file also tells its teacher and settings.
+// A student's file also records its teacher and settings.
 func ExampleQuantizer_WriteStudent() {
 	q := tiny()
 	s, err := q.Quantize(context.Background())

@@ -1,7 +1,7 @@
 package pdq
 
 import (
-	_ "embed" // the comments in config.go say what its fields mean
+	_ "embed" // for the comments in config.go
 	"encoding"
 	"fmt"
 	"go/ast"
@@ -15,13 +15,14 @@ import (
 //go:embed config.go
 var configSource string
 
-// Field describes one number or choice of a Config.
+// Field describes one setting of a Config.
 type Field struct {
-	Name    string // as in Go: "Rounding.Steps"
-	Meaning string // the field's comment
+	Name    string   // as in Go: "Rounding.Steps"
+	Meaning string   // the field's comment
+	Choices []string // values that it may have; nil: numbers or text
 }
 
-// Fields lists all fields of Config, in their order, with their comments.
+// Fields lists all fields of Config in their order, with their comments.
 func Fields() ([]Field, error) {
 	comments, err := fieldComments(configSource)
 	if err != nil {
@@ -32,15 +33,27 @@ func Fields() ([]Field, error) {
 	for i := range config.NumField() {
 		f := config.Field(i)
 		if f.Type.Kind() != reflect.Struct {
-			fields = append(fields, Field{f.Name, comments["Config."+f.Name]})
+			fields = append(fields, Field{f.Name, comments["Config."+f.Name], choicesOf(f.Type)})
 			continue
 		}
 		for k := range f.Type.NumField() {
-			name := f.Type.Field(k).Name
-			fields = append(fields, Field{f.Name + "." + name, comments[f.Type.Name()+"."+name]})
+			field := f.Type.Field(k)
+			fields = append(fields, Field{f.Name + "." + field.Name, comments[f.Type.Name()+"."+field.Name],
+				choicesOf(field.Type)})
 		}
 	}
 	return fields, nil
+}
+
+// choicesOf lists the values of a type that has few.
+func choicesOf(t reflect.Type) []string {
+	if x, ok := reflect.Zero(t).Interface().(interface{ Choices() []string }); ok {
+		return x.Choices()
+	}
+	if t.Kind() == reflect.Bool {
+		return []string{"true", "false"}
+	}
+	return nil
 }
 
 // fieldComments returns the comments of struct fields by type and field. A comment stands behind its field, or above.
@@ -68,7 +81,7 @@ func fieldComments(source string) (map[string]string, error) {
 	return comments, nil
 }
 
-// Get returns the value of the field called name, as text. Fields has the names.
+// Get returns the value of the field called name as text. Fields lists the names.
 func (c Config) Get(name string) (string, error) {
 	v, err := c.field(name)
 	if err != nil {
@@ -77,7 +90,7 @@ func (c Config) Get(name string) (string, error) {
 	return fmt.Sprint(v.Interface()), nil
 }
 
-// Set returns c with the field called name set to the value that text holds. The result is not validated.
+// Set returns c with the field called name set to the value in text. It doesn't validate the result.
 func (c Config) Set(name, text string) (Config, error) {
 	v, err := (&c).field(name)
 	if err != nil {
@@ -137,8 +150,8 @@ func (c *Config) field(name string) (reflect.Value, error) {
 	return v, nil
 }
 
-// Differs returns the first field in which c and other differ, as "Loss.PD=10, now 3", or "" if they give the same
-// results. Machine doesn't count.
+// Differs returns the first field in which c and other differ, as "Loss.PD=10, now 3", or "" if there is none. It
+// ignores Machine, which doesn't change results.
 func (c Config) Differs(other Config) string {
 	c.Machine, other.Machine = MachineConfig{}, MachineConfig{}
 	if c == other {
@@ -149,7 +162,7 @@ func (c Config) Differs(other Config) string {
 		return err.Error()
 	}
 	for _, f := range fields {
-		was, _ := c.Get(f.Name) // Fields lists them
+		was, _ := c.Get(f.Name) // no error: Fields lists names that Get knows
 		if is, _ := other.Get(f.Name); was != is {
 			return fmt.Sprintf("%s=%s, now %s", f.Name, was, is)
 		}

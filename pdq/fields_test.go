@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestFields: every field has a meaning, and can be read and set by its name.
+// TestFields: every field has a comment, and can be read and set by its name.
 func TestFields(t *testing.T) {
 	fields, err := Fields()
 	if err != nil {

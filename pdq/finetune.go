@@ -12,17 +12,18 @@ import (
 	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// FineTune returns s, which quantises all units, with all levels and scales trained together to keep the network's
-// predictions. The loss is the prediction difference between teacher and student, at Loss.Temperature; with
-// FineTune.Features also the error of what the last unit reads. With FineTune.BiasLearningRate biases are trained too.
+// FineTune returns s, in which all units are quantised, with all levels and scales trained together to keep the
+// network's predictions. The loss is the prediction difference between teacher and student at Loss.Temperature; with
+// FineTune.Features, the error of the last unit's input is added. With FineTune.BiasLearningRate, biases are trained
+// too.
 //
-// A weight starts on its level and moves between levels; the gradient passes straight through its rounding. Scales
-// are trained by their logarithms, the slower the more levels they span, and biases in units of their layer's root
-// mean square. The images are the calibration images, changed and mixed at random. They need no labels, because the
-// loss asks for the teacher's predictions.
+// A weight starts on its level and moves between levels; the gradient passes straight through the rounding. The
+// logarithms of scales are trained, more slowly the more levels there are, and biases in units of their layer's root
+// mean square. The images are the calibration images, randomly changed and mixed. They need no labels, because the
+// teacher's predictions are the targets.
 //
-// It returns s unchanged with FineTune.Steps 0, and if the prediction difference on the calibration images isn't
-// smaller afterwards, as happens at too high a learning rate.
+// FineTune returns s unchanged if FineTune.Steps is 0, or if the prediction difference on the calibration images isn't
+// smaller afterwards, which happens if a learning rate is too high.
 //
 // This step is not in the paper, which ends with the last unit.
 func (q *Quantizer) FineTune(ctx context.Context, s Student) (Student, error) {
@@ -45,17 +46,17 @@ type fineTuner struct {
 	q      *Quantizer
 	s      Student
 	layers []tunedLayer
-	acts   []layerVariable // logarithms of the activation scales, relative to those of s
+	acts   []layerVariable // logarithms of the activation scales relative to those of s
 	opt    optimiser
 	images augmenter
 }
 
-// tunedLayer holds the variables of a layer with a quantised weight.
+// tunedLayer has the variables of a layer whose weight is quantised.
 type tunedLayer struct {
 	name   string
-	places *variable // of the weights between levels, in levels
-	scales *variable // logarithms of the weight scales, relative to those of s
-	biases *variable // changes of the biases, relative to their root mean square; nil: they stay
+	places *variable // the weights' positions between levels, in levels
+	scales *variable // logarithms of the weight scales relative to those of s
+	biases *variable // changes of the biases relative to their root mean square; nil: they stay
 }
 
 // newFineTuner prepares the fine-tuning of s.
@@ -117,7 +118,7 @@ func (t *fineTuner) newLayer(name string, wq WeightQuant) (tunedLayer, error) {
 	}
 	l := tunedLayer{name: name, places: newVariable("levels of "+name, places, ratePlaces)}
 	l.places.fixed = c.LearningRate == 0
-	l.places.low, l.places.high = -0.45, outermost(wq.Bits)+0.45 // beyond, it would drift away
+	l.places.low, l.places.high = -0.45, outermost(wq.Bits)+0.45 // beyond these, a weight would drift away
 	start := tensors.FromFlatDataAndDimensions(make([]float32, len(wq.Scale)), channelDims(w)...)
 	l.scales = newVariable("weight scales of "+name, start, rateScales)
 	l.scales.divisor, l.scales.fixed = outermost(wq.Bits), c.ScaleLearningRate == 0
@@ -127,7 +128,7 @@ func (t *fineTuner) newLayer(name string, wq WeightQuant) (tunedLayer, error) {
 	return l, nil
 }
 
-// channelDims is the shape in which one number per output channel broadcasts against w.
+// channelDims returns the shape in which one number per output channel broadcasts against w.
 func channelDims(w *tensors.Tensor) []int {
 	dims := slices.Repeat([]int{1}, w.Rank())
 	dims[0] = w.Shape().Dim(0)
@@ -151,7 +152,7 @@ func (q WeightQuant) places(w *tensors.Tensor) (*tensors.Tensor, error) {
 	return tensors.FromFlatDataAndDimensions(flat, w.Shape().Dimensions...), nil
 }
 
-// Steps takes n steps and returns the loss of the last. After an error, t is as it was before the failed step.
+// Steps takes n steps and returns the last one's loss. After an error, t is as it was before the failed step.
 func (t *fineTuner) Steps(ctx context.Context, n int) (Loss, error) {
 	l, err := t.opt.steps(ctx, n, t.step, func(l Loss) {
 		t.q.tell(StepFineTune, -1, t.opt.done, t.q.c.FineTune.Steps, l)
@@ -201,7 +202,7 @@ func (t *fineTuner) step() (l Loss, err error) {
 	return l, nil
 }
 
-// better returns the trained student or, if its prediction difference on the calibration images isn't smaller, s.
+// better returns the trained student if its prediction difference on the calibration images is smaller, else s.
 func (t *fineTuner) better(ctx context.Context) (Student, error) {
 	trained, err := t.student()
 	if err != nil {
@@ -227,7 +228,7 @@ func (t *fineTuner) difference(ctx context.Context, s Student) (float64, error) 
 	return stat.Mean(each, nil), nil
 }
 
-// student returns s with the variables as trained so far.
+// student returns t.s with the variables as trained so far.
 func (t *fineTuner) student() (Student, error) {
 	s := t.s.clone()
 	for _, l := range t.layers {

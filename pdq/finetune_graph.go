@@ -11,14 +11,15 @@ import (
 	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// The schedule, after Adam's numbers: learning rates.
+// The schedule has these learning rates after Adam's corrections.
 const (
 	ratePlaces = scheduleOwn + iota
 	rateScales
 	rateBiases
 )
 
-// bias returns the bias of the layer called name before training, and its root mean square, the unit of its training.
+// bias returns the bias that the layer called name has before training, and its root mean square, in units of which it
+// is trained.
 func (t *fineTuner) bias(name string) (values []float32, size float32) {
 	values = t.s.Weights[name].Bias
 	if values == nil {
@@ -31,7 +32,7 @@ func (t *fineTuner) bias(name string) (values []float32, size float32) {
 	return values, float32(math.Sqrt(sum / float64(len(values))))
 }
 
-// schedule returns the numbers of the next step.
+// schedule returns Adam's corrections and the learning rates of the next step.
 func (t *fineTuner) schedule() []float32 {
 	c, n := t.q.c.FineTune, float64(t.opt.done+1)
 	decay := (1 + math.Cos(math.Pi*float64(t.opt.done)/float64(c.Steps))) / 2
@@ -42,11 +43,11 @@ func (t *fineTuner) schedule() []float32 {
 		float32(c.LearningRate*decay), float32(c.ScaleLearningRate*decay), float32(c.BiasLearningRate*decay))
 }
 
-// outermost is the number of the highest level; the lowest is 0.
+// outermost returns the number of the highest level; the lowest is 0.
 func outermost(bits int) float64 { return float64(int(1)<<bits - 1) }
 
-// losses is the graph of the losses of features and predictions [2]. They are what a part of the batch adds to those of
-// the batch. part holds its images.
+// losses is the graph of the losses of features and predictions [2], as a part of the batch adds them to those of the
+// batch. part holds the part's images.
 func (t *fineTuner) losses(values nodes, part []*Node) *Node {
 	x := part[0]
 	teacherFeatures, teacher := t.forward(x, models.Hooks{Param: exec.Constants(x.Graph(), t.q.weights)})
@@ -59,7 +60,7 @@ func (t *fineTuner) losses(values nodes, part []*Node) *Node {
 	return MulScalar(Stack([]*Node{featureLoss, pd}, 0), float64(x.Shape().Dim(0))/float64(t.opt.size))
 }
 
-// forward returns the features, which the last unit reads, and the logits.
+// forward returns the features, which are the last unit's input, and the logits.
 func (t *fineTuner) forward(x *Node, h models.Hooks) (features, logits *Node) {
 	n := t.q.folded
 	head := n.Units[len(n.Units)-1]
@@ -67,7 +68,7 @@ func (t *fineTuner) forward(x *Node, h models.Hooks) (features, logits *Node) {
 	return features, n.Forward(features, head.First, head.Last, h)
 }
 
-// hooks are those of the student's forward pass with the given values of the variables.
+// hooks returns the hooks of the student's forward pass with the given values of the variables.
 func (t *fineTuner) hooks(g *Graph, values nodes) models.Hooks {
 	fixed := exec.Constants(g, t.q.weights)
 	weights, scales := map[string]*Node{}, map[string]*Node{}

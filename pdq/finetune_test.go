@@ -18,7 +18,7 @@ import (
 	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// fineTunerOf begins a fine-tuning of s, which the test's end frees.
+// fineTunerOf prepares the fine-tuning of s, which is closed at the end of the test.
 func fineTunerOf(t *testing.T, q *Quantizer, s Student) *fineTuner {
 	t.Helper()
 	tn, err := q.newFineTuner(s)
@@ -29,12 +29,12 @@ func fineTunerOf(t *testing.T, q *Quantizer, s Student) *fineTuner {
 	return tn
 }
 
-// tuned is a problem, a configuration with fine-tuning, and a student with all units finished.
+// tuned returns a problem, a configuration with fine-tuning, and a student with all units finished.
 func tuned(t *testing.T, b compute.Backend) (Problem, Config, Student) {
 	p, c := tinyProblem(t, 20), tinyConfig(t)
 	rng := rand.New(rand.NewPCG(1, 0))
 	for _, name := range slices.Sorted(maps.Keys(p.Weights)) {
-		if strings.HasSuffix(name, ".bias") { // such as a trained network has
+		if strings.HasSuffix(name, ".bias") { // as in a trained network
 			bias := make([]float32, p.Weights[name].Size())
 			for i := range bias {
 				bias[i] = float32(0.3 * rng.NormFloat64())
@@ -100,7 +100,7 @@ func mean(xs []float64) float64 {
 	return sum / float64(len(xs))
 }
 
-// TestFineTuneStudent: the trained student predicts what the graph that trains it predicts, also if training starts
+// TestFineTuneStudent: the trained student's predictions are those of the graph that trains it, also if training starts
 // from a student with biases.
 func TestFineTuneStudent(t *testing.T) {
 	b := anyBackend(t)
@@ -141,7 +141,7 @@ func TestFineTuneStudent(t *testing.T) {
 			return d
 		}
 		if d := difference(s); math.Abs(d-trained) > 1e-4*trained {
-			t.Errorf("round %d: the prediction difference is %g, while it was trained %g", round, d, trained)
+			t.Errorf("round %d: the prediction difference is %g, but %g in training", round, d, trained)
 		}
 		unbiased := s.clone()
 		for name, w := range s.Weights {
@@ -195,7 +195,8 @@ func TestRoundBiased(t *testing.T) {
 	}
 }
 
-// TestFineTuneDiverges: a student that fine-tuning makes worse isn't returned, also when states are saved.
+// TestFineTuneDiverges: if fine-tuning makes a student worse, the student before is returned, also when states are
+// saved.
 func TestFineTuneDiverges(t *testing.T) {
 	b := anyBackend(t)
 	p, c, s := tuned(t, b)
@@ -242,8 +243,8 @@ func TestFineTuneRates(t *testing.T) {
 	}
 }
 
-// TestFineTuneGradient compares the gradients for the logarithms of the last layer's weight scales and for its bias,
-// over which the loss is smooth, with differences of the loss.
+// TestFineTuneGradient compares gradients with differences of the loss: for the logarithms of the last layer's weight
+// scales and for its bias, in which the loss is smooth.
 func TestFineTuneGradient(t *testing.T) {
 	b := anyBackend(t)
 	p, c, s := tuned(t, b)
@@ -287,8 +288,8 @@ func TestFineTuneGradient(t *testing.T) {
 	}
 }
 
-// TestFineTuneStart: before the first step the student is the given one, whatever its rounding. With several workers
-// the steps are nearly the same.
+// TestFineTuneStart: before the first step the student is the given one, whether its weights are rounded to nearest or
+// not. With several workers the steps are nearly the same.
 func TestFineTuneStart(t *testing.T) {
 	oneBackend(t, func(t *testing.T, b compute.Backend) {
 		p, c, s := tuned(t, b)
@@ -330,8 +331,8 @@ func TestFineTuneStart(t *testing.T) {
 	})
 }
 
-// TestAugmentGeometry: a gradient across an image stays one. Its slope follows size and angle, and the middle of the
-// image stays.
+// TestAugmentGeometry: a linear gradient across an image stays linear. Its slope follows size and angle, and the middle
+// of the image stays where it is.
 func TestAugmentGeometry(t *testing.T) {
 	const side = 32
 	ramp := datasets.Images{Pixels: make([]uint8, side*side), Channels: 1, Height: side, Width: side, Mean: []float32{0},
@@ -394,7 +395,7 @@ func TestFineTuneErrors(t *testing.T) {
 		"FineTune.Light is 1.5")
 }
 
-// TestAugment: images are mirrored, moved and mixed as configured, and the same each time.
+// TestAugment: images are mirrored, moved and mixed as configured, in the same way each time.
 func TestAugment(t *testing.T) {
 	images := tinyProblem(t, 8).Calibration
 	batch := func(c FineTuneConfig, step int) []uint8 {
@@ -422,14 +423,14 @@ func TestAugment(t *testing.T) {
 		}
 	}
 	if slices.Equal(moved, plain) || slices.Equal(mixed, plain) || own < len(plain)/4 {
-		t.Errorf("moved or mixed images are as they were, or %d of %d pixels are their own", own, len(plain))
+		t.Errorf("moved or mixed images are unchanged, or %d of %d pixels are their own", own, len(plain))
 	}
 	if far := batch(FineTuneConfig{Shift: math.MaxInt}, 3); len(far) != len(plain) {
 		t.Errorf("%d pixels moved out of sight, %d as they are", len(far), len(plain))
 	}
 	all := FineTuneConfig{Flip: 0.5, Shift: 3, Zoom: 0.3, Turn: 0.3, Light: 0.3, Mix: 0.5}
 	if !slices.Equal(batch(all, 7), batch(all, 7)) || slices.Equal(batch(all, 7), batch(all, 8)) {
-		t.Error("the same step draws otherwise, or another one the same")
+		t.Error("the same step draws other images, or another step the same images")
 	}
 	for name, c := range map[string]FineTuneConfig{"in another light": {Light: 0.5}, "of another size": {Zoom: 0.5},
 		"turned": {Turn: 0.5}} {
@@ -443,7 +444,7 @@ func TestAugment(t *testing.T) {
 	}
 	n := len(images.Pixels)
 	if both.Len() != 16 || !slices.Equal(both.Pixels[:n], images.Pixels) {
-		t.Errorf("%d images: not the 8, and others behind them", both.Len())
+		t.Errorf("%d images: not the 8 and 8 others after them", both.Len())
 	}
 	for i, p := range both.Pixels[n:] {
 		if p != images.Pixels[i-i%28+27-i%28] {

@@ -20,14 +20,14 @@ import (
 	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// golden reads numbers of the published PD-Quant reference (PyTorch 1.13, CPU, float32) on a
-// small residual network. testdata/golden/README.md describes the keys.
+// golden reads numbers of the published PD-Quant reference (PyTorch 1.13, CPU, float32) on a small residual network.
+// testdata/golden/README.md describes the keys.
 type golden struct {
 	t    *testing.T
 	file *npz.Reader
 }
 
-// openGolden opens a file of testdata/golden until the end of the test.
+// openGolden opens a file of testdata/golden, and closes it at the end of the test.
 func openGolden(t *testing.T, name string) golden {
 	t.Helper()
 	if testing.Short() {
@@ -65,15 +65,14 @@ func (g golden) integer(key string) int {
 	return int(v)
 }
 
-// tensor returns the array of a key as a new tensor: one belongs to the first backend that
-// uses it.
+// tensor returns the array of a key as a new tensor. (A tensor belongs to the first backend that uses it.)
 func (g golden) tensor(key string) *tensors.Tensor {
 	g.t.Helper()
 	v := g.floats(key)
 	return tensors.FromFlatDataAndDimensions(v, g.file.Header(key+".npy").Descr.Shape...)
 }
 
-// cache returns an array as a cache of images.
+// cache returns the array of a key as a cache.
 func (g golden) cache(key string) *Cache {
 	g.t.Helper()
 	return exec.CacheOf(g.floats(key), g.file.Header(key+".npy").Descr.Shape...)
@@ -93,7 +92,7 @@ func goldenNetwork(t *testing.T) (*models.Network, models.Weights) {
 	return n, w
 }
 
-// goldenConfig returns the settings of the golden numbers: Paper's, without what is random.
+// goldenConfig returns the settings of the golden numbers: Paper's, without anything random.
 func goldenConfig(t *testing.T) Config {
 	t.Helper()
 	c, err := Paper("resnet8", 2, 2)
@@ -104,8 +103,8 @@ func goldenConfig(t *testing.T) Config {
 	return c
 }
 
-// goldenQuantizer returns a quantizer of the golden network. Its one calibration image is a
-// placeholder: the golden images aren't bytes, so the steps get them directly.
+// goldenQuantizer returns a quantizer of the golden network. Its one calibration image is a placeholder: the golden
+// images aren't bytes, so tests give them to the steps directly.
 func goldenQuantizer(t *testing.T, b compute.Backend, c Config) *Quantizer {
 	t.Helper()
 	n, w := goldenNetwork(t)
@@ -118,7 +117,7 @@ func goldenQuantizer(t *testing.T, b compute.Backend, c Config) *Quantizer {
 	return q
 }
 
-// referenceLayer is the reference's name of a layer of the folded network.
+// referenceLayer returns the reference's name for a layer of the folded network.
 func referenceLayer(name string) string {
 	return strings.Replace(name, "downsample.0", "downsample", 1)
 }
@@ -140,7 +139,7 @@ func flat(t *testing.T, x any) []float32 {
 	return v
 }
 
-// distance returns |got-want|/|want|, Euclidean, or |got| if want is 0.
+// distance returns |got-want|/|want| in Euclidean norms, or |got| if want is 0.
 func distance(got, want []float32) float64 {
 	if len(got) != len(want) {
 		return math.Inf(1)
@@ -168,7 +167,7 @@ func worst(got, want []float32) float64 {
 	return most
 }
 
-// within logs the error of what, and fails the test if it is above limit or NaN.
+// within logs the error of the quantity called what, and fails the test if it is above limit or NaN.
 func within(t *testing.T, what string, err, limit float64) {
 	t.Helper()
 	t.Logf("%-48s error %.1e, limit %.0e", what, err, limit)
@@ -234,8 +233,8 @@ func TestGoldenWeightScales(t *testing.T) {
 	}
 }
 
-// checkScales compares a searched quantiser with the reference's, channel by channel. (The
-// reference scores candidates in float32; nowhere here does a near tie make it choose otherwise.)
+// checkScales compares a searched quantiser with the reference's, channel by channel. (The reference scores candidates
+// in float32. In these cases no near tie makes it choose another one.)
 func checkScales(t *testing.T, what string, got, want WeightQuant) {
 	t.Helper()
 	if !slices.Equal(got.Zero, want.Zero) {

@@ -73,8 +73,8 @@ func TestGoldenReconstruction(t *testing.T) {
 
 // reconstruct takes the golden steps on a unit, and compares the results.
 //
-// A Rounder draws its batches at random. Here it is given the images of one batch at a time,
-// which it can only shuffle: that changes no mean over the batch.
+// A Rounder draws its batches at random. Here it gets the images of one batch at a time, which it can only shuffle.
+// That doesn't change means over the batch.
 func reconstruct(t *testing.T, b compute.Backend, unit string) {
 	g, q := openGolden(t, "golden.npz"), goldenQuantizer(t, b, goldenConfig(t))
 	r, err := q.NewRounder(goldenScales(t, g, q, unit), goldenBatch(t, g, q, unit, 0))
@@ -112,18 +112,18 @@ func reconstruct(t *testing.T, b compute.Backend, unit string) {
 type goldenTrace struct {
 	key    string
 	want   []float32  // per step: reconstruction, PD, rounding, total
-	done   int        // steps compared
-	worst  [4]float64 // error of each over these steps
-	nudged int        // steps at which an activation lay on a rounding boundary
+	done   int        // number of steps compared
+	worst  [4]float64 // largest error of each loss in these steps
+	nudged int        // number of steps in which an activation lay on a rounding boundary
 }
 
 // step takes r's next step, on the images d.
 //
-// An activation that lies halfway between two levels, to the last bits of a float32, is rounded
-// by chance, and moves the losses of its step by up to 1 %. So a step whose error is above
-// limit is taken again with each activation scale 1e-6 smaller and larger, which decides such
-// activations the other way, and the smallest error counts. (Seen on the Go backend, layer1.0,
-// step 16: one activation of 1.5000001 steps, which ONNX Runtime has at 1.4999998.)
+// If an activation lies halfway between two levels, but for the last bits of a float32, chance decides how it is
+// rounded, and the losses of the step differ by up to 1 %. So a step whose error is above limit is taken again with
+// each activation scale 1e-6 smaller and larger, which rounds such activations the other way, and the smallest error
+// counts. (In layer1.0, step 16, an activation is 1.5000001 times its scale on the Go backend, 1.4999998 on ONNX
+// Runtime.)
 func (c *goldenTrace) step(t *testing.T, r *Rounder, d *UnitData, limit float64) {
 	t.Helper()
 	r.d = d
@@ -162,7 +162,7 @@ func (c *goldenTrace) errors(t *testing.T, r *Rounder) (errs [4]float64) {
 	}
 	want := slices.Clone(c.want[4*c.done : 4*c.done+4])
 	if abs(want[2]) < 1e-6*want[3] {
-		want[2] = 0 // the reference's is a difference from the total, in float32
+		want[2] = 0 // the reference has a difference from the total, in float32
 	}
 	for k, got := range []float64{l.Reconstruction, l.PD, l.Round, l.Total()} {
 		errs[k] = distance([]float32{float32(got)}, want[k:k+1])
@@ -197,7 +197,7 @@ func restore(t *testing.T, r *Rounder, s OptimiserState) {
 	}
 }
 
-// goldenVariable is a variable of a Rounder, and its key without the step.
+// goldenVariable is a variable of a Rounder, and its golden key without the step.
 type goldenVariable struct {
 	*variable
 	key string
@@ -209,7 +209,7 @@ func goldenVariables(r *Rounder, unit string) []goldenVariable {
 		vs = append(vs, goldenVariable{v.variable, "recon/" + unit + "/" + layerWithin(unit, v.layer) + ".alpha"})
 	}
 	for i, v := range r.acts {
-		layer := "" // the last activation is the unit's own
+		layer := "" // the last activation is the unit's output
 		if i < len(r.acts)-1 {
 			layer = "conv1"
 		}
@@ -218,13 +218,13 @@ func goldenVariables(r *Rounder, unit string) []goldenVariable {
 	return vs
 }
 
-// layerWithin is the reference's name of a unit's layer within the unit.
+// layerWithin returns the reference's name for a unit's layer within the unit.
 func layerWithin(unit, name string) string {
 	return strings.TrimPrefix(strings.TrimPrefix(referenceLayer(name), unit), ".")
 }
 
-// goldenScales returns the student that the reconstruction starts from: all weight scales,
-// and the unit's activation scales.
+// goldenScales returns the student from which the reconstruction starts, with all weight scales and the unit's
+// activation scales.
 func goldenScales(t *testing.T, g golden, q *Quantizer, unit string) Student {
 	t.Helper()
 	s, err := q.WeightScales(context.Background(), Student{})
@@ -239,7 +239,7 @@ func goldenScales(t *testing.T, g golden, q *Quantizer, unit string) Student {
 	return s
 }
 
-// goldenBatch returns what the unit sees in a step: images 8·step to 8·step+15, modulo 64.
+// goldenBatch returns the unit's data in a step: of images 8·step to 8·step+15, modulo 64.
 func goldenBatch(t *testing.T, g golden, q *Quantizer, unit string, step int) *UnitData {
 	t.Helper()
 	var indices []int
@@ -259,8 +259,8 @@ func goldenBatch(t *testing.T, g golden, q *Quantizer, unit string, step int) *U
 		Logits: take(".fp_logits")}
 }
 
-// compareHard compares the unit's weights on their levels, and its output with them. One value in a thousand may be
-// on the neighbouring level.
+// compareHard compares the unit's weights on their levels, and its output with these weights. One value in a thousand
+// may be on a neighbouring level.
 func compareHard(t *testing.T, g golden, r *Rounder, unit string) {
 	t.Helper()
 	s, err := r.Student()
@@ -288,8 +288,8 @@ func compareHard(t *testing.T, g golden, r *Rounder, unit string) {
 	compareLevels(t, key, flat(t, y), g.floats(key), []float32{s.Acts[q.folded.Layers[u.Last].Name].Scale})
 }
 
-// compareLevels compares quantised values: at most one in a thousand may be on another level,
-// and the others agree to 1e-4. scale is per channel of the first axis.
+// compareLevels compares quantised values: at most one in a thousand may be on another level, and the others agree to
+// 1e-4. scale has one number for each channel of the first axis.
 func compareLevels(t *testing.T, what string, got, want, scale []float32) {
 	t.Helper()
 	if len(got) != len(want) {

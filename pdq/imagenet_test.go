@@ -1,7 +1,6 @@
 package pdq
 
 import (
-	"context"
 	"fmt"
 	"image"
 	"image/jpeg"
@@ -48,10 +47,10 @@ func photos(t *testing.T, n int) string {
 	return dir
 }
 
-// TestImageNet takes two of the paper's networks at their full size, 224x224, through every step, on images
-// from a folder.
+// TestImageNet takes two of the paper's networks for images of 224x224 through every step, on images from a folder.
 func TestImageNet(t *testing.T) {
-	soaked.Only(t, "a minute; the shell's quantise takes a network of full size the same way, TestPaperNetworks the architectures")
+	soaked.Only(t, "a minute; the shell's quantise takes a network of full size the same way, "+
+		"TestPaperNetworks the architectures")
 	b, note, err := backend.Open("onnx")
 	if err != nil {
 		t.Skipf("on the Go backend it would take long: %v", err)
@@ -84,13 +83,20 @@ func fullSize(t *testing.T, b compute.Backend, name string, images datasets.Imag
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Rounding.Steps, c.Rounding.BatchSize, c.Correction.Steps, c.Scales.Images, c.Machine.Workers = 2, 4, 2, 4, backend.Workers(b)
-	r, err := Run(context.Background(), b, Problem{n, w, images}, Method{"PD-Quant", c}, images, nil)
+	c.Rounding.Steps, c.Rounding.BatchSize, c.Correction.Steps, c.Scales.Images = 2, 4, 2, 4
+	c.Machine.Workers = backend.Workers(b)
+	q, err := New(b, Problem{n, w, images}, c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%.1f s, peak memory %d MiB of %d", r.Seconds, r.PeakMemory>>20, memory.Total()>>20)
-	if len(r.Student.Weights) == 0 || len(r.Test.Top1) != 8 {
-		t.Errorf("%d quantised weights, %d images tested", len(r.Student.Weights), len(r.Test.Top1))
+	memory.ResetPeak()
+	r := &Run{Quantizer: q}
+	if err := Quantize(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%.1f s, peak memory %d MiB of %d", r.Elapsed.Seconds(), memory.Peak()>>20, memory.Total()>>20)
+	score, err := q.Evaluate(t.Context(), r.Student, images)
+	if err != nil || len(r.Student.Weights) == 0 || len(score.Top1) != 8 {
+		t.Errorf("%d quantised weights, %d images tested, error %v", len(r.Student.Weights), len(score.Top1), err)
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/pdquant/pdquant/internal/soaked"
 )
 
-// inUse is the memory that this process uses, in MiB.
+// inUse returns the memory that this process uses, in MiB.
 func inUse(t *testing.T) float64 {
 	bytes := memory.InUse()
 	if bytes == 0 {
@@ -20,11 +20,11 @@ func inUse(t *testing.T) float64 {
 	return float64(bytes) / (1 << 20)
 }
 
-// TestLeaks repeats the work of long runs, and bounds the memory, also that of the backend, and the goroutines that it
-// leaves.
+// TestLeaks repeats the work of long runs. It bounds the memory that it leaves, with that of the backend, and the
+// goroutines.
 func TestLeaks(t *testing.T) {
 	if testing.Short() {
-		t.Skip("slow under -short: nothing else depends on it")
+		t.Skip("slow")
 	}
 	more := 1
 	if soaked.Long() {
@@ -69,8 +69,8 @@ func wholeUnit(t *testing.T, q *Quantizer, s Student) error {
 	return err
 }
 
-// bounded repeats f, whose tensors take size MiB a time, and compares memory and goroutines in the second third of
-// the times with those in the last. It finds a leak in every second call.
+// bounded repeats f, whose tensors take size MiB in each call, and compares memory and goroutines in the second third
+// of the calls with those in the last third. It finds a leak of every second call.
 func bounded(t *testing.T, what string, times int, size float64, f func() error) {
 	const looks = 10 // in each third: the memory that allocators hold back varies by some 10 MiB
 	limit := float64(times) / 3 * size / 2
@@ -86,7 +86,7 @@ func bounded(t *testing.T, what string, times int, size float64, f func() error)
 		}
 		return least, runtime.NumGoroutine()
 	}
-	third() // what is made once
+	third() // for memory that is allocated only once
 	before, goroutines := third()
 	after, more := third()
 	t.Logf("%d %s: %.1f MiB in the second third of them, %.1f in the last; %d and %d goroutines", times, what, before,

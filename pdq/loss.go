@@ -7,8 +7,8 @@ import (
 	"github.com/pdquant/pdquant/models"
 )
 
-// ReconstructionLoss returns the scalar squared error of a unit's output, summed over
-// channels, mean over images and positions. y and target are [N,C,H,W] or [N,C].
+// ReconstructionLoss returns the squared error of a unit's output as a scalar: the sum over channels, the mean over
+// images and positions. y and target are [N,C,H,W] or [N,C].
 //
 // Reference: lp_loss in quant/quant_layer.py, p=2.
 func ReconstructionLoss(y, target *Node) *Node {
@@ -20,7 +20,7 @@ func ReconstructionLoss(y, target *Node) *Node {
 //
 //	KL(softmax(teacher/T) ‖ softmax(student/T))
 //
-// mean over the batch. Both are logits [N,classes]. It is not symmetric: it weights classes by the
+// which is the mean over the batch. Both are logits [N,classes]. It is not symmetric: it weights classes by the
 // teacher's prediction. As in the reference, there is no factor T².
 //
 // PD-Quant, section 3.2; reference: LossFunction in quant/block_recon.py.
@@ -28,7 +28,7 @@ func PredictionDifference(teacher, student *Node, t float64) *Node {
 	return DivScalar(ReduceAllSum(differenceTerms(teacher, student, t)), float64(teacher.Shape().Dim(0)))
 }
 
-// differenceTerms returns the terms [N,classes]. Their sum over the classes is an image's prediction difference.
+// differenceTerms returns terms [N,classes], whose sum over the classes is an image's prediction difference.
 func differenceTerms(teacher, student *Node, t float64) *Node {
 	p := LogSoftmax(DivScalar(teacher, t), -1)
 	q := LogSoftmax(DivScalar(student, t), -1)
@@ -39,7 +39,7 @@ func differenceTerms(teacher, student *Node, t float64) *Node {
 //
 //	Σ(y - target)² / Σ target²
 //
-// of each image's features, mean over images. y and target are [N,C,H,W] or [N,C].
+// where sums are over an image's features; it is the mean over images. y and target are [N,C,H,W] or [N,C].
 //
 // The idea of keeping the features before the classifier is from QFT (arXiv 2212.02634).
 func FeatureLoss(y, target *Node) *Node {
@@ -48,8 +48,8 @@ func FeatureLoss(y, target *Node) *Node {
 	return ReduceAllMean(Div(perImage(Sub(y, target)), MaxScalar(perImage(target), least)))
 }
 
-// RoundingLoss returns the scalar Σ(1 - |2h(α)-1|^β), which is 0 when every rounding
-// variable is decided. beta is a scalar without gradient. (AdaRound, section 4)
+// RoundingLoss returns the scalar Σ(1 - |2h(α)-1|^β), which is 0 when every h(α) is 0 or 1. beta is a scalar without
+// gradient. (AdaRound, section 4)
 func RoundingLoss(alpha, beta *Node) *Node {
 	u := AddScalar(MulScalar(RectifiedSigmoid(alpha), 2), -1)
 	size := Abs(u)
@@ -60,9 +60,8 @@ func RoundingLoss(alpha, beta *Node) *Node {
 	}}))
 }
 
-// adam is one step of Adam (β 0.9 and 0.999, ε 1e-8, as torch.optim.Adam) on p with
-// moments m and v of its shape. rate, c1 and c2 are scalars: the learning rate, and
-// 1/(1-0.9^t) and 1/(1-0.999^t) at step t, counted from 1.
+// adam is one step of Adam (β 0.9 and 0.999, ε 1e-8, as torch.optim.Adam) on p, whose moments m and v have its shape.
+// rate, c1 and c2 are scalars: the learning rate, and 1/(1-0.9^t) and 1/(1-0.999^t) at step t, counted from 1.
 func adam(p, grad, m, v, rate, c1, c2 *Node) (p2, m2, v2 *Node) {
 	m2 = Add(MulScalar(m, 0.9), MulScalar(grad, 0.1))
 	v2 = Add(MulScalar(v, 0.999), MulScalar(Square(grad), 0.001))

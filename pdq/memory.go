@@ -8,14 +8,15 @@ import (
 	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// UnitMemory tells how much memory the caches of a unit take.
+// UnitMemory is the memory that the caches of a unit take.
 type UnitMemory struct {
 	Unit   string
-	Bytes  int64 // of all caches alive while the unit is quantised: its own, and those it was observed from
-	InFile bool  // its own go to a file, because Bytes is above MachineConfig.CacheLimit
+	Bytes  int64 // of its own caches and of those it is observed from: all that exist while it is quantised
+	InFile bool  // whether its own go to a file, because Bytes is above MachineConfig.CacheLimit
 }
 
-// MemoryPlan returns what the caches of each unit will take, before anything is computed. Graphs take more memory.
+// MemoryPlan returns the memory that each unit's caches will take, before anything is computed. Graphs take memory,
+// too.
 func (q *Quantizer) MemoryPlan() []UnitMemory {
 	var plan []UnitMemory
 	for u := range q.folded.Units {
@@ -29,7 +30,7 @@ func (q *Quantizer) MemoryPlan() []UnitMemory {
 	return plan
 }
 
-// checkRoom is an error if the caches of a unit are above the limit in memory and don't fit on the disk.
+// checkRoom returns an error if the caches of a unit must go to a file but don't fit on the disk.
 func (q *Quantizer) checkRoom() error {
 	dir := q.c.Machine.CacheDir
 	if dir == "" {
@@ -38,12 +39,12 @@ func (q *Quantizer) checkRoom() error {
 	return roomFor(q.MemoryPlan(), q.c.Machine.CacheLimit, memory.FreeDisk(dir), dir)
 }
 
-// roomFor is checkRoom with free bytes left in dir; negative: unknown.
+// roomFor is checkRoom for a folder dir with free bytes left; negative: unknown.
 func roomFor(plan []UnitMemory, limit, free int64, dir string) error {
 	for _, m := range plan {
 		if m.InFile && free >= 0 && m.Bytes > free {
-			return fmt.Errorf("pdq: the caches of %s take %d MiB: above the limit of %d MiB in memory, and %s has room for "+
-				"%d MiB; set Machine.CacheDir to another folder, Machine.CacheLimit higher, or take fewer calibration images",
+			return fmt.Errorf("pdq: the caches of %s take %d MiB: the limit in memory is %d MiB, and %s has room for %d MiB; "+
+				"set Machine.CacheDir to another folder, raise Machine.CacheLimit, or take fewer calibration images",
 				m.Unit, m.Bytes>>20, limit>>20, dir, free>>20)
 		}
 	}
@@ -62,7 +63,7 @@ func (q *Quantizer) cacheBytes(u int) int64 {
 	return 4 * int64(numbers) * int64(q.images.Len())
 }
 
-// newCache returns a function that makes caches for unit u, in memory or in a file as the plan says.
+// newCache returns a function that makes caches for unit u, in memory or in a file, as MemoryPlan says.
 func (q *Quantizer) newCache(u int) func(dims []int) (*Cache, error) {
 	inFile := q.MemoryPlan()[u].InFile
 	return func(dims []int) (*Cache, error) { return exec.NewCache(dims, inFile, q.c.Machine.CacheDir) }

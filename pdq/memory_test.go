@@ -74,7 +74,7 @@ func TestRoom(t *testing.T) {
 	const mib = 1 << 20
 	plan := []UnitMemory{{"conv1", 100 * mib, false}, {"layer1.0", 3000 * mib, true}, {"layer2.0", 2500 * mib, true}}
 	err := roomFor(plan, 2000*mib, 2600*mib, "/somewhere")
-	checkError(t, "a full disk", err, "the caches of layer1.0 take 3000 MiB: above the limit of 2000 MiB in memory, "+
+	checkError(t, "a full disk", err, "the caches of layer1.0 take 3000 MiB: the limit in memory is 2000 MiB, "+
 		"and /somewhere has room for 2600 MiB; set")
 	for _, free := range []int64{3000 * mib, -1} {
 		if err := roomFor(plan, 2000*mib, free, "/somewhere"); err != nil {

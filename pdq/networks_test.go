@@ -13,8 +13,8 @@ import (
 	"github.com/pdquant/pdquant/models/arch"
 )
 
-// relatives are networks of the paper's architectures for images of 1x28x28: with max pooling, with
-// units of single convolutions, with depthwise and grouped ones.
+// relatives returns small networks of the paper's architectures for images of 1x28x28: with max pooling, with units of
+// single convolutions, and with depthwise and grouped convolutions.
 func relatives(t *testing.T) []*models.Network {
 	t.Helper()
 	var all []*models.Network
@@ -38,8 +38,8 @@ func relatives(t *testing.T) []*models.Network {
 	return all
 }
 
-// TestPaperNetworks takes a relative of each of the paper's networks through all steps: every tensor of
-// the plan gets a quantiser, and the loss of every unit is finite.
+// TestPaperNetworks takes all relatives through all steps: every tensor of the plan gets a quantiser, and the loss of
+// every unit is finite.
 func TestPaperNetworks(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes long; run without -short")
@@ -74,7 +74,7 @@ func TestPaperNetworks(t *testing.T) {
 	})
 }
 
-// TestPaperBits has the widths of a ResNet's layers around its max pooling, which are the input's.
+// TestPaperBits checks the widths around a ResNet's max pooling: its input is quantised, its output isn't.
 func TestPaperBits(t *testing.T) {
 	n := relatives(t)[0]
 	folded, _, err := models.Fold(n, models.Init(n, 1))

@@ -12,7 +12,7 @@ import (
 	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// leakyReLU is a kind of layer that no other file knows: max(x, x/4). It has an attribute, and outputs below 0.
+// leakyReLU is a kind of layer that no other file knows: max(x, Slope·x). It has an attribute, and outputs below 0.
 type leakyReLU struct {
 	models.Base
 	Slope float64
@@ -20,14 +20,13 @@ type leakyReLU struct {
 
 func (leakyReLU) Kind() string { return "leaky-relu" }
 
-func (leakyReLU) Role() models.Role { return models.Role{Output: models.Always} }
+func (leakyReLU) Role() models.Role { return models.Role{Output: models.OutputAlways} }
 
 func (l leakyReLU) Graph(in []*Node, _ func(name string) *Node) *Node {
 	return Max(in[0], MulScalar(in[0], l.Slope))
 }
 
-// TestNewKind takes a network with a kind of layer of its own through all steps: nothing but its type has to be
-// written.
+// TestNewKind takes a network with a new kind of layer through all steps. Only the kind's type has to be written.
 func TestNewKind(t *testing.T) {
 	p := tinyProblem(t, 16)
 	n := *p.Network
@@ -63,7 +62,7 @@ func TestNewKind(t *testing.T) {
 		t.Errorf("%d images evaluated, error %v", len(score.Top1), err)
 	}
 
-	// Its gradient, through a whole unit, by differences.
+	// The gradient through a whole unit, by differences.
 	unit := n.Units[1]
 	rng := rand.New(rand.NewPCG(1, 0))
 	x := make([]float32, exec.Product(append([]int{1}, n.InputShape(unit.First)...)))

@@ -13,10 +13,10 @@ import (
 	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// Values that are NaN or infinite are looked for where they could come in: in weights, in what units see, and in the
-// loss and gradients of each step.
+// NaN and infinity are looked for where they can come in: in weights, in the units' inputs and outputs, and in the loss
+// and gradients of each step.
 
-// finiteWeights is an error if a weight isn't finite.
+// finiteWeights returns an error if a weight isn't finite.
 func finiteWeights(w models.Weights) error {
 	for _, name := range slices.Sorted(maps.Keys(w)) {
 		var found error
@@ -35,8 +35,8 @@ func finiteWeights(w models.Weights) error {
 // sumOfMagnitudes returns Σ|x|, which is finite only if all of x is.
 func sumOfMagnitudes(x *Node) *Node { return ReduceAllSum(Abs(x)) }
 
-// firstNonFinite names the first tensor in the next step's forward pass that isn't finite: an input of the unit, or the
-// output of a layer. It is "" if there is none.
+// firstNonFinite names the first tensor of the next step's forward pass that isn't finite: an input of the unit, or the
+// output of a layer. It returns "" if there is none.
 func (r *Rounder) firstNonFinite() string {
 	batch := r.draw(r.opt.done)
 	part, err := r.part(r.opt.done, batch, 0, len(batch))
@@ -68,8 +68,8 @@ func (r *Rounder) firstNonFinite() string {
 	return ""
 }
 
-// sumsOfOutputs is the graph of a forward pass that returns sumOfMagnitudes of each layer's output, from the unit on.
-// It sets the layers' names. Its arguments are those of optimiser.gradients.
+// sumsOfOutputs is the graph of a forward pass from the unit on. It returns sumOfMagnitudes of each layer's output, and
+// sets names to the layers' names. Its arguments are those of optimiser.gradients.
 func (r *Rounder) sumsOfOutputs(args []*Node, names *[]string) (sums []*Node) {
 	n := len(r.opt.vars)
 	read, in, masks := r.opt.bind(args[:n]), args[n], args[n+3:]

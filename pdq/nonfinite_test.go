@@ -39,7 +39,7 @@ func checkError(t *testing.T, what string, err error, wants ...string) {
 	}
 }
 
-// TestNonFinite: numbers that aren't finite are an error that names the tensor, the unit and the step.
+// TestNonFinite: values that aren't finite are an error, which names the tensor, the unit and the step.
 func TestNonFinite(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		p, c := tinyProblem(t, 8), tinyConfig(t)
@@ -52,7 +52,7 @@ func TestNonFinite(t *testing.T) {
 		_, err = New(b, p, c)
 		checkError(t, "a folded weight", err, "folded", "layer1.0.conv1.weight is")
 
-		// Finite weights under which activations overflow.
+		// These weights are finite, but activations overflow.
 		p.Weights = filled(t, whole, "layer2.0.bn1.weight", func(float32) float32 { return 3e38 })
 		q := quantizerOf(t, b, p, c)
 		_, err = q.Teacher(t.Context())
@@ -80,7 +80,7 @@ func TestNonFinite(t *testing.T) {
 	})
 }
 
-// checkRounding makes inputs and variables of the rounding of unit 1 NaN, one at a time.
+// checkRounding sets inputs and variables of unit 1's rounding to NaN, one at a time.
 func checkRounding(t *testing.T, q *Quantizer, s Student, d *UnitData) {
 	nan := float32(math.NaN())
 	for what, c := range map[string]struct {
@@ -112,7 +112,7 @@ func checkRounding(t *testing.T, q *Quantizer, s Student, d *UnitData) {
 		checkError(t, what, err, "pdq: rounding of layer1.0: step 3: ", c.want)
 		if after, err := r.State(); err != nil || after.Done != 2 || len(after.Values) != len(before.Values) ||
 			!slices.Equal(after.Values[0], before.Values[0]) {
-			t.Errorf("%s: the state isn't that before the step, error %v", what, err)
+			t.Errorf("%s: the state isn't the one before the step, error %v", what, err)
 		}
 		r.Close()
 	}
@@ -140,7 +140,7 @@ func TestGradientNonFinite(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer r.Close()
-		fill(d.StudentIn, 1e37) // and with these weights logits of about 160
+		fill(d.StudentIn, 1e37) // with these weights, logits are about 160
 		r.weights[0].made = constant(r.weights[0].made, 1e-36)
 		_, err = r.Steps(t.Context(), 1)
 		checkError(t, "a gradient", err, "pdq: rounding of fc: step 1: the gradient for the rounding variables of fc "+

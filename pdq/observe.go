@@ -11,21 +11,21 @@ import (
 	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// Cache holds float32 numbers for each image, in memory or in a temporary file. Several goroutines may read it at once.
+// Cache holds float32 numbers for each image, in memory or in a temporary file. Goroutines may read it concurrently.
 type Cache = exec.Cache
 
-// UnitData holds what one unit sees of the calibration images.
+// UnitData holds the inputs and outputs of one unit for the calibration images.
 type UnitData struct {
 	Unit                  int    // index into the network's Units
-	StudentIn             *Cache // [N,C,H,W] input of the unit, with the units before it quantised
-	TeacherIn, TeacherOut *Cache // input and output in full precision, for the original images
-	CorrectedIn, Target   *Cache // the same corrected; until Correct sets them, TeacherIn and TeacherOut
+	StudentIn             *Cache // [N,C,H,W] the unit's input with the units before it quantised
+	TeacherIn, TeacherOut *Cache // the teacher's input and output, for the original images
+	CorrectedIn, Target   *Cache // the same after Correct; before, they are TeacherIn and TeacherOut
 	Logits                *Cache // [N,classes] the teacher's, for the original images
 }
 
-// Observe records what unit u sees. It starts from prev, the data of an earlier unit, or from the
-// images if prev is nil. It is an error if u isn't a unit after that of prev, or if s doesn't
-// quantise all that comes before u.
+// Observe computes the inputs and outputs of unit u. It starts from prev, the data of an earlier unit, or from the
+// images if prev is nil. It returns an error if u isn't a unit after that of prev, or if s doesn't quantise everything
+// before u.
 func (q *Quantizer) Observe(ctx context.Context, s Student, t *Teacher, u int, prev *UnitData) (*UnitData, error) {
 	if err := errors.Join(q.canObserve(s, u, prev), q.sameImages(t, prev)); err != nil {
 		return nil, q.fail(StepObserve, u, err)
@@ -62,18 +62,18 @@ func (q *Quantizer) Observe(ctx context.Context, s Student, t *Teacher, u int, p
 		CorrectedIn: out[1], Target: out[2], Logits: t.Logits}, nil
 }
 
-// canObserve is an error if Observe can't take these arguments.
+// canObserve returns an error if Observe can't take these arguments.
 func (q *Quantizer) canObserve(s Student, u int, prev *UnitData) error {
 	if u < 0 || u >= len(q.folded.Units) {
 		return fmt.Errorf("there is no unit %d; %s has units 0 to %d", u, q.folded.Name, len(q.folded.Units)-1)
 	}
 	if prev != nil && prev.Unit >= u {
-		return fmt.Errorf("unit %d comes after it, or is the same; give the data of an earlier one, or nil", prev.Unit)
+		return fmt.Errorf("the data given is of unit %d; give the data of an earlier unit, or nil", prev.Unit)
 	}
 	return q.quantised(s, q.folded.Layers[:q.folded.Units[u].First])
 }
 
-// quantised is an error if s doesn't quantise something of layers that it should.
+// quantised returns an error if s doesn't quantise all tensors of layers that the plan quantises.
 func (q *Quantizer) quantised(s Student, layers []models.Layer) error {
 	for _, l := range layers {
 		if _, ok := s.Weights[l.Name]; !ok && q.bits[l.Name].Weight > 0 {
@@ -86,24 +86,24 @@ func (q *Quantizer) quantised(s Student, layers []models.Layer) error {
 	return nil
 }
 
-// sameImages is an error if t or prev was computed for another number of images.
+// sameImages returns an error if t or prev was computed for another number of images.
 func (q *Quantizer) sameImages(t *Teacher, prev *UnitData) error {
 	if n, want := t.Logits.Len(), q.images.Len(); n != want {
-		return fmt.Errorf("the teacher's logits are of %d images, the units are fitted to %d; infer the teacher again",
+		return fmt.Errorf("the teacher's logits are of %d images, but the units are fitted to %d; run Teacher again",
 			n, want)
 	}
 	if prev != nil && prev.StudentIn.Len() != q.images.Len() {
-		return fmt.Errorf("unit %d was observed on %d images, the units are fitted to %d; observe from the first on",
+		return fmt.Errorf("unit %d was observed on %d images, but the units are fitted to %d; observe the first unit again",
 			prev.Unit, prev.StudentIn.Len(), q.images.Len())
 	}
 	return nil
 }
 
-// Free releases the caches of d, also those that it shares with the result of Correct, but not the
-// logits, which belong to the teacher. d, which may be nil, must not be used again.
+// Free frees the caches of d, including those that it shares with the result of Correct, but not the logits, which
+// belong to the teacher. d must not be used afterwards; it may be nil.
 func (d *UnitData) Free() { d.FreeBut() }
 
-// FreeBut is Free without the caches that d shares with any of the others. Some of these may be nil.
+// FreeBut is Free, but keeps the caches that d shares with any of the others, which may be nil.
 func (d *UnitData) FreeBut(others ...*UnitData) {
 	live := map[*Cache]bool{}
 	for _, o := range others {
@@ -118,7 +118,7 @@ func (d *UnitData) FreeBut(others ...*UnitData) {
 	}
 }
 
-// caches returns all caches of d but the logits; none if d is nil.
+// caches returns all caches of d except for the logits; none if d is nil.
 func (d *UnitData) caches() []*Cache {
 	if d == nil {
 		return nil

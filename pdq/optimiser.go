@@ -17,14 +17,14 @@ import (
 type variable struct {
 	name      string  // for messages: "rounding variables of layer1.0.conv1"
 	rate      int     // index of its learning rate in the schedule
-	divisor   float64 // of its learning rate; 0: none
+	divisor   float64 // its learning rate is divided by this; 0: it isn't
 	low, high float64 // bounds of its values; ±Inf: none
-	fixed     bool    // its value stays
+	fixed     bool    // whether its value stays as it is
 
-	// derive is the graph from the value to what the forward pass reads; nil: it reads the value.
+	// derive is the graph from the value to the tensor that the forward pass reads; nil: it reads the value.
 	derive func(value *Node) *Node
 
-	value, mean, square *tensors.Tensor // with Adam's two moments
+	value, mean, square *tensors.Tensor // the value and Adam's two moments
 	made                *tensors.Tensor // the result of derive; nil: there is none
 }
 
@@ -38,23 +38,23 @@ func newVariable(name string, value *tensors.Tensor, rate int) *variable {
 // nodes are the variables' tensors in a graph.
 type nodes map[*variable]*Node
 
-// optimiser trains variables together, one step of Adam after the other. Rounding and fine-tuning use it.
+// optimiser trains variables jointly by steps of Adam. Rounding and fine-tuning use it.
 type optimiser struct {
 	b    compute.Backend
 	vars []*variable
 	size int // images of a batch
 	done int // steps taken
 
-	// losses is the graph of the losses of a part of a batch. It takes what the forward pass reads of the variables,
-	// and the tensors of that part. It returns a vector, which the part adds to the losses of the batch.
+	// losses is the graph of the losses of a part of a batch. read has the tensors that the forward pass reads, part those
+	// of the part's images. It returns a vector. The batch's losses are the sum of these over its parts.
 	losses func(read nodes, part []*Node) *Node
-	// penalty is the graph of one more loss, a scalar that depends only on the variables' values; nil: none.
+	// penalty is the graph of another loss, a scalar that depends only on the variables' values; nil: there is none.
 	penalty func(values nodes, schedule *Node) *Node
 
 	graphs exec.StepGraphs
 }
 
-// start prepares the graphs of a step. All variables must be there.
+// start compiles the graphs of a step. Set all other fields before.
 func (o *optimiser) start(workers int) (err error) {
 	if o.graphs, err = exec.NewStepGraphs(o.b, workers, o.size, o.whole, o.gradients, o.apply); err != nil {
 		return err
@@ -68,7 +68,7 @@ func (o *optimiser) start(workers int) (err error) {
 	return err
 }
 
-// derived lists the variables with derive.
+// derived lists the variables that have derive.
 func (o *optimiser) derived() []*variable {
 	return slices.DeleteFunc(slices.Clone(o.vars), func(v *variable) bool { return v.derive == nil })
 }
@@ -87,7 +87,7 @@ func (o *optimiser) state() []*tensors.Tensor {
 	return all
 }
 
-// replace frees the state and replaces it by next, which has the order of state.
+// replace frees the state and replaces it with next, which is ordered as state orders it.
 func (o *optimiser) replace(next []*tensors.Tensor) {
 	exec.Free(o.state()...)
 	for i, v := range o.vars {
@@ -98,7 +98,7 @@ func (o *optimiser) replace(next []*tensors.Tensor) {
 	}
 }
 
-// read returns, for each variable, what the forward pass reads.
+// read returns, for each variable, the tensor that the forward pass reads.
 func (o *optimiser) read() []*tensors.Tensor {
 	var all []*tensors.Tensor
 	for _, v := range o.vars {
@@ -111,7 +111,7 @@ func (o *optimiser) read() []*tensors.Tensor {
 	return all
 }
 
-// bind assigns the nodes ns to the variables, in order.
+// bind assigns the nodes ns to the variables in their order.
 func (o *optimiser) bind(ns []*Node) nodes {
 	bound := nodes{}
 	for i, v := range o.vars {
@@ -120,8 +120,8 @@ func (o *optimiser) bind(ns []*Node) nodes {
 	return bound
 }
 
-// steps takes n steps and returns the loss of the last one. After an error the variables are as they were before the
-// failed step.
+// steps takes n steps and returns the loss of the last one. After an error, the variables are as before the failed
+// step.
 func (o *optimiser) steps(ctx context.Context, n int, step func() (Loss, error), tell func(Loss)) (l Loss, err error) {
 	for range n {
 		if err := ctx.Err(); err != nil {
@@ -136,8 +136,8 @@ func (o *optimiser) steps(ctx context.Context, n int, step func() (Loss, error),
 	return l, nil
 }
 
-// advance computes a step from the variables and changes nothing. It returns the next state and the report of apply.
-// part makes the tensors of images lo to hi-1 of the batch, for losses.
+// advance computes a step, but doesn't change the variables. It returns the next state and the report of apply. part
+// makes the tensors that losses takes for images lo to hi-1 of the batch.
 func (o *optimiser) advance(schedule []float32, part func(lo, hi int) ([]*tensors.Tensor, error)) (
 	next []*tensors.Tensor, report []float32, err error) {
 	out, err := o.graphs.Step(o.b, o.state(), o.read(), schedule, o.size, part)
@@ -167,17 +167,17 @@ func (o *optimiser) whole(args []*Node) []*Node {
 	return o.apply(slices.Concat(args[:n+1], grads))
 }
 
-// gradients is the graph of the gradients of a part of a batch. Its arguments are what the forward pass reads of each
-// variable, and the tensors of that part. It returns the gradients for the former, and the losses.
+// gradients is the graph of the gradients on a part of a batch. Its arguments are the tensors of read, then those of
+// the part. It returns the gradients for the tensors of read, then the losses.
 func (o *optimiser) gradients(args []*Node) []*Node {
 	read, part := args[:len(o.vars)], args[len(o.vars):]
 	losses := o.losses(o.bind(read), part)
 	return append(Gradient(ReduceAllSum(losses), read...), losses)
 }
 
-// apply is the graph that ends a step. Its arguments are state, schedule, and what gradients returned for each part
-// of the batch. It returns the next state and the report, a vector: the losses, the penalty if there is one, and for
-// each variable the sum of the magnitudes of its gradient.
+// apply is the graph that ends a step. Its arguments are state, schedule, and the results of gradients for each part of
+// the batch. It returns the next state and the report, a vector: the losses, the penalty if there is one, and the sum
+// of magnitudes of each variable's gradient.
 func (o *optimiser) apply(args []*Node) []*Node {
 	made := 3 * len(o.vars)
 	n := made + len(o.derived())
@@ -211,7 +211,7 @@ func (o *optimiser) apply(args []*Node) []*Node {
 	return append(next, Concatenate(report, 0))
 }
 
-// chain replaces the gradients for the results of derive by those for the variables' values, and adds the penalty's.
+// chain replaces gradients for the results of derive by gradients for the variables' values, and adds the penalty's.
 func (o *optimiser) chain(penalty *Node, values, grads []*Node) {
 	through, of, at := penalty, []*Node(nil), []int(nil)
 	for i, v := range o.vars {
@@ -228,7 +228,7 @@ func (o *optimiser) chain(penalty *Node, values, grads []*Node) {
 	}
 }
 
-// adam is the graph of a step of v. It returns value and moments.
+// adam is the graph of a step of v. It returns the new value and moments.
 func (v *variable) adam(value, grad, mean, square, schedule *Node) []*Node {
 	if v.fixed {
 		return []*Node{value, mean, square}
@@ -254,13 +254,13 @@ const (
 	scheduleOwn // the first number that an optimisation adds
 )
 
-// adamCorrections returns those of step t, counted from 0.
+// adamCorrections returns Adam's corrections at step t, counted from 0.
 func adamCorrections(t int) []float32 {
 	n := float64(t + 1)
 	return []float32{float32(1 / (1 - math.Pow(0.9, n))), float32(1 / (1 - math.Pow(0.999, n)))}
 }
 
-// sumParts adds up lists of n nodes each, which follow one another in ns.
+// sumParts adds up lists of n nodes each, which follow each other in ns.
 func sumParts(ns []*Node, n int) []*Node {
 	sum := slices.Clone(ns[:n])
 	for i, x := range ns[n:] {
@@ -275,11 +275,11 @@ func (o *optimiser) close() {
 	exec.Free(o.state()...)
 }
 
-// OptimiserState is the state of an optimisation, as a value: a state taken before a step can be restored after it. It
-// fits an optimisation of the same unit and student with the same terms switched on.
+// OptimiserState is the state of an optimisation. It can be restored in an optimisation of the same unit and student
+// with the same terms switched on.
 type OptimiserState struct {
 	Done   int         // steps taken
-	Values [][]float32 // per variable: its value and Adam's two moments; rounding variables come before activation scales
+	Values [][]float32 // for each variable, its value and Adam's two moments; rounding variables before activation scales
 }
 
 // snapshot returns the state of o.
@@ -297,10 +297,11 @@ func (o *optimiser) snapshot() (OptimiserState, error) {
 	return s, nil
 }
 
-// restore puts o back to state s. It is an error, and o stays as it is, if s has other variables.
+// restore puts o back to state s. If s has other variables, it returns an error and leaves o as it is.
 func (o *optimiser) restore(s OptimiserState) error {
 	if len(s.Values) != 3*len(o.vars) || s.Done < 0 {
-		return fmt.Errorf("the state holds %d variables after %d steps; there are %d", len(s.Values)/3, s.Done, len(o.vars))
+		return fmt.Errorf("the state holds %d variables after %d steps; there are %d variables",
+			len(s.Values)/3, s.Done, len(o.vars))
 	}
 	var next []*tensors.Tensor
 	for i, x := range s.Values {
@@ -321,7 +322,7 @@ func (o *optimiser) restore(s OptimiserState) error {
 	return nil
 }
 
-// deriveAll returns the results of derive for a state, which has the order of state.
+// deriveAll returns the results of derive for a state, which is ordered as state orders it.
 func (o *optimiser) deriveAll(state []*tensors.Tensor) ([]*tensors.Tensor, error) {
 	var values []*tensors.Tensor
 	for i, v := range o.vars {

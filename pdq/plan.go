@@ -14,22 +14,21 @@ import (
 	"github.com/pdquant/pdquant/models"
 )
 
-// LayerBits are the widths of one layer of a folded network: of its weight, and of its output, which the next layers
-// read. 0: not quantised.
+// LayerBits are the widths in bits of the weight and the output of one layer of a folded network. 0: not quantised.
 type LayerBits struct {
 	Layer  string
 	Weight int `json:",omitempty"`
 	Output int `json:",omitempty"`
 }
 
-// Plan holds the widths of all layers that quantise something, in the network's order.
+// Plan has the widths of all layers with quantised tensors, in the network's order.
 type Plan []LayerBits
 
 // Plan returns the widths that the rule and the exceptions give to the folded network n.
 //
-// Outputs are quantised after a layer's activation function, after an addition and its activation function, and not
-// between a convolution and the addition that follows it. Logits aren't quantised. It is an error if Except names a
-// tensor that the rule doesn't quantise.
+// Outputs are quantised after a layer's activation function, and after an addition and its activation function, but not
+// between a convolution and the addition that follows it. Logits aren't quantised. The error names a tensor in Except
+// that the rule doesn't quantise.
 func (b Bits) Plan(n *models.Network) (Plan, error) {
 	p := b.rule(n)
 	for _, x := range strings.Fields(b.Except) {
@@ -81,7 +80,7 @@ func (b Bits) rule(n *models.Network) Plan {
 	return p
 }
 
-// With returns p with another width of one tensor: 2 to 8 bits, or 0 for full precision. The tensor is called
+// With returns p with another width of one tensor: 2 to 8 bits, or 0 for full precision. The tensor's name is
 // "LAYER.weight" or "LAYER.output". The error lists the tensors.
 func (p Plan) With(tensor string, bits int) (Plan, error) {
 	if bits != 0 && (bits < 2 || bits > 8) {
@@ -94,11 +93,10 @@ func (p Plan) With(tensor string, bits int) (Plan, error) {
 			return slices.DeleteFunc(next, func(l LayerBits) bool { return l.Weight+l.Output == 0 }), nil
 		}
 	}
-	return nil, fmt.Errorf("nothing that is quantised is called %q; choose one of %s",
-		tensor, strings.Join(p.Tensors(), ", "))
+	return nil, fmt.Errorf("no quantised tensor is called %q; choose one of %s", tensor, strings.Join(p.Tensors(), ", "))
 }
 
-// width returns a pointer to the width of a tensor, or nil if it isn't one of l.
+// width returns a pointer to the width of a tensor of l, or nil for other tensors.
 func (l *LayerBits) width(tensor string) *int {
 	switch tensor {
 	case l.Layer + weightTensor:
@@ -109,7 +107,7 @@ func (l *LayerBits) width(tensor string) *int {
 	return nil
 }
 
-// A tensor's name is that of its layer and one of these.
+// A tensor's name is its layer's and one of these.
 const (
 	weightTensor = ".weight"
 	outputTensor = ".output"
@@ -129,7 +127,7 @@ func (p Plan) Tensors() []string {
 	return names
 }
 
-// Layer returns the widths of the layer called name. They are 0 if p quantises nothing of it.
+// Layer returns the widths of the layer called name. They are 0 for tensors that p doesn't quantise.
 func (p Plan) Layer(name string) LayerBits {
 	if i := slices.IndexFunc(p, func(l LayerBits) bool { return l.Layer == name }); i >= 0 {
 		return p[i]
@@ -137,15 +135,14 @@ func (p Plan) Layer(name string) LayerBits {
 	return LayerBits{Layer: name}
 }
 
-// Following returns b with the exceptions that make its plan for n the same as p. It is an error if p quantises a
-// tensor that the rule doesn't, or has a width that isn't 2 to 8.
+// Following returns b with the exceptions that make its plan for n equal to p. The error names a tensor that p
+// quantises but the rule doesn't, or a width that isn't 2 to 8.
 func (b Bits) Following(n *models.Network, p Plan) (Bits, error) {
 	b.Except = ""
 	rule := b.rule(n)
 	for _, tensor := range p.Tensors() {
 		if !slices.Contains(rule.Tensors(), tensor) {
-			return b, fmt.Errorf("pdq: the plan quantises %s, but %s has nothing that is quantised of that name; "+
-				"choose among %s",
+			return b, fmt.Errorf("pdq: the plan quantises %s, but %s has no quantised tensor of that name; choose among %s",
 				tensor, n.Name, strings.Join(rule.Tensors(), ", "))
 		}
 	}
@@ -176,17 +173,18 @@ func parseException(text string) (tensor string, bits int, err error) {
 	return tensor, bits, nil
 }
 
-// String returns the plan as a map: a line for each layer, with the bits of its weight and of its output.
+// String returns the plan as a table: a line for each layer, with the bits of its weight and of its output.
 func (p Plan) String() string {
 	var text strings.Builder
 	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	for _, l := range p {
 		fmt.Fprintf(w, "%s\t%s\t%s\n", l.Layer, labelled("w", l.Weight), labelled("a", l.Output))
 	}
-	_ = w.Flush() // a Builder takes everything
+	_ = w.Flush() // a Builder returns no errors
 	return text.String()
 }
 
+// labelled returns label and bits, or "" for 0 bits.
 func labelled(label string, bits int) string {
 	if bits == 0 {
 		return ""
@@ -197,8 +195,8 @@ func labelled(label string, bits int) string {
 // planHeader is the first line of a plan's TSV.
 const planHeader = "layer\tweight\toutput"
 
-// WriteTSV writes p as a table: a header, then a line for each layer; 0 bits are left empty. JSON is what
-// encoding/json makes of a Plan.
+// WriteTSV writes p as tab-separated values: a header, then a line for each layer, with an empty field for 0 bits. For
+// JSON, use encoding/json.
 func (p Plan) WriteTSV(w io.Writer) error {
 	text := planHeader + "\n"
 	for _, l := range p {
@@ -210,7 +208,7 @@ func (p Plan) WriteTSV(w io.Writer) error {
 	return nil
 }
 
-// ReadPlan reads a plan from TSV, as WriteTSV writes it, or from JSON; the first byte tells which.
+// ReadPlan reads a plan from TSV, as WriteTSV writes it, or from JSON, which starts with "[".
 func ReadPlan(r io.Reader) (Plan, error) {
 	data, err := io.ReadAll(r)
 	if err != nil {
@@ -231,8 +229,7 @@ func ReadPlan(r io.Reader) (Plan, error) {
 		l, err := parsePlanLine(line)
 		if err != nil || i == 0 {
 			return nil, fmt.Errorf("pdq: the plan, line %d: %q; give a JSON list, or TSV with the header %q and "+
-				"widths of 2 to 8",
-				i+1, line, planHeader)
+				"widths of 2 to 8", i+1, line, planHeader)
 		}
 		p = append(p, l)
 	}
@@ -256,7 +253,7 @@ func parsePlanLine(line string) (l LayerBits, err error) {
 	return l, nil
 }
 
-// check is an error if a layer comes twice, or if a width is neither 0 nor 2 to 8.
+// check returns an error if a layer occurs twice, or if a width is neither 0 nor 2 to 8.
 func (p Plan) check() error {
 	seen := map[string]bool{}
 	for _, l := range p {
@@ -266,7 +263,7 @@ func (p Plan) check() error {
 			}
 		}
 		if seen[l.Layer] {
-			return fmt.Errorf("pdq: the plan: %s comes twice; remove one of the lines", l.Layer)
+			return fmt.Errorf("pdq: the plan: layer %s occurs twice; remove one of its lines", l.Layer)
 		}
 		seen[l.Layer] = true
 	}
@@ -279,16 +276,16 @@ func quantisesOutput(n *models.Network, i int) bool {
 	if len(consumers) == 0 {
 		return false // logits
 	}
-	onlyReadBy := func(by models.Output) bool { // a single layer, whose output is quantised in this way
+	onlyReadBy := func(by models.Output) bool { // whether a single layer reads it, and that layer's rule is by
 		return len(consumers) == 1 && n.Layers[consumers[0]].Op.Role().Output == by
 	}
 	switch n.Layers[i].Op.Role().Output {
-	case models.Always:
+	case models.OutputAlways:
 		return true
-	case models.Summed:
-		return !onlyReadBy(models.Always)
-	case models.Computed:
-		return !onlyReadBy(models.Always) && !onlyReadBy(models.Summed)
+	case models.OutputSummed:
+		return !onlyReadBy(models.OutputAlways)
+	case models.OutputComputed:
+		return !onlyReadBy(models.OutputAlways) && !onlyReadBy(models.OutputSummed)
 	}
 	return false
 }

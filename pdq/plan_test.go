@@ -9,7 +9,7 @@ import (
 	"github.com/pdquant/pdquant/models"
 )
 
-// planned returns a folded network and the plan that the reference's rule makes for it at W2A4.
+// planned returns a folded network and its plan by the reference's rule at W2A4.
 func planned(t *testing.T) (*models.Network, Bits, Plan) {
 	t.Helper()
 	p := tinyProblem(t, 1)
@@ -25,7 +25,7 @@ func planned(t *testing.T) (*models.Network, Bits, Plan) {
 	return n, b, plan
 }
 
-// TestPlanFiles: a plan is the same again from TSV and from JSON.
+// TestPlanFiles: a plan that was written as TSV or JSON is the same when read.
 func TestPlanFiles(t *testing.T) {
 	_, _, plan := planned(t)
 	var tsv strings.Builder
@@ -57,7 +57,7 @@ func TestPlanFiles(t *testing.T) {
 	}
 }
 
-// TestPlanExceptions: changes of a plan become exceptions in Bits, and these make the same plan.
+// TestPlanExceptions: changes of a plan become exceptions in Bits, which make the same plan again.
 func TestPlanExceptions(t *testing.T) {
 	n, b, plan := planned(t)
 	changed, err := plan.With("layer1.0.conv1.weight", 3)
@@ -95,7 +95,7 @@ func TestPlanExceptions(t *testing.T) {
 	}
 }
 
-// TestPlanSteps: all steps follow the plan; tensors without widths stay in full precision.
+// TestPlanSteps: all steps follow the plan, and tensors without widths stay in full precision.
 func TestPlanSteps(t *testing.T) {
 	c := tinyConfig(t)
 	c.Bits.Except = "layer1.0.conv1.weight=3 layer1.0.relu1.output=0"

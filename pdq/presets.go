@@ -25,7 +25,8 @@ func PresetNames() []string {
 	return names
 }
 
-// Preset returns the settings called name, those of Glance, Quick, Best, Fast or Paper. The error lists the names.
+// Preset returns the settings of Glance, Quick, Best, Fast or Paper by their names in lower case. The error lists the
+// names.
 func Preset(name, arch string, w, a int) (Config, error) {
 	for _, p := range presets() {
 		if p.name == name {
@@ -35,7 +36,7 @@ func Preset(name, arch string, w, a int) (Config, error) {
 	return Config{}, fmt.Errorf("pdq: no preset %q; choose one of %s", name, strings.Join(PresetNames(), ", "))
 }
 
-// perArchitecture holds the settings that differ by architecture in the reference (the commands in its README).
+// perArchitecture holds the settings that differ by architecture in the reference (see the commands in its README).
 type perArchitecture struct{ roundWeight, temperature, lambdaC float64 }
 
 func architectures() map[string]perArchitecture {
@@ -48,8 +49,8 @@ func architectures() map[string]perArchitecture {
 }
 
 // Paper returns the reference's settings for an architecture: a network's name ("resnet20", "mnasnet-2.0") or its
-// family ("resnet"). The error lists the families. FineTune, which the reference doesn't have, is off: its Steps are
-// 0, and its other fields are a start for experiments.
+// family ("resnet"). The error lists the families. Fine-tuning, which the reference doesn't have, is off:
+// FineTune.Steps is 0, and the other fields are a start for experiments.
 func Paper(arch string, w, a int) (Config, error) {
 	var known []string
 	for family, p := range architectures() {
@@ -71,9 +72,9 @@ func Paper(arch string, w, a int) (Config, error) {
 	return Config{}, fmt.Errorf("pdq: no settings for architecture %q; known are %s", arch, strings.Join(known, ", "))
 }
 
-// fineTuning returns settings of FineTune for these widths, with 0 steps. A level of two bits is five times as wide
-// as one of four, so the same rate, in levels, moves a weight five times as far. A student whose activations have
-// more than two bits soon overfits the calibration images, so these are changed more for it than for one with two.
+// fineTuning returns settings of FineTune for w bits of weights and a bits of activations, with 0 steps. Levels of 2
+// bits are five times as far apart as those of 4 bits, so the same rate, in levels, moves a weight five times as far. A
+// student with more than 2 bits of activations soon overfits the calibration images, so these are changed more for it.
 func fineTuning(w, a int) FineTuneConfig {
 	c := FineTuneConfig{BatchSize: 32, LearningRate: 0.02, ScaleLearningRate: 0.015, BiasLearningRate: 0.03,
 		Features: 1, Warmup: 0.1, Flip: 0.5, Shift: 2, Mix: 0.5}
@@ -86,18 +87,18 @@ func fineTuning(w, a int) FineTuneConfig {
 	return c
 }
 
-// Fast returns Paper's settings with a correction that takes a fifth of the time: it has ten times the
-// learning rate, and stops when ten steps lower the loss by less than a thousandth. Its loss ends no
-// higher than after the reference's 500 steps.
+// Fast returns Paper's settings with a correction that takes a fifth of the time. It has ten times the learning rate,
+// and stops when ten steps lower the loss by less than a thousandth. Its final loss is no higher than after the
+// reference's 500 steps.
 func Fast(arch string, w, a int) (Config, error) {
 	c, err := Paper(arch, w, a)
 	c.Correction.LearningRate, c.Correction.Tolerance = 1e-2, 1e-3
 	return c, err
 }
 
-// Quick returns Fast's settings for a first look within minutes: 250 rounding steps per unit
-// instead of 20000, at ten times the learning rates, so that the rounding variables still
-// decide, and at most 50 correction steps.
+// Quick returns Fast's settings with fewer steps, for results within minutes: 250 rounding steps per unit instead of
+// 20000, and at most 50 correction steps. Rounding has ten times the learning rates, so that its variables still
+// decide.
 func Quick(arch string, w, a int) (Config, error) {
 	c, err := Fast(arch, w, a)
 	c.Rounding.Steps, c.Correction.Steps, c.Scales.Images = 250, 50, 64
@@ -106,8 +107,8 @@ func Quick(arch string, w, a int) (Config, error) {
 	return c, err
 }
 
-// Glance returns Quick's settings with 60 rounding steps per unit, at learning rates that are higher by the factor by
-// which the steps are fewer. With 128 calibration images, a comparison of the methods takes minutes.
+// Glance returns Quick's settings with 60 rounding steps per unit, at learning rates that are higher by the same
+// factor. With 128 calibration images, a comparison of the methods takes minutes.
 func Glance(arch string, w, a int) (Config, error) {
 	c, err := Quick(arch, w, a)
 	const steps = 60
@@ -118,9 +119,9 @@ func Glance(arch string, w, a int) (Config, error) {
 	return c, err
 }
 
-// Best returns the settings that gave the best accuracy: units by squared error at Quick's rates, then FineTune,
-// which keeps the predictions by training all levels, scales and biases together. README, Beyond the paper, has the
-// numbers and the cost; testdata/cifar10/README.md tells how it was chosen.
+// Best returns the settings that gave the best accuracy: MSE only at Quick's rates, then fine-tuning, which trains all
+// levels, scales and biases together to keep the predictions. The README has the numbers and the cost under "Beyond the
+// paper"; testdata/cifar10/README.md says how the settings were chosen.
 func Best(arch string, w, a int) (Config, error) {
 	c, err := Quick(arch, w, a)
 	c = c.MSEOnly()

@@ -12,10 +12,10 @@ import (
 type Problem struct {
 	Network     *models.Network // layers in topological order, cut into units
 	Weights     models.Weights  // the teacher's; batch normalisation not folded
-	Calibration datasets.Images // normalised as the teacher expects; labels must be there, but aren't used
+	Calibration datasets.Images // normalised as the teacher expects; labels are required, but not used
 }
 
-// Validate is an error if network, weights and images don't fit together.
+// Validate returns an error if network, weights and images don't fit together.
 func (p Problem) Validate() error {
 	if p.Network == nil {
 		return errors.New("pdq: problem without a network")
@@ -27,10 +27,10 @@ func (p Problem) Validate() error {
 		return err
 	}
 	if err := finiteWeights(p.Weights); err != nil {
-		return fmt.Errorf("pdq: the teacher's weights: %w; the checkpoint is damaged, or its training diverged", err)
+		return fmt.Errorf("pdq: the teacher's weights: %w; the checkpoint is damaged, or the training diverged", err)
 	}
 	if p.Calibration.Len() == 0 {
-		return errors.New("pdq: no calibration images; give at least one, the paper takes 1024")
+		return errors.New("pdq: no calibration images; give at least one (the paper takes 1024)")
 	}
 	if err := fitsInput(p.Network, p.Calibration); err != nil {
 		return fmt.Errorf("pdq: calibration images %w", err)
@@ -38,7 +38,7 @@ func (p Problem) Validate() error {
 	return p.Calibration.Validate()
 }
 
-// fitsInput is an error, which begins with "are", unless the images have the size that n takes.
+// fitsInput returns an error, which begins with "are", unless the images have the size that n takes.
 func fitsInput(n *models.Network, im datasets.Images) error {
 	if im.Channels != n.Channels || im.Height != n.Height || im.Width != n.Width {
 		return fmt.Errorf("are %dx%dx%d, but %s takes %dx%dx%d",

@@ -15,7 +15,7 @@ const (
 	StepRound
 	StepFineTune
 	StepEvaluate
-	StepInspect // pdq/look, which changes nothing
+	StepInspect // of pdq/look, which changes nothing
 )
 
 // String names the step as messages do.
@@ -24,7 +24,7 @@ func (s Step) String() string {
 		"activation scales", "rounding", "fine-tuning", "evaluation", "inspection"}, int(s))
 }
 
-// Event tells the progress of a step.
+// Event is the progress of a step.
 type Event struct {
 	Step        Step
 	Unit        string // "" for steps over the whole network
@@ -36,12 +36,12 @@ type Event struct {
 type Loss struct {
 	Reconstruction float64 // of StepRound; of StepFineTune, the error of features
 	PD             float64 // of StepRound and StepFineTune
-	Round          float64 // of StepRound: terms of rounding variables
-	Others         float64 // of StepRound: terms of the unit's output and the logits that aren't the paper's
+	Round          float64 // of StepRound: the terms of rounding variables
+	Others         float64 // of StepRound: terms of outputs and logits that aren't in the paper
 	Correction     float64 // of StepCorrect
 }
 
-// Total is what is minimised.
+// Total is the sum, which is minimised.
 func (l Loss) Total() float64 { return l.Reconstruction + l.PD + l.Round + l.Others + l.Correction }
 
 // UnitError says which step failed, and in which unit.
@@ -51,7 +51,7 @@ type UnitError struct {
 	Err  error
 }
 
-// Error gives step, unit and cause.
+// Error returns step, unit and cause.
 func (e *UnitError) Error() string {
 	if e.Unit == "" {
 		return fmt.Sprintf("pdq: %v: %v", e.Step, e.Err)

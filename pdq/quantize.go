@@ -8,36 +8,35 @@ import (
 	"github.com/pdquant/pdquant/models"
 )
 
-// FakeQuantize returns x rounded to the levels of a quantiser of the given bits:
+// FakeQuantize returns x rounded to the levels of a quantiser with the given bits:
 //
 //	(clip(round(x/s) + z, 0, 2^bits-1) - z)·s
 //
-// The result has the shape of x. scale is a scalar or broadcasts against x; zero is an integer.
-// The gradient passes straight through round only: where nothing is clipped it is 1 for x
-// and round(x/s)-x/s for s; elsewhere 0 and the clipped level. Clipping ends just beyond
-// the outermost levels, which themselves pass the gradient, as torch.clamp does.
+// The result has the shape of x. scale is a scalar or broadcasts against x; zero is an integer. The gradient passes
+// straight through round, but not through clip: for x and s it is 1 and round(x/s)-x/s where nothing is clipped, 0 and
+// the clipped level elsewhere. As with torch.clamp, values on the outermost levels aren't clipped.
 //
 // Reference: UniformAffineQuantizer.forward in quant/quant_layer.py.
 func FakeQuantize(x, scale *Node, zero float32, bits int) *Node {
 	return levelRange(zero, bits).quantize(x, scale)
 }
 
-// DropQuantize returns FakeQuantize where mask is 1, and x where it is 0. mask has the shape of x
-// and no gradient. (The graph has products because Where is slow on ONNX Runtime.)
+// DropQuantize returns FakeQuantize where mask is 1, and x where it is 0. mask has the shape of x and no gradient. (The
+// graph uses products, because Where is slow on ONNX Runtime.)
 //
 // QDrop (arXiv 2203.05740), section 3.3.
 func DropQuantize(x, scale *Node, zero float32, mask *Node, bits int) *Node {
 	return levelRange(zero, bits).dropQuantize(x, scale, mask)
 }
 
-// RoundToLevels is FakeQuantize with a zero point that is a node of the graph, and without gradient.
+// RoundToLevels is FakeQuantize without gradient, and with a zero point that is a node.
 func RoundToLevels(x, scale, zero *Node, bits int) *Node {
 	level := ClipScalar(Add(Round(Div(x, scale)), zero), 0, float64(int(1)<<bits-1))
 	return Mul(Sub(level, zero), scale)
 }
 
-// levels is a range of integers to which x/scale is rounded. A bound that values can't reach is
-// infinite, which saves an operation on activations.
+// levels is the range of integers to which x/scale is rounded. A bound that values can't reach is infinite, which saves
+// an operation on activations.
 type levels struct{ lo, hi float64 }
 
 func levelRange(zero float32, bits int) levels {
@@ -66,7 +65,7 @@ func (l levels) dropQuantize(x, scale, mask *Node) *Node {
 	r := l.round(x, scale)
 	off := Sub(Mul(r.clipped, scale), x)
 	y := Add(x, Mul(mask, off))
-	var masked, clipped *Node // the parts of the gradient that reach the quantiser, and a clipped value in it
+	var masked, clipped *Node // the gradient where x is quantised, and where it is also clipped
 	part := func(v *Node) {
 		if masked == nil {
 			masked = Mul(v, mask)
@@ -79,15 +78,14 @@ func (l levels) dropQuantize(x, scale, mask *Node) *Node {
 	})
 }
 
-// inner returns the sum of the products of x and y. (A product of vectors takes ONNX Runtime twice as
-// long.)
+// inner returns the sum of the products of x and y. (As a product of vectors it takes twice as long on ONNX Runtime.)
 func inner(x, y *Node) *Node { return ReduceAllSum(Mul(x, y)) }
 
-// rounded holds the nodes from x/scale to its level.
+// rounded holds the nodes that take x/scale to its level.
 type rounded struct {
 	l                   levels
 	u, nearest, clipped *Node // x/scale; the nearest integer; the nearest level
-	outsideOnce         *Node
+	outsideOnce         *Node // the result of outside, once it was called
 }
 
 func (l levels) round(x, scale *Node) *rounded {
@@ -100,7 +98,7 @@ func (l levels) round(x, scale *Node) *rounded {
 	return r
 }
 
-// outside is 1 where a value was clipped, and 0 elsewhere.
+// outside returns 1 where a value was clipped, and 0 elsewhere.
 func (r *rounded) outside() *Node {
 	if r.outsideOnce == nil {
 		out := NotEqual(r.clipped, r.nearest)
@@ -112,7 +110,7 @@ func (r *rounded) outside() *Node {
 	return r.outsideOnce
 }
 
-// slope is the derivative with respect to the scale.
+// slope returns the derivative with respect to the scale.
 func (r *rounded) slope() *Node {
 	return Add(Sub(r.clipped, r.u), Mul(r.outside(), r.u))
 }
@@ -144,13 +142,13 @@ func SoftRound(base, alpha, scale, zero *Node, bits int) *Node {
 	return Mul(scale, Sub(level, zero))
 }
 
-// RectifiedSigmoid returns h(α) = clip(1.2·sigmoid(α) - 0.1, 0, 1), the fraction by which a weight is
-// rounded up. (AdaRound, arXiv 2004.10568, section 4)
+// RectifiedSigmoid returns h(α) = clip(1.2·sigmoid(α) - 0.1, 0, 1), the fraction by which a weight is rounded up.
+// (AdaRound, arXiv 2004.10568, section 4)
 func RectifiedSigmoid(alpha *Node) *Node {
 	return clip(AddScalar(MulScalar(Sigmoid(alpha), 1.2), -0.1), 0, 1)
 }
 
-// clip is ClipScalar with PyTorch's gradient, which is 1 on the bounds too, in a fifth of the operations.
+// clip is ClipScalar with PyTorch's gradient, which is 1 on the bounds, too. It takes a fifth of the operations.
 func clip(x *Node, lo, hi float64) *Node {
 	y := MaxScalar(MinScalar(x, hi), lo)
 	return models.WithGradient(y, []*Node{x}, []func(v *Node) *Node{func(v *Node) *Node {

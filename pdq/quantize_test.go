@@ -10,7 +10,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
-// The definition of the quantiser and of its gradients, for one value.
+// The quantiser and its gradients for one value, by definition.
 func plainQuantize(x, s, z float64, bits int) (y, dx, ds float64) {
 	last := float64(int(1)<<bits - 1)
 	level := math.RoundToEven(x/s) + z
@@ -49,8 +49,8 @@ func TestFakeQuantize(t *testing.T) {
 	}
 }
 
-// TestDropQuantize: values under a mask of 0 pass unchanged, with their gradient, and don't add to that of
-// the scale. Values that aren't negative need no lower bound.
+// TestDropQuantize: where the mask is 0, values and their gradients pass unchanged, and add nothing to the scale's
+// gradient. Values that aren't negative need no lower bound.
 func TestDropQuantize(t *testing.T) {
 	xs := []float32{0, 0.1, 0.24, 0.26, 0.74, 0.76, 1.2, 1.49, 1.6, 9, 0, 0.1, 0.3, 0.76, 1.6, 9}
 	keep := []float32{1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0}
@@ -131,7 +131,7 @@ func TestLosses(t *testing.T) {
 	})
 }
 
-// TestFeatureLossGradient compares the gradient with differences of the loss; an image without features has one too.
+// TestFeatureLossGradient compares the gradient with differences of the loss, also for an image whose features are 0.
 func TestFeatureLossGradient(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		y, target := []float32{1, 2, 3, 4, 1e-4, 0}, []float32{0, 2, 1, 1, 0, 0}

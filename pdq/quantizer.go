@@ -16,23 +16,22 @@ import (
 	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// Quantizer takes the steps for one Problem and Config. No step changes it. It isn't for concurrent
-// use.
+// Quantizer takes the steps for one Problem and Config. No step changes it. It isn't for concurrent use.
 type Quantizer struct {
 	Progress func(Event) // called between batches and optimisation steps; nil: silent
-	Terms    []Term      // of the loss that rounding minimises: PaperTerms; append others before the first step
+	Terms    []Term      // of rounding's loss: PaperTerms at first; append others before the first step
 
 	b       compute.Backend
 	p       Problem
 	c       Config
-	images  datasets.Images      // calibration images, and perhaps mirrored ones
-	plan    Plan                 // widths of what is quantised
+	images  datasets.Images      // the calibration images and, with Config.Mirror, their mirrored copies
+	plan    Plan                 // widths of all quantised tensors
 	bits    map[string]LayerBits // the same by layer of folded
-	folded  *models.Network      // batch normalisation folded: what is quantised
+	folded  *models.Network      // the network that is quantised: batch normalisation folded
 	weights models.Weights       // of folded
 }
 
-// New prepares the steps. The errors are those of Validate of p and c.
+// New prepares the steps. It returns the errors of p.Validate and c.Validate.
 func New(b compute.Backend, p Problem, c Config) (*Quantizer, error) {
 	if err := p.Validate(); err != nil {
 		return nil, err
@@ -69,17 +68,16 @@ func (q *Quantizer) Problem() Problem { return q.p }
 // Config returns the settings that q was made with.
 func (q *Quantizer) Config() Config { return q.c }
 
-// Backend returns what computes the steps.
+// Backend returns the backend that computes the steps.
 func (q *Quantizer) Backend() compute.Backend { return q.b }
 
-// Folded returns the network that is quantised, with batch normalisation folded, and its
-// weights.
+// Folded returns the network that is quantised, which has batch normalisation folded, and its weights.
 func (q *Quantizer) Folded() (*models.Network, models.Weights) { return q.folded, q.weights }
 
-// Plan returns the widths of all that is quantised.
+// Plan returns the widths of all quantised tensors.
 func (q *Quantizer) Plan() Plan { return slices.Clone(q.plan) }
 
-// Quantize takes all the steps.
+// Quantize takes all steps.
 func (q *Quantizer) Quantize(ctx context.Context) (Student, error) {
 	return q.QuantizeFrom(ctx, State{}, Keeper{})
 }
@@ -88,13 +86,16 @@ func (q *Quantizer) Quantize(ctx context.Context) (Student, error) {
 // same backend with as many workers, the bits are those of a run that never stopped. What the units before saw is
 // observed again, one after the other.
 func (q *Quantizer) QuantizeFrom(ctx context.Context, from State, k Keeper) (Student, error) {
-	r := &run{Quantizer: q, State: from, keeper: k}
-	err := quantizeRuns(ctx, []*run{r})
+	r := &Run{Quantizer: q, State: from, Keeper: k}
+	err := Quantize(ctx, r)
 	return r.Student, err
 }
 
-// quantizeRuns is the whole algorithm. The runs differ in their seeds alone, so what no seed enters is computed once.
-func quantizeRuns(ctx context.Context, runs []*run) error {
+// Quantize is the whole algorithm. It takes runs that differ in their seeds alone, unit by unit side by side, each from
+// its State on, and leaves its last State in each. What no seed enters is computed once: the teacher's logits, the
+// scales of weights and the distribution correction. Its time is in the elapsed time of each run. The students are
+// those of the runs alone. The data of a unit for each run are in memory together.
+func Quantize(ctx context.Context, runs ...*Run) error {
 	if err := canStart(runs); err != nil {
 		return err
 	}
@@ -129,12 +130,13 @@ func quantizeRuns(ctx context.Context, runs []*run) error {
 	return nil
 }
 
-// Units is the loop over the units, for steps of your own: it yields, unit by unit, what the student *s sees of it when
-// the unit's turn comes. It frees the data of a unit once it has that of the next, except for what Correct adds.
+// Units is the loop over the units, for steps of your own. It yields each unit's data, for which it takes the student
+// *s as it is when the unit's turn comes. It frees the data of a unit once it has that of the next, except for the
+// caches that Correct adds.
 func (q *Quantizer) Units(ctx context.Context, t *Teacher, s *Student) iter.Seq2[*UnitData, error] {
 	return func(yield func(*UnitData, error) bool) {
-		r := &run{Quantizer: q, State: State{Student: *s}}
-		for data, err := range observations(ctx, t, []*run{r}, 0) {
+		r := &Run{Quantizer: q, State: State{Student: *s}}
+		for data, err := range observations(ctx, t, []*Run{r}, 0) {
 			if err != nil {
 				yield(nil, err)
 				return
@@ -147,8 +149,8 @@ func (q *Quantizer) Units(ctx context.Context, t *Teacher, s *Student) iter.Seq2
 	}
 }
 
-// Evaluate returns the score on test of the student s: of the network with what s quantises
-// quantised, and the rest in full precision.
+// Evaluate returns the score on test of the network with the tensors that s quantises quantised, and the rest in full
+// precision.
 func (q *Quantizer) Evaluate(ctx context.Context, s Student, test datasets.Stream) (Score, error) {
 	w, err := q.StudentWeights(s)
 	if err != nil {
@@ -160,14 +162,14 @@ func (q *Quantizer) Evaluate(ctx context.Context, s Student, test datasets.Strea
 	return score, q.fail(StepEvaluate, -1, err)
 }
 
-// StudentWeights returns the weights of the folded network as s has them: those that it quantises on their levels, and
-// its biases.
+// StudentWeights returns the weights of the folded network with those that s quantises on their levels, and with the
+// biases of s.
 func (q *Quantizer) StudentWeights(s Student) (models.Weights, error) {
 	w := q.withBiases(s)
 	for layer, wq := range s.Weights {
 		full, ok := w[layer+".weight"]
 		if !ok {
-			return nil, fmt.Errorf("%s has no weight %s, which the student quantises", q.folded.Name, layer)
+			return nil, fmt.Errorf("%s has no layer %s with a weight, but the student quantises it", q.folded.Name, layer)
 		}
 		t, err := wq.Dequantize(full)
 		if err != nil {
@@ -178,7 +180,7 @@ func (q *Quantizer) StudentWeights(s Student) (models.Weights, error) {
 	return w, nil
 }
 
-// withBiases returns the folded weights with the biases of s.
+// withBiases returns the weights of the folded network with the biases of s.
 func (q *Quantizer) withBiases(s Student) models.Weights {
 	w := maps.Clone(q.weights)
 	for layer, wq := range s.Weights {
@@ -189,7 +191,7 @@ func (q *Quantizer) withBiases(s Student) models.Weights {
 	return w
 }
 
-// fail wraps err with the step and the unit (-1: none) it happened in.
+// fail wraps err, which may be nil, with its step and unit (-1: none).
 func (q *Quantizer) fail(step Step, unit int, err error) error {
 	if err == nil {
 		return nil
@@ -211,14 +213,14 @@ func (q *Quantizer) tell(step Step, unit, done, total int, l Loss) {
 	}
 }
 
-// runner returns what computes graphs over images, and reports the progress of a step.
+// runner returns a runner of graphs over images that reports its progress as that of step.
 func (q *Quantizer) runner(step Step, unit int) exec.Runner {
 	r := q.quietRunner()
 	r.Progress = func(done, total int) { q.tell(step, unit, done, total, Loss{}) }
 	return r
 }
 
-// quietRunner is a runner that doesn't report progress.
+// quietRunner returns a runner that doesn't report progress.
 func (q *Quantizer) quietRunner() exec.Runner {
 	return exec.NewRunner(q.b, q.c.Machine.Workers, q.folded)
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// quantizerOf is New, which may not fail.
+// quantizerOf is New, but fails the test on an error.
 func quantizerOf(t testing.TB, b compute.Backend, p Problem, c Config) *Quantizer {
 	t.Helper()
 	q, err := New(b, p, c)
@@ -27,7 +27,7 @@ func quantizerOf(t testing.TB, b compute.Backend, p Problem, c Config) *Quantize
 	return q
 }
 
-// tinyProblem is a residual network of 4 channels with random weights, and real images.
+// tinyProblem returns a residual network of 4 channels with random weights, and real images.
 func tinyProblem(t testing.TB, images int) Problem {
 	n, err := arch.ResNet(arch.ResNetConfig{Blocks: 1, Width: 4, Input: arch.SquareInput(1, 28, 10)})
 	if err != nil {
@@ -40,7 +40,7 @@ func tinyProblem(t testing.TB, images int) Problem {
 	return Problem{n, models.Init(n, 1), pool.Slice(0, images)}
 }
 
-// tinyConfig has every term on, few steps, and few candidates in the search of scales.
+// tinyConfig returns settings with all terms on, few steps, and few candidates in the search of scales.
 func tinyConfig(t testing.TB) Config {
 	c, err := Paper("resnet8", 2, 2)
 	if err != nil {
@@ -137,12 +137,12 @@ func TestStepsLeaveTheirInputsAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !reflect.DeepEqual(s, before) || *d != dBefore {
-			t.Error("a step changed what it was given")
+			t.Error("a step changed its arguments")
 		}
 	})
 }
 
-// TestMetrics searches activation scales by each metric, and checks that each result minimises its metric.
+// TestMetrics searches activation scales by each metric, and checks that the results minimise it.
 func TestMetrics(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		c := tinyConfig(t)
@@ -171,7 +171,7 @@ func TestMetrics(t *testing.T) {
 			t.Fatal(err)
 		}
 		lp, pd := found[LpNorm].Acts["relu"], found[PD].Acts["relu"]
-		// Between both, the search by PD must choose its own again, in either order.
+		// Among both, the search by PD must choose its own again, in either order.
 		for _, cs := range [][]ActQuant{{lp, pd}, {pd, lp}} {
 			s := found[PD].clone()
 			delete(s.Acts, "relu")
@@ -235,7 +235,7 @@ func TestCorrectLowersItsLoss(t *testing.T) {
 		}
 		if distance(flat(t, corrected.CorrectedIn), flat(t, d.TeacherIn)) < 1e-4 ||
 			distance(flat(t, corrected.Target), flat(t, d.TeacherOut)) < 1e-4 {
-			t.Error("input and target are what they were")
+			t.Error("input and target haven't changed")
 		}
 		head := *d
 		head.Unit = len(q.folded.Units) - 1 // no batch normalisation
@@ -345,8 +345,8 @@ func TestBadData(t *testing.T) {
 			t.Fatal(err)
 		}
 		for want, f := range map[string]func() error{
-			"pdq: observation of layer1.0: the teacher's logits are of 20 images, the units are fitted to 40; infer the " +
-				"teacher again": func() error {
+			"pdq: observation of layer1.0: the teacher's logits are of 20 images, but the units are fitted to 40; run " +
+				"Teacher again": func() error {
 				_, err := mirrored.Observe(ctx, s, teacher, 1, nil)
 				return err
 			},
@@ -358,8 +358,7 @@ func TestBadData(t *testing.T) {
 				_, err := q.Observe(ctx, s, teacher, 9, nil)
 				return err
 			},
-			"pdq: observation of layer1.0: unit 1 comes after it, or is the same; give the data of an earlier one, " +
-				"or nil": func() error {
+			"pdq: observation of layer1.0: the data given is of unit 1; give the data of an earlier unit, or nil": func() error {
 				_, err := q.Observe(ctx, s, teacher, 1, d)
 				return err
 			},
@@ -377,7 +376,7 @@ func TestBadData(t *testing.T) {
 				_, err := q.Evaluate(ctx, s, p.Calibration.Slice(0, 0))
 				return err
 			},
-			"pdq: evaluation: resnet8 has no weight vgg, which the student quantises": func() error {
+			"pdq: evaluation: resnet8 has no layer vgg with a weight, but the student quantises it": func() error {
 				_, err := q.Evaluate(ctx, stranger, p.Calibration)
 				return err
 			},
@@ -419,7 +418,7 @@ func TestRates(t *testing.T) {
 	})
 }
 
-// TestScalesStayPositive: scales stop at the smallest one at a learning rate that would make them negative.
+// TestScalesStayPositive: a learning rate that would make scales negative leaves them at the smallest scale.
 func TestScalesStayPositive(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		c := tinyConfig(t)
@@ -438,7 +437,7 @@ func TestScalesStayPositive(t *testing.T) {
 	})
 }
 
-// TestActivationScalesAgain: a second search finds the same quantisers, although s has them already.
+// TestActivationScalesAgain: a second search, on a student that has quantisers, finds the same ones.
 func TestActivationScalesAgain(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		c := tinyConfig(t)
@@ -458,7 +457,7 @@ func TestActivationScalesAgain(t *testing.T) {
 func TestProblemValidate(t *testing.T) {
 	for want, change := range map[string]func(*Problem){
 		"pdq: problem without a network": func(p *Problem) { p.Network = nil },
-		"pdq: no calibration images; give at least one, the paper takes 1024": func(p *Problem) {
+		"pdq: no calibration images; give at least one (the paper takes 1024)": func(p *Problem) {
 			p.Calibration = p.Calibration.Slice(0, 0)
 		},
 		"pdq: calibration images are 1x14x56, but resnet8 takes 1x28x28": func(p *Problem) {

@@ -7,9 +7,8 @@ import (
 	"math/rand/v2"
 )
 
-// stream returns the random numbers of one image of one step's batch or, with image -1, of the choice
-// of the batch. Each has a stream of its own, so that they don't depend on other units, on earlier
-// steps, or on the images that are computed together.
+// stream returns the random numbers for one image of a step's batch or, with image -1, for the choice of the batch.
+// They don't depend on other units, on earlier steps, or on the images that are computed together.
 func stream(seed uint64, unit, step, image int) *rand.ChaCha8 {
 	var key [32]byte
 	for i, v := range []uint64{seed, uint64(unit), uint64(step), uint64(image)} {
@@ -18,7 +17,7 @@ func stream(seed uint64, unit, step, image int) *rand.ChaCha8 {
 	return rand.NewChaCha8(key)
 }
 
-// coins selects elements at random with a given probability, 64 at a time.
+// coins selects elements with a given probability, 64 at a time.
 type coins struct {
 	rng    rand.Source
 	spread *[256][8]bool // the result of spreadBytes
@@ -35,8 +34,8 @@ func spreadBytes() *[256][8]bool {
 	return &s
 }
 
-// word returns 64 independent bits, each 1 with probability p, which is rounded to 1/65536. A p with
-// few binary digits needs few draws: 1/2 needs one.
+// word returns 64 independent bits, each 1 with probability p, which is rounded to a multiple of 1/65536. If p has few
+// binary digits, it takes few draws: one for 1/2.
 func (c coins) word(p float64) uint64 {
 	digits := uint32(math.Round(p * 65536))
 	if digits == 65536 {
@@ -64,7 +63,7 @@ func (c coins) fill(x []bool, p float64) {
 	}
 }
 
-// mix replaces each element of x by that of y with probability p.
+// mix replaces each element of x by the element of y with probability p.
 func (c coins) mix(x, y []float32, p float64) {
 	for lo := 0; lo < len(x); lo += 64 {
 		w := c.word(p)

@@ -16,7 +16,7 @@ func TestCoins(t *testing.T) {
 		c := coins{stream(7, 0, 0, 0), spread}
 		x := make([]bool, 100003)
 		c.fill(x, p)
-		ones, same := 0, 0 // and how often neighbours agree
+		ones, same := 0, 0 // same counts neighbours that are equal
 		for i, v := range x {
 			if v {
 				ones++
@@ -53,8 +53,8 @@ func BenchmarkCoins(b *testing.B) {
 	}
 }
 
-// TestStreamsStandAlone: the random numbers of a unit's rounding don't depend on whether the units before it were
-// rounded, or the student was evaluated in between. Another seed gives others.
+// TestStreamsStandAlone: the random numbers of a unit's rounding don't depend on whether the units before were rounded,
+// or the student was evaluated in between. Another seed gives others.
 func TestStreamsStandAlone(t *testing.T) {
 	b, p, c := anyBackend(t), tinyProblem(t, 20), tinyConfig(t)
 	drawn := func(seed uint64, before func(q *Quantizer, s Student, d *UnitData) Student) ([]int, []float32) {
@@ -62,7 +62,7 @@ func TestStreamsStandAlone(t *testing.T) {
 		q := quantizerOf(t, b, p, c)
 		s, d := prepare(t, q, 1)
 		d.CorrectedIn = exec.CacheOf(make([]float32, len(d.StudentIn.Flat())), d.StudentIn.Dims()...)
-		fill(d.StudentIn, 1) // so that inputs tell what was mixed, not what the student computes
+		fill(d.StudentIn, 1) // so that inputs show only what was mixed
 		r, err := q.NewRounder(before(q, s, d), d)
 		if err != nil {
 			t.Fatal(err)

@@ -13,8 +13,8 @@ import (
 	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// Round returns s with the rounding and the activation scales of the unit of d optimised, and with its
-// weights on levels. With Rounding.Steps 0, or with both learning rates 0, it returns s.
+// Round returns s with the rounding and the activation scales of d's unit optimised jointly, and with the unit's
+// weights on levels. If Rounding.Steps or both learning rates are 0, it returns s.
 func (q *Quantizer) Round(ctx context.Context, s Student, d *UnitData) (Student, error) {
 	if q.c.Rounding.trivial() {
 		return s, nil
@@ -30,25 +30,25 @@ func (q *Quantizer) Round(ctx context.Context, s Student, d *UnitData) (Student,
 	return r.Student()
 }
 
-// trivial says whether no step changes anything.
+// trivial says whether rounding changes nothing.
 func (c RoundingConfig) trivial() bool {
 	return c.Steps == 0 || c.LearningRate == 0 && c.ScaleLearningRate == 0
 }
 
-// Rounder optimises the rounding variables and activation scales of one unit together. Each call of Steps
-// continues after the last one.
+// Rounder optimises the rounding variables and activation scales of one unit jointly. Each call of Steps continues
+// where the last one ended.
 type Rounder struct {
 	q        *Quantizer
 	s        Student // at the start
 	d        *UnitData
-	biased   models.Weights // folded, with the biases of s
+	biased   models.Weights // of the folded network, with the biases of s
 	opt      optimiser
-	weights  []layerVariable // rounding variables, by layer
-	acts     []layerVariable // activation scales, by layer
+	weights  []layerVariable // rounding variables
+	acts     []layerVariable // activation scales
 	outputs  []Term          // the terms with Outputs that are switched on
 	rounding []Term          // the terms with Rounding that are switched on
 	relative []float32       // the weights of outputs
-	spread   *[256][8]bool   // for coins
+	spread   *[256][8]bool   // see coins
 }
 
 // layerVariable is the variable of a layer.
@@ -57,7 +57,8 @@ type layerVariable struct {
 	*variable
 }
 
-// NewRounder prepares the optimisation of the unit of d from the scales in s. The error names a layer without a scale.
+// NewRounder prepares the optimisation of d's unit, starting from the scales in s. The error names a layer without
+// scale.
 func (q *Quantizer) NewRounder(s Student, d *UnitData) (*Rounder, error) {
 	r := &Rounder{q: q, s: s, d: d, biased: q.withBiases(s), spread: spreadBytes()}
 	for _, t := range q.Terms {
@@ -87,8 +88,8 @@ func (q *Quantizer) NewRounder(s Student, d *UnitData) (*Rounder, error) {
 	return r, nil
 }
 
-// addVariables makes the unit's variables at their starting values: α such that h(α) is the fraction by which a weight
-// exceeds the level below it, and the searched activation scales.
+// addVariables makes the unit's variables at their starting values: rounding variables α, for which h(α) is the
+// fraction by which a weight exceeds the level below it, and the searched activation scales.
 func (r *Rounder) addVariables() error {
 	c, unit := r.q.c.Rounding, r.q.folded.Units[r.d.Unit]
 	for _, l := range r.q.folded.Layers[unit.First : unit.Last+1] {
@@ -139,8 +140,8 @@ func (q WeightQuant) roundingStart(w *tensors.Tensor) (*tensors.Tensor, error) {
 
 func (r *Rounder) fail(err error) error { return r.q.fail(StepRound, r.d.Unit, err) }
 
-// Steps takes n steps and returns the losses of the last. An error names the step that failed; the
-// variables are then as they were before that step.
+// Steps takes n steps and returns the last one's loss. An error names the step that failed; the variables are then as
+// before that step.
 func (r *Rounder) Steps(ctx context.Context, n int) (Loss, error) {
 	l, err := r.opt.steps(ctx, n, r.step, func(l Loss) {
 		r.q.tell(StepRound, r.d.Unit, r.opt.done, r.q.c.Rounding.Steps, l)
@@ -162,7 +163,7 @@ func (r *Rounder) step() (Loss, error) {
 	return l, nil
 }
 
-// loss returns the terms of the loss from the report of a step.
+// loss returns the terms of the loss in the report of a step.
 func (r *Rounder) loss(report []float32) (l Loss) {
 	for i, t := range r.outputs {
 		l.addTerm(t.Name, float64(report[i]))
@@ -171,8 +172,8 @@ func (r *Rounder) loss(report []float32) (l Loss) {
 	return l
 }
 
-// diverged returns the error of a step in which the gradient for variable v isn't finite or, if v is negative, the
-// loss.
+// diverged returns the error of a step in which the gradient for variable v isn't finite; if v is negative, the loss
+// isn't.
 func (r *Rounder) diverged(l Loss, v int) error {
 	what := r.firstNonFinite()
 	switch {
@@ -187,8 +188,8 @@ func (r *Rounder) diverged(l Loss, v int) error {
 	return fmt.Errorf("%s; lower Rounding.LearningRate, or look for extreme weights", what)
 }
 
-// Student returns the student with the weights of the unit on levels (rounded up where h ≥ 0.5) and with its
-// trained activation scales. It is an error if a variable isn't finite.
+// Student returns the student with the unit's weights on levels, rounded up where h ≥ 0.5, and with its trained
+// activation scales. The error names a variable that isn't finite.
 func (r *Rounder) Student() (Student, error) {
 	s := r.s.clone()
 	for _, v := range r.weights {
@@ -231,13 +232,14 @@ func (r *Rounder) State() (OptimiserState, error) {
 	return s, r.fail(err)
 }
 
-// Restore puts r back to state s: the next steps are those that followed it. It is an error if s has other variables.
+// Restore puts r back to state s: the next steps are those that followed it. If s has other variables, it returns an
+// error.
 func (r *Rounder) Restore(s OptimiserState) error { return r.fail(r.opt.restore(s)) }
 
 // stepsDone returns the number of steps taken.
 func (r *Rounder) stepsDone() int { return r.opt.done }
 
-// rounded returns the levels of the weight w, rounded up where alpha isn't negative, and else down.
+// rounded returns the levels of the weight w, rounded down where alpha is negative, and up elsewhere.
 func (q WeightQuant) rounded(w *tensors.Tensor, alpha []float32) ([]uint8, error) {
 	levels, per := make([]uint8, len(alpha)), len(alpha)/len(q.Scale)
 	err := tensors.ConstFlatData(w, func(flat []float32) {

@@ -9,17 +9,17 @@ import (
 	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// The images of a step are drawn, gathered and mixed here, on the host, from random numbers that are the same on every
-// backend. On ONNX Runtime, gathering them within the graph would copy all images.
+// The images of a step are drawn, gathered and mixed here, on the host, with random numbers that are the same on every
+// backend. Gathering them in the graph would copy all images on ONNX Runtime.
 
-// drops says whether activation quantisers drop out.
+// drops says whether activations are randomly left unquantised.
 func (r *Rounder) drops() bool { return r.q.c.Rounding.ActDrop > 0 }
 
-// mixes says whether inputs mix those of the student with the corrected ones of the teacher.
+// mixes says whether the student's inputs are mixed with the teacher's corrected ones.
 func (r *Rounder) mixes() bool { return r.q.c.Rounding.InputDrop > 0 }
 
-// passes returns how many times the images of a step go through the unit: once with mixed inputs and dropped
-// quantisers, for the unit's output, and once without, for the logits, unless both are the same.
+// passes returns how many times the images of a step go through the unit: once with mixed inputs and unquantised
+// activations, for the unit's output, and once without them, for the logits. If both are the same, it returns 1.
 func (r *Rounder) passes() int {
 	if r.needsLogits() && (r.mixes() || r.drops()) {
 		return 2
@@ -32,8 +32,8 @@ func (r *Rounder) draw(t int) []int {
 	return datasets.Sample(stream(r.q.c.Seed, r.d.Unit, t, -1), r.opt.size, r.d.StudentIn.Len())
 }
 
-// part returns the graph's arguments for images lo to hi-1 of the batch of step t: inputs, target,
-// logits and masks. The caller frees them, also after an error.
+// part returns the graph's arguments for images lo to hi-1 of the batch of step t: inputs, target, logits and masks.
+// The caller frees them, also after an error.
 func (r *Rounder) part(t int, batch []int, lo, hi int) ([]*tensors.Tensor, error) {
 	rngs := make([]coins, hi-lo)
 	for i := range rngs {
@@ -57,8 +57,8 @@ func (r *Rounder) part(t int, batch []int, lo, hi int) ([]*tensors.Tensor, error
 	return append(ts, masks...), err
 }
 
-// inputs returns the unit's inputs for all passes, [passes·B,C,H,W]: first those mixed element by
-// element from the student's and the teacher's corrected ones, then the student's.
+// inputs returns the unit's inputs for all passes, [passes·B,C,H,W]: first the student's, mixed element by element with
+// the teacher's corrected ones, then the student's as they are.
 func (r *Rounder) inputs(indices []int, rngs []coins) (*tensors.Tensor, error) {
 	t := tensors.FromShape(r.d.StudentIn.Shape(r.passes() * len(indices)))
 	return t, exec.Mutate(t, func(flat []float32) error {
@@ -82,7 +82,7 @@ func (r *Rounder) inputs(indices []int, rngs []coins) (*tensors.Tensor, error) {
 	})
 }
 
-// masks draws which elements of each of the unit's activations stay quantised.
+// masks draws, for each of the unit's quantised activations, the elements that are quantised.
 func (r *Rounder) masks(rngs []coins) ([]*tensors.Tensor, error) {
 	var ms []*tensors.Tensor
 	outputs, images := r.q.folded.Shapes(), len(rngs)*r.passes()

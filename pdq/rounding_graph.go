@@ -12,16 +12,16 @@ import (
 	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// The schedule is the vector of the numbers that change from step to step. These follow Adam's.
+// The schedule is the vector of all numbers that change from step to step. It has these after Adam's corrections.
 const (
 	rateAlpha = scheduleOwn + iota // learning rates
 	rateScale
 	roundBeta // β
-	roundOn   // 0 during the warm-up, then 1
+	roundOn   // factor of the terms with Rounding: 0 during the warm-up, then 1
 	scheduleLen
 )
 
-// schedule returns the numbers of step t, counted from 0. They stay the same after Rounding.Steps.
+// schedule returns the schedule of step t, counted from 0. After Rounding.Steps, only Adam's corrections change.
 func (r *Rounder) schedule(t int) []float32 {
 	c := r.q.c.Rounding
 	v := append(adamCorrections(t), make([]float32, scheduleLen-scheduleOwn)...)
@@ -37,8 +37,9 @@ func (r *Rounder) schedule(t int) []float32 {
 	return v
 }
 
-// advance computes step t, counted from 0, with the weights relative of the terms with Outputs. It changes nothing and
-// returns the next state and the report of optimiser.apply. Negative steps are measurements without the other terms.
+// advance computes step t, counted from 0, but doesn't change the variables. relative has the weights of the terms with
+// Outputs. It returns the next state and the report of optimiser.apply. A negative t is a measurement without the terms
+// with Rounding.
 func (r *Rounder) advance(t int, relative []float32) ([]*tensors.Tensor, []float32, error) {
 	batch, schedule := r.draw(t), r.schedule(max(t, 0))
 	if t < 0 {
@@ -55,9 +56,9 @@ func (r *Rounder) needsLogits() bool {
 	return slices.ContainsFunc(r.outputs, func(t Term) bool { return t.Logits })
 }
 
-// losses is the graph of the terms with Outputs for a part of the batch. It takes the soft weights and activation
-// scales, and the tensors of part followed by the weights of the terms. It returns what this part adds to the batch's
-// means.
+// losses is the graph of the terms with Outputs on a part of the batch. read has the soft weights and activation
+// scales; part has the tensors of Rounder.part, then the weights of the terms. It returns what this part adds to the
+// means over the batch.
 func (r *Rounder) losses(read nodes, part []*Node) *Node {
 	in, target, logits, masks, weight := part[0], part[1], part[2], part[3:len(part)-1], part[len(part)-1]
 	g, images := in.Graph(), target.Shape().Dim(0)
@@ -92,8 +93,8 @@ func (r *Rounder) penalty(values nodes, schedule *Node) *Node {
 	return Mul(all, scalar(schedule, roundOn))
 }
 
-// trainingHooks are the hooks of the unit's forward pass with the soft weights and activation scales in training. An
-// activation isn't quantised where a mask is false.
+// trainingHooks returns the hooks of the unit's forward pass with the soft weights and activation scales in training.
+// Where a mask is false, the activation isn't quantised.
 func (r *Rounder) trainingHooks(g *Graph, read nodes, masks []*Node) models.Hooks {
 	fixed := exec.Constants(g, r.biased)
 	soft, scales, keep := map[string]*Node{}, map[string]*Node{}, map[string]*Node{}
@@ -127,8 +128,8 @@ func (r *Rounder) trainingHooks(g *Graph, read nodes, masks []*Node) models.Hook
 	}
 }
 
-// softWeight is the graph of the weight of the layer called name for its rounding variables alpha. With a learning rate
-// of 0 the weight is rounded to nearest.
+// softWeight is the graph of the weight of the layer called name, given its rounding variables alpha. If their learning
+// rate is 0, the weight is rounded to nearest.
 func (r *Rounder) softWeight(name string, alpha *Node) *Node {
 	g := alpha.Graph()
 	q, w := r.s.Weights[name], r.q.weights[name+".weight"]

@@ -13,18 +13,18 @@ import (
 	"github.com/nlpodyssey/safetensors"
 )
 
-// studentFormat is the version of the format of students' files.
+// studentFormat names the format of a student's file, and its version.
 const studentFormat = "pdquant student 2"
 
-// StudentRecord says which network and settings the student in a file belongs to.
+// StudentRecord says which network and settings a student belongs to.
 type StudentRecord struct {
 	Network     string
 	TeacherHash string // hex SHA-256 of the teacher's weights
 	Config      Config // that the student was made with
 }
 
-// WriteStudent writes s, which quantises the whole network or a part of it, to w: as a sealed safetensors file with
-// scales, zero points and levels, and with a StudentRecord.
+// WriteStudent writes s, which quantises the whole network or a part of it, to w: a sealed safetensors file with
+// scales, zero points, levels and a StudentRecord.
 func (q *Quantizer) WriteStudent(w io.Writer, s Student) error {
 	record, err := q.studentRecord()
 	if err != nil {
@@ -36,8 +36,8 @@ func (q *Quantizer) WriteStudent(w io.Writer, s Student) error {
 	return nil
 }
 
-// ReadStudent reads a file that WriteStudent wrote. It is an error if the file is damaged, belongs to another
-// teacher, or quantises a layer to other widths than the configuration of q.
+// ReadStudent reads a file that WriteStudent wrote. It returns an error if the file is damaged or belongs to another
+// teacher, or if a layer's width isn't that in q's plan.
 func (q *Quantizer) ReadStudent(r io.Reader) (Student, error) {
 	s, record, err := readStudent(r)
 	if err != nil {
@@ -49,8 +49,7 @@ func (q *Quantizer) ReadStudent(r io.Reader) (Student, error) {
 	}
 	if record.Network != own.Network || record.TeacherHash != own.TeacherHash {
 		return Student{}, fmt.Errorf("pdq: a student of %s with weights %.12s, not of %s with weights %.12s; "+
-			"load that teacher first",
-			record.Network, record.TeacherHash, own.Network, own.TeacherHash)
+			"load that teacher first", record.Network, record.TeacherHash, own.Network, own.TeacherHash)
 	}
 	if err := q.fits(s); err != nil {
 		return Student{}, fmt.Errorf("pdq: the student: %w; its configuration was W%dA%d, rule %v", err,
@@ -83,7 +82,7 @@ func (q *Quantizer) studentRecord() (StudentRecord, error) {
 	return StudentRecord{q.p.Network.Name, hash, q.c}, err
 }
 
-// fits is an error if s quantises a layer that q doesn't quantise, or to other widths or sizes.
+// fits returns an error if s quantises a tensor that q doesn't, or to another width, or one of another size.
 func (q *Quantizer) fits(s Student) error {
 	for _, layer := range slices.Sorted(maps.Keys(s.Weights)) {
 		wq, want := s.Weights[layer], q.bits[layer].Weight
@@ -97,7 +96,7 @@ func (q *Quantizer) fits(s Student) error {
 			return fmt.Errorf("%s: %w", layer, err)
 		}
 		if _, ok := q.weights[layer+".bias"]; !ok && wq.Bias != nil {
-			return fmt.Errorf("%q has a bias; there is none", layer)
+			return fmt.Errorf("%q has a bias in the student, but none in %s", layer, q.folded.Name)
 		}
 	}
 	for _, layer := range slices.Sorted(maps.Keys(s.Acts)) {
@@ -130,8 +129,8 @@ func floatBlob(xs ...float32) blob {
 	return b
 }
 
-// The tensors of a layer: the quantiser of its weight, the level of each weight, the bias if it is trained, and the
-// quantiser of its output.
+// A layer's tensors in a student's file are named by the layer and one of these: for the quantiser of its weight, the
+// level of each weight, the bias if it is trained, and the quantiser of its output.
 const (
 	weightBits, weightScale, weightZero, weightLevels = ".weight.bits", ".weight.scale", ".weight.zero", ".weight.levels"
 	trainedBias                                       = ".bias"
@@ -157,7 +156,7 @@ func (s Student) blobs() map[string]blob {
 	return blobs
 }
 
-// studentOf returns the student that has these tensors.
+// studentOf returns the student with the tensors blobs.
 func studentOf(blobs map[string]blob) (s Student, err error) {
 	s = s.clone()
 	for name := range blobs {

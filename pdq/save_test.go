@@ -30,7 +30,7 @@ func TestSaveStudent(t *testing.T) {
 	}
 	got, err := q.ReadStudent(bytes.NewReader(file.Bytes()))
 	if err != nil || !reflect.DeepEqual(got, s) {
-		t.Errorf("what was loaded isn't what was saved: %v", err)
+		t.Errorf("the student read isn't the one written: %v", err)
 	}
 	if r, err := ReadStudentRecord(bytes.NewReader(file.Bytes())); err != nil || r.Config != c ||
 		r.Network != p.Network.Name || len(r.TeacherHash) != 64 {
@@ -50,7 +50,7 @@ func TestSaveStudent(t *testing.T) {
 	refused("other bits", p, c, "has 2 bits; it should have 3; its configuration was W2A2, rule qdrop")
 }
 
-// TestDamagedStudent: a file that was cut or changed is an error, and never a panic.
+// TestDamagedStudent: a file that was cut off or changed is an error, never a panic.
 func TestDamagedStudent(t *testing.T) {
 	q, err := New(anyBackend(t), tinyProblem(t, 8), tinyConfig(t))
 	if err != nil {
@@ -83,7 +83,7 @@ func TestDamagedStudent(t *testing.T) {
 	}
 }
 
-// TestRestore: the steps after restoring a state are those that followed it.
+// TestRestore: after a state is restored, the next steps are those that followed it.
 func TestRestore(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		q := quantizerOf(t, b, tinyProblem(t, 20), tinyConfig(t))

@@ -17,7 +17,7 @@ import (
 // minScale is the smallest scale of a quantiser, as in the reference.
 const minScale = 1e-8
 
-// sides says on which sides of 0 a tensor's values lie. This decides what a search tries.
+// sides says on which sides of 0 a tensor's values lie, which decides the candidates of a search.
 type sides int
 
 const (
@@ -54,9 +54,9 @@ type candidate struct {
 	scale, zero float32
 }
 
-// candidates lists the quantisers that a search for x tries, in the reference's order: n ranges, i/n
-// of the full one, i = 1..n, and for two-sided tensors every zero point. x may be one channel of a
-// tensor; side is that of the whole tensor.
+// candidates lists the quantisers that a search for x tries, in the reference's order: for i = 1..n the range that is
+// i/n of the full one and, if x is two-sided, every zero point. x may be one channel of a tensor; side is the whole
+// tensor's.
 //
 // Reference: perform_1D_search and perform_2D_search in quant/quant_layer.py.
 func candidates(x []float32, bits, n int, side sides) []candidate {
@@ -86,7 +86,7 @@ func (c candidate) errorSum(x []float32, bits int, p *power.Table, limit float64
 	lo, hi := -c.zero, float32(int(1)<<bits-1)-c.zero
 	inverse := 1 / c.scale
 	var sum float64
-	for block := 32; len(x) > 0 && sum <= limit; block *= 2 { // most candidates are out after a few values
+	for block := 32; len(x) > 0 && sum <= limit; block *= 2 { // most candidates exceed limit after a few values
 		part := x[:min(block, len(x))]
 		x = x[len(part):]
 		for _, v := range part {
@@ -114,7 +114,7 @@ func (c candidate) cosineDistance(x []float32, bits int) float64 {
 
 // roundWithin rounds u, half to even, after clipping it to [lo, hi], which are integers.
 func roundWithin(u, lo, hi float32) float32 {
-	const magic = 3 << 22 // adding it leaves no bits for fractions, up to 2^22
+	const magic = 3 << 22 // adding it to a number up to 2^22 leaves no bits for a fraction
 	if u < lo {
 		return lo
 	}
@@ -126,8 +126,8 @@ func roundWithin(u, lo, hi float32) float32 {
 
 func abs(x float32) float32 { return math.Float32frombits(math.Float32bits(x) &^ (1 << 31)) }
 
-// search returns the best candidate for x, the first of equals. It uses all processors, and the
-// result doesn't depend on their number.
+// search returns the best candidate for x, the first of equals. It uses all processors; the result doesn't depend on
+// their number.
 func search(ctx context.Context, x []float32, bits int, side sides, metric Metric, c ScaleConfig, p *power.Table) (
 	candidate, error) {
 	cs := candidates(x, bits, c.Candidates, side)
@@ -135,10 +135,10 @@ func search(ctx context.Context, x []float32, bits int, side sides, metric Metri
 		x = outermostFirst(x)
 	}
 	scores := make([]float64, len(cs))
-	var limit atomic.Uint64 // the best score so far, as bits
+	var limit atomic.Uint64 // the bits of the best score so far
 	limit.Store(math.Float64bits(math.Inf(1)))
 	err := parallel(ctx, len(cs), func(i int) {
-		i = len(cs) - 1 - i // wide ranges are never far off, so they soon give a low limit
+		i = len(cs) - 1 - i // wide ranges first: they soon give a low limit
 		if metric == Cosine {
 			scores[i] = cs[i].cosineDistance(x, bits)
 			return
@@ -160,8 +160,8 @@ func search(ctx context.Context, x []float32, bits int, side sides, metric Metri
 	return cs[best], err
 }
 
-// outermostFirst returns x in the order of falling magnitude. Most candidates clip the outermost values, so a few of
-// them suffice to rule these candidates out.
+// outermostFirst returns x in order of falling magnitude. Most candidates clip the outermost values, so the errors of a
+// few of these exceed the limit.
 func outermostFirst(x []float32) []float32 {
 	x = slices.Clone(x)
 	slices.SortFunc(x, func(a, b float32) int { return cmp.Compare(abs(b), abs(a)) })
@@ -183,8 +183,8 @@ func parallel(ctx context.Context, n int, f func(i int)) error {
 	return ctx.Err()
 }
 
-// searchWeight returns the quantiser of a weight w [O,...], given flat: the best candidate for each
-// channel. The signs of the whole tensor decide what it tries.
+// searchWeight returns the quantiser of a weight [O,...], whose elements are w: the best candidate for each channel.
+// The signs of the whole tensor decide the candidates.
 func searchWeight(ctx context.Context, w []float32, channels, bits int, c ScaleConfig) (WeightQuant, error) {
 	if err := allFinite(w); err != nil {
 		return WeightQuant{}, err
@@ -201,9 +201,10 @@ func searchWeight(ctx context.Context, w []float32, channels, bits int, c ScaleC
 	return q, nil
 }
 
+// allFinite returns an error that names the first value of x that isn't finite.
 func allFinite(x []float32) error {
 	if i := exec.NonFinite(x); i >= 0 {
-		return fmt.Errorf("value %d is %g; there is no scale for that", i, x[i])
+		return fmt.Errorf("value %d is %g; no scale fits it", i, x[i])
 	}
 	return nil
 }
@@ -217,7 +218,7 @@ func searchActivation(ctx context.Context, x []float32, bits int, c ScaleConfig)
 	return ActQuant{Bits: bits, Scale: best.scale, Zero: best.zero}, err
 }
 
-// RangeCandidates returns quantisers for the activations x, one for each range that a search of scales tries: the k-th
+// RangeCandidates returns a quantiser for the activations x for each range that a search of scales tries: the k-th
 // range is k/Candidates of the full one. Each has the zero point with the least LpNorm, the first of equals.
 func RangeCandidates(ctx context.Context, x []float32, bits int, c ScaleConfig) ([]ActQuant, error) {
 	if err := allFinite(x); err != nil {

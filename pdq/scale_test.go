@@ -11,7 +11,7 @@ import (
 	"github.com/pdquant/pdquant/pdq/internal/power"
 )
 
-// plainSearch is the search as it is defined: every candidate in full.
+// plainSearch is the search by its definition: it computes every candidate in full.
 func plainSearch(x []float32, bits int, side sides, metric Metric, c ScaleConfig) candidate {
 	var best candidate
 	least := math.Inf(1)

@@ -13,8 +13,8 @@ import (
 	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// WeightScales returns s with a quantiser that rounds to nearest for every weight. For each output
-// channel it searches the range and the zero point with the least mean |w-w_q|^Power.
+// WeightScales returns s with a quantiser for every weight, which rounds to nearest. For each output channel, it
+// searches the range and the zero point with the least mean |w-w_q|^Power.
 func (q *Quantizer) WeightScales(ctx context.Context, s Student) (Student, error) {
 	s = s.clone()
 	layers := q.folded.Layers
@@ -39,9 +39,9 @@ func (q *Quantizer) WeightScales(ctx context.Context, s Student) (Student, error
 	return s, nil
 }
 
-// ActivationScales returns s with a searched quantiser for every activation of the unit of d, on at
-// most Scales.Images of the student's inputs. It goes through the layers in their order, each with
-// those before it quantised, and ignores the quantisers that s already has for them.
+// ActivationScales returns s with a searched quantiser for every quantised activation of d's unit, on at most
+// Scales.Images of the student's inputs. It goes through the layers in their order, with those before quantised.
+// Quantisers that s already has for these activations are replaced.
 func (q *Quantizer) ActivationScales(ctx context.Context, s Student, d *UnitData) (Student, error) {
 	s = s.clone()
 	w, err := q.StudentWeights(s)
@@ -66,7 +66,7 @@ func (q *Quantizer) ActivationScales(ctx context.Context, s Student, d *UnitData
 	return s, nil
 }
 
-// activationScale searches the quantiser for the output of layer i of the unit of d, on the inputs in.
+// activationScale searches the quantiser for the output of layer i, which is in d's unit, on the inputs in.
 func (q *Quantizer) activationScale(ctx context.Context, s Student, w models.Weights, d *UnitData,
 	in exec.FirstImages, i int) (ActQuant, error) {
 	unit, name := q.folded.Units[d.Unit], q.folded.Layers[i].Name
@@ -87,9 +87,9 @@ func (q *Quantizer) activationScale(ctx context.Context, s Student, w models.Wei
 	return q.searchByPD(ctx, s, w, d, in, name, cs)
 }
 
-// searchByPD returns the quantiser among cs that changes the network's predictions least, the first of
-// equals. It is for the output of the layer called name; in are inputs of the unit of d. What s
-// quantises is quantised, and the rest of the network is in full precision.
+// searchByPD returns the quantiser among cs that changes the network's predictions least, the first of equals. It is
+// for the output of the layer called name; in has inputs of d's unit. The tensors that s quantises are quantised; the
+// rest of the network is in full precision.
 func (q *Quantizer) searchByPD(ctx context.Context, s Student, w models.Weights, d *UnitData, in exec.FirstImages,
 	name string, cs []ActQuant) (ActQuant, error) {
 	a := ActQuant{Bits: q.bits[name].Output}
@@ -138,7 +138,7 @@ func (q *Quantizer) searchByPD(ctx context.Context, s Student, w models.Weights,
 		}
 	}
 	if math.IsInf(least, 1) {
-		return a, errors.New("the predictions with this output quantised are not numbers")
+		return a, errors.New("the predictions with this output quantised aren't numbers")
 	}
 	return a, nil
 }

@@ -6,28 +6,28 @@ import (
 	"time"
 )
 
-// State is the state of a run: all that it needs to resume, to the same bits. The zero State is the beginning.
+// State is the state of a run: all it needs to resume, to the same bits. The zero State is the beginning.
 type State struct {
 	Unit      int            // the next unit; those before it are finished
-	Student   Student        // so far; once Optimiser has begun, the student from which it began
-	Optimiser OptimiserState // of the rounding of Unit or, after the last unit, of the fine-tuning; Done 0: not begun
-	Elapsed   time.Duration  // quantising time so far
+	Student   Student        // the student so far; while Optimiser is under way, the one that it started from
+	Optimiser OptimiserState // of the rounding of Unit or, after the last unit, of fine-tuning; Done 0: not started
+	Elapsed   time.Duration  // time spent quantising so far
 }
 
-// Keeper saves states from which a run can resume. It gets one after each unit, after every Every steps of rounding
-// or fine-tuning, after the last step of fine-tuning, and when steps end early, by an error or because the context
-// ended. So at most Every steps are lost, and the distribution correction of a unit, which is computed again. An
-// error of Keep ends the run.
+// Keeper saves states from which a run can resume. It gets a state after each unit, after every Every steps of rounding
+// or fine-tuning, after the last step of fine-tuning, and when an error or the context ends steps early. So a run that
+// breaks off loses at most Every steps, and the distribution correction of a unit, which is computed again. An error of
+// Keep ends the run.
 type Keeper struct {
 	Every int               // steps between two states; 0: only between units
 	Keep  func(State) error // nil: no state is saved
 }
 
-// canResume is an error if s isn't a state of q.
+// canResume returns an error if s isn't a state of a run of q.
 func (q *Quantizer) canResume(s State) error {
 	units := len(q.folded.Units)
 	if s.Unit < 0 || s.Unit > units {
-		return fmt.Errorf("pdq: the state is of unit %d; %s has %d", s.Unit, q.folded.Name, units)
+		return fmt.Errorf("pdq: the state is of unit %d; %s has %d units", s.Unit, q.folded.Name, units)
 	}
 	if s.Optimiser.Done < 0 {
 		return fmt.Errorf("pdq: the state is at step %d", s.Optimiser.Done)

@@ -9,21 +9,21 @@ import (
 	"time"
 )
 
-// stateFormat is the version of the format of states' files.
+// stateFormat names the format of a state's file, and its version.
 const stateFormat = "pdquant state 1"
 
-// StateRecord says which run the state in a file belongs to.
+// StateRecord says which run a state belongs to, and how far it is.
 type StateRecord struct {
 	StudentRecord
 	Calibration string    // hash of the images, as datasets.Images.Hash returns it
 	Mean, Std   []float32 // of the images' normalisation
-	Terms       string    // of rounding's loss: name and weight of each, as "PD=10"; "": older files have none
-	Unit        int
-	Steps       int // of rounding or fine-tuning, after Unit finished units
+	Terms       string    // names and weights of the terms of rounding's loss, as "PD=10"; "": unknown, in older files
+	Unit        int       // the number of finished units
+	Steps       int       // steps taken of the next unit's rounding or, after the last unit, of fine-tuning
 	Elapsed     time.Duration
 }
 
-// String tells how much of the run is done.
+// String says how much of the run is done.
 func (r StateRecord) String() string {
 	return fmt.Sprintf("%d units and %d steps", r.Unit, r.Steps)
 }
@@ -52,8 +52,8 @@ func rounderBlob(i int) string { return fmt.Sprintf("rounder.%d", i) }
 // ErrDamaged is the error of ReadState for a damaged file.
 var ErrDamaged = errors.New("the state")
 
-// ReadState reads a file that WriteState wrote. The error is ErrDamaged if the file is damaged; for a file of another
-// teacher, calibration set or configuration, it names the difference.
+// ReadState reads a file that WriteState wrote. If the file is damaged, the error is ErrDamaged. If it is of a run with
+// another teacher, other calibration images or another configuration, the error names the difference.
 func (q *Quantizer) ReadState(r io.Reader) (State, error) {
 	s, record, err := readState(r)
 	if err != nil {
@@ -65,7 +65,7 @@ func (q *Quantizer) ReadState(r io.Reader) (State, error) {
 	return s, q.canResume(s)
 }
 
-// ReadStateRecord returns the record in a state's file. The error is ErrDamaged if the file is damaged.
+// ReadStateRecord returns the record in a state's file. If the file is damaged, the error is ErrDamaged.
 func ReadStateRecord(r io.Reader) (StateRecord, error) {
 	_, record, err := readState(r)
 	if err != nil {
@@ -97,30 +97,31 @@ func readState(r io.Reader) (s State, record StateRecord, err error) {
 	}
 }
 
-// sameRun is an error if the state is of another run than that of q. It names the difference.
+// sameRun returns an error if the state of r is of a run with another problem or configuration than q's. It names the
+// difference.
 func (q *Quantizer) sameRun(r StateRecord) error {
 	own, err := q.studentRecord()
 	if err != nil {
 		return err
 	}
 	for _, x := range []struct{ what, theirs, own string }{
-		{"network", r.Network, own.Network},
-		{"teacher's weights", r.TeacherHash, own.TeacherHash},
-		{"calibration images", r.Calibration, q.p.Calibration.Hash()},
+		{"another network", r.Network, own.Network},
+		{"other weights of the teacher", r.TeacherHash, own.TeacherHash},
+		{"other calibration images", r.Calibration, q.p.Calibration.Hash()},
 	} {
 		if x.theirs != x.own {
-			return fmt.Errorf("the %s are others: the run had %.12s, now it is %.12s", x.what, x.theirs, x.own)
+			return fmt.Errorf("%s: the run had %.12s, now it has %.12s", x.what, x.theirs, x.own)
 		}
 	}
 	if cal := q.p.Calibration; !slices.Equal(r.Mean, cal.Mean) || !slices.Equal(r.Std, cal.Std) {
-		return fmt.Errorf("the images are normalised otherwise: the run had mean %v and deviation %v, now they are %v and %v",
+		return fmt.Errorf("the images are normalised differently: the run had mean %v and deviation %v, now %v and %v",
 			r.Mean, r.Std, cal.Mean, cal.Std)
 	}
 	if d := r.Config.Differs(own.Config); d != "" {
-		return fmt.Errorf("the configuration is another: the run had %s", d)
+		return fmt.Errorf("the configuration differs: the run had %s", d)
 	}
 	if own := q.termsText(); r.Terms != "" && r.Terms != own {
-		return fmt.Errorf("the loss has other terms: the run had %s, now they are %s", r.Terms, own)
+		return fmt.Errorf("the loss has other terms: the run had %s, now it has %s", r.Terms, own)
 	}
 	return nil
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/pdquant/pdquant/models"
 )
 
-// states quantises, and returns the states after each step and the student.
+// states quantises, and returns all states, kept after every step, and the student.
 func states(t *testing.T, q *Quantizer) ([]State, Student) {
 	var all []State
 	s, err := q.QuantizeFrom(t.Context(), State{}, Keeper{1, func(s State) error {
@@ -31,8 +31,8 @@ func states(t *testing.T, q *Quantizer) ([]State, Student) {
 	return all, s
 }
 
-// TestQuantizeFrom: a new Quantizer resumes from states after units and rounding steps to the same bits. The long form
-// takes every state.
+// TestQuantizeFrom: from states after units and after rounding steps, a new Quantizer resumes to the same bits. The
+// long form of the test takes every state.
 func TestQuantizeFrom(t *testing.T) {
 	oneBackend(t, func(t *testing.T, b compute.Backend) {
 		p, c := tinyProblem(t, 20), tinyConfig(t)
@@ -72,7 +72,7 @@ func TestQuantizeFrom(t *testing.T) {
 	})
 }
 
-// TestKeptWhenInterrupted: a context that ends within a unit's rounding loses no step.
+// TestKeptWhenInterrupted: if the context ends within a unit's rounding, no step is lost.
 func TestKeptWhenInterrupted(t *testing.T) {
 	q, err := New(anyBackend(t), tinyProblem(t, 8), tinyConfig(t))
 	if err != nil {
@@ -100,12 +100,12 @@ func TestKeptWhenInterrupted(t *testing.T) {
 	full := errors.New("disk full")
 	if _, err := q.QuantizeFrom(t.Context(), State{}, Keeper{0, func(State) error { return full }}); !errors.Is(err,
 		full) {
-		t.Errorf("what isn't kept ends the run with %v", err)
+		t.Errorf("a state that can't be kept ends the run with %v", err)
 	}
 }
 
-// TestKeptBeforeComparison: a context may end after the last step of fine-tuning, while the student is compared with
-// the one before. Then no step is repeated, however rarely states are saved.
+// TestKeptBeforeComparison: if the context ends after the last step of fine-tuning, while the student is compared with
+// the one before, no step is repeated, however rarely states are saved.
 func TestKeptBeforeComparison(t *testing.T) {
 	b := anyBackend(t)
 	p, c, s := tuned(t, b)
@@ -137,7 +137,7 @@ func TestKeptBeforeComparison(t *testing.T) {
 	}
 }
 
-// TestReadState: a state of another run says what differs; a damaged one is ErrDamaged.
+// TestReadState: for a state of another run, the error says what differs; for a damaged one it is ErrDamaged.
 func TestReadState(t *testing.T) {
 	b := anyBackend(t)
 	p, c := tinyProblem(t, 8), tinyConfig(t)
@@ -159,11 +159,11 @@ func TestReadState(t *testing.T) {
 	same := func(*Config) {}
 	other := p
 	other.Weights = models.Init(p.Network, 2)
-	refused("other weights", other, same, "the teacher's weights are others: the run had ")
-	refused("other images", tinyProblem(t, 9), same, "the calibration images are others")
+	refused("other weights", other, same, "other weights of the teacher: the run had ")
+	refused("other images", tinyProblem(t, 9), same, "other calibration images: the run had")
 	brighter := p
 	brighter.Calibration.Mean = []float32{0.1}
-	refused("another normalisation", brighter, same, "normalised otherwise: the run had mean [")
+	refused("another normalisation", brighter, same, "normalised differently: the run had mean [")
 	refused("other settings", p, func(c *Config) { c.Loss.PD = 3 }, "the run had Loss.PD=10, now 3")
 	refused("another seed", p, func(c *Config) { c.Seed = 9 }, "Seed=")
 	q.Terms = q.Terms[:2]
@@ -171,12 +171,12 @@ func TestReadState(t *testing.T) {
 		!strings.Contains(err.Error(), "the loss has other terms: the run had reconstruction=1 PD=10 rounding=0.01") {
 		t.Errorf("other terms: error %v", err)
 	}
-	c.Machine.Workers, c.Machine.CacheLimit = 7, 1 // decide nothing
+	c.Machine.Workers, c.Machine.CacheLimit = 7, 1 // these don't matter
 	q = quantizerOf(t, b, p, c)
 	if _, err := q.ReadState(bytes.NewReader(whole)); err != nil {
 		t.Errorf("more workers: %v", err)
 	}
-	for at := 0; at < len(whole); at += 1 + at/64 { // everywhere in the header, and here and there in the data
+	for at := 0; at < len(whole); at += 1 + at/64 { // at every byte at first, then at fewer and fewer
 		changed := bytes.Clone(whole)
 		changed[at] ^= 0x10
 		for what, data := range map[string][]byte{"changed": changed, "cut": whole[:at]} {
@@ -209,7 +209,7 @@ func TestStrangeState(t *testing.T) {
 	}
 }
 
-// FuzzState: a file with a correct checksum never makes a panic, and never a state that doesn't fit and isn't refused.
+// FuzzState: no file with a correct checksum causes a panic, or a state that doesn't fit but is accepted.
 func FuzzState(f *testing.F) {
 	q, err := New(anyBackend(f), tinyProblem(f, 8), tinyConfig(f))
 	if err != nil {

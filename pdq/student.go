@@ -12,19 +12,19 @@ import (
 	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// Student holds the quantisers of a network, or of the part that is quantised so far. Steps take a Student
-// and return a new one; the old one stays valid.
+// Student holds the quantisers of a network, or of the part that is quantised so far. Steps take a Student and return a
+// new one; the old one stays valid.
 type Student struct {
 	Weights map[string]WeightQuant // by layer
-	Acts    map[string]ActQuant    // by layer whose output is quantised
+	Acts    map[string]ActQuant    // of layers' outputs, by layer
 }
 
 // WeightQuant is the quantiser of one layer's weight.
 type WeightQuant struct {
 	Bits        int
 	Scale, Zero []float32 // by output channel
-	Levels      []uint8   // of each element, 0 to 2^Bits-1: level k stands for (k-Zero)·Scale; nil: the nearest
-	Bias        []float32 // by output channel, in full precision, if trained with the weight; nil: the teacher's
+	Levels      []uint8   // of each element, 0 to 2^Bits-1: level k stands for (k-Zero)·Scale; nil: the nearest levels
+	Bias        []float32 // by output channel, in full precision, if it was trained; nil: the folded network's
 }
 
 // ActQuant is the quantiser of one layer's output.
@@ -33,12 +33,12 @@ type ActQuant struct {
 	Scale, Zero float32
 }
 
-// Quantize returns the level nearest to v.
+// Quantize returns the value of the level nearest to v.
 func (a ActQuant) Quantize(v float32) float32 {
 	return roundWithin(v/a.Scale, -a.Zero, float32(int(1)<<a.Bits-1)-a.Zero) * a.Scale
 }
 
-// levels returns the levels that the output of layer l can reach.
+// levels returns the range of levels that the output of layer l can reach.
 func (a ActQuant) levels(l models.Layer) levels {
 	r := levelRange(a.Zero, a.Bits)
 	if l.Op.Role().NotNegative {
@@ -47,8 +47,8 @@ func (a ActQuant) levels(l models.Layer) levels {
 	return r
 }
 
-// Hooks are those of a forward pass of the folded network in graph g, with the constant weights w: it quantises the
-// activations that s does. With StudentWeights it is the student's forward pass.
+// Hooks returns the hooks of a forward pass of the folded network in graph g, with the constant weights w, that
+// quantises the activations which s quantises. With StudentWeights as w, it is the student's forward pass.
 func (s Student) Hooks(g *graph.Graph, w models.Weights) models.Hooks {
 	return models.Hooks{Param: exec.Constants(g, w), After: func(l models.Layer, y *graph.Node) *graph.Node {
 		a, ok := s.Acts[l.Name]
@@ -71,8 +71,8 @@ func (s Student) clone() Student {
 	return s
 }
 
-// Dequantize returns the weight w [O,...] on the quantiser's levels, in the same shape. It is an error if q
-// isn't for a weight of this size.
+// Dequantize returns the weight w [O,...] on the quantiser's levels, in the same shape. It returns an error if q is for
+// a weight of another size.
 func (q WeightQuant) Dequantize(w *tensors.Tensor) (*tensors.Tensor, error) {
 	if o := w.Shape().Dim(0); len(q.Scale) != o || len(q.Zero) != o || (q.Levels != nil && len(q.Levels) != w.Size()) {
 		return nil, fmt.Errorf("pdq: %d scales, %d zero points and %d levels don't fit a weight of shape %v",
@@ -97,7 +97,7 @@ func (q WeightQuant) Dequantize(w *tensors.Tensor) (*tensors.Tensor, error) {
 	return tensors.FromFlatDataAndDimensions(flat, w.Shape().Dimensions...), nil
 }
 
-// level returns the level of a weight k·Scale, with zero point z.
+// level returns the level, with zero point z, that is nearest to the weight k·Scale.
 func (q WeightQuant) level(k float64, z float32) float32 {
 	return min(max(float32(k)+z, 0), float32(int(1)<<q.Bits-1))
 }

@@ -15,11 +15,11 @@ type Teacher struct {
 	Logits *Cache // [N,classes]
 }
 
-// Free releases the logits. t, and unit data observed with it, must not be used again.
+// Free frees the logits. t, and unit data observed with it, must not be used afterwards.
 func (t *Teacher) Free() { t.Logits.Free() }
 
-// Score compares the logits of the calibration images, without mirrored ones, with their labels. Nothing
-// else in pdq uses labels of calibration images.
+// Score compares the logits of the calibration images, without mirrored copies, with their labels. Nothing else in pdq
+// uses labels of calibration images.
 func (t *Teacher) Score(labels []int32) (Score, error) {
 	if n := t.Logits.Len(); len(labels) == 0 || n%len(labels) != 0 {
 		return Score{}, fmt.Errorf("pdq: %d labels for logits of %d images", len(labels), n)
@@ -28,8 +28,8 @@ func (t *Teacher) Score(labels []int32) (Score, error) {
 	return Score{right}, err
 }
 
-// Teacher computes the logits of the full-precision network for the calibration images and, with
-// Mirror, for their mirrored copies after them. Batch normalisation uses running statistics.
+// Teacher computes the logits of the full-precision network for the calibration images and, with Config.Mirror, for
+// their mirrored copies after them. Batch normalisation uses running statistics.
 func (q *Quantizer) Teacher(ctx context.Context) (*Teacher, error) {
 	n := q.p.Network
 	out, err := q.runner(StepTeacher, -1).Run(ctx, func(xs []*Node) []*Node {

@@ -14,8 +14,7 @@ import (
 	"github.com/pdquant/pdquant/models/arch"
 )
 
-// TestTeachers checks that the shipped teachers are as good as their records say, and as
-// pdquant promises.
+// TestTeachers checks that the shipped teachers have the accuracies in their records, and those that pdquant promises.
 func TestTeachers(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes long; run without -short")
@@ -51,7 +50,7 @@ func TestTeachers(t *testing.T) {
 			if recorded < least {
 				t.Errorf("%s: recorded %.2f %%, promised %.2f", name, recorded, least)
 			}
-			tolerance := 0.0201 // percent points: 2 of 10,000 images may fall the other way on another processor
+			tolerance := 0.0201 // percentage points: 2 of 10,000 images may be classified differently on another processor
 			if !whole {
 				tolerance = 4 * 100 * se
 			}

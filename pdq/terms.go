@@ -7,24 +7,24 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// Term is one term of the loss that rounding minimises. Either Outputs or Rounding is set.
+// Term is one term of the loss that rounding minimises. Set either Outputs or Rounding.
 type Term struct {
 	Name   string
 	Weight float64 // of the term, >= 0; 0 switches it off
-	Logits bool    // whether Outputs reads StudentLogits; then each step computes the rest of the network
+	Logits bool    // whether Outputs reads StudentLogits, for which each step must compute the rest of the network
 
-	// Outputs is the graph of a term that depends on the outputs of unit and network: a scalar, the mean over the
-	// images.
+	// Outputs is the graph of a term that depends on the outputs of the unit and of the network. It returns a scalar,
+	// the mean over the images.
 	Outputs func(v Outputs) *Node
-	// Rounding is the graph of a term that depends on the rounding variables α of one layer, in the weight's shape: a
-	// scalar. The loss has the sum over the layers, from Rounding.Warmup on. beta is the schedule's β.
+	// Rounding is the graph of a term that depends on the rounding variables α of a layer, in the weight's shape. It
+	// returns a scalar. The loss has the sum over the unit's layers, after Rounding.Warmup. beta is the schedule's β.
 	Rounding func(alpha, beta *Node) *Node
 }
 
-// Outputs are the values from which a term can be computed, for the images of a batch.
+// Outputs has the outputs from which a term is computed, for the images of a batch.
 type Outputs struct {
-	Student, Teacher             *Node // outputs of the unit, [N,C,H,W] or [N,C]; Teacher for the corrected input
-	StudentLogits, TeacherLogits *Node // [N,classes]; StudentLogits with only the unit quantised, not what follows
+	Student, Teacher             *Node // of the unit, [N,C,H,W] or [N,C]; Teacher is for the corrected input
+	StudentLogits, TeacherLogits *Node // [N,classes]; StudentLogits with the layers after the unit in full precision
 }
 
 // The names of the paper's terms.
@@ -35,7 +35,7 @@ const (
 )
 
 // PaperTerms returns the paper's terms with the weights in c: the squared error of the unit's output, the prediction
-// difference, and the term that makes rounding variables decide.
+// difference, and the term that drives rounding variables to a decision.
 func PaperTerms(c Config) []Term {
 	return []Term{
 		{Name: termReconstruction, Weight: 1, Outputs: func(v Outputs) *Node {
@@ -48,7 +48,7 @@ func PaperTerms(c Config) []Term {
 	}
 }
 
-// termsText lists the names and weights of the terms that are on.
+// termsText lists the names and weights of the terms that are switched on.
 func (q *Quantizer) termsText() string {
 	var terms []string
 	for _, t := range q.Terms {

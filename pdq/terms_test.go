@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestEmptyTerm: a term of one's own that computes nothing is refused by name.
+// TestEmptyTerm: a term without a graph is an error that names it.
 func TestEmptyTerm(t *testing.T) {
 	q, err := New(anyBackend(t), tinyProblem(t, 8), tinyConfig(t))
 	if err != nil {

@@ -3,22 +3,23 @@ package pdq
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"time"
 
 	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// run is a run of the algorithm with one seed.
-type run struct {
-	*Quantizer
-	State
-	keeper  Keeper
-	started time.Time // of the clock; zero: it is stopped
+// Run is a run of the algorithm with one seed, for Quantize.
+type Run struct {
+	Quantizer *Quantizer
+	State               // where the run is; Quantize changes it
+	Keeper    Keeper    // the zero Keeper saves nothing
+	started   time.Time // of the clock; zero: it is stopped
 }
 
 // timed calls f, and adds the time it takes to the runs' elapsed times.
-func timed(runs []*run, f func() error) error {
+func timed(runs []*Run, f func() error) error {
 	for _, r := range runs {
 		r.started = time.Now()
 	}
@@ -30,24 +31,52 @@ func timed(runs []*run, f func() error) error {
 }
 
 // elapsed returns the quantising time so far.
-func (r *run) elapsed() time.Duration {
+func (r *Run) elapsed() time.Duration {
 	if r.started.IsZero() {
 		return r.Elapsed
 	}
 	return r.Elapsed + time.Since(r.started)
 }
 
-// canStart is an error if a run can't resume from its state, or if there is no room for the caches.
-func canStart(runs []*run) error {
-	var errs []error
-	for _, r := range runs {
-		errs = append(errs, r.canResume(r.State))
+// canStart is an error if runs differ in more than their seeds, if one can't resume from its state, or if there is no
+// room for the caches.
+func canStart(runs []*Run) error {
+	if len(runs) == 0 {
+		return errors.New("pdq: no runs; give at least one")
 	}
-	return errors.Join(append(errs, runs[0].checkRoom())...)
+	var errs []error
+	for i, r := range runs {
+		if i > 0 {
+			if err := r.Quantizer.seedOnly(runs[0].Quantizer); err != nil {
+				errs = append(errs, fmt.Errorf("pdq: run %d beside the first: %w", i+1, err))
+			}
+		}
+		errs = append(errs, r.Quantizer.canResume(r.State))
+	}
+	return errors.Join(append(errs, runs[0].Quantizer.checkRoom())...)
+}
+
+// seedOnly is an error if q differs from other in more than the seed.
+func (q *Quantizer) seedOnly(other *Quantizer) error {
+	own := q.c
+	own.Seed = other.c.Seed
+	if d := other.c.Differs(own); d != "" {
+		return fmt.Errorf("the configuration is another: the first has %s", d)
+	}
+	if q.b != other.b || q.p.Network != other.p.Network {
+		return errors.New("another backend or network")
+	}
+	if theirs, own := other.p.Calibration.Hash(), q.p.Calibration.Hash(); theirs != own {
+		return fmt.Errorf("the calibration images are others: the first has %.12s, this one %.12s", theirs, own)
+	}
+	if theirs, own := other.termsText(), q.termsText(); theirs != own {
+		return fmt.Errorf("the loss has other terms: the first has %s, this one %s", theirs, own)
+	}
+	return nil
 }
 
 // firstUnit returns the first unit that one of the runs hasn't finished.
-func firstUnit(runs []*run) int {
+func firstUnit(runs []*Run) int {
 	first := runs[0].Unit
 	for _, r := range runs {
 		first = min(first, r.Unit)
@@ -56,9 +85,9 @@ func firstUnit(runs []*run) int {
 }
 
 // startRuns returns the teacher's logits, and sets the scales of all weights in runs that are at their beginning.
-func startRuns(ctx context.Context, runs []*run) (teacher *Teacher, err error) {
+func startRuns(ctx context.Context, runs []*Run) (teacher *Teacher, err error) {
 	err = timed(runs, func() error {
-		if teacher, err = runs[0].Teacher(ctx); err != nil {
+		if teacher, err = runs[0].Quantizer.Teacher(ctx); err != nil {
 			return err
 		}
 		var scaled Student
@@ -67,7 +96,7 @@ func startRuns(ctx context.Context, runs []*run) (teacher *Teacher, err error) {
 				continue
 			}
 			if scaled.Weights == nil {
-				if scaled, err = r.WeightScales(ctx, Student{}); err != nil {
+				if scaled, err = r.Quantizer.WeightScales(ctx, Student{}); err != nil {
 					return err
 				}
 			}
@@ -83,11 +112,11 @@ func startRuns(ctx context.Context, runs []*run) (teacher *Teacher, err error) {
 
 // observations yields, for each unit from first on, what the student of each run sees of it. The runs share what the
 // teacher sees. It frees the data of a unit once it has that of the next.
-func observations(ctx context.Context, t *Teacher, runs []*run, first int) iter.Seq2[[]*UnitData, error] {
+func observations(ctx context.Context, t *Teacher, runs []*Run, first int) iter.Seq2[[]*UnitData, error] {
 	return func(yield func([]*UnitData, error) bool) {
 		data := make([]*UnitData, len(runs))
 		defer func() { freeData(data) }()
-		for u := range runs[0].folded.Units {
+		for u := range runs[0].Quantizer.folded.Units {
 			next, err := observeAll(ctx, t, runs, u, data)
 			freeData(data)
 			data = next
@@ -103,11 +132,11 @@ func observations(ctx context.Context, t *Teacher, runs []*run, first int) iter.
 }
 
 // observeAll returns what the student of each run sees of unit u, from the data of the unit before.
-func observeAll(ctx context.Context, t *Teacher, runs []*run, u int, before []*UnitData) ([]*UnitData, error) {
+func observeAll(ctx context.Context, t *Teacher, runs []*Run, u int, before []*UnitData) ([]*UnitData, error) {
 	data := make([]*UnitData, len(runs))
 	for i, r := range runs {
 		err := timed(runs[i:i+1], func() (err error) {
-			data[i], err = r.Observe(ctx, r.Student, t, u, before[i])
+			data[i], err = r.Quantizer.Observe(ctx, r.Student, t, u, before[i])
 			return err
 		})
 		if err != nil {
@@ -136,22 +165,22 @@ func freeData(data []*UnitData) {
 }
 
 // correctAll applies Correct, once for all runs.
-func correctAll(ctx context.Context, runs []*run, data []*UnitData) (d *UnitData, err error) {
+func correctAll(ctx context.Context, runs []*Run, data []*UnitData) (d *UnitData, err error) {
 	err = timed(runs, func() (err error) {
-		d, err = runs[0].Correct(ctx, data[0])
+		d, err = runs[0].Quantizer.Correct(ctx, data[0])
 		return err
 	})
 	return d, err
 }
 
 // finishUnit takes the steps of the unit of d that depend on the seed, from the run's state on.
-func (r *run) finishUnit(ctx context.Context, d *UnitData) error {
+func (r *Run) finishUnit(ctx context.Context, d *UnitData) error {
 	if d.Unit < r.Unit {
 		return nil // only another run still needs this unit
 	}
-	return timed([]*run{r}, func() (err error) {
+	return timed([]*Run{r}, func() (err error) {
 		if r.Optimiser.Done == 0 {
-			if r.Student, err = r.ActivationScales(ctx, r.Student, d); err != nil {
+			if r.Student, err = r.Quantizer.ActivationScales(ctx, r.Student, d); err != nil {
 				return err
 			}
 		}
@@ -165,33 +194,33 @@ func (r *run) finishUnit(ctx context.Context, d *UnitData) error {
 }
 
 // round is Round from the run's step on, with pauses to save its state.
-func (r *run) round(ctx context.Context, d *UnitData) (Student, error) {
-	if r.c.Rounding.trivial() {
+func (r *Run) round(ctx context.Context, d *UnitData) (Student, error) {
+	if r.Quantizer.c.Rounding.trivial() {
 		return r.Student, nil
 	}
-	o, err := r.NewRounder(r.Student, d)
+	o, err := r.Quantizer.NewRounder(r.Student, d)
 	if err != nil {
 		return r.Student, err
 	}
 	defer o.Close()
-	if err := r.steps(ctx, o, r.c.Rounding.Steps); err != nil {
+	if err := r.steps(ctx, o, r.Quantizer.c.Rounding.Steps); err != nil {
 		return r.Student, err
 	}
 	return o.Student()
 }
 
 // fineTune is FineTune from the run's step on, with pauses to save its state.
-func (r *run) fineTune(ctx context.Context) error {
-	if r.c.FineTune.Steps == 0 {
+func (r *Run) fineTune(ctx context.Context) error {
+	if r.Quantizer.c.FineTune.Steps == 0 {
 		return nil
 	}
-	return timed([]*run{r}, func() error {
-		t, err := r.newFineTuner(r.Student)
+	return timed([]*Run{r}, func() error {
+		t, err := r.Quantizer.newFineTuner(r.Student)
 		if err != nil {
 			return err
 		}
 		defer t.close()
-		if err := r.steps(ctx, t, r.c.FineTune.Steps); err != nil {
+		if err := r.steps(ctx, t, r.Quantizer.c.FineTune.Steps); err != nil {
 			return err
 		}
 		if r.Optimiser.Done < t.stepsDone() { // the evaluation after the last step takes time, and may be interrupted
@@ -213,15 +242,15 @@ type optimisation interface {
 }
 
 // steps takes the steps of o from the run's step to the last, with pauses to save its state.
-func (r *run) steps(ctx context.Context, o optimisation, total int) error {
+func (r *Run) steps(ctx context.Context, o optimisation, total int) error {
 	if r.Optimiser.Done > 0 {
 		if err := o.Restore(r.Optimiser); err != nil {
 			return err
 		}
 	}
 	for left := total - o.stepsDone(); left > 0; left = total - o.stepsDone() {
-		if r.keeper.Every > 0 {
-			left = min(left, r.keeper.Every)
+		if r.Keeper.Every > 0 {
+			left = min(left, r.Keeper.Every)
 		}
 		_, err := o.Steps(ctx, left)
 		if o.stepsDone() == total && err == nil {
@@ -235,8 +264,8 @@ func (r *run) steps(ctx context.Context, o optimisation, total int) error {
 }
 
 // saveSteps gives the run's state, with that of o, to its keeper.
-func (r *run) saveSteps(o optimisation) error {
-	if r.keeper.Keep == nil || o.stepsDone() == 0 {
+func (r *Run) saveSteps(o optimisation) error {
+	if r.Keeper.Keep == nil || o.stepsDone() == 0 {
 		return nil
 	}
 	var err error
@@ -247,11 +276,11 @@ func (r *run) saveSteps(o optimisation) error {
 }
 
 // save gives the run's state to its keeper.
-func (r *run) save() error {
-	if r.keeper.Keep == nil {
+func (r *Run) save() error {
+	if r.Keeper.Keep == nil {
 		return nil
 	}
 	s := r.State
 	s.Elapsed = r.elapsed()
-	return r.keeper.Keep(s)
+	return r.Keeper.Keep(s)
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// TestWorkers: the parts of a batch together hold the whole batch for any number of workers, and a step gives the same
-// result up to the order of sums.
+// TestWorkers: for any number of workers, the parts of a batch together are the whole batch, and a step gives the same
+// result, up to the order of sums.
 func TestWorkers(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		var want []*tensors.Tensor
@@ -60,14 +60,14 @@ func compareParts(t *testing.T, r *Rounder, parts int) {
 				x := imagesOf(t, got, p*(hi-lo), (p+1)*(hi-lo))
 				y := imagesOf(t, whole[i], p*len(batch)+lo, p*len(batch)+hi)
 				if !slices.Equal(x, y) {
-					t.Errorf("argument %d, pass %d: images %d to %d are others than in the whole batch", i, p, lo, hi-1)
+					t.Errorf("argument %d, pass %d: images %d to %d aren't those of the whole batch", i, p, lo, hi-1)
 				}
 			}
 		}
 	}
 }
 
-// imagesOf returns the values of images lo to hi-1, booleans as 0 and 1.
+// imagesOf returns the values of images lo to hi-1, with booleans as 0 and 1.
 func imagesOf(t *testing.T, x *tensors.Tensor, lo, hi int) []float32 {
 	t.Helper()
 	per := x.Size() / x.Shape().Dim(0)
@@ -85,7 +85,7 @@ func imagesOf(t *testing.T, x *tensors.Tensor, lo, hi int) []float32 {
 	return flat(t, x)[lo*per : hi*per]
 }
 
-// TestWorkersAgree: images that don't interact give the same bits for any number of workers.
+// TestWorkersAgree: where images don't interact, any number of workers gives the same bits.
 func TestWorkersAgree(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		var want []float32

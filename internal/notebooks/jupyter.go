@@ -15,28 +15,24 @@ import (
 // jupyter runs nbconvert with a kernel of its own, which leaves the user's alone.
 type jupyter struct{ env []string }
 
-// newJupyter builds GoNB, and goimports, which it calls, into the user's cache folder.
+// newJupyter builds GoNB, and goimports, which it calls, into bin/jupyter: each checkout has its own kernel.
 func newJupyter(ctx context.Context, setting string, minutes float64) (*jupyter, error) {
 	if _, err := exec.LookPath("jupyter-nbconvert"); err != nil {
 		return nil, fmt.Errorf("notebooks: %w; install Debian's jupyter-nbconvert and jupyter-client", err)
 	}
-	cache, err := os.UserCacheDir()
+	root, err := os.Getwd()
 	if err != nil {
 		return nil, fmt.Errorf("notebooks: %w", err)
 	}
-	home := filepath.Join(cache, "pdquant", "jupyter")
+	home := filepath.Join(root, "bin", "jupyter")
 	bin, kernel := filepath.Join(home, "bin"), filepath.Join(home, "kernels", "gonb")
 	if err := errors.Join(os.MkdirAll(bin, 0o755), os.MkdirAll(kernel, 0o755)); err != nil {
 		return nil, fmt.Errorf("notebooks: %w", err)
 	}
 	tools := []string{"build", "-modfile=internal/tools/go.mod", "-o", bin + "/", "github.com/janpfeifer/gonb",
 		"golang.org/x/tools/cmd/goimports"}
-	if err := command(ctx, nil, "go", tools...); err != nil {
+	if err := command(ctx, []string{"GOTOOLCHAIN=auto"}, "go", tools...); err != nil {
 		return nil, err
-	}
-	root, err := os.Getwd()
-	if err != nil {
-		return nil, fmt.Errorf("notebooks: %w", err)
 	}
 	spec, err := json.Marshal(map[string]any{
 		"argv": []string{filepath.Join(bin, "gonb"), "--kernel", "{connection_file}", "--go_work=" + root,
@@ -57,13 +53,21 @@ func newJupyter(ctx context.Context, setting string, minutes float64) (*jupyter,
 	return &jupyter{env}, nil
 }
 
-// open serves the notebooks in Jupyter until it is stopped.
+// open serves the notebooks in Jupyter, for this machine alone, until ctx ends.
 func (j *jupyter) open(ctx context.Context) error {
-	c := exec.CommandContext(ctx, "jupyter-notebook", "notebooks")
-	c.Env = append(os.Environ(), j.env...)
-	c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, os.Stderr
-	if err := c.Run(); err != nil && ctx.Err() == nil {
-		return fmt.Errorf("notebooks: %w; Debian's package is jupyter-notebook", err)
+	args := []string{"--ip=127.0.0.1", "notebooks"} // with a token, which Jupyter makes
+	if os.Geteuid() == 0 {
+		args = append(args, "--allow-root", "--no-browser")
+	}
+	if _, err := exec.LookPath("jupyter-notebook"); err != nil {
+		return fmt.Errorf("notebooks: %w; install Debian's jupyter-notebook", err)
+	}
+	p := newProgram(ctx, j.env, "jupyter-notebook", args...)
+	p.Stdout, p.Stderr = os.Stdout, os.Stderr
+	err := p.Run()
+	p.killRest()
+	if err != nil && ctx.Err() == nil {
+		return fmt.Errorf("notebooks: jupyter-notebook: %w", err)
 	}
 	return nil
 }

@@ -14,15 +14,15 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -85,16 +85,6 @@ func replace(path, executed string) error {
 	}
 	if err != nil {
 		return fmt.Errorf("notebooks: %w", err)
-	}
-	return nil
-}
-
-// command runs a program to its end. What it prints is in the error.
-func command(ctx context.Context, env []string, name string, args ...string) error {
-	c := exec.CommandContext(ctx, name, args...)
-	c.Env = append(os.Environ(), env...)
-	if text, err := c.CombinedOutput(); err != nil {
-		return fmt.Errorf("notebooks: %s: %w\n%s", strings.Join(c.Args, " "), err, text)
 	}
 	return nil
 }

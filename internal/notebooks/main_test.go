@@ -81,17 +81,21 @@ func checkFormat(t *testing.T, path string, cell int, text string) {
 }
 
 func TestFailures(t *testing.T) {
-	err := failures([]byte(`{"cells":[{},{"outputs":[{"output_type":"stream","name":"stderr","text":["x.go:3: undefined"]},{"output_type":"error","traceback":["exit 1"]}]}]}`))
+	err := failures([]byte(`{"cells":[{},{"outputs":[
+		{"output_type":"stream","name":"stderr","text":["x.go:3: undefined"]},
+		{"output_type":"error","traceback":["exit 1"]}]}]}`))
 	if err == nil || !strings.Contains(err.Error(), "cell 2: exit 1") || !strings.Contains(err.Error(), "undefined") {
 		t.Errorf("error %v", err)
 	}
-	if err := failures([]byte(`{"cells":[{"outputs":[{"output_type":"stream","name":"stderr","text":["a warning"]}]}]}`)); err != nil {
+	warning := `{"cells":[{"outputs":[{"output_type":"stream","name":"stderr","text":["a warning"]}]}]}`
+	if err := failures([]byte(warning)); err != nil {
 		t.Errorf("a warning: %v", err)
 	}
 }
 
 func TestWithoutNetwork(t *testing.T) {
-	page := []byte(`<script src="https://cdn.example/require.js" defer></script><script>let a</script><img src="data:image/png;base64,x"><svg xmlns="http://www.w3.org/2000/svg">`)
+	page := []byte(`<script src="https://cdn.example/require.js" defer></script><script>let a</script>` +
+		`<img src="data:image/png;base64,x"><svg xmlns="http://www.w3.org/2000/svg">`)
 	got := withoutNetwork(page)
 	if strings.Contains(string(got), "cdn") || !strings.Contains(string(got), "let a") || fromNetwork().Match(got) {
 		t.Errorf("%s", got)

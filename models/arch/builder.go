@@ -6,21 +6,20 @@ import (
 	"github.com/pdquant/pdquant/models"
 )
 
-// Input says what images a network takes, and into how many classes it sorts them.
+// Input is the shape of the images that a network takes, and the number of classes that it tells apart.
 type Input struct {
 	Channels, Height, Width int
 	Classes                 int
 }
 
-// SquareInput returns the Input of square images of size pixels.
+// SquareInput returns the Input of images of size x size pixels.
 func SquareInput(channels, size, classes int) Input { return Input{channels, size, size, classes} }
 
-// builder appends layers to a Network; each method returns the name of the layer
-// it added. Architectures are written with it.
+// builder makes a Network layer by layer. Each method that adds a layer returns the layer's name.
 type builder struct {
 	n     *models.Network
-	chans map[string]int
-	first int // of the unit being built
+	chans map[string]int // of each layer's output
+	first int            // index of the current unit's first layer
 }
 
 func newBuilder(name string, im Input) *builder {
@@ -34,7 +33,7 @@ func (b *builder) add(name string, op models.Op, out int, inputs ...string) stri
 	return name
 }
 
-// conv adds a convolution without bias that keeps the size at stride 1.
+// conv adds a convolution without bias, padded so that stride 1 keeps the size.
 func (b *builder) conv(name, in string, out, kernel, stride, groups int) string {
 	op := models.Conv{In: b.chans[in], Out: out, Window: models.SquareWindow(kernel, stride, kernel/2), Groups: groups}
 	return b.add(name, op, out, in)
@@ -50,7 +49,7 @@ func (b *builder) activation(op models.Op, name, in string) string {
 
 func (b *builder) sum(name, x, y string) string { return b.add(name, models.Sum{}, b.chans[x], x, y) }
 
-// maxPool adds max pooling that belongs to no unit: it is called after one has ended.
+// maxPool adds max pooling that belongs to no unit. Call it between units.
 func (b *builder) maxPool(name, in string, kernel, stride, pad int) string {
 	b.first = len(b.n.Layers) + 1
 	return b.add(name, models.MaxPooling{Window: models.SquareWindow(kernel, stride, pad)}, b.chans[in], in)
@@ -64,7 +63,7 @@ func (b *builder) classifier(name, in string) {
 	b.unit(name)
 }
 
-// unit ends the unit called name at the last layer added.
+// unit makes the layers added since the last unit a unit called name.
 func (b *builder) unit(name string) {
 	b.n.Units = append(b.n.Units, models.Unit{Name: name, First: b.first, Last: len(b.n.Layers) - 1})
 	b.first = len(b.n.Layers)
@@ -74,12 +73,12 @@ func (b *builder) done() (*models.Network, error) {
 	return b.n, b.n.Validate()
 }
 
-// sequence adds layers one after the other and numbers them, as PyTorch's Sequential does.
+// sequence adds layers one after the other, and numbers them as PyTorch's Sequential does.
 type sequence struct {
 	b      *builder
 	prefix string // of the names, with the dot
 	next   int    // the next layer's number
-	x      string // the last layer's name, or what the first one reads
+	x      string // the last layer's name; at first, the name of the input
 }
 
 // name returns the next layer's name.

@@ -10,17 +10,18 @@ import (
 
 // design is one entry of the table of architectures.
 type design struct {
-	pattern string   // of the names, a regular expression
-	names   []string // that lists offer
-	form    string   // how names are made, where names aren't all; "": they are
+	pattern string   // regular expression for its names
+	names   []string // the names that Designs lists
+	form    string   // an example of its other names, for messages; "": there are none
 	build   func(number string, in Input) (*models.Network, error)
 }
 
-// designs is the table. A name is built by the first entry whose pattern it matches; number is the pattern's group.
+// designs is the table of architectures. The first entry whose pattern matches a name builds it; number is what the
+// pattern's group matched.
 //
-// A family's name alone is the small network of the shipped teachers, for images of about 28 or 32 pixels. Networks for
-// CIFAR have shortcuts that pad with zeros (He et al. 2015, section 4.2). The others are for images of 224 pixels and
-// say how large they are as their papers do: by layers, by times the channels, by the multiplications for an image.
+// resnet8, mobilenetv2 and regnetx are small networks of shipped teachers, for images of about 28 or 32 pixels. ResNets
+// for CIFAR have shortcuts that pad with zeros (He et al. 2015, section 4.2). The others are for images of 224 pixels;
+// their names give their size as the papers do: by layers, relative width, or multiplications per image.
 func designs() []design {
 	return []design{
 		{`resnet8`, []string{"resnet8"}, "", func(_ string, in Input) (*models.Network, error) {
@@ -74,7 +75,7 @@ func Design(name string, in Input) (*models.Network, error) {
 	return nil, unknownName(name, append(Designs(), forms()...))
 }
 
-// Designs lists the names of architectures that lists offer. Design knows more: those of other sizes.
+// Designs lists names of architectures. Design knows more: the same families in other sizes.
 func Designs() []string {
 	var names []string
 	for _, d := range designs() {
@@ -83,7 +84,7 @@ func Designs() []string {
 	return names
 }
 
-// forms lists how names of other sizes are made.
+// forms lists examples of names that Designs doesn't list.
 func forms() []string {
 	var all []string
 	for _, d := range designs() {
@@ -94,7 +95,7 @@ func forms() []string {
 	return all
 }
 
-// imageNetResNet builds the ResNet for large images with layers layers.
+// imageNetResNet builds the ResNet for large images that has this number of layers.
 func imageNetResNet(layers string, in Input) (*models.Network, error) {
 	c := ImageNetResNetConfig{Input: in}
 	switch layers {
@@ -112,7 +113,7 @@ func imageNetResNet(layers string, in Input) (*models.Network, error) {
 	return ImageNetResNet(c)
 }
 
-// cifarResNet builds the ResNet for CIFAR with layers layers.
+// cifarResNet builds the ResNet for CIFAR that has this number of layers.
 func cifarResNet(layers string, in Input) (*models.Network, error) {
 	n, err := strconv.Atoi(layers)
 	if err != nil || n < 14 || n > 2000 || n%6 != 2 {
@@ -122,15 +123,14 @@ func cifarResNet(layers string, in Input) (*models.Network, error) {
 	return ResNet(ResNetConfig{Blocks: n / 6, Width: 16, PadShortcuts: true, Input: in})
 }
 
-// wideMobileNetV2 builds the paper's network with width times the channels, as torchvision rounds them.
+// wideMobileNetV2 builds the paper's network with width times its channels, rounded as torchvision rounds them.
 func wideMobileNetV2(width string, in Input) (*models.Network, error) {
 	x, err := strconv.ParseFloat(width, 64)
 	if err != nil || !(x > 0 && x <= 64) {
 		return nil, fmt.Errorf("arch: mobilenetv2: width %s; it must be > 0 and at most 64", width)
 	}
 	c := MobileNetV2Config{Stem: channelsOfEight(32 * x), StemStride: 2, Rows: mobileNetV2Rows(),
-		Last:     channelsOfEight(1280 * max(x, 1)),
-		Numbered: true, Input: in}
+		Last: channelsOfEight(1280 * max(x, 1)), Numbered: true, Input: in}
 	for i := range c.Rows {
 		c.Rows[i].Out = channelsOfEight(float64(c.Rows[i].Out) * x)
 	}

@@ -17,9 +17,9 @@ func torchvisionNames() map[string]string {
 	return map[string]string{"mobilenetv2-1.0": "mobilenet_v2", "regnetx-3.2gf": "regnet_x_3_2gf"}
 }
 
-// renamed returns w with the names of another list of the same tensors in the same order.
-// That torchvision's order is the published checkpoints' was checked with torchvision 0.14.1: filled
-// by position, its networks give the golden logits within 5e-6.
+// renamed returns w with the names of another list of the same tensors in the same order. torchvision's order is that
+// of the published checkpoints: with torchvision 0.14.1, networks filled by position give the golden logits within
+// 5e-6.
 func renamed(t *testing.T, w models.Weights, from, to []models.Param) models.Weights {
 	t.Helper()
 	if len(from) != len(to) {
@@ -34,8 +34,7 @@ func renamed(t *testing.T, w models.Weights, from, to []models.Param) models.Wei
 	return other
 }
 
-// TestTorchvisionNames loads checkpoints with torchvision's names, with counters, in a module, and
-// damaged ones.
+// TestTorchvisionNames loads checkpoints with torchvision's names: plain, with counters, in a module, and damaged.
 func TestTorchvisionNames(t *testing.T) {
 	for name, file := range torchvisionNames() {
 		n, err := Design(name, SquareInput(3, 224, 1000))
@@ -60,7 +59,7 @@ func TestTorchvisionNames(t *testing.T) {
 			}
 		}
 
-		// A message is about our names.
+		// Messages have our names.
 		last := theirs[len(theirs)-1].Name
 		bias := w[last]
 		delete(w, last)
@@ -76,7 +75,7 @@ func loaded(file []byte, n *models.Network) (models.Weights, error) {
 	return checkpoint.Read(bytes.NewReader(file), int64(len(file)), n)
 }
 
-// failsToLoad checks that the error of loading file has all of want in it.
+// failsToLoad checks that the error of loading file contains all of want.
 func failsToLoad(t *testing.T, name string, file []byte, n *models.Network, want ...string) {
 	t.Helper()
 	_, err := loaded(file, n)

@@ -1,5 +1,5 @@
 // Package arch builds image classifiers by name: architectures (Design), the shipped teachers with their weights
-// (LoadTeacher), what others publish weights of (Registry), and the training of teachers (Train).
+// (LoadTeacher), the networks that others publish weights of (Registry), and the training of teachers (Train).
 //
-// What a layer computes belongs in package models, and formats of weight files in package checkpoint.
+// Package models has what a layer computes, package checkpoint the formats of weight files.
 package arch

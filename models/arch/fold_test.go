@@ -52,8 +52,7 @@ func TestFold(t *testing.T) {
 	}
 }
 
-// TestFoldUnits compares every unit's output, not the logits alone: bounds that are off
-// by one show here.
+// TestFoldUnits compares every unit's output, not only the logits, so that bounds which are off by one show.
 func TestFoldUnits(t *testing.T) {
 	rng := random(t)
 	n := networks(t)["mobilenetv2/28"] // its units end in an Add or a BatchNorm
@@ -72,7 +71,7 @@ func TestFoldUnits(t *testing.T) {
 	}
 }
 
-// TestFoldBias folds into a convolution that has a bias already.
+// TestFoldBias folds into a convolution that already has a bias.
 func TestFoldBias(t *testing.T) {
 	rng := random(t)
 	n := tiny(t)
@@ -100,19 +99,19 @@ func TestFoldErrors(t *testing.T) {
 		want  string
 	}{
 		{"of the image", func(b *builder) string { return b.norm("bn", models.Image) },
-			"odd: bn doesn't follow a convolution of its own"},
+			"odd: bn can't be folded: it must follow a convolution that nothing else reads"},
 		{"of an activation", func(b *builder) string {
 			return b.norm("bn", b.activation(models.ReLU{}, "relu", b.conv("conv", models.Image, 2, 3, 1, 1)))
-		}, "odd: bn doesn't follow a convolution of its own"},
+		}, "odd: bn can't be folded: it must follow a convolution that nothing else reads"},
 		{"of a shared convolution", func(b *builder) string {
 			x := b.conv("conv", models.Image, 2, 3, 1, 1)
 			return b.sum("add", b.norm("bn", x), x)
-		}, "odd: bn doesn't follow a convolution of its own"},
+		}, "odd: bn can't be folded: it must follow a convolution that nothing else reads"},
 		{"of another unit's", func(b *builder) string {
 			x := b.conv("conv", models.Image, 2, 3, 1, 1)
 			b.unit("a")
 			return b.activation(models.ReLU{}, "relu", b.norm("bn", x))
-		}, "odd: bn and the convolution it follows are in different units"},
+		}, "odd: bn can't be folded: the convolution before it is in another unit"},
 	} {
 		b := newBuilder("odd", SquareInput(1, 6, 3))
 		x := c.build(b)
@@ -149,7 +148,7 @@ func TestFoldErrors(t *testing.T) {
 	}
 }
 
-// TestFoldDistant has a normalisation some layers behind its convolution.
+// TestFoldDistant has a normalisation some layers after its convolution.
 func TestFoldDistant(t *testing.T) {
 	rng := random(t)
 	b := newBuilder("distant", SquareInput(1, 6, 3))

@@ -33,7 +33,7 @@ func goldenList(t testing.TB, name string) []models.Param {
 	return paramList(t, filepath.Join("..", "..", "testdata", "golden", "state_dicts", goldenNames()[name]+".tsv"))
 }
 
-// paramList reads a list of tensors; those of integers, the batch counters, have a nil shape.
+// paramList reads a list of tensors. Those of integers, which are batch counters, get a nil shape.
 func paramList(t testing.TB, path string) []models.Param {
 	t.Helper()
 	data, err := os.ReadFile(path)
@@ -59,7 +59,7 @@ func paramList(t testing.TB, path string) []models.Param {
 	return list
 }
 
-// hashedWeights returns the tensors of list by the formula.
+// hashedWeights returns the tensors of list, with the values of package formula.
 func hashedWeights(list []models.Param) models.Weights {
 	w := models.Weights{}
 	for i, p := range list {
@@ -96,8 +96,8 @@ func imageNetDesigns() []string {
 	return names
 }
 
-// TestGoldenNetworks builds the paper's networks and compares the names and shapes of their tensors
-// with those of the published checkpoints, and their logits, on weights by a formula, with PyTorch's.
+// TestGoldenNetworks compares the paper's networks with the published checkpoints in the names and shapes of their
+// tensors, and with PyTorch in their logits, on weights by a formula.
 func TestGoldenNetworks(t *testing.T) {
 	bs := testbackend.All(t)
 	for _, name := range imageNetDesigns() {

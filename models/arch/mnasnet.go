@@ -6,16 +6,16 @@ import (
 	"github.com/pdquant/pdquant/models"
 )
 
-// MNasNetConfig describes an MNasNet-B1 (Tan et al. 2019, figure 7, as torchvision has it):
-// inverted residuals with ReLU and kernels of 3 or 5 pixels.
+// MNasNetConfig describes an MNasNet-B1 (Tan et al. 2019, figure 7, as torchvision builds it): inverted residuals with
+// ReLU and kernels of 3 or 5 pixels.
 type MNasNetConfig struct {
-	Width float64 // times the channels of MNasNet-B1, > 0; 2 in the PD-Quant paper
+	Width float64 // channels relative to those of MNasNet-B1, in (0,64]; 2 in the PD-Quant paper
 	Input
 }
 
-// MNasNet builds the network that c describes. Its units are the three convolutions before the
-// first block, each block, the last convolution and the classifier. Dropout before the classifier
-// is left out, as it does nothing outside of training.
+// MNasNet builds the network that c describes. Its units are the three convolutions before the first block, each block,
+// the last convolution and the classifier. It leaves out the dropout before the classifier, which only matters in
+// training.
 func MNasNet(c MNasNetConfig) (*models.Network, error) {
 	if !(c.Width > 0 && c.Width <= 64) {
 		return nil, fmt.Errorf("arch: mnasnet: width %g; it must be > 0 and at most 64", c.Width)
@@ -49,5 +49,5 @@ func MNasNet(c MNasNetConfig) (*models.Network, error) {
 	return b.done()
 }
 
-// channels returns how many channels a layer has that has n in MNasNet-B1.
+// channels returns the number of channels of a layer that has n in MNasNet-B1.
 func (c MNasNetConfig) channels(n int) int { return channelsOfEight(c.Width * float64(n)) }

@@ -6,33 +6,33 @@ import (
 	"github.com/pdquant/pdquant/models"
 )
 
-// InvertedResiduals is a row of MobileNetV2's table: Repeat blocks with Out
-// channels, the first one with the Stride, expanding their input Expand times.
+// InvertedResiduals is a row of MobileNetV2's table: a number of similar blocks.
 type InvertedResiduals struct {
-	Expand, Out, Repeat, Stride int
+	Expand int // channels inside a block relative to those of its input
+	Out    int // channels of a block's output
+	Repeat int // number of blocks
+	Stride int // of the first block; the others have 1
 }
 
-// MobileNetV2Config describes a network of inverted residuals with depthwise
-// convolutions and linear bottlenecks (Sandler et al. 2018, table 2).
+// MobileNetV2Config describes a network of inverted residuals with depthwise convolutions and linear bottlenecks
+// (Sandler et al. 2018, table 2).
 type MobileNetV2Config struct {
 	Stem       int // channels of the first 3x3 convolution
 	StemStride int // its stride: 2 in the paper
 	Rows       []InvertedResiduals
 	Last       int  // channels of the last 1x1 convolution
-	Numbered   bool // a block's layers are conv.0, conv.1, ..., as in checkpoints; else expand.0, depthwise.0, ...
+	Numbered   bool // whether a block's layers are conv.0, conv.1, …, as in published weights, or expand.0, depthwise.0, …
 	Input
 }
 
-// mobileNetV2Rows is the paper's table 2, from its second row to the one before the last
-// convolution.
+// mobileNetV2Rows is the paper's table 2, from its second row to the last one of blocks.
 func mobileNetV2Rows() []InvertedResiduals {
 	return []InvertedResiduals{{1, 16, 1, 1}, {6, 24, 2, 2}, {6, 32, 3, 2}, {6, 64, 4, 2}, {6, 96, 3, 1}, {6, 160, 3, 2},
 		{6, 320, 1, 1}}
 }
 
-// MobileNetV2 builds the network that c describes. Its units are the first convolution, each
-// block, the last convolution and the classifier. Dropout before the classifier is left out, as
-// it does nothing outside of training.
+// MobileNetV2 builds the network that c describes. Its units are the first convolution, each block, the last
+// convolution and the classifier. It leaves out the dropout before the classifier, which only matters in training.
 func MobileNetV2(c MobileNetV2Config) (*models.Network, error) {
 	b := newBuilder("mobilenetv2", c.Input)
 	s := &sequence{b: b, prefix: "features.0.", x: models.Image}
@@ -66,19 +66,19 @@ func MobileNetV2(c MobileNetV2Config) (*models.Network, error) {
 	return b.done()
 }
 
-// invertedResidual is a block: a 1x1 convolution that expands, a depthwise one, and a 1x1
-// convolution without activation function.
+// invertedResidual is a block: a 1x1 convolution that adds channels, a depthwise convolution, and a 1x1 convolution
+// without activation function.
 type invertedResidual struct {
 	name           string // of the unit
 	prefix         string // of the layers' names
-	parts          bool   // each convolution has a part of the name, and numbers of its own
-	expand, out    int    // times the input's channels, if more than 1; channels of the output
+	parts          bool   // names are expand.0, depthwise.0, project.0, …; else the layers are numbered through
+	expand         int    // channels inside relative to those of the input; 1: no first convolution
+	out            int    // channels of the output
 	kernel, stride int    // of the depthwise convolution
 	activation     models.Op
 }
 
-// invertedResidual adds the unit r, which adds its input to its output where they have the same
-// shape.
+// invertedResidual adds the unit r. Where input and output have the same shape, the input is added to the output.
 func (b *builder) invertedResidual(in string, r invertedResidual) string {
 	s := &sequence{b: b, prefix: r.prefix, x: in}
 	part := func(name string) {

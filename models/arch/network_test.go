@@ -26,8 +26,8 @@ func random(t testing.TB) *rand.Rand {
 	return rand.New(rand.NewPCG(*seedFlag, 0))
 }
 
-// networks returns the teachers' designs at 28 and 32 pixels, both kinds of shortcuts at 30,
-// which halves to an odd size, and small relatives of the paper's networks.
+// networks returns the teachers' designs at 28 and 32 pixels, both kinds of shortcuts at 30 pixels, whose half is odd,
+// and small networks of the paper's families.
 func networks(t testing.TB) map[string]*models.Network {
 	t.Helper()
 	all := map[string]*models.Network{}
@@ -58,7 +58,7 @@ func networks(t testing.TB) map[string]*models.Network {
 	return all
 }
 
-// randomWeights returns weights for n with normalisations that do something.
+// randomWeights returns weights for n whose normalisations aren't the identity.
 func randomWeights(n *models.Network, rng *rand.Rand) models.Weights {
 	w := models.Init(n, rng.Uint64())
 	for _, l := range n.Layers {
@@ -80,12 +80,12 @@ func randomWeights(n *models.Network, rng *rand.Rand) models.Weights {
 	return w
 }
 
-// constants returns hooks that take their parameters from w.
+// constants returns hooks whose parameters are those in w.
 func constants(t testing.TB, g *Graph, w models.Weights) models.Hooks {
 	return models.Hooks{Param: func(name string) *Node { return ConstCachedTensor(g, nettest.Clone(t, w[name])) }}
 }
 
-// forward computes layers first to last of n on the Go backend.
+// forward computes the layers first to last of n on the Go backend.
 func forward(t testing.TB, n *models.Network, w models.Weights, x *tensors.Tensor, first, last int) []float32 {
 	t.Helper()
 	y, err := CallOnce(testbackend.All(t)["go"], func(x *Node) *Node {
@@ -127,8 +127,7 @@ func TestShapes(t *testing.T) {
 	}
 }
 
-// TestForwardInParts computes networks unit by unit: what a unit hands on is all that
-// the next one needs.
+// TestForwardInParts computes networks unit by unit: a unit's output is all that the next one needs.
 func TestForwardInParts(t *testing.T) {
 	rng := random(t)
 	b := testbackend.All(t)["go"]
@@ -138,7 +137,7 @@ func TestForwardInParts(t *testing.T) {
 		parts, err := CallOnce(b, func(x *Node) *Node {
 			first := 0
 			for _, u := range n.Units {
-				x = n.Forward(x, first, u.First-1, constants(t, x.Graph(), w)) // often no layer
+				x = n.Forward(x, first, u.First-1, constants(t, x.Graph(), w)) // mostly no layers
 				x = n.Forward(x, u.First, u.Last, constants(t, x.Graph(), w))
 				first = u.Last + 1
 			}
@@ -153,7 +152,7 @@ func TestForwardInParts(t *testing.T) {
 	}
 }
 
-// tiny is a network of one convolution, for 1x6x6 images.
+// tiny returns a network with one convolution, for images of 1x6x6.
 func tiny(t testing.TB) *models.Network {
 	t.Helper()
 	b := newBuilder("tiny", SquareInput(1, 6, 3))
@@ -177,8 +176,8 @@ func written(t testing.TB, w models.Weights, metadata map[string]string) []byte 
 	return out.Bytes()
 }
 
-// TestValidateSkip has a connection that jumps over a unit: the rest of the network
-// after that unit would need two tensors, and Forward gives it one.
+// TestValidateSkip has a connection that passes by a unit: the network after that unit would need two tensors, but
+// Forward gives it one.
 func TestValidateSkip(t *testing.T) {
 	b := newBuilder("skip", SquareInput(1, 6, 3))
 	first := b.conv("a", models.Image, 2, 3, 1, 1)
@@ -238,8 +237,8 @@ func TestDesignErrors(t *testing.T) {
 	}
 }
 
-// TestDesigns builds every design and counts its layers with weights, which ResNets have in their
-// names, and its units: each block, the stem, the classifier, and what is between them.
+// TestDesigns builds every design and counts its layers with weights, which the names of ResNets give, and its units:
+// the stem, each block, the classifier, and any between them.
 func TestDesigns(t *testing.T) {
 	want := map[string][2]int{
 		"resnet8": {8 + 2, 5}, "resnet20": {20, 11}, "resnet32": {32, 17}, "resnet44": {44, 23}, "resnet56": {56, 29},
@@ -292,7 +291,7 @@ func TestPaperUnits(t *testing.T) {
 	}
 }
 
-// TestMNasNetChannels has the channels that torchvision 0.14.1's mnasnet._get_depths gives.
+// TestMNasNetChannels compares channels with those of mnasnet._get_depths in torchvision 0.14.1.
 func TestMNasNetChannels(t *testing.T) {
 	for width, want := range map[float64][]int{
 		0.1:  {8, 8, 8, 8, 8, 16, 24, 32},
@@ -312,7 +311,7 @@ func TestMNasNetChannels(t *testing.T) {
 	}
 }
 
-// TestSizes counts the parameters of networks of other sizes: torchvision's documentation has the numbers, in millions.
+// TestSizes compares the parameters of networks of other sizes, in millions, with torchvision's documentation.
 func TestSizes(t *testing.T) {
 	for name, want := range map[string]float64{"resnet34": 21.798, "resnet101": 44.549, "resnet152": 60.193,
 		"mobilenetv2-1.0": 3.505,

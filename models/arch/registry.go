@@ -8,25 +8,25 @@ import (
 	"github.com/pdquant/pdquant/models/checkpoint"
 )
 
-// Trained is a network with weights that this kit knows by name.
+// Trained is a network whose weights are published, or built into this package.
 type Trained struct {
-	Name    string   // "resnet18"
-	Design  string   // of the network, as Design knows it
-	Data    string   // what it was trained on: a name of datasets.Sets
-	File    string   // the checkpoint, as published; "": built into this package
-	Page    string   // where it is published
-	Top1    float64  // per cent of the test images that are right, as published; 0: see the record of the shipped teacher
-	PDQuant []Figure // what PD-Quant is published to reach
+	Name    string   // "resnet20-cifar10"
+	Design  string   // the network's name for Design: "resnet20"
+	Data    string   // the data set it was trained on, by its name in datasets.Sets
+	File    string   // the published checkpoint's file name; "": the weights are built in
+	Page    string   // where the checkpoint is published
+	Top1    float64  // published accuracy on the test images, per cent; 0: the shipped teacher's record has it
+	PDQuant []Figure // published accuracies of PD-Quant
 }
 
 // Figure is a published accuracy.
 type Figure struct {
-	W, A   int     // bits
+	W, A   int     // bits of weights and of activations
 	Top1   float64 // per cent
-	Source string
+	Source string  // where it is published
 }
 
-// Sources of figures: they differ.
+// Sources of figures, which differ.
 const (
 	paperV3 = "arXiv 2212.07048v3, abstract"
 	readme  = "the reference's README"
@@ -37,8 +37,8 @@ const (
 	akamasterURL = "github.com/akamaster/pytorch_resnet_cifar10, pretrained_models"
 )
 
-// Registry lists the networks that come with weights, or whose weights others publish: the shipped
-// teachers, the CIFAR-10 ResNets of akamaster, the networks of the PD-Quant paper.
+// Registry lists the networks with known weights: the shipped teachers, akamaster's ResNets for CIFAR-10 and the
+// networks of the PD-Quant paper.
 func Registry() []Trained {
 	var all []Trained
 	for _, name := range TeacherNames() {
@@ -88,7 +88,7 @@ func Find(name string) (Trained, error) {
 	return Trained{}, unknownName(name, names)
 }
 
-// Published returns what PD-Quant is published to reach with these bits, by source; none if nothing is.
+// Published returns the published accuracies of PD-Quant at w bits of weights and a bits of activations, if any.
 func (t Trained) Published(w, a int) []Figure {
 	var found []Figure
 	for _, f := range t.PDQuant {
@@ -99,18 +99,17 @@ func (t Trained) Published(w, a int) []Figure {
 	return found
 }
 
-// Load returns the network, for images of in, and its
-// weights from the checkpoint at path: BRECQ's and akamaster's, which are the published ones,
-// torchvision's, or any other of the same network. An empty path takes the built-in weights. Errors
-// are LoadCheckpoint's.
+// Load returns the network, for images of in, and its weights from the checkpoint at path: the published one (of BRECQ
+// or akamaster), torchvision's, or any other of the same network. An empty path takes the built-in weights. It returns
+// the errors of checkpoint.Load.
 func (t Trained) Load(path string, in Input) (*models.Network, models.Weights, error) {
 	if path == "" && t.File == "" {
 		teacher, err := LoadTeacher(t.Name)
 		return teacher.Network, teacher.Weights, err
 	}
 	if path == "" {
-		return nil, nil, fmt.Errorf("arch: the weights of %s aren't built in; get %s from %s, and give its path", t.Name,
-			t.File, t.Page)
+		return nil, nil, fmt.Errorf("arch: the weights of %s aren't built in; get %s from %s, and give its path",
+			t.Name, t.File, t.Page)
 	}
 	n, err := Design(t.Design, in)
 	if err != nil {
@@ -120,7 +119,7 @@ func (t Trained) Load(path string, in Input) (*models.Network, models.Weights, e
 	return n, w, err
 }
 
-// unknownName is the error for a network's name that isn't one of those.
+// unknownName returns the error for a name that isn't among names.
 func unknownName(name string, names []string) error {
 	return fmt.Errorf("arch: no network is called %q; choose one of %s", name, strings.Join(names, ", "))
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/pdquant/pdquant/models"
 )
 
-// TestRegistry: names are one each, and each is a network that Design knows.
+// TestRegistry: no two names are equal, and each is of a network that Design knows.
 func TestRegistry(t *testing.T) {
 	seen := map[string]bool{}
 	for _, e := range Registry() {

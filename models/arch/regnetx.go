@@ -6,8 +6,8 @@ import (
 	"github.com/pdquant/pdquant/models"
 )
 
-// RegNetXConfig describes a RegNetX (Radosavovic et al. 2020): stages of residual
-// bottleneck blocks (ratio 1) with grouped 3x3 convolutions.
+// RegNetXConfig describes a RegNetX (Radosavovic et al. 2020): stages of residual bottleneck blocks (ratio 1) with
+// grouped 3x3 convolutions.
 type RegNetXConfig struct {
 	Stem           int   // channels of the first 3x3 convolution
 	StemStride     int   // its stride: 2 in the paper
@@ -17,9 +17,8 @@ type RegNetXConfig struct {
 	Input
 }
 
-// RegNetX builds the network that c describes. Its units are the first convolution, each block
-// and the classifier. The error names a width that GroupWidth doesn't divide, or lists of
-// different lengths.
+// RegNetX builds the network that c describes. Its units are the first convolution, each block and the classifier. The
+// error names a width that GroupWidth doesn't divide, or the lengths of lists that should be as long as each other.
 func RegNetX(c RegNetXConfig) (*models.Network, error) {
 	if len(c.Depths) != len(c.Widths) || len(c.Strides) != len(c.Widths) {
 		return nil, fmt.Errorf("arch: regnetx: %d widths, %d depths and %d strides; give one of each per stage",
@@ -31,8 +30,8 @@ func RegNetX(c RegNetXConfig) (*models.Network, error) {
 	b.unit("stem")
 	for s, w := range c.Widths {
 		if c.GroupWidth < 1 || w%c.GroupWidth != 0 {
-			return nil, fmt.Errorf("arch: regnetx: groups of %d channels don't divide the width %d of stage %d", c.GroupWidth,
-				w, s+1)
+			return nil, fmt.Errorf("arch: regnetx: groups of %d channels don't divide the width %d of stage %d",
+				c.GroupWidth, w, s+1)
 		}
 		for i := range c.Depths[s] {
 			stride := 1
@@ -46,6 +45,7 @@ func RegNetX(c RegNetXConfig) (*models.Network, error) {
 	return b.done()
 }
 
+// xBlock adds a residual bottleneck block with out channels as the unit called name.
 func (b *builder) xBlock(name, in string, out, stride, groups int) string {
 	x := b.activation(models.ReLU{}, name+".f.a_relu", b.norm(name+".f.a_bn", b.conv(name+".f.a", in, out, 1, 1, 1)))
 	x = b.activation(models.ReLU{}, name+".f.b_relu",

@@ -6,18 +6,17 @@ import (
 	"github.com/pdquant/pdquant/models"
 )
 
-// ImageNetResNetConfig describes a residual network for large images (He et al. 2015, table 1):
-// a 7x7 convolution with stride 2 and max pooling, then four stages with 64, 128, 256 and 512
-// channels.
+// ImageNetResNetConfig describes a residual network for large images (He et al. 2015, table 1): a 7x7 convolution with
+// stride 2, max pooling, and four stages of blocks with 64, 128, 256 and 512 channels.
 type ImageNetResNetConfig struct {
 	Blocks     [4]int // of each stage: 2, 2, 2, 2 for ResNet-18, 3, 4, 6, 3 for ResNet-34 and ResNet-50
-	Bottleneck bool   // three convolutions a block, the last with 4 times the channels (ResNet-50 on); else two
+	Bottleneck bool   // blocks of three convolutions, the last with 4 times the channels (ResNet-50 on); else of two
 	Input
 }
 
-// ImageNetResNet builds the network that c describes. Bottlenecks have their stride in the 3x3
-// convolution, as torchvision's have, and unlike the paper's. Its units are the first convolution,
-// each block and the classifier; the max pooling belongs to none.
+// ImageNetResNet builds the network that c describes. Its units are the first convolution, each block and the
+// classifier; the max pooling belongs to none. Bottlenecks have their stride in the 3x3 convolution, as in torchvision;
+// the paper has it in the first one.
 func ImageNetResNet(c ImageNetResNetConfig) (*models.Network, error) {
 	perBlock := 2
 	if c.Bottleneck {
@@ -45,7 +44,7 @@ func ImageNetResNet(c ImageNetResNetConfig) (*models.Network, error) {
 	return b.done()
 }
 
-// bottleneck adds a block with width channels inside and 4·width at its end.
+// bottleneck adds a block with width channels inside and 4·width channels of output as the unit called name.
 func (b *builder) bottleneck(name, in string, width, stride int) string {
 	out := 4 * width
 	x := b.activation(models.ReLU{}, name+".relu1", b.norm(name+".bn1", b.conv(name+".conv1", in, width, 1, 1, 1)))

@@ -18,11 +18,11 @@ var teachers embed.FS
 type Teacher struct {
 	Network *models.Network
 	Weights models.Weights
-	Record  map[string]string // how it was trained: command, data, accuracy, ...
+	Record  map[string]string // how it was trained: command, data, accuracy and more
 }
 
-// LoadTeacher returns the shipped teacher called name, trained on Fashion-MNIST
-// (1x28x28, 10 classes). The error lists the names.
+// LoadTeacher returns the shipped teacher called name, trained on Fashion-MNIST (1x28x28, 10 classes). The error lists
+// the names.
 func LoadTeacher(name string) (Teacher, error) {
 	if !slices.Contains(Designs(), name) {
 		return Teacher{}, unknownName(name, TeacherNames())
@@ -42,7 +42,7 @@ func LoadTeacher(name string) (Teacher, error) {
 	return Teacher{n, w, record}, w.Check(n)
 }
 
-// TeacherNames lists the teachers of this build.
+// TeacherNames lists the teachers in this build.
 func TeacherNames() []string {
 	entries, err := teachers.ReadDir("teachers")
 	if err != nil {

@@ -22,30 +22,28 @@ import (
 	"github.com/pdquant/pdquant/models"
 )
 
-// TrainConfig are the settings of a teacher's training: AdamW with linear warm-up
-// and cosine decay, on randomly shifted and mirrored images.
+// TrainConfig are the settings of a teacher's training: AdamW with linear warm-up and cosine decay, on randomly shifted
+// and mirrored images.
 type TrainConfig struct {
 	Epochs       int     // passes over the images, >= 1
-	BatchSize    int     // images per step, in [1,images]; an epoch leaves out those that fill no batch
-	LearningRate float64 // of AdamW after warm-up, from where it falls to 0, > 0
-	WeightDecay  float64 // of AdamW, a step takes this times the rate off every weight, >= 0
+	BatchSize    int     // images per step, in [1,images]; the last images of an epoch, if too few, are left out
+	LearningRate float64 // AdamW's highest rate, after warm-up, > 0; it ends at 0
+	WeightDecay  float64 // AdamW's: each step shrinks every weight by this times the rate, >= 0
 	Warmup       float64 // fraction of the steps in which the rate rises from 0, in [0,1)
-	Shift        int     // pixels an image moves in each direction, at most, in [0,its size)
-	Seed         uint64  // of initial weights, order and augmentation
+	Shift        int     // largest shift of an image along each axis, in pixels, in [0,image size)
+	Seed         uint64  // of initial weights, order of images, shifts and mirroring
 }
 
-// DefaultTraining returns the settings the shipped teachers were trained with, but
-// for their epochs and seed.
+// DefaultTraining returns the settings of the shipped teachers, except for their epochs and seed.
 func DefaultTraining() TrainConfig {
 	return TrainConfig{Epochs: 8, BatchSize: 64, LearningRate: 3e-3, WeightDecay: 0.02, Warmup: 0.2, Shift: 1, Seed: 1}
 }
 
-// bnMomentum is the weight of a batch in the running statistics, as PyTorch's.
+// bnMomentum is the weight of a batch in the running statistics; PyTorch's default.
 const bnMomentum = 0.1
 
-// Train trains n from random weights on images and returns its weights. attach, if
-// not nil, is given the training loop before it starts (to show progress). Cancelling
-// ctx ends it with ctx's error.
+// Train trains n from random weights on images and returns its weights. attach, if not nil, gets the training loop
+// before it starts, to show progress. When ctx is cancelled, Train returns ctx's error.
 func Train(ctx context.Context, b compute.Backend, n *models.Network, images datasets.Images, c TrainConfig,
 	attach func(*train.Loop)) (models.Weights, error) {
 	if err := c.check(n, images); err != nil {
@@ -93,7 +91,7 @@ func Train(ctx context.Context, b compute.Backend, n *models.Network, images dat
 	return w, nil
 }
 
-// check reports everything in c that can't train n on images, joined.
+// check reports all settings in c that are wrong for n and images, joined.
 func (c TrainConfig) check(n *models.Network, images datasets.Images) error {
 	if err := images.Validate(); err != nil {
 		return err
@@ -107,22 +105,22 @@ func (c TrainConfig) check(n *models.Network, images datasets.Images) error {
 	check(images.Channels == n.Channels && images.Height == n.Height && images.Width == n.Width,
 		"images of %s are %dx%dx%d, but the network takes %dx%dx%d",
 		images.Name, images.Channels, images.Height, images.Width, n.Channels, n.Height, n.Width)
-	check(len(images.Classes) <= n.Classes, "images of %s have %d classes, but the network has %d", images.Name,
-		len(images.Classes), n.Classes)
+	check(len(images.Classes) <= n.Classes, "images of %s have %d classes, but the network has %d",
+		images.Name, len(images.Classes), n.Classes)
 	check(c.Epochs >= 1, "Epochs is %d; it must be >= 1", c.Epochs)
 	check(c.BatchSize >= 1 && c.BatchSize <= images.Len(),
-		"BatchSize is %d; it must be in [1,%d], as there are so many images", c.BatchSize, images.Len())
+		"BatchSize is %d; it must be in [1,%d], the number of images", c.BatchSize, images.Len())
 	check(c.LearningRate > 0 && c.LearningRate < math.Inf(1), "LearningRate is %g; it must be > 0 and finite",
 		c.LearningRate)
 	check(c.WeightDecay >= 0 && c.WeightDecay < math.Inf(1), "WeightDecay is %g; it must be >= 0 and finite",
 		c.WeightDecay)
 	check(c.Warmup >= 0 && c.Warmup < 1, "Warmup is %g; it must be in [0,1)", c.Warmup)
-	check(c.Shift >= 0 && c.Shift < min(n.Height, n.Width), "Shift is %d; it must be in [0,%d), the images' size",
-		c.Shift, min(n.Height, n.Width))
+	size := min(n.Height, n.Width)
+	check(c.Shift >= 0 && c.Shift < size, "Shift is %d; it must be in [0,%d), the images' size", c.Shift, size)
 	return errors.Join(append(errs, n.Validate())...)
 }
 
-// trainingForward computes n with batch statistics and moves the running ones.
+// trainingForward computes n with the batch's statistics, and updates the running statistics.
 func trainingForward(n *models.Network, store *model.Store, x *Node) *Node {
 	h := models.Hooks{Param: func(name string) *Node { return store.GetVariable("/" + name).NodeValue(x) }}
 	h.Norm = func(l models.Layer, bn models.BatchNorm, x *Node) *Node {
@@ -139,8 +137,7 @@ func trainingForward(n *models.Network, store *model.Store, x *Node) *Node {
 	return n.Forward(x, 0, len(n.Layers)-1, h)
 }
 
-// augmented yields the images in random order, shifted and mirrored, in whole
-// batches, for ever.
+// augmented yields batches of shifted and mirrored images in random order, without end.
 type augmented struct {
 	images datasets.Images
 	c      TrainConfig
@@ -149,7 +146,7 @@ type augmented struct {
 // Name identifies the data set in GoMLX's messages.
 func (a *augmented) Name() string { return a.images.Name }
 
-// Iter yields batches; it prepares the next one while the current one is used.
+// Iter yields batches. It prepares the next one while the current one is used.
 func (a *augmented) Iter() iter.Seq2[train.Batch, error] {
 	return func(yield func(train.Batch, error) bool) {
 		batches, stop := make(chan train.Batch, 2), make(chan struct{})
@@ -188,8 +185,7 @@ func (a *augmented) batch(rng *rand.Rand, indices []int) train.Batch {
 	}
 }
 
-// shiftImage moves one image [C,H,W] by dy, dx pixels, filling with black, and mirrors it
-// if asked.
+// shiftImage moves one image [C,H,W] by dy and dx pixels, filling with black, and mirrors it if mirror is set.
 func shiftImage(flat []float32, im datasets.Images, dy, dx int, mirror bool) []float32 {
 	out := make([]float32, len(flat))
 	h, w := im.Height, im.Width

@@ -18,7 +18,7 @@ import (
 	"github.com/pdquant/pdquant/models"
 )
 
-// few returns 128 images to train on.
+// few returns 128 training images.
 func few(t testing.TB) datasets.Images {
 	t.Helper()
 	pool, err := datasets.FashionMNISTCalibration()
@@ -37,7 +37,7 @@ func narrow(t testing.TB) *models.Network {
 	return n
 }
 
-// handful is a training of 20 steps on few images.
+// handful returns the settings of a training with 20 steps on few's images.
 func handful() TrainConfig {
 	return TrainConfig{Epochs: 5, BatchSize: 32, LearningRate: 1e-2, WeightDecay: 0.02, Warmup: 0.2, Shift: 1, Seed: 1}
 }
@@ -75,7 +75,7 @@ func TestTrain(t *testing.T) {
 		start := models.Init(n, handful().Seed)
 		for name, trained := range w {
 			if slices.Equal(tensors.MustCopyFlatData[float32](trained), tensors.MustCopyFlatData[float32](start[name])) {
-				t.Errorf("%s is as at the start", name)
+				t.Errorf("%s didn't change in training", name)
 			}
 		}
 		for _, v := range tensors.MustCopyFlatData[float32](w["bn1.running_var"]) {
@@ -94,8 +94,8 @@ func mean(v []float64) float64 {
 	return sum / float64(len(v))
 }
 
-// TestTrainStatistics checks the running statistics after one step from their
-// definition: a tenth of the batch's, the variance divided by the count less one.
+// TestTrainStatistics compares the running statistics after one step with their definition: a tenth of the batch's,
+// with the variance divided by the count minus one.
 func TestTrainStatistics(t *testing.T) {
 	n, images, c := narrow(t), few(t).Slice(0, 2), handful()
 	c.Epochs, c.BatchSize = 1, 2
@@ -179,7 +179,7 @@ func TestTrainErrors(t *testing.T) {
 		want   string
 	}{
 		{"few images", func(_ *models.Network, _ *datasets.Images, c *TrainConfig) { c.BatchSize = 129 },
-			"BatchSize is 129; it must be in [1,128], as there are so many images"},
+			"BatchSize is 129; it must be in [1,128], the number of images"},
 		{"no images", func(_ *models.Network, i *datasets.Images, _ *TrainConfig) { *i = i.Slice(0, 0) }, "there are none"},
 		{"no epochs", func(_ *models.Network, _ *datasets.Images, c *TrainConfig) { c.Epochs = 0 },
 			"Epochs is 0; it must be >= 1"},
@@ -245,7 +245,7 @@ func TestShiftImage(t *testing.T) {
 	}
 }
 
-// TestAugmented draws two epochs: each has every image's label once, in whole batches.
+// TestAugmented draws two epochs, in whole batches: each has every image's label once.
 func TestAugmented(t *testing.T) {
 	images, c := few(t), handful()
 	c.Shift = 0

@@ -3,11 +3,17 @@ package checkpoint_test
 import (
 	"bytes"
 	"fmt"
+	"strings"
 
 	"github.com/pdquant/pdquant/models"
 	"github.com/pdquant/pdquant/models/arch"
 	"github.com/pdquant/pdquant/models/checkpoint"
 )
+
+// parts breaks an error's message into a line for each part.
+func parts(err error) string {
+	return strings.NewReplacer(": ", ":\n", "; ", ";\n", "among them ", "among them\n").Replace(err.Error())
+}
 
 func ExampleLoad() {
 	n, err := arch.Design("resnet20", arch.SquareInput(3, 32, 10))
@@ -29,10 +35,14 @@ func ExampleLoad() {
 		return
 	}
 	_, err = checkpoint.Load("../../testdata/cifar10/resnet20-12fca82f.th", other)
-	fmt.Println(err)
+	fmt.Println(parts(err))
 	// Output:
 	// 97 tensors, among them fc.weight [10 64]
-	// checkpoint: ../../testdata/cifar10/resnet20-12fca82f.th: weights for resnet8 have no tensor "layer2.0.downsample.0.weight" of shape [32 16 1 1]; they are 97 tensors, among them "layer2.0.bn1.weight" [32], "layer2.0.bn2.weight" [32], "layer2.0.conv1.weight" [32 16 3 3]
+	// checkpoint:
+	// ../../testdata/cifar10/resnet20-12fca82f.th:
+	// weights for resnet8 have no tensor "layer2.0.downsample.0.weight" of shape [32 16 1 1];
+	// they are 97 tensors, among them
+	// "layer2.0.bn1.weight" [32], "layer2.0.bn2.weight" [32], "layer2.0.conv1.weight" [32 16 3 3]
 }
 
 func ExampleRead() {
@@ -50,10 +60,12 @@ func ExampleRead() {
 	w, err := checkpoint.Read(bytes.NewReader(whole), int64(len(whole)), nil) // all tensors
 	fmt.Println(len(w), "tensors,", err)
 	_, err = checkpoint.Read(bytes.NewReader(whole[:20000]), 20000, n)
-	fmt.Println(err)
+	fmt.Println(parts(err))
 	// Output:
 	// 47 tensors, <nil>
-	// checkpoint: the safetensors file ends in tensor "layer1.0.conv2.weight", which is bytes 13160 to 22376 of 16080; fetch or write it again
+	// checkpoint:
+	// the safetensors file ends in tensor "layer1.0.conv2.weight", which is bytes 13160 to 22376 of 16080;
+	// fetch or write it again
 }
 
 // Weights are written and read as safetensors files.

@@ -137,8 +137,11 @@ func TestReadFormats(t *testing.T) {
 // TestReadSafetensors reads the types that ReadWeights refuses.
 func TestReadSafetensors(t *testing.T) {
 	data := []byte{0, 0x3c, 0x80, 0x3f, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f} // 1 as F16, BF16, F64
-	file := safetensorsFile(`{"a":{"dtype":"F16","shape":[1],"data_offsets":[0,2]},"b":{"dtype":"BF16","shape":[1,1],"data_offsets":[2,4]},`+
-		`"c":{"dtype":"F64","shape":[],"data_offsets":[4,12]},"bn.num_batches_tracked":{"dtype":"I64","shape":[],"data_offsets":[12,20]}}`, append(data, make([]byte, 8)...)...)
+	header := `{"a":{"dtype":"F16","shape":[1],"data_offsets":[0,2]},` +
+		`"b":{"dtype":"BF16","shape":[1,1],"data_offsets":[2,4]},` +
+		`"c":{"dtype":"F64","shape":[],"data_offsets":[4,12]},` +
+		`"bn.num_batches_tracked":{"dtype":"I64","shape":[],"data_offsets":[12,20]}}`
+	file := safetensorsFile(header, append(data, make([]byte, 8)...)...)
 	w, err := readBytes(file, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -186,7 +189,8 @@ func TestLoadErrors(t *testing.T) {
 		want   []string
 	}{
 		{"missing", func(w models.Weights) { delete(w, "bn.running_var") },
-			[]string{`weights for tiny have no tensor "bn.running_var" of shape [2]; they are 6 tensors, among them "bn.running_mean" [2]`}},
+			[]string{`weights for tiny have no tensor "bn.running_var" of shape [2]; ` +
+				`they are 6 tensors, among them "bn.running_mean" [2]`}},
 		{"nothing fits", func(w models.Weights) { clear(w); w["x"] = tensors.FromScalar(float32(1)) },
 			[]string{`no tensor "conv.weight" of shape [2 1 3 3]`, `they are 1 tensors, among them "x" []`}},
 		{"unknown", func(w models.Weights) { w["conv.bias"] = w["bn.weight"] },
@@ -528,7 +532,8 @@ func TestReadErrors(t *testing.T) {
 			`the file holds an object of "torch.nn.modules.activation.ReLU", not a state dict; load it in Python`},
 		{"no tensors", string(legacyFile("}(" + pickleText("epoch") + "K\x03" + pickleText("args") +
 			"cargparse\nNamespace\n)\x81u")),
-			`no tensors in the dict of 2 that the file holds ("epoch", which is the value 3, "args", which is an object of "argparse.Namespace"; nothing was run)`},
+			`no tensors in the dict of 2 that the file holds ("epoch", which is the value 3, ` +
+				`"args", which is an object of "argparse.Namespace"; nothing was run)`},
 		{"unknown tensor", string(legacyFile("}(" + pickleText("a") + pickleTensor(0, 0, "(t", "(t") + pickleText("b") +
 			"ctorch._utils\n_rebuild_qtensor\n)Ru")),
 			`among the tensors is "b", which is an object of "torch._utils._rebuild_qtensor"`},

@@ -10,7 +10,7 @@ import (
 	"github.com/pdquant/pdquant/models/checkpoint"
 )
 
-// TestDialectClash has a file of torchvision's names with one of ours, which means another layer.
+// TestDialectClash has a file with torchvision's names and one of ours, which is another layer's in torchvision.
 func TestDialectClash(t *testing.T) {
 	n, err := arch.MobileNetV2(arch.MobileNetV2Config{Stem: 4, StemStride: 2,
 		Rows: []arch.InvertedResiduals{{Expand: 1, Out: 4, Repeat: 1, Stride: 1}, {Expand: 2, Out: 8, Repeat: 1, Stride: 2}},

@@ -8,19 +8,19 @@ import (
 	"github.com/pdquant/pdquant/models"
 )
 
-// dialect returns what a layer of n is called in the checkpoints of others.
+// dialect returns the name that a layer of n has in checkpoints of another project.
 type dialect func(n *models.Network, layer string) string
 
-// dialects are those in which whole checkpoints are written, ours first.
+// dialects lists the dialects of whole checkpoints, ours first.
 func dialects() []dialect {
 	return []dialect{func(_ *models.Network, layer string) string { return layer }, torchvisionMobileNetV2,
 		torchvisionRegNetX}
 }
 
-// torchvisionMobileNetV2 is a dialect. Layers of a block are counted through in ours: conv.0 and
-// conv.1, a convolution and its normalisation, conv.2, an activation function, and so on; torchvision
-// counts within conv.0, the first three, conv.1, the next ones, but not the last two layers, which
-// have no activation function.
+// torchvisionMobileNetV2 is a dialect. We number the layers of a block through: conv.0, conv.1 and conv.2 are a
+// convolution, its normalisation and its activation function, conv.3 is the next convolution. torchvision numbers
+// within such triples: conv.0.0, conv.0.1, conv.0.2, conv.1.0; but not the last two layers, which have no activation
+// function.
 // Source: torchvision/models/mobilenetv2.py, InvertedResidual.
 func torchvisionMobileNetV2(n *models.Network, layer string) string {
 	block, number, ok := strings.Cut(layer, ".conv.")
@@ -35,9 +35,12 @@ func torchvisionMobileNetV2(n *models.Network, layer string) string {
 	return fmt.Sprintf("%s.conv.%d.%d", block, triple, r)
 }
 
-// torchvisionRegNetX is a dialect: stem.conv is stem.0, s1.b2.proj is
-// trunk_output.block1.block1-1.proj.0 and its normalisation, s1.b2.bn, proj.1, s1.b2.f.a is
-// trunk_output.block1.block1-1.f.a.0 and its normalisation, s1.b2.f.a_bn, f.a.1; head.fc is fc.
+// torchvisionRegNetX is a dialect. Its names for ours, for example in block 2 of stage 1:
+//
+//	stem.conv, stem.bn, head.fc    stem.0, stem.1, fc
+//	s1.b2.proj, s1.b2.bn           trunk_output.block1.block1-1.proj.0, trunk_output.block1.block1-1.proj.1
+//	s1.b2.f.a, s1.b2.f.a_bn        trunk_output.block1.block1-1.f.a.0, trunk_output.block1.block1-1.f.a.1
+//
 // Source: torchvision/models/regnet.py.
 func torchvisionRegNetX(_ *models.Network, layer string) string {
 	switch layer {

@@ -1,5 +1,5 @@
-// Package checkpoint reads and writes files of weights: those of torch.save, and safetensors, with the names of other
-// projects' networks turned into ours (Load, Read).
+// Package checkpoint reads and writes files of weights. Load and Read take those of torch.save and safetensors, and
+// turn the names that other projects give to layers into ours. WriteWeights writes safetensors, ReadWeights reads them.
 //
-// It knows networks only by their lists of tensors. Which networks there are belongs in package arch.
+// It knows a network only by the list of its tensors. Package arch has the networks.
 package checkpoint

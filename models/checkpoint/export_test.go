@@ -2,12 +2,12 @@ package checkpoint
 
 import "github.com/pdquant/pdquant/models"
 
-// TorchvisionMobileNetV2 is what torchvision calls a layer of n.
+// TorchvisionMobileNetV2 returns torchvision's name of a layer of n.
 func TorchvisionMobileNetV2(n *models.Network, layer string) string {
 	return torchvisionMobileNetV2(n, layer)
 }
 
-// Alias is what a tensor of others' networks is called in ours.
+// Alias returns our name for a tensor of another project's network.
 func Alias(name string) string { return alias(name) }
 
 // TorchMagic begins a file of torch.save before PyTorch 1.6.

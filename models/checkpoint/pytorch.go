@@ -20,9 +20,8 @@ const (
 	torchMagic   = pickle.Long("\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19") // torch/serialization.py: MAGIC_NUMBER
 	torchVersion = 1001                                                    // torch/serialization.py: PROTOCOL_VERSION
 	torchRank    = 8                                                       // most dimensions of a tensor
-	// tensors take at most so many times the bytes of the file
-	torchGrowth = 8
-	torchName   = 1 << 10 // longest name of a tensor or storage
+	torchGrowth  = 8                                                       // most memory of tensors, times the file's
+	torchName    = 1 << 10                                                 // longest name of a tensor or storage
 
 	torchSave = "in Python, torch.save(model.state_dict(), file)" // the remedy
 )

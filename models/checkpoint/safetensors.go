@@ -101,7 +101,7 @@ func readSafetensors(r io.Reader) ([]safetensor, map[string]string, error) {
 	return all, meta.Metadata(), nil
 }
 
-// numbers returns what t is made of, if these are floats.
+// numbers returns the type of t's numbers, and whether they are floats.
 func (t safetensor) numbers() (numbers, bool) {
 	switch t.kind {
 	case safetensors.F16:
@@ -125,8 +125,8 @@ func (t safetensor) tensor(n numbers) *tensors.Tensor {
 	return tensors.FromFlatDataAndDimensions(flat, t.dims...)
 }
 
-// damaged returns the error for a file that can't be read because of err. It names the
-// tensor in which the file ends, if it has a header that says so.
+// damaged returns the error for a file that can't be read because of err. It names the tensor in which the file ends,
+// if the header gives it.
 func damaged(buf []byte, err error) error {
 	var header map[string]struct {
 		Offsets [2]uint64 `json:"data_offsets"`

@@ -66,7 +66,9 @@ func TestWeightsRoundTrip(t *testing.T) {
 }
 
 func TestReadWeightsErrors(t *testing.T) {
-	file := safetensorsFile(`{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[3],"data_offsets":[8,20]}}`, make([]byte, 20)...)
+	header := `{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},` +
+		`"b":{"dtype":"F32","shape":[3],"data_offsets":[8,20]}}`
+	file := safetensorsFile(header, make([]byte, 20)...)
 	if _, _, err := checkpoint.ReadWeights(bytes.NewReader(file)); err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +89,9 @@ func TestReadWeightsErrors(t *testing.T) {
 			`tensor "fc.bias" is F64; only F32`},
 		{"other type", safetensorsFile(`{"fc.bias":{"dtype":"F4","shape":[1],"data_offsets":[0,8]}}`, make([]byte, 8)...),
 			`"fc.bias"`},
-		{"huge dimension", safetensorsFile(`{"fc.bias":{"dtype":"F32","shape":[0,9223372036854775808],"data_offsets":[0,0]}}`), `tensor "fc.bias" has shape [0 9223372036854775808]`},
+		{"huge dimension",
+			safetensorsFile(`{"fc.bias":{"dtype":"F32","shape":[0,9223372036854775808],"data_offsets":[0,0]}}`),
+			`tensor "fc.bias" has shape [0 9223372036854775808]`},
 		{"overflow", safetensorsFile(`{"fc.bias":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]}}`),
 			"overflow"},
 		{"backwards", safetensorsFile(`{"fc.bias":{"dtype":"F32","shape":[1],"data_offsets":[8,4]}}`, make([]byte, 8)...),
@@ -105,7 +109,7 @@ func TestReadWeightsErrors(t *testing.T) {
 	}
 }
 
-// TestReadWeightsTruncated cuts a file everywhere.
+// TestReadWeightsTruncated cuts a file off at every byte.
 func TestReadWeightsTruncated(t *testing.T) {
 	file := written(t, models.Init(tiny(t), 1), map[string]string{"a": "b"})
 	for i := range file {
@@ -115,7 +119,7 @@ func TestReadWeightsTruncated(t *testing.T) {
 	}
 }
 
-// TestReadWeightsMemory has sizes in the header that the file doesn't have.
+// TestReadWeightsMemory has sizes in the header that are larger than the file.
 func TestReadWeightsMemory(t *testing.T) {
 	header := binary.LittleEndian.AppendUint64(nil, 99_999_999)
 	for name, file := range map[string][]byte{
@@ -131,10 +135,11 @@ func TestReadWeightsMemory(t *testing.T) {
 	}
 }
 
-// FuzzReadWeights: whatever is read is written and read as the same, and nothing panics.
+// FuzzReadWeights: weights that can be read are the same after writing and reading them, and nothing panics.
 func FuzzReadWeights(f *testing.F) {
 	f.Add(written(f, models.Init(tiny(f), 1), map[string]string{"seed": "1"}))
-	f.Add(safetensorsFile(`{"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[0,3],"data_offsets":[4,4]}}`, 1, 2, 3, 4))
+	f.Add(safetensorsFile(`{"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]},`+
+		`"b":{"dtype":"F32","shape":[0,3],"data_offsets":[4,4]}}`, 1, 2, 3, 4))
 	f.Add(safetensorsFile(`{"a":{"dtype":"F16","shape":[0,9223372036854775808],"data_offsets":[0,0]}}`))
 	f.Fuzz(func(t *testing.T, file []byte) {
 		var w models.Weights

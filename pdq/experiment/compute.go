@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math"
 	"time"
 
@@ -20,7 +19,7 @@ func (r *gridRun) compute(ctx context.Context, c Cell, result Result) (Result, e
 		return result, err
 	}
 	result = result.with(k)
-	result.Test, result.Calibration = accuracyOf(result.Right), accuracyOf(FromOnes(k.Calibration))
+	result.Test, result.Calibration = AccuracyOf(result.Right), AccuracyOf(FromOnes(k.Calibration))
 	result.Seconds, result.PeakMemory, result.PD = k.Seconds, k.PeakMemory, mean(k.PD)
 	if result, err = result.rounded(); err != nil {
 		return result, err
@@ -56,13 +55,13 @@ func (r *gridRun) evaluate(ctx context.Context, c Cell, result Result) (kept, er
 		return kept{}, err
 	}
 	if c.Method.Change == nil {
-		return r.fullPrecision(ctx, c.Subject, cal)
+		return r.fullPrecision(ctx, c, cal)
 	}
 	config, _, err := r.Config(c)
 	if err != nil {
 		return kept{}, err
 	}
-	q, student, k, err := r.student(ctx, c, cal, config)
+	q, student, k, err := r.student(ctx, c, config)
 	if err != nil {
 		return k, err
 	}
@@ -87,15 +86,13 @@ func (r *gridRun) evaluate(ctx context.Context, c Cell, result Result) (kept, er
 }
 
 // fullPrecision tests the network itself. The time is that of inference on the calibration images.
-func (r *gridRun) fullPrecision(ctx context.Context, s *Subject, cal datasets.Calibration) (kept, error) {
-	workers := r.machine().Workers
+func (r *gridRun) fullPrecision(ctx context.Context, c Cell, cal datasets.Calibration) (kept, error) {
+	s, workers := c.Subject, r.machine().Workers
 	if err := r.checkGuessing(ctx, s, cal); err != nil {
 		return kept{}, err
 	}
 	tell := func(done, total int) {
-		if r.Step != nil {
-			r.Step(pdq.Event{Step: pdq.StepEvaluate, Done: done, Total: total})
-		}
+		r.step(c, pdq.Config{}, pdq.Event{Step: pdq.StepEvaluate, Done: done, Total: total})
 	}
 	memory.ResetPeak()
 	start := time.Now()
@@ -130,7 +127,7 @@ func (r *gridRun) checkGuessing(ctx context.Context, s *Subject, cal datasets.Ca
 
 // GuessWarning says what it means that a network's score is at chance level.
 func GuessWarning(network string, classes int, score pdq.Score) string {
-	a := accuracyOf(score)
+	a := AccuracyOf(score)
 	return fmt.Sprintf("%s is right on %.1f %% of %d calibration images, no better than guessing among %d classes: "+
 		"its weights, the order of the images' classes or their normalisation are another network's",
 		network, a.Percent(), a.N, classes)
@@ -142,96 +139,7 @@ func (r *gridRun) warn(text string) {
 	}
 }
 
-func (r *gridRun) record(s *Subject, cal datasets.Calibration, methods []pdq.Method) (Record, error) {
-	record, err := NewRecord(s.Network, s.Weights, cal, s.Test, methods)
-	record.Backend, record.Command = r.Note, r.Command
-	return record, err
-}
-
-// student returns the student of a configuration: from the folder if it is there, else quantised from where an earlier
-// run stopped. Fine-tuning goes on from the student of the same configuration without it, which other methods share.
-func (r *gridRun) student(ctx context.Context, c Cell, cal datasets.Calibration, config pdq.Config) (
-	*pdq.Quantizer, pdq.Student, kept, error) {
-	problem := pdq.Problem{Network: c.Subject.Network, Weights: c.Subject.Weights, Calibration: cal.Images}
-	q, err := pdq.New(r.Backend, problem, config)
-	if err != nil {
-		return nil, pdq.Student{}, kept{}, err
-	}
-	q.Progress = r.Step
-	stem := fileStem(c.Subject.Name, c.Width, c.Seed, r.hashOf(c.Subject, cal, config))
-	if k, err := r.folder.kept(stem); err == nil {
-		student, err := r.folder.LoadStudent(q, stem+".safetensors")
-		return q, student, k, err
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return q, pdq.Student{}, k, err
-	}
-	from, peak, err := r.start(ctx, c, cal, config, q, stem)
-	if err != nil {
-		return q, pdq.Student{}, kept{}, err
-	}
-	student, k, err := r.quantise(ctx, q, from, stem)
-	if err != nil {
-		return q, student, k, err
-	}
-	k.PeakMemory = max(k.PeakMemory, peak)
-	if k.Record, err = r.record(c.Subject, cal, []pdq.Method{{Name: c.Method.Name, Config: config}}); err != nil {
-		return q, student, k, err
-	}
-	err = errors.Join(r.folder.SaveStudent(q, stem+".safetensors", student), r.folder.WriteJSON(stem+".json", k))
-	if err != nil {
-		return q, student, k, err
-	}
-	return q, student, k, r.folder.RemoveState(stem + ".state")
-}
-
-// quantise goes on from a state to the student. Where to go on from is in the folder all the while.
-func (r *gridRun) quantise(ctx context.Context, q *pdq.Quantizer, from pdq.State, stem string) (
-	pdq.Student, kept, error) {
-	every := r.Every
-	if every == 0 {
-		every = 500
-	}
-	memory.ResetPeak()
-	start := time.Now()
-	keep := func(s pdq.State) error { return r.folder.SaveState(q, stem+".state", s) }
-	student, err := q.QuantizeFrom(ctx, from, pdq.Keeper{Every: every, Keep: keep})
-	return student, kept{Seconds: (from.Elapsed + time.Since(start)).Seconds(), PeakMemory: memory.Peak()}, err
-}
-
-// start returns where to begin: where an earlier run stopped, or after the units that another method shares, or at
-// the zero State. peak is the memory that those units took.
-func (r *gridRun) start(ctx context.Context, c Cell, cal datasets.Calibration, config pdq.Config, q *pdq.Quantizer,
-	stem string) (from pdq.State, peak int64, err error) {
-	from, err = r.state(q, stem+".state")
-	if err == nil {
-		r.warn(fmt.Sprintf("%v goes on after %d units and %d steps, which took %.0f s",
-			c, from.Unit, from.Optimiser.Done, from.Elapsed.Seconds()))
-		return from, 0, nil
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return from, 0, err
-	}
-	if config.FineTune.Steps == 0 {
-		return pdq.State{}, 0, nil
-	}
-	config.FineTune.Steps = 0
-	_, student, k, err := r.student(ctx, c, cal, config)
-	elapsed := time.Duration(k.Seconds * float64(time.Second))
-	return pdq.State{Unit: len(c.Subject.Network.Units), Student: student, Elapsed: elapsed}, k.PeakMemory, err
-}
-
-// state reads a state, or the one before it where it is damaged. Where neither is whole, or there is none, it is
-// fs.ErrNotExist.
-func (r *gridRun) state(q *pdq.Quantizer, name string) (pdq.State, error) {
-	s, err := r.folder.LoadState(q, name)
-	if errors.Is(err, pdq.ErrDamaged) {
-		r.warn(err.Error())
-		if s, err = r.folder.LoadState(q, Previous(name)); errors.Is(err, pdq.ErrDamaged) {
-			return s, fs.ErrNotExist
-		}
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		err = fmt.Errorf("%w; remove the file", err)
-	}
-	return s, err
+// problem returns what pdq is given to quantise s.
+func (s *Subject) problem(cal datasets.Calibration) pdq.Problem {
+	return pdq.Problem{Network: s.Network, Weights: s.Weights, Calibration: cal.Images}
 }

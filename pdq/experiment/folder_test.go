@@ -136,7 +136,8 @@ func TestStates(t *testing.T) {
 	if _, err := f.LoadStudent(q, "student"); err == nil || !strings.Contains(err.Error(), f.Path("student")) {
 		t.Errorf("a damaged student: %v", err)
 	}
-	if _, err := f.LoadState(q, "state"); !errors.Is(err, pdq.ErrDamaged) || !strings.Contains(err.Error(), "state.previous, is whole, of 0 units and 0 steps") {
+	if _, err := f.LoadState(q, "state"); !errors.Is(err, pdq.ErrDamaged) ||
+		!strings.Contains(err.Error(), "state.previous, is whole, of 0 units and 0 steps") {
 		t.Errorf("a damaged state: %v", err)
 	}
 	if got, err := f.LoadState(q, Previous("state")); err != nil || got.Elapsed != 1 {

@@ -36,8 +36,11 @@ type Grid struct {
 	Anyway  bool              // goes on with a network that only guesses
 	Command string            // for the records: what was typed
 
+	// Start is called before the first cell that is computed, with what the folder's Record says of the grid, and the
+	// steps of its last method; nil: not.
+	Start    func(r Record, q *pdq.Quantizer)
 	Began    func(c Cell, number, of int) // called before a cell is computed; nil: not
-	Step     func(e pdq.Event)            // called between steps; nil: not
+	Step     func(p Progress)             // called between steps; nil: not
 	Finished func(r Result)               // called when a cell is computed; nil: not
 	Warn     func(text string)            // called with what the user should know; nil: not
 }
@@ -100,8 +103,8 @@ func (g Grid) machine() pdq.MachineConfig {
 	return m
 }
 
-// check reports what can be seen before anything is computed.
-func (g Grid) check() error {
+// Check reports what can be seen before anything is computed.
+func (g Grid) Check() error {
 	if len(g.Subjects) == 0 || len(g.Bits) == 0 || len(g.Methods) == 0 || len(g.Seeds) == 0 || g.Images < 1 {
 		return fmt.Errorf("experiment: %d networks, %d settings of bits, %d methods, %d seeds and %d calibration images; "+
 			"give at least one of each",
@@ -125,7 +128,7 @@ func (g Grid) check() error {
 //
 // After an error, or once the time is up, the results are those that there are.
 func (g Grid) Run(ctx context.Context, f Folder) (results []Result, err error) {
-	if err := g.check(); err != nil {
+	if err := g.Check(); err != nil {
 		return nil, err
 	}
 	unlock, err := f.Lock()
@@ -137,7 +140,7 @@ func (g Grid) Run(ctx context.Context, f Folder) (results []Result, err error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &gridRun{Grid: g, folder: f, table: table, drawn: map[uint64]datasets.Calibration{}}
+	r := &gridRun{Grid: g, folder: f, table: table, drawn: map[uint64]datasets.Calibration{}, forecast: newForecast(g)}
 	cells := g.Cells()
 	for i, c := range cells {
 		result, found, err := r.find(ctx, c)
@@ -145,10 +148,12 @@ func (g Grid) Run(ctx context.Context, f Folder) (results []Result, err error) {
 			if !g.Until.IsZero() && time.Now().After(g.Until) {
 				continue // others may be in the table
 			}
-			if g.Began != nil {
-				g.Began(c, i+1, len(cells))
+			if err = r.start(ctx, c); err == nil {
+				if g.Began != nil {
+					g.Began(c, i+1, len(cells))
+				}
+				result, err = r.compute(ctx, c, result)
 			}
-			result, err = r.compute(ctx, c, result)
 		}
 		if err != nil {
 			return results, fmt.Errorf("experiment: %v: %w", c, err)
@@ -166,6 +171,17 @@ type gridRun struct {
 	subject *Subject // whose images are drawn
 	drawn   map[uint64]datasets.Calibration
 	hash    string // of the subject's weights
+
+	started  bool // the folder has this grid's Record
+	forecast *forecast
+}
+
+// step reports a step of a cell. The zero Config is that of full precision.
+func (r *gridRun) step(c Cell, config pdq.Config, e pdq.Event) {
+	r.forecast.event(c, config, e)
+	if r.Step != nil {
+		r.Step(Progress{c, e, r.forecast.left()})
+	}
 }
 
 // calibration draws a cell's images, or returns them if they were drawn before.
@@ -219,6 +235,7 @@ func (r *gridRun) find(ctx context.Context, c Cell) (result Result, found bool, 
 				return result, false, err
 			}
 			x.Method = c.Method.Name
+			r.forecast.skipCell(c, config)
 			return x, true, nil
 		}
 		if x.label() == result.label() {

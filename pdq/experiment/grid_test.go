@@ -23,7 +23,8 @@ func tinyGrid(t *testing.T, methods string) Grid {
 	if err != nil {
 		t.Fatal(err)
 	}
-	settings, err := ParseSettings("Rounding.Steps=2 Correction.Steps=1 Scales.Candidates=10 Scales.Images=8 Rounding.BatchSize=4 FineTune.BatchSize=4")
+	settings, err := ParseSettings("Rounding.Steps=2 Correction.Steps=1 Scales.Candidates=10 Scales.Images=8 " +
+		"Rounding.BatchSize=4 FineTune.BatchSize=4")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +32,8 @@ func tinyGrid(t *testing.T, methods string) Grid {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Grid{Subjects: []Subject{s}, Bits: []Width{{2, 2}}, Methods: ms, Seeds: Seeds(1), Images: 8, Preset: "quick", Settings: settings, Backend: b, Note: note}
+	return Grid{Subjects: []Subject{s}, Bits: []Width{{2, 2}}, Methods: ms, Seeds: Seeds(1), Images: 8, Preset: "quick",
+		Settings: settings, Backend: b, Note: note}
 }
 
 func run(t *testing.T, g Grid, f Folder) []Result {
@@ -61,22 +63,38 @@ func TestGrid(t *testing.T) {
 		t.Fatal(err)
 	}
 	problem := pdq.Problem{Network: g.Subjects[0].Network, Weights: g.Subjects[0].Weights, Calibration: cal.Images}
-	alone, err := pdq.Run(t.Context(), g.Backend, problem, pdq.Method{Config: config}, g.Subjects[0].Test, nil)
-	if err != nil || !reflect.DeepEqual(alone.Test, results[3].Right) || accuracyOf(alone.Calibration) != results[3].Calibration {
+	q, err := pdq.New(g.Backend, problem, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	student, err := q.Quantize(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	right, err := q.Evaluate(t.Context(), student, g.Subjects[0].Test)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := q.Evaluate(t.Context(), student, cal.Images)
+	if err != nil || !reflect.DeepEqual(right, results[3].Right) || AccuracyOf(own) != results[3].Calibration {
 		t.Errorf("in the grid another result than alone, error %v", err)
 	}
-	if want := "Scales.Images=8 Scales.Candidates=10"; !strings.Contains(results[3].Settings, "Rounding.Steps=2") || len(results[3].EachPD) != 40 {
-		t.Errorf("settings %q, want %q among them; %d prediction differences", results[3].Settings, want, len(results[3].EachPD))
+	if want := "Scales.Images=8 Scales.Candidates=10"; !strings.Contains(results[3].Settings, "Rounding.Steps=2") ||
+		len(results[3].EachPD) != 40 {
+		t.Errorf("settings %q, want %q among them; %d prediction differences", results[3].Settings, want,
+			len(results[3].EachPD))
 	}
 	g.Began = func(c Cell, _, _ int) { t.Errorf("%v is computed again", c) }
 	again := run(t, g, f)
 	for i := range again {
-		if again[i].Hash != results[i].Hash || again[i].Test != results[i].Test || !reflect.DeepEqual(again[i].Right, results[i].Right) {
+		if again[i].Hash != results[i].Hash || again[i].Test != results[i].Test ||
+			!reflect.DeepEqual(again[i].Right, results[i].Right) {
 			t.Errorf("from the table %+v, was %+v", again[i], results[i])
 		}
 	}
 	table := Compare(again)
-	if len(table.Rows) != 1+2*2 || len(table.Rows[0]) != len(table.Columns) || table.Rows[2][7] != "2" || len(Bars(again)) != 5 {
+	if len(table.Rows) != 1+2*2 || len(table.Rows[0]) != len(table.Columns) || table.Rows[2][7] != "2" ||
+		len(Bars(again)) != 5 {
 		t.Errorf("table %+v", table)
 	}
 }
@@ -84,12 +102,14 @@ func TestGrid(t *testing.T) {
 // TestShared: fine-tuning goes on from the units of "MSE only", in either order, and gives what it gives alone.
 func TestShared(t *testing.T) {
 	var want []Result
-	for _, methods := range []string{"mse; best FineTune.Steps=2; best FineTune.Steps=1", "best FineTune.Steps=1; best FineTune.Steps=2; mse"} {
+	for _, methods := range []string{"mse; best FineTune.Steps=2; best FineTune.Steps=1",
+		"best FineTune.Steps=1; best FineTune.Steps=2; mse"} {
 		g, steps := tinyGrid(t, methods), map[pdq.Step]int{}
-		g.Step = func(e pdq.Event) { steps[e.Step]++ }
+		g.Step = func(e Progress) { steps[e.Step]++ }
 		results := run(t, g, Folder(t.TempDir()))
 		if units := len(g.Subjects[0].Network.Units); steps[pdq.StepRound] != 2*units || steps[pdq.StepFineTune] < 3 {
-			t.Errorf("%s: %d rounding steps, want %d; %d of fine-tuning", methods, steps[pdq.StepRound], 2*units, steps[pdq.StepFineTune])
+			t.Errorf("%s: %d rounding steps, want %d; %d of fine-tuning", methods, steps[pdq.StepRound], 2*units,
+				steps[pdq.StepFineTune])
 		}
 		if want == nil {
 			want = results
@@ -118,7 +138,7 @@ func TestInterrupted(t *testing.T) {
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
 		taken := map[string]int{}
-		g.Step = func(e pdq.Event) {
+		g.Step = func(e Progress) {
 			if e.Step != pdq.StepRound && e.Step != pdq.StepFineTune {
 				return
 			}
@@ -137,7 +157,8 @@ func TestInterrupted(t *testing.T) {
 			}
 			continue
 		}
-		if err != nil || !reflect.DeepEqual(results[1].Right, want[1].Right) || !reflect.DeepEqual(results[1].EachPD, want[1].EachPD) {
+		if err != nil || !reflect.DeepEqual(results[1].Right, want[1].Right) ||
+			!reflect.DeepEqual(results[1].EachPD, want[1].EachPD) {
 			t.Errorf("another result than without interruptions, error %v", err)
 		}
 	}
@@ -154,7 +175,7 @@ func TestKilled(t *testing.T) {
 	killed := errors.New("killed")
 	func() {
 		defer func() { _ = recover() }()
-		g.Step = func(e pdq.Event) {
+		g.Step = func(e Progress) {
 			if e.Step == pdq.StepRound && e.Unit == "layer2.0" && e.Done == 2 {
 				panic(killed)
 			}
@@ -169,12 +190,13 @@ func TestKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	units := map[string]bool{}
-	g.Step = func(e pdq.Event) {
+	g.Step = func(e Progress) {
 		if e.Step == pdq.StepRound {
 			units[e.Unit] = true
 		}
 	}
-	if results := run(t, g, f); units["conv1"] || !units["layer2.0"] || !reflect.DeepEqual(results[1].Right, want[1].Right) {
+	if results := run(t, g, f); units["conv1"] || !units["layer2.0"] ||
+		!reflect.DeepEqual(results[1].Right, want[1].Right) {
 		t.Errorf("units %v were rounded again, or the result is another", units)
 	}
 }

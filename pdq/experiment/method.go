@@ -3,6 +3,7 @@ package experiment
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/pdquant/pdquant/pdq"
@@ -32,27 +33,31 @@ const bestSteps = 1500
 func Recipes() []Recipe {
 	return []Recipe{
 		{"nearest", "nearest rounding", "rounds to nearest, with scales that a search finds", pdq.Config.Nearest},
-		{"mse", "MSE only", "optimises each unit's squared error: no prediction difference, no correction (like QDrop)", pdq.Config.MSEOnly},
+		{"mse", "MSE only", "optimises each unit's squared error: no prediction difference, no correction (like QDrop)",
+			pdq.Config.MSEOnly},
 		{"pd", "PD without DC", "adds the prediction difference to the squared error", func(c pdq.Config) pdq.Config {
 			c.Correction.Steps, c.FineTune.Steps = 0, 0
 			return c
 		}},
-		{"dc", "DC without PD", "corrects the distribution of activations, with the squared error only", func(c pdq.Config) pdq.Config {
-			c.Loss.PD, c.FineTune.Steps = 0, 0
-			return c
-		}},
-		{"pd-quant", "PD-Quant", "the paper: prediction difference and distribution correction", func(c pdq.Config) pdq.Config {
-			c.FineTune.Steps = 0
-			return c
-		}},
-		{"best", "best", "MSE only, then fine-tunes the whole network to keep the prediction (not in the paper)", func(c pdq.Config) pdq.Config {
-			steps := c.FineTune.Steps
-			if c = c.MSEOnly(); steps == 0 {
-				steps = bestSteps
-			}
-			c.FineTune.Steps = steps
-			return c
-		}},
+		{"dc", "DC without PD", "corrects the distribution of activations, with the squared error only",
+			func(c pdq.Config) pdq.Config {
+				c.Loss.PD, c.FineTune.Steps = 0, 0
+				return c
+			}},
+		{"pd-quant", "PD-Quant", "the paper: prediction difference and distribution correction",
+			func(c pdq.Config) pdq.Config {
+				c.FineTune.Steps = 0
+				return c
+			}},
+		{"best", "best", "MSE only, then fine-tunes the whole network to keep the prediction (not in the paper)",
+			func(c pdq.Config) pdq.Config {
+				steps := c.FineTune.Steps
+				if c = c.MSEOnly(); steps == 0 {
+					steps = bestSteps
+				}
+				c.FineTune.Steps = steps
+				return c
+			}},
 	}
 }
 
@@ -238,4 +243,36 @@ func Seeds(n int) []uint64 {
 		seeds = append(seeds, uint64(i+1))
 	}
 	return seeds
+}
+
+// maxSeeds bounds how many seeds a text may ask for.
+const maxSeeds = 1000
+
+// ParseSeeds reads seeds: a number n alone is 1 to n; "2,5" those two; "7..9" a range; "7..7" the seed 7.
+func ParseSeeds(text string) ([]uint64, error) {
+	if n, err := strconv.Atoi(text); err == nil {
+		if n < 1 || n > maxSeeds {
+			return nil, fmt.Errorf("experiment: %d seeds; give 1 to %d", n, maxSeeds)
+		}
+		return Seeds(n), nil
+	}
+	var seeds []uint64
+	for part := range strings.SplitSeq(text, ",") {
+		from, to, isRange := strings.Cut(strings.TrimSpace(part), "..")
+		if !isRange {
+			to = from
+		}
+		lo, err := strconv.ParseUint(from, 10, 64)
+		hi, err2 := strconv.ParseUint(to, 10, 64)
+		if err != nil || err2 != nil || lo > hi || hi-lo >= maxSeeds {
+			return nil, fmt.Errorf("experiment: seeds %q; give how many, as 3, or which, as 2,5 or 7..9", text)
+		}
+		for i := range hi - lo + 1 {
+			if slices.Contains(seeds, lo+i) {
+				return nil, fmt.Errorf("experiment: seeds %q have %d twice", text, lo+i)
+			}
+			seeds = append(seeds, lo+i)
+		}
+	}
+	return seeds, nil
 }

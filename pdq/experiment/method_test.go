@@ -1,6 +1,7 @@
 package experiment
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -56,5 +57,18 @@ func TestMethods(t *testing.T) {
 	}
 	if _, err := ParseWidths("2/2,4"); err == nil || !strings.Contains(err.Error(), "as 2/4") {
 		t.Errorf("bits: error %v", err)
+	}
+}
+
+func TestParseSeeds(t *testing.T) {
+	for text, want := range map[string][]uint64{
+		"1": {1}, "3": {1, 2, 3}, "2,5": {2, 5}, "7..7": {7}, "0,4..6, 9": {0, 4, 5, 6, 9},
+		"": nil, "0": nil, "1001": nil, "-1": nil, "5,": nil, "3..2": nil, "0..1000": nil, "a": nil, "1..2,2": nil,
+		"18446744073709551615..18446744073709551615": {1<<64 - 1},
+	} {
+		got, err := ParseSeeds(text)
+		if !slices.Equal(got, want) || (err == nil) != (want != nil) {
+			t.Errorf("%q: %v, error %v; want %v", text, got, err, want)
+		}
 	}
 }

@@ -56,7 +56,8 @@ func (e Effort) String() string {
 		seeds = fmt.Sprintf("seeds 1 to %d", e.Seeds)
 	}
 	return fmt.Sprintf("setting %s: %d calibration images, %s, %s, %d rounding steps and at most %d correction "+
-		"steps a unit, %d steps of fine-tuning where it is on", e.Name, e.Images, tests, seeds, e.Steps, e.Correction, e.FineTune)
+		"steps a unit, %d steps of fine-tuning where it is on", e.Name, e.Images, tests, seeds, e.Steps, e.Correction,
+		e.FineTune)
 }
 
 // Few returns the first of the values at the least effort, else all of them.
@@ -153,15 +154,21 @@ func (n *Notebook) Results(ctx context.Context, s Subject, m Fixed, images int) 
 	g := Grid{Subjects: []Subject{s}, Bits: []Width{{m.Config.Bits.W, m.Config.Bits.A}},
 		Methods: []Method{m.Method()}, Seeds: Seeds(n.Seeds),
 		Images: images, Preset: preset, Backend: n.Backend, Note: n.Note, Machine: m.Config.Machine,
-		Step: n.Step, Until: n.Until}
+		Step: n.step, Until: n.Until}
 	results, err := g.Run(ctx, n.folder)
 	return Of(results, m.Name), err
+}
+
+func (n *Notebook) step(p Progress) {
+	if n.Step != nil {
+		n.Step(p.Event)
+	}
 }
 
 // FullPrecision returns the accuracy of the network itself.
 func (n *Notebook) FullPrecision(ctx context.Context, s Subject) (Accuracy, error) {
 	score, err := pdq.EvaluateTeacher(ctx, n.Backend, backend.Workers(n.Backend), s.Network, s.Weights, s.Test, nil)
-	return accuracyOf(score), err
+	return AccuracyOf(score), err
 }
 
 // Fixed is a configuration under a name.

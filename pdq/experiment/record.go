@@ -1,7 +1,10 @@
 package experiment
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -12,7 +15,11 @@ import (
 	"github.com/pdquant/pdquant/pdq"
 )
 
-// Record says what a run was given, so that it can be repeated. It is a run folder's run.json.
+// RecordFile is a run folder's Record.
+const RecordFile = "run.json"
+
+// Record says what a run was given, so that it can be repeated. That of a Grid is of the first network and seed that it
+// computed, with all methods; beside each student lies its own.
 type Record struct {
 	Started     time.Time
 	Command     string            // that started it
@@ -25,7 +32,8 @@ type Record struct {
 	Threads     int      // GOMAXPROCS
 	Machine     string   // operating system and processor architecture
 	Versions    []string // Go and the modules that compute
-	Methods     []pdq.Method
+	Methods     []Fixed
+	Plan        pdq.Plan `json:",omitempty"` // widths of all that the last method quantises
 }
 
 // CalibrationRecord says which images of a pool were drawn.
@@ -36,9 +44,9 @@ type CalibrationRecord struct {
 	Crops      []datasets.Crop `json:",omitempty"`
 }
 
-// NewRecord records a comparison of methods on n; the caller adds Command and Backend.
+// NewRecord records a comparison of methods on n; the caller adds Command, Backend and Plan.
 func NewRecord(n *models.Network, w models.Weights, cal datasets.Calibration, test datasets.Stream,
-	methods []pdq.Method) (Record, error) {
+	methods []Fixed) (Record, error) {
 	hash, err := w.Hash()
 	testName, testHash := test.Describe()
 	return Record{
@@ -47,36 +55,6 @@ func NewRecord(n *models.Network, w models.Weights, cal datasets.Calibration, te
 		Test:        testName, TestHash: testHash,
 		Threads: runtime.GOMAXPROCS(0), Machine: runtime.GOOS + "/" + runtime.GOARCH, Versions: versions(), Methods: methods,
 	}, err
-}
-
-// Differs says in what the runs of r and another record differ so much that one can't go on with the other's
-// results; "": in nothing. Started, Command and how the machine is used don't matter.
-func (r Record) Differs(other Record) string {
-	for _, x := range []struct{ what, was, is string }{
-		{"teacher", r.Teacher, other.Teacher}, {"teacher's weights", r.TeacherHash, other.TeacherHash},
-		{"calibration images", r.Calibration.Hash, other.Calibration.Hash}, {"test images", r.TestHash, other.TestHash},
-		{"backend", r.Backend, other.Backend}, {"machine", r.Machine, other.Machine},
-		{"versions", strings.Join(r.Versions, ", "), strings.Join(other.Versions, ", ")},
-		{"methods", names(r.Methods), names(other.Methods)},
-	} {
-		if x.was != x.is {
-			return fmt.Sprintf("the %s: %s, now %s", x.what, x.was, x.is)
-		}
-	}
-	for i, m := range r.Methods {
-		if d := m.Config.Differs(other.Methods[i].Config); d != "" {
-			return fmt.Sprintf("the configuration of %s: %s", m.Name, d)
-		}
-	}
-	return ""
-}
-
-func names(methods []pdq.Method) string {
-	var list []string
-	for _, m := range methods {
-		list = append(list, m.Name)
-	}
-	return strings.Join(list, ", ")
 }
 
 // versions lists Go's and those of the modules that decide the numbers.
@@ -92,4 +70,93 @@ func versions() []string {
 		}
 	}
 	return v
+}
+
+// record returns the Record of methods for a subject.
+func (r *gridRun) record(s *Subject, cal datasets.Calibration, methods []Fixed) (Record, error) {
+	record, err := NewRecord(s.Network, s.Weights, cal, s.Test, methods)
+	record.Backend, record.Command = r.Note, r.Command
+	return record, err
+}
+
+// start writes the grid's Record to the folder, the first time. c is the cell that is computed next.
+func (r *gridRun) start(ctx context.Context, c Cell) error {
+	if r.started {
+		return nil
+	}
+	r.started = true
+	cal, err := r.calibration(ctx, c)
+	if err != nil {
+		return err
+	}
+	var methods []Fixed
+	var last pdq.Config
+	for _, w := range r.Bits {
+		for _, m := range r.Methods {
+			if last, _, err = r.Config(Cell{c.Subject, w, m, c.Seed}); err != nil {
+				return err
+			}
+			methods = append(methods, Fixed{m.Name, last})
+		}
+	}
+	record, err := r.record(c.Subject, cal, methods)
+	if err != nil {
+		return err
+	}
+	q, err := pdq.New(r.Backend, c.Subject.problem(cal), last)
+	if err != nil {
+		return err
+	}
+	record.Plan = q.Plan()
+	record = r.after(record)
+	if r.Start != nil {
+		r.Start(record, q)
+	}
+	return r.folder.WriteJSON(RecordFile, record)
+}
+
+// after returns record as it follows the folder's: that of the same command keeps its beginning.
+func (r *gridRun) after(record Record) Record {
+	var old Record
+	err := r.folder.ReadJSON(RecordFile, &old)
+	if errors.Is(err, fs.ErrNotExist) {
+		return record
+	}
+	if err != nil {
+		r.warn(err.Error() + "; it is written anew")
+		return record
+	}
+	if old.Threads != record.Threads {
+		r.warn(fmt.Sprintf("the run began with %d threads and goes on with %d: sums may differ in their last bits",
+			old.Threads, record.Threads))
+	}
+	if old.Command == record.Command {
+		record.Started = old.Started
+	}
+	return record
+}
+
+// Last returns the folder's results of the last method of r, which is the folder's Record: one of each seed, none if
+// that method isn't finished.
+func (f Folder) Last(r Record) ([]Result, error) {
+	results, err := f.Results()
+	if err != nil || len(r.Methods) == 0 {
+		return nil, err
+	}
+	config := r.Methods[len(r.Methods)-1].Config
+	var last []Result
+	for _, x := range results {
+		k, err := f.kept(x.stem())
+		if errors.Is(err, fs.ErrNotExist) || err == nil && len(k.Record.Methods) == 0 { // the latter: in full precision
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if config.Seed = x.Seed; k.Record.TeacherHash == r.TeacherHash && k.Record.TestHash == r.TestHash &&
+			k.Record.Methods[0].Config.Differs(config) == "" {
+			last = append(last, x)
+		}
+	}
+	return last, nil
 }

@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -67,7 +69,8 @@ func columns() []column {
 		number("images", func(r *Result) *int { return &r.Images }),
 		number("test_images", func(r *Result) *int { return &r.Test.N }),
 		percent("top1_percent", func(r *Result) *Accuracy { return &r.Test }),
-		{"top1_error", func(r Result) string { return fmt.Sprintf("%.2f", r.Test.StandardError()) }, func(*Result, string) error { return nil }},
+		{"top1_error", func(r Result) string { return fmt.Sprintf("%.2f", r.Test.StandardError()) },
+			func(*Result, string) error { return nil }},
 		text("tested", func(r *Result) *string { return &r.Tested }),
 		percent("calibration_top1_percent", func(r *Result) *Accuracy { return &r.Calibration }),
 		real("prediction_difference", "%.5f", func(r *Result) *float64 { return &r.PD }),
@@ -86,7 +89,8 @@ func columns() []column {
 }
 
 func text(name string, of func(r *Result) *string) column {
-	return column{name, func(r Result) string { return *of(&r) }, func(r *Result, cell string) error { *of(r) = cell; return nil }}
+	return column{name, func(r Result) string { return *of(&r) },
+		func(r *Result, cell string) error { *of(r) = cell; return nil }}
 }
 
 func number(name string, of func(r *Result) *int) column {
@@ -114,18 +118,19 @@ func real(name, format string, of func(r *Result) *float64) column {
 
 // percent is an accuracy; n is another column. Three digits tell all counts of up to 50,000 images apart.
 func percent(name string, of func(r *Result) *Accuracy) column {
-	return column{name, func(r Result) string { return fmt.Sprintf("%.3f", of(&r).Percent()) }, func(r *Result, cell string) error {
-		p, err := strconv.ParseFloat(cell, 64)
-		if err != nil || !(p >= 0 && p <= 100) {
-			return fmt.Errorf("%q is no percentage", cell)
-		}
-		a := of(r)
-		if a.N == 0 {
-			a.N = r.Images
-		}
-		a.Right = int(math.Round(p / 100 * float64(a.N)))
-		return nil
-	}}
+	return column{name, func(r Result) string { return fmt.Sprintf("%.3f", of(&r).Percent()) },
+		func(r *Result, cell string) error {
+			p, err := strconv.ParseFloat(cell, 64)
+			if err != nil || !(p >= 0 && p <= 100) {
+				return fmt.Errorf("%q is no percentage", cell)
+			}
+			a := of(r)
+			if a.N == 0 {
+				a.N = r.Images
+			}
+			a.Right = int(math.Round(p / 100 * float64(a.N)))
+			return nil
+		}}
 }
 
 // rounded returns r with the digits that the table has, so that results look the same now and when they are read again.
@@ -289,4 +294,35 @@ func FromOnes(text string) pdq.Score {
 		s.Top1[i] = text[i] == '1'
 	}
 	return s
+}
+
+// ChartFile is the chart of a run folder's results, which the caller of Run draws.
+const ChartFile = "chart.png"
+
+// resultFile matches the names of files beside the table: fileStem, and what they are.
+const resultFile = `^.+-w\d+a\d+-s\d+-[0-9a-f]{16}\.(json|safetensors|state|state\.previous)$`
+
+// RemoveResults removes what Grid.Run wrote, finished or not, and the chart. All other files stay. It is an error if
+// another process writes to the folder.
+func (f Folder) RemoveResults() (err error) {
+	unlock, err := f.Lock()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	files, err := os.ReadDir(string(f))
+	if err != nil {
+		return fmt.Errorf("experiment: run folder: %w", err)
+	}
+	of := regexp.MustCompile(resultFile)
+	for _, file := range files {
+		name := file.Name()
+		if !slices.Contains([]string{ResultsFile, RecordFile, ChartFile}, name) && !of.MatchString(name) {
+			continue
+		}
+		if err := os.Remove(f.Path(name)); err != nil {
+			return fmt.Errorf("experiment: run folder: an earlier result: %w; choose another folder", err)
+		}
+	}
+	return nil
 }

@@ -9,9 +9,12 @@ import (
 
 // TestTable: what is written is read, and what isn't a table is refused with its line.
 func TestTable(t *testing.T) {
-	want := []Result{{Network: "resnet8", Data: "fashion-mnist", Width: Width{2, 4}, Method: "PD \"quoted\" # no comment", Preset: "quick", Settings: "Loss.PD=2", Seed: 3, Images: 17,
-		Test: Accuracy{33333, 50000}, Tested: "test images", Calibration: Accuracy{16, 17}, PD: 0.25, Seconds: 1.5, PeakMemory: 3 << 20, Backend: "go", Threads: 2,
-		Versions: "go1.27, x", Date: "2026-11-28", Hash: "0123"}, {Network: "a", Images: 1, Test: Accuracy{1, 1}, Calibration: Accuracy{0, 1}, PD: math.NaN()}}
+	want := []Result{{Network: "resnet8", Data: "fashion-mnist", Width: Width{2, 4}, Method: "PD \"quoted\" # no comment",
+		Preset: "quick", Settings: "Loss.PD=2", Seed: 3, Images: 17,
+		Test: Accuracy{33333, 50000}, Tested: "test images", Calibration: Accuracy{16, 17}, PD: 0.25, Seconds: 1.5,
+		PeakMemory: 3 << 20, Backend: "go", Threads: 2,
+		Versions: "go1.27, x", Date: "2026-11-28", Hash: "0123"},
+		{Network: "a", Images: 1, Test: Accuracy{1, 1}, Calibration: Accuracy{0, 1}, PD: math.NaN()}}
 	var table bytes.Buffer
 	if err := WriteResults(&table, want); err != nil {
 		t.Fatal(err)
@@ -22,7 +25,9 @@ func TestTable(t *testing.T) {
 	}
 	for i := range want {
 		want[i].PD, got[i].PD = 0, 0
-		if a, b := got[i].label(), want[i].label(); a != b || got[i].Test != want[i].Test || got[i].Calibration != want[i].Calibration || got[i].Hash != want[i].Hash || got[i].PeakMemory != want[i].PeakMemory {
+		a, b := got[i].label(), want[i].label()
+		if a != b || got[i].Test != want[i].Test || got[i].Calibration != want[i].Calibration ||
+			got[i].Hash != want[i].Hash || got[i].PeakMemory != want[i].PeakMemory {
 			t.Errorf("read %+v, want %+v", got[i], want[i])
 		}
 	}

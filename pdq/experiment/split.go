@@ -34,7 +34,7 @@ func (src Source) split(s Subject) (Subject, error) {
 			return s, err
 		}
 		if s.Pool = drawn; src.Fixed {
-			s.Pool = inOrder{pool, calibration}
+			s.Pool = Given{Images: drawn, Indices: calibration}
 		}
 		if src.Held > 0 {
 			if s.Test, s.Tested, err = src.heldOut(pool, held); err != nil {
@@ -102,21 +102,22 @@ func readIndices(path string, limit int) ([]int, error) {
 	return indices, nil
 }
 
-// inOrder is a pool that calibrates on the first images of a list, with every seed.
-type inOrder struct {
-	images  datasets.Images
-	indices []int
-}
+// Given is a pool whose first images every seed calibrates on, in their order. Grid quantises the seeds side by side.
+type Given datasets.Calibration
 
 // Len returns the number of images that can be calibrated on.
-func (p inOrder) Len() int { return len(p.indices) }
+func (p Given) Len() int { return p.Images.Len() }
 
-// Calibrate returns the first n images of the list. The seed is recorded, and changes nothing.
-func (p inOrder) Calibrate(_ context.Context, n int, seed uint64) (datasets.Calibration, error) {
-	if n < 1 || n > len(p.indices) {
+// Calibrate returns the first n images, with the record of how they were drawn. The seed changes nothing.
+func (p Given) Calibrate(_ context.Context, n int, _ uint64) (datasets.Calibration, error) {
+	if n < 1 || n > p.Len() {
 		return datasets.Calibration{}, fmt.Errorf("experiment: %d calibration images of a list of %d; ask for 1 to %d",
-			n, len(p.indices), len(p.indices))
+			n, p.Len(), p.Len())
 	}
-	images, err := p.images.Select(p.indices[:n])
-	return datasets.Calibration{Images: images, Seed: seed, Indices: p.indices[:n]}, err
+	cal := datasets.Calibration(p)
+	cal.Images, cal.Indices = cal.Slice(0, n), cal.Indices[:n]
+	if cal.Crops != nil {
+		cal.Crops = cal.Crops[:n]
+	}
+	return cal, nil
 }

@@ -13,8 +13,8 @@ import (
 // Accuracy is how many of n images a network has right.
 type Accuracy struct{ Right, N int }
 
-// accuracyOf counts a score.
-func accuracyOf(s pdq.Score) Accuracy {
+// AccuracyOf counts a score.
+func AccuracyOf(s pdq.Score) Accuracy {
 	a := Accuracy{N: len(s.Top1)}
 	for _, right := range s.Top1 {
 		if right {

@@ -15,7 +15,7 @@ func withRight(counts ...int) (rs []Result) {
 		for k := range n {
 			score.Top1[k] = true
 		}
-		rs = append(rs, Result{Seed: uint64(i + 1), Test: accuracyOf(score), Right: score, Calibration: Accuracy{3, 4}})
+		rs = append(rs, Result{Seed: uint64(i + 1), Test: AccuracyOf(score), Right: score, Calibration: Accuracy{3, 4}})
 	}
 	return rs
 }
@@ -32,7 +32,8 @@ func TestDifference(t *testing.T) {
 		text     string
 	}{
 		{"clear", withRight(80, 82, 81), withRight(70, 72, 71), "seen here: ", "+10.00 ± 0.00"},
-		{"clear, the other way", withRight(70, 71, 73), withRight(80, 82, 83), "the opposite is seen here: ", "-10.33 ± 0.33"},
+		{"clear, the other way", withRight(70, 71, 73), withRight(80, 82, 83), "the opposite is seen here: ",
+			"-10.33 ± 0.33"},
 		// Differences 1, 3, 5: 3 ± 2/√3, t = 2.6 where three seeds need 4.30.
 		{"three seeds that vary", withRight(71, 73, 75), withRight(70, 70, 70), "not decided here: ", "+3.00 ± 1.15"},
 		{"one seed, over images", withRight(80), withRight(70), "seen here: ", "+10.00 ± 3.00"},
@@ -71,7 +72,8 @@ func TestMeans(t *testing.T) {
 	if got := Top1(nil).String(); got != "-" {
 		t.Errorf("no seed: %s", got)
 	}
-	for _, row := range [][]string{MethodRow("a", rs, rs), MethodRow("b", rs, withRight(70, 71, 72)), MethodRow("c", nil, rs)} {
+	for _, row := range [][]string{MethodRow("a", rs, rs), MethodRow("b", rs, withRight(70, 71, 72)),
+		MethodRow("c", nil, rs)} {
 		if len(row) != len(MethodColumns("method")) {
 			t.Errorf("%d cells under %d columns: %q", len(row), len(MethodColumns("method")), row)
 		}

@@ -1,81 +1,84 @@
 package commands
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"strings"
 
-	"gonum.org/v1/gonum/stat"
-
-	"github.com/pdquant/pdquant/internal/atomicfile"
 	"github.com/pdquant/pdquant/pdq"
+	"github.com/pdquant/pdquant/pdq/experiment"
 	"github.com/pdquant/pdquant/repl/shell"
 )
 
-// ablation is one combination, with a result for each seed.
-type ablation struct {
-	name    string
-	results []pdq.Result
+func (e *engine) ablateCommand() command {
+	return command{
+		Name: "ablate", Group: groupRuns, Help: "quantise with each combination of settings and several seeds, and compare",
+		Run: e.do(ablate),
+		More: "The other settings are those in force, and all seeds calibrate on the session's images. The session stays " +
+			"as it is. Ctrl-C ends it after showing what is finished. " + goesOn,
+		Options: []shell.Option{
+			option("loss", "mse,pd", "mse, pd or both"),
+			option("dc", "on,off", "on, off or both"),
+			option("seeds", "3", "how many: 1 to 3; or which, as 2,5 or 7..9"),
+			option("test", "1000", "test images, in equal distances; 0: all"),
+			option("data", "", "data set whose test images it takes, as calib and eval know it; empty: that of the calibration "+
+				"images"),
+			keepOption(), anewOption(),
+			option("out", "", "run folder; empty: runs/ablate-TEACHER-wWaA"),
+		},
+	}
 }
 
 func ablate(c *call) (session, error) {
-	s, v := c.s, c.Values
-	methods, err := ablations(v, s.config)
+	s := c.s
+	g, err := newAblation(c)
 	if err != nil {
 		return s, err
 	}
-	count, err := v.Number("seeds", 1, 1000)
+	f, err := c.gridFolder(g, fmt.Sprintf("runs/ablate-%s-w%da%d", s.teacher.Name, g.Bits[0].W, g.Bits[0].A))
 	if err != nil {
 		return s, err
 	}
-	var seeds []uint64
-	for i := range count {
-		seeds = append(seeds, uint64(i+1))
-	}
-	n, err := v.Number("n", 1, 1<<30)
-	if err != nil {
+	results, err := c.compute(g, f)
+	if err != nil && (!errors.Is(err, context.Canceled) || len(results) < 2) {
 		return s, err
+	}
+	return s, errors.Join(err, c.report(f, titleOf(g), results, g.Methods[0].Name))
+}
+
+// newAblation makes a grid of the session's teacher, images and settings.
+func newAblation(c *call) (g experiment.Grid, err error) {
+	s, src := c.s, experiment.Source{}
+	if g.Methods, err = ablations(c.Values, s.config); err != nil {
+		return g, err
+	}
+	if err := readGrid(c.Values, &src, &g); err != nil {
+		return g, err
 	}
 	if _, err := c.quantizer(s, s.config); err != nil {
-		return s, err
+		return g, err
 	}
-	data, err := s.open(s.images.data)
+	which := c.Values["data"]
+	if which == "" {
+		which = s.images.data
+	}
+	data, err := s.open(which)
 	if err != nil {
-		return s, err
+		return g, err
 	}
-	test, err := data.Test.Evenly(n)
-	if err != nil {
-		return s, err
+	subject := s.teacher.Subject
+	subject.Data, subject.Pool = data.Name, experiment.Given(s.images.calibration)
+	if subject.Test, err = data.Test.Evenly(src.Tests); err != nil {
+		return g, err
 	}
-	problem := pdq.Problem{Network: s.teacher.Network, Weights: s.teacher.Weights, Calibration: s.images.calibration.Images}
-	var done []ablation
-	for _, m := range methods {
-		c.progress.start(m.Name)
-		results, failed := pdq.RunSeeds(c.Context, s.backend, problem, m, seeds, test, c.progress.event)
-		if failed != nil {
-			err = fmt.Errorf("%s: %w", m.Name, failed)
-			break
-		}
-		done = append(done, ablation{m.Name, results})
-	}
-	c.progress.start("")
-	if len(done) == 0 {
-		return s, err
-	}
-	c.Print("%s W%dA%d, %d test images\n%s", s.teacher.Name, s.config.Bits.W, s.config.Bits.A, test.Len(), ablationTable(done))
-	c.Show(shell.Text("Mean ± standard deviation over seeds; differences are to the first row, seed by seed."))
-	if v["out"] == "" {
-		return s, err
-	}
-	if e := atomicfile.WriteBytes(v["out"], []byte(ablationTSV(done))); e != nil {
-		return s, errors.Join(err, fmt.Errorf("repl: %w", e))
-	}
-	c.Print("table in %s", v["out"])
-	return s, err
+	g.Subjects, g.Images = []experiment.Subject{subject}, s.images.calibration.Len()
+	g.Bits = []experiment.Width{{W: s.config.Bits.W, A: s.config.Bits.A}}
+	g.Preset, g.Backend, g.Note, g.Machine, g.Anyway = s.preset, s.backend, s.note, s.config.Machine, true
+	return g, nil
 }
 
 // ablations are the combinations that the options ask for, as changes of c.
-func ablations(v shell.Values, c pdq.Config) ([]pdq.Method, error) {
+func ablations(v shell.Values, c pdq.Config) ([]experiment.Method, error) {
 	losses, err := choicesOf(v, "loss", "mse", "pd")
 	if err != nil {
 		return nil, err
@@ -84,10 +87,10 @@ func ablations(v shell.Values, c pdq.Config) ([]pdq.Method, error) {
 	if err != nil {
 		return nil, err
 	}
-	var methods []pdq.Method
+	var methods []experiment.Method
 	for _, l := range losses {
 		for _, dc := range corrections {
-			m := pdq.Method{Name: "loss=" + l + " dc=" + dc, Config: c}
+			m := experiment.Fixed{Name: "loss=" + l + " dc=" + dc, Config: c}
 			if l == "mse" {
 				m.Config.Loss.PD = 0
 			} else if c.Loss.PD == 0 {
@@ -96,48 +99,11 @@ func ablations(v shell.Values, c pdq.Config) ([]pdq.Method, error) {
 			if dc == "off" {
 				m.Config.Correction.Steps = 0
 			} else if c.Correction.Steps == 0 {
-				return nil, errors.New("repl: dc=on, but Correction.Steps is 0; set it first: set Correction.Steps=50, or ablate dc=off")
+				return nil, errors.New("repl: dc=on, but Correction.Steps is 0; set it first: set Correction.Steps=50, or " +
+					"ablate dc=off")
 			}
-			methods = append(methods, m)
+			methods = append(methods, m.Method())
 		}
 	}
 	return methods, nil
-}
-
-func ablationTable(all []ablation) string {
-	var rows [][]string
-	for _, a := range all {
-		var top1, difference, seconds []float64
-		for i, r := range a.results {
-			acc, _ := r.Test.Accuracy()
-			d, _ := r.Test.Minus(all[0].results[i].Test)
-			top1, difference, seconds = append(top1, 100*acc), append(difference, 100*d), append(seconds, r.Seconds)
-		}
-		rows = append(rows, []string{a.name, spread(top1, "%.2f"), spread(difference, "%+.2f"), fmt.Sprintf("%.1f", stat.Mean(seconds, nil))})
-	}
-	rows[0][2] = "-"
-	return grid([]string{"settings", "top-1 %", "difference", "seconds a seed"}, rows)
-}
-
-// spread is the mean of xs in a format, with its deviation if there are several.
-func spread(xs []float64, format string) string {
-	mean, sd := stat.MeanStdDev(xs, nil)
-	if len(xs) == 1 {
-		return fmt.Sprintf(format, mean)
-	}
-	return fmt.Sprintf(format+" ± %.2f", mean, sd)
-}
-
-// ablationTSV has a row for each combination and seed.
-func ablationTSV(all []ablation) string {
-	var b strings.Builder
-	fmt.Fprintln(&b, "settings\tseed\ttop1\ttest_images\tcalibration_top1\tseconds")
-	for _, a := range all {
-		for _, r := range a.results {
-			acc, _ := r.Test.Accuracy()
-			cal, _ := r.Calibration.Accuracy()
-			fmt.Fprintf(&b, "%s\t%d\t%.6f\t%d\t%.6f\t%.3f\n", a.name, r.Seed, acc, len(r.Test.Top1), cal, r.Seconds)
-		}
-	}
-	return b.String()
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"image/png"
 	"io"
 	"os"
@@ -28,19 +29,6 @@ func run(ctx context.Context, o shell.Invocation, stdin io.Reader, stdout, stder
 	return errors.Join(err, sh.Close(), sh.Failed())
 }
 
-// valuesOf are a command's defaults with options in their place.
-func valuesOf(c command, options ...string) shell.Values {
-	v := shell.Values{}
-	for _, o := range c.Options {
-		v[o.Name] = o.Value
-	}
-	for _, o := range options {
-		key, value, _ := strings.Cut(o, "=")
-		v[key] = value
-	}
-	return v
-}
-
 // runLine runs one command, as the program's arguments give it.
 func runLine(ctx context.Context, line string, stdout, stderr io.Writer) error {
 	return run(ctx, shell.Invocation{Words: strings.Fields(line)}, strings.NewReader(""), stdout, stderr)
@@ -53,21 +41,22 @@ func TestBadInput(t *testing.T) {
 	}
 	dir := t.TempDir()
 	for line, want := range map[string]string{
-		"dmeo":                      `repl: no command "dmeo"; did you mean demo?`,
-		"demo bits=2":               `repl: demo has no option "bits=2"; its options are teacher, w, a, images,`,
-		"demo w":                    `repl: demo has no option "w"; its options are`,
-		"demo w=2 w=3":              "repl: option w is given twice",
-		"demo teacher=resnet9":      `arch: no network is called "resnet9"; choose one of mobilenetv2, regnetx, resnet20, resnet8`,
-		"demo w=1":                  "repl: w=1; give a whole number from 2 to 8",
-		"demo a=9":                  "repl: a=9; give a whole number from 2 to 8",
-		"demo a=two":                "repl: a=two; give a whole number from 2 to 8",
-		"demo images=0":             "repl: images=0; give a whole number from 1 to 2048",
-		"demo images=2049":          "repl: images=2049; give a whole number from 1 to 2048",
-		"demo steps=-1":             "repl: steps=-1; give a whole number from 0 to 1000000",
-		"demo preset=slow":          `pdq: no preset "slow"; choose one of glance, quick, best, fast, paper`,
-		"demo backend=tpu":          `"tpu"`,
-		"demo backend=onnx:/no.so":  "/no.so",
-		"demo out=" + file + "/run": "run folder",
+		"dmeo":                                  `repl: no command "dmeo"; did you mean demo?`,
+		"demo bits=2":                           `repl: demo has no option "bits=2"; its options are teacher, w, a, images,`,
+		"demo w":                                `repl: demo has no option "w"; its options are`,
+		"demo w=2 w=3":                          "repl: option w is given twice",
+		"demo teacher=resnet9":                  `arch: no network is called "resnet9"; choose one of mobilenetv2, `,
+		"demo w=1":                              "repl: w=1; give a whole number from 2 to 8",
+		"demo a=9":                              "repl: a=9; give a whole number from 2 to 8",
+		"demo a=two":                            "repl: a=two; give a whole number from 2 to 8",
+		"demo images=0":                         "repl: images=0; give a whole number from 1 to ",
+		"demo images=2049 out=" + dir + "/demo": "cannot draw 2049 of 2048 images; ask for 1 to 2048",
+		"demo anew=maybe":                       "repl: anew=maybe; choose true or false",
+		"demo steps=-1":                         "repl: steps=-1; give a whole number from 0 to 1000000",
+		"demo preset=slow":                      `pdq: no preset "slow"; choose one of glance, quick, best, fast, paper`,
+		"demo backend=tpu":                      `"tpu"`,
+		"demo backend=onnx:/no.so":              "/no.so",
+		"demo out=" + file + "/run":             "run folder",
 		"download dir=" + dir + " url=http://127.0.0.1:1/": "http://127.0.0.1:1/",
 		"train out=" + file + "/run": "repl: out=" + file + "/run: experiment: run folder: mkdir " +
 			file + ": not a directory; choose another",
@@ -135,8 +124,8 @@ func demoTable(t *testing.T, teacher string) string {
 	if err := runLine(context.Background(), strings.Join(args, " "), &out, &log); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"full precision", "nearest rounding", "MSE only", "PD-Quant against MSE only, paired",
-		"best against MSE only, paired", "one standard error over 40 test images"} {
+	for _, want := range []string{"full precision", "nearest rounding", "MSE only", "PD-Quant against MSE only: ",
+		"best against MSE only: ", "one seed, standard error over 40 images", "one standard error over the test images"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the report doesn't say %q:\n%s", want, &out)
 		}
@@ -146,16 +135,14 @@ func demoTable(t *testing.T, teacher string) string {
 	}
 	checkFolder(t, dir, "go run ./repl demo teacher="+teacher+" w=2 a=2 images=8 seed=1 preset=glance steps=2 dc=2 "+
 		"finetune=2 test=40 backend="+ofTests()+" keep=500 anew=false out="+dir)
-	table, err := os.ReadFile(filepath.Join(dir, "results.tsv"))
+	results, err := experiment.Folder(dir).Results()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var rows []string
-	for line := range strings.Lines(string(table)) {
-		fields := strings.Split(line, "\t")
-		rows = append(rows, strings.Join(fields[:len(fields)-2], " "))
+	for i := range results {
+		results[i].Seconds, results[i].PeakMemory = 0, 0
 	}
-	return strings.Join(rows, "\n")
+	return fmt.Sprintf("%#v", results)
 }
 
 func checkFolder(t *testing.T, dir, command string) {
@@ -183,24 +170,32 @@ func checkFolder(t *testing.T, dir, command string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(entries) != 3+2+4 { // the lock, the scores, and a student for each method
+	if len(entries) != 4+1+2*4 { // the lock and the tables; what each image gave; a student for each method
 		t.Errorf("the folder holds %v", entries)
 	}
 }
 
-// TestCancelledDemo runs in a folder that holds another run: its results go.
+// TestCancelledDemo begins anew in a folder that holds another run, whose results go.
 func TestCancelledDemo(t *testing.T) {
 	dir := t.TempDir()
-	for _, name := range []string{"run.json", "results.tsv", "chart.png", "pd-quant.safetensors"} {
-		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o644); err != nil {
-			t.Fatal(err)
-		}
+	for _, name := range []string{"run.json", "results.tsv", "chart.png"} {
+		write(t, filepath.Join(dir, name), "")
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	err := runLine(ctx, "demo teacher=resnet8 images=8 test=40 out="+dir+" backend="+ofTests(), io.Discard, io.Discard)
-	if !errors.Is(err, context.Canceled) {
+	var log bytes.Buffer
+	line := "demo teacher=resnet8 images=8 test=40 backend=" + ofTests() + " out=" + dir
+	if err := runLine(ctx, line+" w=9 anew=true", io.Discard, io.Discard); err == nil || errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 3 {
+		t.Errorf("before the options are checked, results are removed; left %v", entries)
+	}
+	if err := runLine(ctx, line+" anew=true", io.Discard, &log); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	if !strings.Contains(log.String(), "the same command goes on from there, without anew=true") {
+		t.Errorf("printed\n%s", &log)
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -208,27 +203,5 @@ func TestCancelledDemo(t *testing.T) {
 	}
 	if len(entries) != 2 || entries[0].Name() != ".lock" || entries[1].Name() != "run.json" {
 		t.Errorf("the folder holds %v", entries)
-	}
-}
-
-// TestFailedDemo: what was finished before a method failed is in the folder.
-func TestFailedDemo(t *testing.T) {
-	dir := t.TempDir()
-	v := valuesOf((&engine{}).demoCommand(), "teacher=resnet8", "images=8", "test=40", "backend="+ofTests(), "out="+dir)
-	j, err := newDemo(v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	j.methods[1].Config.Bits.W = 99
-	if _, err := j.compare(t.Context(), nil, io.Discard); err == nil ||
-		!strings.Contains(err.Error(), "MSE only: pdq: weights of 99 bits") {
-		t.Errorf("error %v", err)
-	}
-	table, err := os.ReadFile(filepath.Join(dir, "results.tsv"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if lines := strings.Split(string(table), "\n"); len(lines) != 4 || !strings.HasPrefix(lines[2], "nearest rounding\t") {
-		t.Errorf("results.tsv holds\n%s", table)
 	}
 }

@@ -1,91 +1,120 @@
 package commands
 
 import (
-	"context"
 	"fmt"
-	"io"
+	"strconv"
 	"strings"
 
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models/arch"
 	"github.com/pdquant/pdquant/pdq"
+	"github.com/pdquant/pdquant/pdq/experiment"
 	"github.com/pdquant/pdquant/repl/shell"
 )
 
 func (e *engine) demoCommand() command {
 	return command{
-		Name: "demo", Group: groupPrograms, Help: "quantise a shipped teacher by nearest rounding, MSE only, PD-Quant and best, and compare them",
+		Name: "demo", Group: groupPrograms,
+		Help: "quantise a shipped teacher by nearest rounding, MSE only, PD-Quant and best, and compare them",
+		More: goesOn,
 		Options: []shell.Option{
 			option("teacher", "mobilenetv2", "trained network: "+strings.Join(arch.TeacherNames(), ", ")),
 			option("w", "2", "bits of weights, 2 to 8"),
 			option("a", "2", "bits of activations, 2 to 8"),
 			option("images", "128", "calibration images, 1 to 2048"),
 			option("seed", "1", "of the calibration draw and the optimisation"),
-			option("preset", "glance", "glance: for a first look in minutes; quick: for a better one; best: what gave the best accuracy, fine-tuning after the units; fast: the paper with a correction that stops; paper: the reference's steps, which take hours"),
+			presetOption("glance", "glance", "quick", "best", "fast", "paper"),
 			option("steps", "", "rounding steps per unit, 0 to 1000000; empty: the preset's"),
-			option("dc", "", "correction steps per unit, 0 to 100000; empty: the preset's"),
-			option("finetune", "", "steps of fine-tuning for best, which follow the units of MSE only, 0 to 100000; empty: 150 with glance, else 1500; 0: leave best out"),
-			option("test", "5000", "test images, 1 to 10000"),
-			option("backend", "auto", "auto, go, onnx, xla, ..."),
-			memoryOption(),
-			keepOption(),
-			anewOption(),
-			option("out", "", "run folder: an unfinished run of the same settings goes on, a finished one is replaced; empty: runs/demo-TEACHER-wWaA-sSEED"),
+			option("dc", "", "correction steps per unit, 0 to 1000000; empty: the preset's"),
+			option("finetune", "", "steps of fine-tuning for best, which follow the units of MSE only, 0 to 100000; empty: "+
+				"150 with glance, else 1500; 0: leave best out"),
+			option("test", "5000", "test images, in equal distances; 0: all 10,000"),
+			backendOption(), memoryOption(), keepOption(), anewOption(),
+			option("out", "", "run folder; empty: runs/demo-TEACHER-wWaA-sSEED"),
 		},
-		Run: e.alone(writing(demo)),
+		Run: e.alone(demo),
 	}
 }
 
-func demo(ctx context.Context, v shell.Values, stdout, stderr io.Writer) error {
-	j, err := newDemo(v)
+// goesOn is what the help of commands with a grid has in common.
+const goesOn = "The same command goes on where it stopped, within a unit too. What methods share is computed once, " +
+	"and results that the run folder has are shown at once; those of other settings stay beside them."
+
+func demo(c *call) error {
+	g, err := newDemo(c.Values)
 	if err != nil {
 		return err
 	}
-	return j.do(ctx, "go run ./repl "+v["line"], stdout, stderr)
+	w := g.Bits[0]
+	f, err := c.gridFolder(g, fmt.Sprintf("runs/demo-%s-w%da%d-s%d", c.Values["teacher"], w.W, w.A, g.Seeds[0]))
+	if err != nil {
+		return err
+	}
+	g.Start = c.describe(g, f)
+	results, err := c.compute(g, f)
+	if err != nil {
+		return err
+	}
+	return c.report(f, titleOf(g), results, "MSE only",
+		"For mobilenetv2 at W2A2, testdata/demo.tsv has these settings by seed, testdata/pd.tsv and best.tsv three seeds of "+
+			"100 steps.")
 }
 
 // newDemo reads and checks the options. What doesn't need the backend is checked first.
-func newDemo(v shell.Values) (*job, error) {
-	j := &job{preset: v["preset"]}
-	var w, a, images, seed, tests int
-	for _, o := range []struct {
-		key    string
-		lo, hi int
-		to     *int
-	}{{"w", 2, 8, &w}, {"a", 2, 8, &a}, {"images", 1, datasets.FashionMNISTPoolSize, &images}, {"seed", 0, 1 << 31, &seed}, {"test", 1, 10000, &tests}} {
-		n, err := v.Number(o.key, o.lo, o.hi)
-		if err != nil {
-			return nil, err
-		}
-		*o.to = n
+func newDemo(v shell.Values) (g experiment.Grid, err error) {
+	var src experiment.Source
+	if err := readGrid(v, &src, &g); err != nil {
+		return g, err
 	}
-	teacher, err := arch.LoadTeacher(v["teacher"])
+	if err := readSteps(v, &g); err != nil {
+		return g, err
+	}
+	s, err := shipped(v["teacher"], src.Tests)
 	if err != nil {
-		return nil, err
+		return g, err
 	}
-	j.network, j.weights, j.trained = teacher.Network, teacher.Weights, "trained on Fashion-MNIST by: "+teacher.Record["command"]
-	if err := j.configure(v, w, a, seed); err != nil {
-		return nil, err
-	}
+	g.Subjects = []experiment.Subject{s}
 	tuning := bestSteps(v["preset"])
 	if err := v.Override("finetune", 0, 100000, &tuning); err != nil {
-		return nil, err
+		return g, err
 	}
-	j.methods = withBest(j.config, tuning)
-	j.table = "For mobilenetv2 at W2A2, testdata/demo.tsv has these settings by seed, testdata/pd.tsv and best.tsv three seeds of 100 steps."
+	preset, err := pdq.Preset(g.Preset, s.Design, g.Bits[0].W, g.Bits[0].A)
+	if err != nil {
+		return g, err
+	}
+	methods := "nearest; mse"
+	if preset.Loss.PD > 0 {
+		methods += "; pd-quant"
+	}
+	if tuning > 0 {
+		methods += "; best"
+		g.Settings = append(g.Settings, experiment.Setting{Field: "FineTune.Steps", Value: strconv.Itoa(tuning)})
+	}
+	if g.Methods, err = experiment.ParseMethods(methods); err != nil {
+		return g, err
+	}
+	return g, gridBackend(v, &g)
+}
+
+// shipped returns a teacher trained on Fashion-MNIST, with the images that are built in and n of the test images.
+func shipped(name string, n int) (s experiment.Subject, err error) {
+	teacher, err := arch.LoadTeacher(name)
+	if err != nil {
+		return s, err
+	}
 	pool, err := datasets.FashionMNISTCalibration()
 	if err != nil {
-		return nil, err
-	}
-	if j.calibration, err = datasets.Calibrate(pool, images, uint64(seed)); err != nil {
-		return nil, err
+		return s, err
 	}
 	test, err := datasets.FashionMNISTTest()
 	if err != nil {
-		return nil, err
+		return s, err
 	}
-	j.test = test.Slice(0, tests)
-	return j, j.open(v, fmt.Sprintf("runs/demo-%s-w%da%d-s%d", v["teacher"], w, a, seed))
+	s = experiment.Subject{Name: name, Design: teacher.Network.Name, Data: "fashion-mnist", Network: teacher.Network,
+		Weights: teacher.Weights, Origin: "trained on Fashion-MNIST by: " + teacher.Record["command"], Pool: pool,
+		Tested: "test images"}
+	s.Test, err = test.Evenly(n)
+	return s, err
 }
 
 // bestSteps returns how many steps of fine-tuning best takes with a preset, unless an option says otherwise.
@@ -94,20 +123,4 @@ func bestSteps(preset string) int {
 		return 150
 	}
 	return 1500
-}
-
-// withBest returns the methods that demo compares: those of c, and best, which goes on from the units of MSE only with
-// steps of fine-tuning. If c fine-tunes itself, that takes the steps.
-func withBest(c pdq.Config, steps int) []pdq.Method {
-	if c.FineTune.Steps > 0 {
-		c.FineTune.Steps = steps
-		return pdq.Methods(c)
-	}
-	methods := pdq.Methods(c)
-	if steps == 0 {
-		return methods
-	}
-	best := c.MSEOnly()
-	best.FineTune.Steps = steps
-	return append(methods, pdq.Method{Name: "best", Config: best})
 }

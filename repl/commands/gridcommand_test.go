@@ -12,14 +12,17 @@ import (
 // TestGridCommand: a table of each method, which the same command shows again from what is kept.
 func TestGridCommand(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "grid")
-	line := "grid methods='nearest; nearest Scales.Power=2' bits=2/2,4/8 seeds=2 images=8 test=40 all='Scales.Candidates=10' out=" + out
+	line := "grid methods='nearest; nearest Scales.Power=2' bits=2/2,4/8 seeds=2 images=8 test=40 " +
+		"all='Scales.Candidates=10' out=" + out
 	var first string
 	for range 2 {
 		var stdout, stderr bytes.Buffer
-		if err := run(t.Context(), shell.Invocation{Given: true, Line: line}, strings.NewReader(""), &stdout, &stderr); err != nil {
+		if err := run(t.Context(), shell.Invocation{Given: true, Line: line}, strings.NewReader(""), &stdout,
+			&stderr); err != nil {
 			t.Fatalf("%v\n%s", err, stderr.String())
 		}
-		for _, want := range []string{"full precision", "W2A2", "W4A8", "nearest rounding Scales.Power=2", "results.tsv", "standard error"} {
+		for _, want := range []string{"full precision", "W2A2", "W4A8", "nearest rounding Scales.Power=2", "results.tsv",
+			"standard error"} {
 			if !strings.Contains(stdout.String(), want) {
 				t.Errorf("no %q in\n%s", want, stdout.String())
 			}

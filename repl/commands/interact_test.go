@@ -2,6 +2,7 @@ package commands
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -9,11 +10,14 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/charmbracelet/x/ansi"
 	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
 )
 
 // terminal is the program at a pseudo-terminal.
@@ -22,6 +26,7 @@ type terminal struct {
 	tty  *os.File
 	cmd  *exec.Cmd
 	home string
+	left atomic.Bool // nobody reads from it any more
 
 	mu   sync.Mutex
 	seen bytes.Buffer // all that it wrote
@@ -31,17 +36,28 @@ type terminal struct {
 // open starts the program in a home folder of its own.
 func open(t *testing.T, home string) *terminal {
 	t.Helper()
+	return openSized(t, home, 200)
+}
+
+// openSized starts it at a terminal of that many columns, with further variables of the environment.
+func openSized(t *testing.T, home string, columns uint16, env ...string) *terminal {
+	t.Helper()
 	cmd := exec.Command("pdq")
 	cmd.Dir = home
 	cmd.Env = append(os.Environ(), "HOME="+home, "TERM=xterm", "GOMLX_BACKEND=go")
-	tty, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 50, Cols: 200})
+	cmd.Env = append(cmd.Env, env...)
+	tty, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 50, Cols: columns})
 	if err != nil {
 		t.Skipf("no pseudo-terminal: %v", err)
 	}
 	x := &terminal{t: t, tty: tty, cmd: cmd, home: home}
 	go func() {
 		part := make([]byte, 4096)
-		for {
+		for !x.left.Load() {
+			ready := []unix.PollFd{{Fd: int32(tty.Fd()), Events: unix.POLLIN}}
+			if n, err := unix.Poll(ready, 50); n == 0 || errors.Is(err, unix.EINTR) {
+				continue // a blocked read would keep the terminal there for the program
+			}
 			n, err := tty.Read(part)
 			x.mu.Lock()
 			x.seen.Write(part[:n])
@@ -180,6 +196,8 @@ func TestInterrupt(t *testing.T) {
 	x.typeKeys("undo 3\r")
 	x.wait("W2A2 0/5> ")
 	x.typeKeys("quit\r")
+	x.wait("unsaved work")
+	x.typeKeys("n\r")
 	x.end()
 }
 
@@ -227,5 +245,70 @@ func TestTerminated(t *testing.T) {
 	_ = x.ended()
 	if got := x.cmd.ProcessState.ExitCode(); got != 143 {
 		t.Errorf("at the prompt: status %d", got)
+	}
+}
+
+// TestHangUp: a terminal that goes away at the prompt, as a window that is closed, loses nothing.
+func TestHangUp(t *testing.T) {
+	for range 3 {
+		x := open(t, t.TempDir())
+		x.wait(`pdq> `)
+		x.typeKeys("teacher resnet8; calib 8; set scales.candidates=10; scales weights\r")
+		x.wait(`resnet8 W2A2 0/5> `)
+		x.left.Store(true)
+		time.Sleep(100 * time.Millisecond)
+		if err := x.tty.Close(); err != nil {
+			t.Fatal(err)
+		}
+		_ = x.ended() // by the signal, or because there is nobody to ask
+		saved, err := filepath.Glob(filepath.Join(x.home, "runs", "ended-*", "run.json"))
+		if err != nil || len(saved) != 1 {
+			t.Errorf("the session is in %q, error %v; printed %q", saved, err, x.printed())
+		}
+	}
+}
+
+// TestUnsaved: leaving asks what to do with work that unsaved work, and saving it is one answer.
+func TestUnsaved(t *testing.T) {
+	x := open(t, t.TempDir())
+	x.wait(`pdq> `)
+	x.typeKeys("teacher resnet8; calib 8; set scales.candidates=10; scales weights\r")
+	x.wait(`resnet8 W2A2 0/5> `)
+	x.typeKeys("quit\r")
+	x.wait(`unsaved work`)
+	x.typeKeys("c\r")
+	x.wait(`resnet8 W2A2 0/5> `)
+	x.typeKeys("set seed=5; undo; redo\r")
+	x.wait(`done again: set seed=5`)
+	x.wait(`resnet8 W2A2 0/5> `)
+	x.typeKeys("\x04")
+	x.wait(`unsaved work`)
+	x.typeKeys("y\r")
+	x.wait(`saved in runs/ended-`)
+	x.end()
+}
+
+// TestNarrow: at 60 and 80 columns no line is longer than the terminal, and the progress of a step stays in one line.
+func TestNarrow(t *testing.T) {
+	for _, columns := range []uint16{60, 80} {
+		x := openSized(t, t.TempDir(), columns, "PAGER=cat", "NO_COLOR=1")
+		x.wait(`pdq> `)
+		for _, line := range []string{"help", "models", "show", "help grid", "teacher resnet8; calib 8; units", "bits"} {
+			x.typeKeys(line + "; system printf 'e%s' nded\r")
+			x.wait(`ended\r`)
+		}
+		x.typeKeys("set scales.candidates=10; set rounding.steps=300; set correction.steps=2; run conv1\r")
+		x.wait(`W2A2 1/5> `)
+		x.typeKeys("quit\r")
+		x.wait(`unsaved work`)
+		x.typeKeys("n\r")
+		x.end()
+		for line := range strings.SplitSeq(ansi.Strip(x.printed()), "\n") {
+			for part := range strings.SplitSeq(strings.TrimRight(line, "\r "), "\r") { // a bar is drawn over itself
+				if n := ansi.StringWidth(strings.TrimRight(part, " ")); n > int(columns) && !strings.Contains(part, "> ") {
+					t.Errorf("%d columns: %q has %d", columns, part, n)
+				}
+			}
+		}
 	}
 }

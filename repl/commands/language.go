@@ -4,6 +4,7 @@ package commands
 
 import (
 	"fmt"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/pdquant/pdquant/models/arch"
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/backend"
+	"github.com/pdquant/pdquant/pdq/experiment"
 	"github.com/pdquant/pdquant/repl/shell"
 )
 
@@ -116,8 +118,15 @@ func isField(name string) bool { return name >= "A" && name < "[" && strings.Con
 
 // choices lists the values that an argument or option may have, if there is a list: by its name, which means the same
 // in all commands.
-func choices(s session, command, key, _ string) []string {
+func choices(s session, command, key, begun string) []string {
+	if command == "set" {
+		if field, err := findField(key); err == nil && strings.Contains(key, ".") {
+			return field.Choices
+		}
+	}
 	switch key {
+	case "dir", "run", "other":
+		return runFolders(command, begun)
 	case "unit", "units":
 		return s.unitNames()
 	case "layer":
@@ -150,6 +159,22 @@ func choices(s session, command, key, _ string) []string {
 		return nil
 	}
 	return list()
+}
+
+// runFolders lists the folders of runs that begin so, and those that lead to some; nil for commands that take others.
+func runFolders(command, begun string) []string {
+	if command != "resume" && command != "compare" {
+		return nil
+	}
+	names := []string{} // not nil: no other files either
+	for _, path := range shell.Paths(begun, true) {
+		if exists(filepath.Join(path, experiment.RecordFile)) {
+			names = append(names, strings.TrimSuffix(path, "/"))
+		} else if found, err := filepath.Glob(filepath.Join(path, "*", experiment.RecordFile)); err == nil && len(found) > 0 {
+			names = append(names, path)
+		}
+	}
+	return names
 }
 
 func setNames() []string {

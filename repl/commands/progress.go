@@ -2,22 +2,24 @@ package commands
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/gomlx/gomlx/core/tensors"
 	"github.com/gomlx/gomlx/ml/train"
 
 	"github.com/pdquant/pdquant/pdq"
+	"github.com/pdquant/pdquant/pdq/experiment"
 	"github.com/pdquant/pdquant/repl/shell"
 )
 
 // progress shows the events of pdq.
 type progress struct {
-	display  shell.Display
-	method   string    // whose steps follow
-	forecast *forecast // of the methods to come; nil: none
+	display shell.Display
+	method  string        // whose steps follow
+	left    time.Duration // until all methods are done; negative: unknown
 }
 
-func newProgress(d shell.Display) *progress { return &progress{display: d} }
+func newProgress(d shell.Display) *progress { return &progress{display: d, left: -1} }
 
 // show tells how far a step has come.
 func (p *progress) show(name string, done, total int, text string) {
@@ -30,7 +32,13 @@ func (p *progress) done() { p.display.Done() }
 // start names the method whose steps follow.
 func (p *progress) start(method string) {
 	p.done()
-	p.method = method
+	p.method, p.left = method, -1
+}
+
+// cell shows one event of a grid, in the cell of that number.
+func (p *progress) cell(number string, e experiment.Progress) {
+	p.method, p.left = fmt.Sprintf("%s %v", number, e.Cell), e.Left
+	p.event(e.Event)
 }
 
 // event shows one event of a run.
@@ -41,9 +49,6 @@ func (p *progress) event(e pdq.Event) {
 	}
 	if p.method != "" {
 		step = p.method + ": " + step
-	}
-	if p.forecast != nil {
-		p.forecast.event(p.method, e)
 	}
 	p.show(step, e.Done, e.Total, lossText(e))
 }
@@ -60,12 +65,12 @@ func (p *progress) attach(epochs int) func(*train.Loop) {
 	}
 }
 
-// leftText is the forecast, as the end of a line.
+// leftText tells the time left, as the end of a line.
 func (p *progress) leftText() string {
-	if left := p.forecast.left(); left != "" {
-		return "; " + left
+	if p.left <= 0 {
+		return ""
 	}
-	return ""
+	return fmt.Sprintf("; about %v left", p.left.Round(time.Second))
 }
 
 // lossText shows the parts of a step's loss.

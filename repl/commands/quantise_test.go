@@ -68,20 +68,26 @@ func TestQuantise(t *testing.T) {
 	}
 	dir, checkpoint := imageNetFiles(t)
 	out := filepath.Join(dir, "run")
-	line := "quantise resnet18 methods=pd images=10 test=10 steps=1 dc=1 seed=3 data=" + dir + " checkpoint=" + checkpoint + " out=" + out
-	if err := runLine(context.Background(), line, io.Discard, io.Discard); err == nil || !strings.Contains(err.Error(), "no better than guessing among 1000 classes") {
+	line := "quantise resnet18 methods=pd images=10 test=10 steps=1 dc=1 seed=3 data=" + dir + " checkpoint=" +
+		checkpoint + " out=" + out
+	if err := runLine(context.Background(), line, io.Discard, io.Discard); err == nil ||
+		!strings.Contains(err.Error(), "no better than guessing among 1000 classes") {
 		t.Errorf("a network at chance level: error %v", err)
 	}
 	var report, log bytes.Buffer
 	if err := runLine(context.Background(), line+" anyway=true", &report, &log); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"full precision", "PD-Quant", "PD-Quant W2A2 53.08 % (the reference's README), PD-Quant W2A2 53.14 % (arXiv 2212.07048v3, abstract), full precision 71.01 %"} {
+	for _, want := range []string{"full precision", "PD-Quant",
+		"PD-Quant W2A2 53.08 % (the reference's README), PD-Quant W2A2 53.14 % (arXiv 2212.07048v3, abstract), full " +
+			"precision 71.01 %"} {
 		if !strings.Contains(report.String(), want) {
 			t.Errorf("the report doesn't say %q:\n%s", want, &report)
 		}
 	}
-	for _, want := range []string{"warning", "rounding weight 0.01, T 4, λr 0.1, λc 0.02", "10 of " + filepath.Base(dir) + "/train for calibration (seed 3), 10 of " + filepath.Base(dir) + "/val"} {
+	for _, want := range []string{"no better than guessing", "Published: PD-Quant W2A2",
+		"rounding weight 0.01, T 4, λr 0.1, λc 0.02",
+		"10 of " + filepath.Base(dir) + "/train for calibration (seed 3), 10 of " + filepath.Base(dir) + "/val"} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log doesn't say %q:\n%s", want, &log)
 		}
@@ -91,10 +97,15 @@ func TestQuantise(t *testing.T) {
 		t.Fatal(err)
 	}
 	var r experiment.Record
-	if err := json.Unmarshal(data, &r); err != nil || len(r.Calibration.Crops) != 10 || r.Calibration.Crops[9].Box.Empty() || !strings.Contains(r.Command, "quantise resnet18 w=2") {
+	if err := json.Unmarshal(data, &r); err != nil || len(r.Calibration.Crops) != 10 ||
+		r.Calibration.Crops[9].Box.Empty() || !strings.Contains(r.Command, "quantise resnet18 w=2") {
 		t.Errorf("run.json holds %+v, error %v", r, err)
 	}
-	if info, err := os.Stat(filepath.Join(out, "pd-quant.safetensors")); err != nil || info.Size() == 0 {
+	results, err := experiment.Folder(out).Results()
+	if err != nil || len(results) != 2 {
+		t.Fatalf("results %v, error %v", results, err)
+	}
+	if info, err := os.Stat(filepath.Join(out, results[1].StudentFile())); err != nil || info.Size() == 0 {
 		t.Errorf("no student: %v", err)
 	}
 }
@@ -107,17 +118,19 @@ func TestQuantiseErrors(t *testing.T) {
 	for line, want := range map[string]string{
 		"quantise":                     "quantise needs NETWORK",
 		"quantise resnet19":            `no network is called "resnet19"; choose one of`,
-		"quantise resnet18":            "imagenet is in no folder data/imagenet; register at image-net.org",
+		"quantise resnet18":            "register at image-net.org",
 		"quantise resnet18 crop=left":  "crop=left; choose random or centre",
 		"quantise resnet18 anyway=yes": "anyway=yes; choose true or false",
-		"quantise resnet20-cifar10 checkpoint=../../testdata/cifar10/resnet20-12fca82f.th data=" + broken: "give the .bin files of cifar-10-binary.tar.gz",
+		"quantise resnet20-cifar10 checkpoint=../../testdata/cifar10/resnet20-12fca82f.th data=" +
+			broken: "give the .bin files of cifar-10-binary.tar.gz",
 		"quantise resnet8 methods=mse":                 "methods=mse; choose all or pd",
 		"quantise resnet8 preset=slow":                 `no preset "slow"; choose one of glance, quick`,
 		"quantise resnet8 checkpoint=" + dir + "/none": "none: no such file",
 		"quantise resnet8 w=1":                         "w=1; give a whole number from 2 to 8",
 		"download mnist":                               "set=mnist; choose fashion-mnist or cifar10",
 	} {
-		if err := runLine(context.Background(), line, io.Discard, io.Discard); err == nil || !strings.Contains(err.Error(), want) {
+		if err := runLine(context.Background(), line, io.Discard, io.Discard); err == nil ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %q", line, err, want)
 		}
 	}
@@ -134,7 +147,8 @@ func TestModels(t *testing.T) {
 			t.Errorf("no %s", e.Name)
 		}
 	}
-	for _, want := range []string{"missing: resnet18_imagenet.pth.tar", "built in", "0.2, 0.1, 0.001, 1", "download cifar10", "missing: imagenet", "71.01"} {
+	for _, want := range []string{"missing: resnet18_imagenet.pth.tar", "built in", "0.2, 0.1, 0.001, 1",
+		"download cifar10", "missing: imagenet", "71.01"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the tables don't say %q:\n%s", want, &out)
 		}

@@ -1,317 +1,222 @@
 package commands
 
 import (
-	"bufio"
-	"bytes"
-	"context"
+	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
-	"runtime"
-	"slices"
 	"strconv"
-	"strings"
-	"time"
 
-	"github.com/gomlx/compute"
-
-	"github.com/pdquant/pdquant/datasets"
-	"github.com/pdquant/pdquant/internal/atomicfile"
-	"github.com/pdquant/pdquant/models/arch"
-	"github.com/pdquant/pdquant/models/checkpoint"
 	"github.com/pdquant/pdquant/pdq"
-	"github.com/pdquant/pdquant/pdq/backend"
+	"github.com/pdquant/pdquant/pdq/experiment"
 	"github.com/pdquant/pdquant/repl/shell"
 )
 
 func (e *engine) reproduceCommand() command {
 	return command{
-		Name: "reproduce", Group: groupPrograms, Help: "compare with the accuracies of the published reference on CIFAR-10 ResNet-20, for an hour or more",
+		Name: "reproduce", Group: groupPrograms,
+		Help: "compare with the accuracies of the published reference on CIFAR-10 ResNet-20, for an hour or more",
+		More: "All seeds calibrate on the same images, and a row's seeds run side by side. " + goesOn,
 		Options: []shell.Option{
-			option("data", "data/cifar10", "folder with train_lossless_8068.bin and test_first1017.bin, in CIFAR-10's binary form"),
-			option("checkpoint", "testdata/cifar10/resnet20-12fca82f.th", "the teacher's weights"),
-			option("indices", "testdata/cifar10/calibration.txt", "which training images to calibrate on, a line each"),
+			option("data", "data/cifar10", "folder of CIFAR-10's training and test images, in its binary or Python form"),
+			option("checkpoint", "", "the teacher's weights; empty: the shipped ones"),
+			option("indices", "testdata/cifar10/calibration.txt", "which training images to calibrate on, a number a line"),
 			option("baseline", "testdata/golden/baseline.tsv", "the reference's accuracies"),
 			option("rows", "", "of the baseline to run, counted from 1, as 1,3; empty: all"),
-			option("seeds", "1,2,3", "seeds to run each of them with"),
+			option("seeds", "3", "to run each row with: how many, 1 to 3; or which, as 2,5 or 7..9"),
 			option("images", "1024", "calibration images: the first of the indices"),
 			option("steps", "1000", "rounding steps per unit, 0 to 1000000"),
-			option("dc", "500", "correction steps per unit in rows with DC, 0 to 100000"),
-			option("correction", "paper", "paper: the reference's; fast: at ten times the rate, stopped where it no longer pays"),
-			option("backend", "auto", "auto, go, onnx, xla, ..."),
-			memoryOption(),
-			option("out", "testdata/cifar10/reproduction.tsv", "table to append results to; rows and seeds that it has aren't run again"),
+			option("dc", "500", "correction steps per unit in rows with DC, 0 to 1000000"),
+			option("preset", "paper", "paper: the reference's correction; fast: at ten times the rate, stopped where it no "+
+				"longer pays"),
+			backendOption(), memoryOption(), keepOption(),
+			option("out", "runs/reproduce", "run folder"),
 		},
-		Run: e.alone(writing(reproduce)),
+		Run: e.alone(reproduce),
 	}
 }
 
-// reproduction is the input of the command, checked.
-type reproduction struct {
-	problem   pdq.Problem
-	test      datasets.Images
-	reference []baselineRow
-	selected  []int // rows of reference, counted from 1
-	seeds     []uint64
-	steps, dc int
-	preset    func(arch string, w, a int) (pdq.Config, error)
-
-	cacheLimit int64
-	backend    compute.Backend
-	note       string
-	out        string
+// baselineRow is a row of the reference's results, of one seed.
+type baselineRow struct {
+	experiment.Width
+	method, lambdaR string
+	percent         float64
 }
 
-func reproduce(ctx context.Context, v shell.Values, stdout, stderr io.Writer) error {
-	r, err := newReproduction(v)
+func reproduce(c *call) error {
+	g, rows, err := newReproduction(c.Values)
 	if err != nil {
 		return err
 	}
-	done, err := readResults(r.out)
+	f, err := c.gridFolder(g, "")
 	if err != nil {
 		return err
 	}
-	if err := r.sameSettings(done); err != nil {
-		return err
+	g.Start = func(_ experiment.Record, q *pdq.Quantizer) {
+		c.Note("%s side by side; the first one's %s", seedsText(g.Seeds), planText(q.MemoryPlan(), g.Machine.CacheLimit))
 	}
-	progress := newProgress(displayOf(stderr))
-	defer progress.done()
-	for _, i := range r.selected {
-		row := r.reference[i-1]
-		seeds := slices.DeleteFunc(slices.Clone(r.seeds), func(s uint64) bool {
-			return slices.ContainsFunc(done, func(x reproduced) bool { return x.baselineRow.same(row) && x.seed == s })
-		})
-		if row.method == fullPrecision && len(seeds) < len(r.seeds) || len(seeds) == 0 {
-			continue // no seed enters into full precision: one row is enough
+	ours := make([][]experiment.Result, len(rows))
+	var full []experiment.Result
+	for i, row := range rows {
+		m, ok, err := row.quantised()
+		if err != nil {
+			return err
+		} else if !ok {
+			continue
 		}
-		progress.start(fmt.Sprintf("W%dA%d %s λr %s", row.w, row.a, row.method, row.lambdaR))
-		c, err := r.config(row)
+		g.Bits, g.Methods = []experiment.Width{row.Width}, []experiment.Method{m}
+		results, err := c.compute(g, f)
 		if err != nil {
 			return err
 		}
-		if row.method != fullPrecision {
-			q, err := pdq.New(r.backend, r.problem, c)
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(stderr, "%d seeds side by side; the first one's %s\n", len(seeds), planText(q.MemoryPlan(), r.cacheLimit))
-		}
-		results, err := r.run(ctx, row, c, seeds, progress.event)
-		if err != nil {
-			return fmt.Errorf("%s: %w", row.method, err)
-		}
-		lines, err := r.record(row, c, results)
-		if err != nil {
-			return err
-		}
-		done = append(done, lines...)
+		full, ours[i] = experiment.Of(results, experiment.FullPrecision), experiment.Of(results, m.Name)
 	}
-	progress.done()
-	fmt.Fprintln(stdout, reproductionTable(r.reference, done))
+	for i, row := range rows {
+		if row.method == experiment.FullPrecision {
+			ours[i] = full
+		}
+	}
+	c.Show(reproductionTable(rows, ours))
+	c.Print("Ours: mean over seeds ± its standard error, of one seed and of full precision over images; the reference: " +
+		"one seed.")
+	c.Print("Table of all results: %s", f.Path(experiment.ResultsFile))
 	return nil
 }
 
-func newReproduction(v shell.Values) (*reproduction, error) {
-	r := &reproduction{out: v["out"]}
-	var images int
-	for _, o := range []struct {
-		key    string
-		lo, hi int
-		to     *int
-	}{{"images", 1, 1 << 20, &images}, {"steps", 0, 1000000, &r.steps}, {"dc", 0, 100000, &r.dc}} {
-		n, err := v.Number(o.key, o.lo, o.hi)
+// newReproduction reads and checks the options. The grid is that of the first row.
+func newReproduction(v shell.Values) (g experiment.Grid, rows []baselineRow, err error) {
+	src := experiment.Source{Name: "resnet20-cifar10", Checkpoint: v["checkpoint"], Set: "cifar10", Data: v["data"],
+		Indices: v["indices"], Fixed: true}
+	if err := v.OneOf("preset", "paper", "fast"); err != nil {
+		return g, nil, err
+	}
+	if err := readGrid(v, &src, &g); err != nil {
+		return g, nil, err
+	}
+	if err := readSteps(v, &g); err != nil {
+		return g, nil, err
+	}
+	if rows, err = selectRows(v); err != nil {
+		return g, nil, err
+	}
+	for _, row := range rows {
+		m, ok, err := row.quantised()
 		if err != nil {
-			return nil, err
+			return g, nil, err
 		}
-		*o.to = n
+		if ok && g.Methods == nil {
+			g.Bits, g.Methods = []experiment.Width{row.Width}, []experiment.Method{m}
+		}
 	}
-	presets := map[string]func(string, int, int) (pdq.Config, error){"paper": pdq.Paper, "fast": pdq.Fast}
-	if r.preset = presets[v["correction"]]; r.preset == nil {
-		return nil, fmt.Errorf("repl: correction=%s; choose paper or fast", v["correction"])
+	if g.Methods == nil {
+		return g, nil, fmt.Errorf("repl: rows=%s has full precision only, which is computed with any other row; add one",
+			v["rows"])
 	}
-	var err error
-	if r.cacheLimit, err = cacheLimit(v); err != nil {
-		return nil, err
-	}
-	seeds, err := v.List("seeds", 0, 1<<31)
+	s, err := experiment.Open(src)
 	if err != nil {
-		return nil, err
+		return g, nil, err
 	}
-	for _, s := range seeds {
-		r.seeds = append(r.seeds, uint64(s))
-	}
-	if r.reference, err = readBaseline(v["baseline"]); err != nil {
-		return nil, err
-	}
-	if v["rows"] == "" {
-		v["rows"] = numbersTo(len(r.reference))
-	}
-	if r.selected, err = v.List("rows", 1, len(r.reference)); err != nil {
-		return nil, err
-	}
-	if err := r.load(v, images); err != nil {
-		return nil, err
-	}
-	r.backend, r.note, err = backend.Open(v["backend"])
-	return r, err
+	g.Subjects = []experiment.Subject{s}
+	return g, rows, gridBackend(v, &g)
 }
 
-// load reads images and weights.
-func (r *reproduction) load(v shell.Values, images int) error {
-	pool, err := datasets.CIFAR10(filepath.Join(v["data"], "train_lossless_8068.bin"))
+// selectRows reads the baseline's rows that the options ask for.
+func selectRows(v shell.Values) ([]baselineRow, error) {
+	all, err := readBaseline(v["baseline"])
+	if err != nil || v["rows"] == "" {
+		return all, err
+	}
+	numbers, err := v.List("rows", 1, len(all))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if r.test, err = datasets.CIFAR10(filepath.Join(v["data"], "test_first1017.bin")); err != nil {
-		return err
+	var rows []baselineRow
+	for _, n := range numbers {
+		rows = append(rows, all[n-1])
 	}
-	indices, err := readIndices(v["indices"], images)
-	if err != nil {
-		return err
-	}
-	if r.problem.Calibration, err = pool.Select(indices); err != nil {
-		return err
-	}
-	// The checkpoint was trained on images normalised with ImageNet's moments.
-	mean, std := datasets.ImageNetMoments()
-	r.test.Mean, r.test.Std = mean, std
-	r.problem.Calibration.Mean, r.problem.Calibration.Std = mean, std
-	if r.problem.Network, err = arch.Design("resnet20", arch.SquareInput(3, 32, 10)); err != nil {
-		return err
-	}
-	r.problem.Weights, err = checkpoint.Load(v["checkpoint"], r.problem.Network)
-	return err
+	return rows, nil
 }
 
-// run quantises with each seed as the row says, by the reference's settings.
-func (r *reproduction) run(ctx context.Context, row baselineRow, c pdq.Config, seeds []uint64, progress func(pdq.Event)) ([]pdq.Result, error) {
-	if row.method == fullPrecision {
-		result, err := pdq.RunTeacher(ctx, r.backend, backend.Workers(r.backend), r.problem, r.test, progress)
-		result.Seed = seeds[0]
-		return []pdq.Result{result}, err
+// quantised returns the row's method; not ok if the row is of full precision.
+func (row baselineRow) quantised() (m experiment.Method, ok bool, err error) {
+	word, known := map[string]string{"MSE": "mse", "PD": "pd", "PD+DC": "pd-quant"}[row.method]
+	if row.method == experiment.FullPrecision {
+		return m, false, nil
 	}
-	return pdq.RunSeeds(ctx, r.backend, r.problem, pdq.Method{Name: row.method, Config: c}, seeds, r.test, progress)
-}
-
-// config is the reference's settings for a row; none for full precision.
-func (r *reproduction) config(row baselineRow) (pdq.Config, error) {
-	if row.method == fullPrecision {
-		return pdq.Config{}, nil
+	if !known {
+		return m, false, fmt.Errorf("repl: the baseline's method %q is unknown; known are %s, MSE, PD and PD+DC", row.method,
+			experiment.FullPrecision)
 	}
-	c, err := r.preset("resnet20", row.w, row.a)
+	methods, err := experiment.ParseMethods(word)
 	if err != nil {
-		return c, err
+		return m, false, err
 	}
-	c.Rounding.Steps, c.Correction.Steps = r.steps, r.dc
-	c.Machine.Workers, c.Machine.CacheLimit = backend.Workers(r.backend), r.cacheLimit
-	switch row.method {
-	case "MSE":
-		return c.MSEOnly(), nil
-	case "PD":
-		c.Correction.Steps = 0
-	case "PD+DC":
-	default:
-		return c, fmt.Errorf("repl: the baseline's method %q is unknown; known are %s, MSE, PD and PD+DC", row.method, fullPrecision)
+	if row.method == "MSE" {
+		return methods[0].Changed(row.method, func(*pdq.Config) {}), true, nil
 	}
 	lambda, err := strconv.ParseFloat(row.lambdaR, 64)
-	if err != nil {
-		return c, fmt.Errorf("repl: λr %q of the baseline's method %s isn't a number", row.lambdaR, row.method)
+	if err != nil || !(lambda > 0) {
+		return m, false, fmt.Errorf("repl: λr %q of the baseline's method %s isn't a number above 0", row.lambdaR, row.method)
 	}
-	c.Loss.PD = 1 / lambda
-	return c, nil
+	name := fmt.Sprintf("%s, λr %s", row.method, row.lambdaR)
+	return methods[0].Changed(name, func(c *pdq.Config) { c.Loss.PD = 1 / lambda }), true, nil
 }
 
-// sameSettings is an error if the results that are done have other settings than those to come.
-func (r *reproduction) sameSettings(done []reproduced) error {
-	for _, i := range r.selected {
-		row := r.reference[i-1]
-		c, err := r.config(row)
-		if err != nil {
-			return err
+// reproductionTable has each row of the reference beside our results for it.
+func reproductionTable(reference []baselineRow, ours [][]experiment.Result) shell.Table {
+	t := shell.Table{Columns: []string{"bits", "method", "λr", "reference %", "ours %", "difference", "seeds",
+		"seconds a seed"}}
+	for i, row := range reference {
+		top1 := experiment.Top1(ours[i])
+		difference := top1
+		difference.Mean -= row.percent
+		seconds := "-"
+		if row.method != experiment.FullPrecision {
+			seconds = fmt.Sprintf("%.0f", experiment.Seconds(ours[i]).Mean)
 		}
-		now := r.settings(c)
-		for _, x := range done {
-			if x.same(row) && row.method != fullPrecision && x.settings != now {
-				return fmt.Errorf("repl: %s has W%dA%d %s with %s, not with %s; give another file with out=", r.out, row.w, row.a, row.method, x.settings, now)
-			}
-		}
+		t.Rows = append(t.Rows, []any{row.Width, row.method, row.lambdaR, num("%.2f", row.percent), top1.String(),
+			difference.Signed(), len(ours[i]), seconds})
 	}
-	return nil
+	return t
 }
 
-func (r *reproduction) settings(c pdq.Config) string {
-	return givenText(strconv.Itoa(r.problem.Calibration.Len()), strconv.Itoa(c.Rounding.Steps), correctionText(c.Correction))
-}
-
-// record appends results to the table, whole or not at all.
-func (r *reproduction) record(row baselineRow, c pdq.Config, results []pdq.Result) ([]reproduced, error) {
-	table, err := os.ReadFile(r.out)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("repl: %w; give another file with out=", err)
-	}
-	text := bytes.NewBuffer(table)
-	w := tsvWriter(text)
-	if len(table) == 0 {
-		_ = w.Write(resultColumns()) // a buffer takes all
-	}
-	var done []reproduced
-	for _, x := range results {
-		acc, _ := x.Test.Accuracy()
-		cal, _ := x.Calibration.Accuracy()
-		done = append(done, reproduced{row, x.Seed, 100 * acc, r.settings(c)})
-		var fields []string
-		for _, v := range []any{row.w, row.a, row.method, row.lambdaR, x.Seed, percent(acc), len(x.Test.Top1), percent(cal), len(x.Calibration.Top1),
-			c.Rounding.Steps, correctionText(c.Correction), int(x.Seconds), x.PeakMemory >> 20, backend.WithoutPath(r.note), runtime.GOMAXPROCS(0), time.Now().UTC().Format(time.DateOnly)} {
-			fields = append(fields, fmt.Sprint(v))
-		}
-		_ = w.Write(fields)
-	}
-	w.Flush()
-	if err := atomicfile.WriteBytes(r.out, text.Bytes()); err != nil {
-		return nil, fmt.Errorf("repl: %w; give another file with out=", err)
-	}
-	return done, nil
-}
-
-// correctionText is how many steps the correction of a unit takes.
-func correctionText(c pdq.CorrectionConfig) string {
-	if c.Steps > 0 && c.Tolerance > 0 {
-		return fmt.Sprintf("at most %d, rate %g, tolerance %g", c.Steps, c.LearningRate, c.Tolerance)
-	}
-	return strconv.Itoa(c.Steps)
-}
-
-func percent(fraction float64) string { return strconv.FormatFloat(100*fraction, 'f', 2, 64) }
-
-// numbersTo lists 1 to n, with commas.
-func numbersTo(n int) string {
-	var list []string
-	for i := range n {
-		list = append(list, strconv.Itoa(i+1))
-	}
-	return strings.Join(list, ",")
-}
-
-// readIndices reads the first n numbers of the file at path, one a line.
-func readIndices(path string, n int) ([]int, error) {
-	f, err := os.Open(path)
+// readBaseline reads the reference's results.
+func readBaseline(path string) ([]baselineRow, error) {
+	file, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("repl: %w", err)
 	}
-	defer f.Close()
-	var indices []int
-	for s := bufio.NewScanner(f); len(indices) < n && s.Scan(); {
-		i, err := strconv.Atoi(s.Text())
-		if err != nil {
-			return nil, fmt.Errorf("repl: %s:%d: %q isn't an index", path, len(indices)+1, s.Text())
+	defer file.Close()
+	r := csv.NewReader(file)
+	r.Comma, r.Comment, r.FieldsPerRecord, r.LazyQuotes = '\t', '#', 6, true
+	var rows []baselineRow
+	for header := true; ; header = false {
+		cells, err := r.Read()
+		if err == io.EOF {
+			break
 		}
-		indices = append(indices, i)
+		if err == nil && !header {
+			rows = append(rows, baselineRow{})
+			err = rows[len(rows)-1].parse(cells)
+		}
+		if err != nil {
+			line, _ := r.FieldPos(0)
+			return nil, fmt.Errorf("repl: %s:%d: %w", path, line, err)
+		}
 	}
-	if len(indices) < n {
-		return nil, fmt.Errorf("repl: %s has %d indices; ask for images=%d or fewer", path, len(indices), len(indices))
+	if len(rows) == 0 {
+		return nil, fmt.Errorf("repl: %s has no rows", path)
 	}
-	return indices, nil
+	return rows, nil
+}
+
+// parse reads the cells w, a, method, λr, per cent and seconds.
+func (row *baselineRow) parse(cells []string) error {
+	row.method, row.lambdaR = cells[2], cells[3]
+	var errs [3]error
+	row.W, errs[0] = strconv.Atoi(cells[0])
+	row.A, errs[1] = strconv.Atoi(cells[1])
+	row.percent, errs[2] = strconv.ParseFloat(cells[4], 64)
+	return errors.Join(errs[:]...)
 }

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -29,18 +28,17 @@ const (
 	evaluationFile = "evaluation.json"
 	roundingFile   = "rounding.state"
 	metricsFile    = "metrics.jsonl"
-	resultsFile    = "results.tsv"
 	savingFolder   = "saving" // what isn't saved completely yet
 )
 
 func (e *engine) runCommands() []command {
 	return []command{
-		{Name: "save", Group: groupRuns, Help: "write the session to a run folder", Run: e.do(save),
+		{Name: "save", Group: groupRuns, Saves: true, Help: "write the session to a run folder", Run: e.do(save),
 			More: "An earlier session in the folder is replaced; a run of another command is not. The folder has run.json " +
 				"(settings, seeds, images, versions, hashes and what was typed), the student, the losses, and what eval found. " +
 				"A rounding that is under way is saved too, at its step.",
 			Args: []shell.Argument{{Name: "dir", Help: "default runs/TEACHER-wWaA-sSEED"}}},
-		{Name: "resume", Group: groupRuns, Changes: true, Help: "take up a saved session", Run: e.do(resume),
+		{Name: "resume", Group: groupRuns, Changes: true, Saves: true, Help: "take up a saved session", Run: e.do(resume),
 			More: "Teacher and images are loaded as they were, and checked. A rounding that was under way goes on at its " +
 				"step; what its unit sees is observed, and corrected, again.",
 			Args: []shell.Argument{{Name: "dir", Help: "a run folder that save wrote", Need: true}}},
@@ -50,13 +48,7 @@ func (e *engine) runCommands() []command {
 			"on the same images", Run: e.do(compareRuns),
 			Args: []shell.Argument{{Name: "run", Help: "a run folder", Need: true},
 				{Name: "other", Help: "another", Need: true}}},
-		{Name: "ablate", Group: groupRuns, Help: "quantise with each combination of settings and several seeds, and compare",
-			Run: e.do(ablate),
-			More: "The other settings are those in force. The session stays as it is. Ctrl-C ends it after printing what " +
-				"is finished.",
-			Options: []shell.Option{option("loss", "mse,pd", "mse, pd or both"), option("dc", "on,off", "on, off or both"),
-				option("seeds", "3", "how many: 1, 2, ..."), option("n", "1000", "test images, the first of the set"),
-				option("out", "", "file to write a table to (tab-separated)")}},
+		e.ablateCommand(),
 	}
 }
 
@@ -105,7 +97,7 @@ func save(c *call) (session, error) {
 		tests = s.score.images
 	}
 	record, err := experiment.NewRecord(s.teacher.Network, s.teacher.Weights, s.images.calibration, tests,
-		[]pdq.Method{{Name: "session", Config: s.config}})
+		[]experiment.Fixed{{Name: "session", Config: s.config}})
 	if err != nil {
 		return s, err
 	}
@@ -119,7 +111,7 @@ func save(c *call) (session, error) {
 		return s, err
 	}
 	defer func() { _ = unlock() }() // the process's end does it too
-	if exists(folder.Path(recordFile)) && !exists(folder.Path(sessionFile)) {
+	if exists(folder.Path(experiment.RecordFile)) && !exists(folder.Path(sessionFile)) {
 		return s, fmt.Errorf("repl: %s holds a run that save didn't write; choose another folder: save DIR", folder)
 	}
 	if err := s.saveIn(folder, q, record); err != nil {
@@ -134,8 +126,8 @@ func save(c *call) (session, error) {
 
 // saveIn writes the session beside an older one in the folder, and takes its place only once all is written.
 func (s session) saveIn(folder experiment.Folder, q *pdq.Quantizer, record experiment.Record) error {
-	if err := os.RemoveAll(folder.Path(savingFolder)); err != nil { // of a process that was killed
-		return fmt.Errorf("repl: %w", err)
+	if err := finishSaving(folder); err != nil {
+		return err
 	}
 	part, err := experiment.CreateFolder(folder.Path(savingFolder))
 	if err != nil {
@@ -153,29 +145,11 @@ func (s session) saveIn(folder experiment.Folder, q *pdq.Quantizer, record exper
 			pdq.State{Unit: start.data.Unit, Student: start.student, Optimiser: s.rounding.state})
 	}
 	err = errors.Join(err, part.Write(metricsFile, s.metrics()), part.WriteJSON(sessionFile, what), s.saveScore(part),
-		part.WriteJSON(recordFile, record))
+		part.WriteJSON(experiment.RecordFile, record))
 	if err != nil {
 		return firstLine(err)
 	}
 	return replace(folder, part)
-}
-
-// replace moves a session's files from part to folder, in place of an older one's.
-func replace(folder, part experiment.Folder) error {
-	files := []string{recordFile, studentFile, metricsFile, sessionFile, evaluationFile, resultsFile, roundingFile}
-	if err := os.Remove(folder.Path(recordFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("repl: %w", err)
-	}
-	for _, name := range slices.Backward(files) { // the record last: a folder with it is whole
-		err := os.Rename(part.Path(name), folder.Path(name))
-		if errors.Is(err, fs.ErrNotExist) {
-			err = os.RemoveAll(folder.Path(name)) // the older one's
-		}
-		if err != nil {
-			return fmt.Errorf("repl: %w", err)
-		}
-	}
-	return nil
 }
 
 // fileHash returns the SHA-256 of a file, in hex.
@@ -223,37 +197,19 @@ func (s session) saveScore(f experiment.Folder) error {
 	if s.score == nil {
 		return nil
 	}
-	var table strings.Builder
-	writeTSV(&table, []pdq.Result{{Method: fullPrecision, Test: s.score.teacher},
-		{Method: "session", Test: s.score.student}})
 	_, hash := s.score.images.Describe()
-	e := evaluation{s.score.data, hash, ones(s.score.student.Top1), ones(s.score.teacher.Top1)}
-	return errors.Join(f.WriteJSON(evaluationFile, e), f.Write(resultsFile, []byte(table.String())))
-}
-
-func ones(right []bool) string {
-	b := make([]byte, len(right))
-	for i, ok := range right {
-		if b[i] = '0'; ok {
-			b[i] = '1'
-		}
-	}
-	return string(b)
-}
-
-func fromOnes(text string) pdq.Score {
-	s := pdq.Score{Top1: make([]bool, len(text))}
-	for i := range s.Top1 {
-		s.Top1[i] = text[i] == '1'
-	}
-	return s
+	e := evaluation{s.score.data, hash, experiment.Ones(s.score.student), experiment.Ones(s.score.teacher)}
+	return f.WriteJSON(evaluationFile, e)
 }
 
 func resume(c *call) (session, error) {
 	s, f := c.s, experiment.Folder(c.Values["dir"])
+	if err := finishSaving(f); err != nil {
+		return s, err
+	}
 	var old saved
 	var record experiment.Record
-	if err := errors.Join(f.ReadJSON(sessionFile, &old), f.ReadJSON(recordFile, &record)); err != nil {
+	if err := errors.Join(f.ReadJSON(sessionFile, &old), f.ReadJSON(experiment.RecordFile, &record)); err != nil {
 		if err = firstLine(err); record.Command != "" && !exists(f.Path(sessionFile)) {
 			err = fmt.Errorf("repl: %s is a run of another command; to go on with it: %s", f, record.Command)
 		}
@@ -426,7 +382,8 @@ func (s session) readScore(f experiment.Folder) (*score, error) {
 		return nil, fmt.Errorf("repl: the test images of %s are others than those of eval: their hash is %.12s, not "+
 			"%.12s; put them back, or remove %s", data.Name, hash, e.Hash, f.Path(evaluationFile))
 	}
-	return &score{data: e.Data, images: images, student: fromOnes(e.Student), teacher: fromOnes(e.Teacher)}, nil
+	return &score{data: e.Data, images: images, student: experiment.FromOnes(e.Student),
+		teacher: experiment.FromOnes(e.Teacher)}, nil
 }
 
 func listRuns(c *call) (session, error) {
@@ -445,7 +402,7 @@ func listRuns(c *call) (session, error) {
 	for _, path := range found {
 		f := experiment.Folder(filepath.Dir(path))
 		var r experiment.Record
-		if err := f.ReadJSON(recordFile, &r); err != nil {
+		if err := f.ReadJSON(experiment.RecordFile, &r); err != nil {
 			rows = append(rows, []any{string(f), "damaged", "", "", "", "", ""})
 			continue
 		}
@@ -455,45 +412,55 @@ func listRuns(c *call) (session, error) {
 			last := r.Methods[len(r.Methods)-1]
 			row[4], row[5] = fmt.Sprintf("W%dA%d", last.Config.Bits.W, last.Config.Bits.A), last.Name
 		}
-		row[6], _ = lastResult(f, r)
+		results, err := lastResults(f, r)
+		if row[6] = ""; err != nil {
+			row[6] = "damaged"
+		} else if len(results) > 0 {
+			row[6] = experiment.Top1(results).String()
+		}
 		rows = append(rows, row)
 	}
 	c.Show(shell.Table{Columns: []string{"run", "started", "teacher", "images", "bits", "method", "top-1 %"}, Rows: rows})
 	return c.s, nil
 }
 
-// lastResult is the accuracy of a run's last method, if that is finished.
-func lastResult(f experiment.Folder, r experiment.Record) (string, bool) {
-	data, err := os.ReadFile(f.Path(resultsFile))
-	if err != nil {
-		return "", false
+// lastResults are those of a run's last method, one of each seed; none if it isn't finished.
+func lastResults(f experiment.Folder, r experiment.Record) ([]experiment.Result, error) {
+	if len(r.Methods) == 0 || !exists(f.Path(sessionFile)) {
+		return f.Last(r)
 	}
-	lines := strings.Split(strings.TrimSpace(string(data)), "\n")
-	fields := strings.Split(lines[len(lines)-1], "\t")
-	var acc, se float64
-	if len(fields) < 3 || len(r.Methods) == 0 || fields[0] != r.Methods[len(r.Methods)-1].Name {
-		return "", false
+	var e evaluation
+	if err := f.ReadJSON(evaluationFile, &e); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
 	}
-	if _, err := fmt.Sscan(fields[1]+" "+fields[2], &acc, &se); err != nil {
-		return "", false
-	}
-	return fmt.Sprintf("%.2f ± %.2f", 100*acc, 100*se), true
+	right := experiment.FromOnes(e.Student)
+	return []experiment.Result{{Seed: r.Methods[0].Config.Seed, Test: experiment.AccuracyOf(right), Right: right}}, nil
 }
 
 func compareRuns(c *call) (session, error) {
 	folders := []experiment.Folder{experiment.Folder(c.Values["run"]), experiment.Folder(c.Values["other"])}
 	var records [2]experiment.Record
 	var configs [2]pdq.Config
+	var results [2][]experiment.Result
+	fields, err := pdq.Fields()
+	if err != nil {
+		return c.s, err
+	}
 	rows := [][]any{{"top-1 %", "-", "-"}}
 	for i, f := range folders {
-		if err := f.ReadJSON(recordFile, &records[i]); err != nil {
+		if err := f.ReadJSON(experiment.RecordFile, &records[i]); err != nil {
 			return c.s, fmt.Errorf("%w; runs lists what there is", err)
 		}
 		if n := len(records[i].Methods); n > 0 {
 			configs[i] = records[i].Methods[n-1].Config
 		}
-		if top1, ok := lastResult(f, records[i]); ok {
-			rows[0][i+1] = top1
+		if results[i], err = lastResults(f, records[i]); err != nil {
+			return c.s, err
+		}
+		if len(results[i]) > 0 {
+			rows[0][i+1] = experiment.Top1(results[i]).String()
 		}
 	}
 	for _, x := range []struct {
@@ -509,10 +476,6 @@ func compareRuns(c *call) (session, error) {
 			rows = append(rows, []any{x.name, a, b})
 		}
 	}
-	fields, err := pdq.Fields()
-	if err != nil {
-		return c.s, err
-	}
 	for _, f := range fields {
 		a, _ := configs[0].Get(f.Name) // Fields lists them
 		b, _ := configs[1].Get(f.Name)
@@ -521,32 +484,22 @@ func compareRuns(c *call) (session, error) {
 		}
 	}
 	c.Show(shell.Table{Columns: []string{"what differs", string(folders[0]), string(folders[1])}, Rows: rows})
-	return c.s, c.paired(folders)
+	c.Print("%s against %s: %s", folders[1], folders[0], against(records, results))
+	return c.s, nil
 }
 
-// paired prints the difference of two runs that were evaluated on the same images.
-func (c *call) paired(folders []experiment.Folder) error {
-	var es [2]evaluation
-	for i, f := range folders {
-		if err := f.ReadJSON(evaluationFile, &es[i]); errors.Is(err, fs.ErrNotExist) {
-			c.Print("%s has no evaluation image by image: no paired difference", f)
-			return nil
-		} else if err != nil {
-			return err
-		}
+// against says how a run compares with the first, seed by seed or, of one seed each, image by image.
+func against(records [2]experiment.Record, results [2][]experiment.Result) string {
+	switch {
+	case len(results[0]) == 0 || len(results[1]) == 0:
+		return "not both are evaluated: no difference"
+	case records[0].TestHash != records[1].TestHash:
+		return "they were evaluated on different images: no difference"
 	}
-	if es[0].Hash != es[1].Hash {
-		c.Show(shell.Text("They were evaluated on different images: no paired difference"))
-		return nil
+	if len(results[0]) == 1 && len(results[1]) == 1 {
+		results[0][0].Seed = results[1][0].Seed // the images are the same, whatever the seeds
 	}
-	d, se := fromOnes(es[1].Student).Minus(fromOnes(es[0].Student))
-	word := "beyond two standard errors"
-	if math.Abs(d) <= 2*se {
-		word = "no difference beyond two standard errors"
-	}
-	c.Print("%s against %s, paired on %d images: %+.2f ± %.2f points: %s", folders[1], folders[0], len(es[0].Student),
-		100*d, 100*se, word)
-	return nil
+	return experiment.Verdict(results[1], results[0])
 }
 
 // choicesOf returns the parts of option key, each one of known.

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/pdquant/pdquant/pdq"
+	"github.com/pdquant/pdquant/pdq/experiment"
 	"github.com/pdquant/pdquant/pdq/look"
 	"github.com/pdquant/pdquant/repl/shell"
 )
@@ -230,7 +231,7 @@ func TestSaveAndResume(t *testing.T) {
 	if !reflect.DeepEqual(other.State.student, sh.State.student) {
 		t.Error("the resumed session ends at another student")
 	}
-	if !strings.Contains(out.String(), "paired on 20 images") || !strings.Contains(out.String(), dir+"2") {
+	if !strings.Contains(out.String(), "standard error over 20 images") || !strings.Contains(out.String(), dir+"2") {
 		t.Errorf("printed %s", out)
 	}
 	if err := os.Remove(filepath.Join(dir, metricsFile)); err != nil {
@@ -284,20 +285,39 @@ func TestSaveAndResume(t *testing.T) {
 	}
 }
 
+// TestAblate: the session's teacher, images and settings, in a run folder from which the same command goes on.
 func TestAblate(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "table")
-	sh, out := testShell(t, "ablate loss=mse,pd dc=off seeds=2 n=10 out="+file)
-	for _, want := range []string{"loss=mse dc=off", "loss=pd dc=off", "10 test images"} {
+	dir := filepath.Join(t.TempDir(), "run")
+	sh, out := testShell(t, "ablate loss=mse,pd dc=off seeds=2 test=10 out="+dir)
+	for _, want := range []string{"loss=mse dc=off", "loss=pd dc=off against loss=mse dc=off: ", "over 2 seeds", dir} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in %s", want, out)
 		}
 	}
-	if data, err := os.ReadFile(file); err != nil || strings.Count(string(data), "\n") != 5 {
-		t.Errorf("table %s, error %v", data, err)
+	f := experiment.Folder(dir)
+	results, err := f.Results()
+	if err != nil || len(results) != 1+2*2 {
+		t.Fatalf("%d results, error %v", len(results), err)
+	}
+	seed2, err := f.LoadStudent(newQuantizer(t, sh, 2), results[2].StudentFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sh.Line(t.Context(), "set loss.pd=0 correction.steps=0 seed=2; run; eval n=10"); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(seed2, sh.State.student) {
+		t.Error("the ablation's student of seed 2 is another than the session's")
+	}
+	if err := sh.Line(t.Context(), "undo; undo; undo; ablate loss=mse dc=off seeds=2,3 test=10 out="+dir); err != nil {
+		t.Fatal(err)
+	}
+	if results, err := f.Results(); err != nil || len(results) != 1+2*2+1 {
+		t.Errorf("%d results, after one more seed of one method; error %v", len(results), err)
 	}
 	for line, want := range map[string]string{"ablate loss=x": "give one or more of mse, pd",
-		"ablate dc=on,on": "give one or more of on, off", "ablate seeds=0": "seeds=0",
-		"ablate n=x": "n=x"} {
+		"ablate dc=on,on": "give one or more of on, off", "ablate seeds=0": "0 seeds; give 1 to 1000",
+		"ablate test=x": "test=x", "ablate data=/nowhere": "/nowhere"} {
 		if err := sh.Line(t.Context(), line); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v", line, err)
 		}
@@ -313,6 +333,20 @@ func TestAblate(t *testing.T) {
 	}
 }
 
+// newQuantizer returns the steps of loss=mse dc=off for a shell's session with a seed.
+func newQuantizer(t *testing.T, sh *rig, seed uint64) *pdq.Quantizer {
+	t.Helper()
+	s := sh.State
+	c := s.config
+	c.Loss.PD, c.Correction.Steps, c.Seed = 0, 0, seed
+	q, err := pdq.New(s.backend, pdq.Problem{Network: s.teacher.Network, Weights: s.teacher.Weights,
+		Calibration: s.images.calibration.Images}, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return q
+}
+
 // TestComplete: a word's beginning, and what it may become.
 func TestComplete(t *testing.T) {
 	sh, _ := testShell(t)
@@ -323,7 +357,8 @@ func TestComplete(t *testing.T) {
 		"scales acts fc metric=c": {"cosine"}, "set Rounding.W": {"Rounding.Weight=", "Rounding.Warmup="},
 		"show Seed": {"Seed"}, "plot sw": {"sweep"}, "plot sweep fc fi": {"file="}, "run conv1 layer3": {"layer3.0"},
 		"help und": {"undo"}, "nonsense x": nil, "source shell_t": {"shell_test.go"}, "preset p": {"paper"},
-		"runs test":      {"testdata/"},
+		"runs test":       {"testdata/"},
+		"set Bits.Rule=q": {"qdrop"}, "set bits.rule=b": {"brecq"}, "!ls shell_t": {"shell_test.go"}, "resume testd": {},
 		"set rounding.w": {"Rounding.Weight=", "Rounding.Warmup="}, "quantise resnet18 crop": {"crop="},
 		"quantise resnet18 crop=c": {"centre"}, "quantise mn": {"mnasnet-2.0"}, "download ci": {"cifar10"},
 	} {

@@ -9,7 +9,8 @@ import (
 // dataOptions are the options that say where images are and what to make of them.
 func dataOptions() []shell.Option {
 	return []shell.Option{
-		option("data", "", "name of a data set, or a folder or file in any known format; empty: what the network was trained on"),
+		option("data", "", "name of a data set, or a folder or file in any known format; empty: what the network was "+
+			"trained on"),
 		option("root", "data", "folder of data sets by their names, and of checkpoints"),
 		option("labels", "", "image folders: file that labels a folder without a folder per class"),
 		option("size", "224", "image folders: pixels of an image, or height x width: 32x40"),

@@ -10,6 +10,7 @@ import (
 
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/backend"
+	"github.com/pdquant/pdquant/pdq/experiment"
 	"github.com/pdquant/pdquant/pdq/look"
 	"github.com/pdquant/pdquant/repl/shell"
 )
@@ -35,12 +36,16 @@ func (e *engine) stepCommands() []command {
 			Args: []shell.Argument{unit}, Options: []shell.Option{option("steps", "", "in all, 0 (to nearest) to 1000000; "+
 				"empty: Rounding.Steps")}},
 		{Name: "step", Group: groupSteps, Changes: true, Help: "go on n steps of a unit's rounding, and print the losses",
-			Run:  e.do(step),
-			More: "An empty line repeats it at the prompt.",
+			Run: e.do(step),
+			More: "step UNIT until loss<2 n=500 ends as soon as the loss is below 2, or after 500 steps. An empty line " +
+				"repeats the command at the prompt.",
 			Args: []shell.Argument{{Name: "unit",
-				Help: "name of a unit, or its number; none: the one being rounded, or the next"}},
+				Help: "name of a unit, or its number; none: the one being rounded, or the next"},
+				{Name: "condition", Many: true,
+					Help: "until, and a part of the loss with its bound: until PD<0.1; the parts are loss, reconstruction, PD, " +
+						"rounding"}},
 			Options: []shell.Option{
-				option("n", "10", "steps, 1 to 1000000")}},
+				option("n", "", "steps, 1 to 1000000; empty: 10, or at most 1000 with until")}},
 		{Name: "run", Group: groupSteps, Changes: true, Help: "take all steps of units, by default of all that are left",
 			Run:  e.do(runUnits),
 			More: "Logits and weight scales are computed if they are missing. Ctrl-C keeps the steps that were finished.",
@@ -51,7 +56,7 @@ func (e *engine) stepCommands() []command {
 				"and mixed at random; the fields of FineTune say how, and whether biases are trained and features kept as well. " +
 				"Ctrl-C gives it up.",
 			Options: []shell.Option{option("steps", "", "how many; empty: the field FineTune.Steps")}},
-		{Name: "eval", Group: groupSteps, Changes: true, Help: "test the student and the teacher on images they never saw",
+		{Name: "eval", Group: groupSteps, Help: "test the student and the teacher on images they never saw",
 			Run: e.do(evaluate),
 			More: "What isn't quantised yet is in full precision. Differences are paired, image by image; ± is one " +
 				"standard error.",
@@ -80,7 +85,7 @@ func logits(c *call) (session, error) {
 	c.Print("logits of %d images, %d classes; right on %.1f %%", s.images.calibration.Len(), s.teacher.Network.Classes,
 		100*acc)
 	if score.AtChance(s.teacher.Network.Classes) {
-		c.Note("warning: %s", chanceWarning(s.teacher.Network, score))
+		c.Note("warning: %s", experiment.GuessWarning(s.teacher.Network.Name, s.teacher.Network.Classes, score))
 	}
 	return s, nil
 }
@@ -389,10 +394,20 @@ func (c *call) rounder(s session, config pdq.Config) (*pdq.Rounder, session, err
 }
 
 func step(c *call) (session, error) {
-	s, name := c.s, c.Values["unit"]
-	n, err := c.Values.Number("n", 1, 1000000)
+	s := c.s
+	name, end, err := stepWords(c.Values)
 	if err != nil {
 		return s, err
+	}
+	n, some := 10, 1
+	if end.of != nil {
+		n = 1000
+	}
+	if err := c.Values.Override("n", 1, 1000000, &n); err != nil {
+		return s, err
+	}
+	if end.of == nil {
+		some = max(n/10, 1)
 	}
 	if name == "" {
 		if name, err = s.current(); err != nil {
@@ -414,15 +429,18 @@ func step(c *call) (session, error) {
 	}
 	table := shell.Table{Columns: []string{"step", "loss", "reconstruction", "PD", "rounding"}}
 	for left := n; left > 0; {
-		some := min(left, max(n/10, 1))
+		some = min(left, some)
 		var l pdq.Loss
 		if s, l, err = c.advance(s, u, s.config, some); err != nil {
 			break
 		}
 		left -= some
 		table.Rows = append(table.Rows, loss{pdq.StepRound, s.rounding.state.Done, l}.row())
+		if end.holds(l) {
+			break
+		}
 	}
-	if table.Rows != nil {
+	if table.Rows = thinned(table.Rows, 11); table.Rows != nil {
 		c.Show(table)
 	}
 	if err != nil {
@@ -597,20 +615,18 @@ func evaluate(c *call) (session, error) {
 
 // record is what eval shows.
 func (r *score) record() shell.Record {
-	t, tse := r.teacher.Accuracy()
-	s, sse := r.student.Accuracy()
-	d, dse := r.student.Minus(r.teacher)
+	student, teacher := experiment.AccuracyOf(r.student), experiment.AccuracyOf(r.teacher)
+	difference := experiment.Paired(r.student, r.teacher)
 	record := shell.Record{Line: fmt.Sprintf("%d images: student %.2f ± %.2f %%, full precision %.2f ± %.2f %%, "+
-		"difference %+.2f ± %.2f",
-		r.images.Len(), 100*s, 100*sse, 100*t, 100*tse, 100*d, 100*dse),
-		Fields: []shell.Field{{Name: "images", Value: r.images.Len()}}}
+		"difference %s", student.N, student.Percent(), student.StandardError(), teacher.Percent(), teacher.StandardError(),
+		difference.Signed()), Fields: []shell.Field{{Name: "images", Value: student.N}}}
 	for _, x := range []struct {
 		name  string
 		value float64
-	}{{"student_top1_percent", s}, {"student_standard_error", sse}, {"teacher_top1_percent", t},
-		{"teacher_standard_error", tse},
-		{"difference", d}, {"difference_standard_error", dse}} {
-		record.Fields = append(record.Fields, shell.Field{Name: x.name, Value: num("%.2f", 100*x.value)})
+	}{{"student_top1_percent", student.Percent()}, {"student_standard_error", student.StandardError()},
+		{"teacher_top1_percent", teacher.Percent()}, {"teacher_standard_error", teacher.StandardError()},
+		{"difference", difference.Mean}, {"difference_standard_error", difference.StandardError}} {
+		record.Fields = append(record.Fields, shell.Field{Name: x.name, Value: num("%.2f", x.value)})
 	}
 	return record
 }

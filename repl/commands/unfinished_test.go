@@ -3,6 +3,7 @@ package commands
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -24,7 +25,8 @@ func program(dir string) *exec.Cmd { return programKeeping(dir, "keep=2") }
 
 // programKeeping is program with another number of steps between states.
 func programKeeping(dir, keep string) *exec.Cmd {
-	return exec.Command("pdq", "demo", "teacher=resnet8", "images=8", "test=40", "steps=8", "dc=2", "finetune=8", "backend="+ofTests(), keep, "out="+dir)
+	return exec.Command("pdq", "demo", "teacher=resnet8", "images=8", "test=40", "steps=8", "dc=2", "finetune=8",
+		"backend="+ofTests(), keep, "out="+dir)
 }
 
 // undisturbed returns the outcome of a program that nothing disturbs, and how long it takes; run once for all tests.
@@ -60,25 +62,35 @@ func finish(t *testing.T, c *exec.Cmd) (report, log string) {
 
 // outcome is what of a folder's files must be the same, bit for bit, whatever happened on the way.
 func outcome(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	f := experiment.Folder(dir)
+	results, err := f.Results()
+	if err != nil || len(results) != 5 {
+		t.Fatalf("%d results, error %v", len(results), err)
+	}
 	files := map[string]string{}
-	for _, name := range []string{"nearest-rounding.safetensors", "mse-only.safetensors", "pd-quant.safetensors", "results.tsv"} {
-		data, err := os.ReadFile(filepath.Join(dir, name))
+	for _, r := range results {
+		r.Seconds, r.PeakMemory, r.Date = 0, 0, ""
+		files[r.Method] = fmt.Sprintf("%#v", r)
+		if r.Method == experiment.FullPrecision {
+			continue
+		}
+		data, err := os.ReadFile(f.Path(r.StudentFile()))
 		if err != nil {
 			t.Fatal(err)
 		}
-		files[name] = string(data)
+		files[r.Method] += string(data)
 	}
-	var rows []string
-	for line := range strings.Lines(files["results.tsv"]) {
-		fields := strings.Split(line, "\t")
-		rows = append(rows, strings.Join(fields[:len(fields)-2], " ")) // without seconds and bytes
-	}
-	files["results.tsv"] = strings.Join(rows, "\n")
 	left, err := filepath.Glob(filepath.Join(dir, "*.state"))
 	if err != nil || len(left) > 0 {
 		t.Errorf("left behind: %q, error %v", left, err)
 	}
 	return files
+}
+
+// wentOnText says whether a program took up results or a state.
+func wentOnText(log string) bool {
+	return strings.Contains(log, "going on") || strings.Contains(log, "goes on after")
 }
 
 func checkSame(t *testing.T, what string, got, want map[string]string) {
@@ -120,7 +132,7 @@ func TestKilled(t *testing.T) {
 		timer := time.AfterFunc(after, func() { _ = c.Process.Kill() })
 		err := c.Wait()
 		timer.Stop()
-		if strings.Contains(log.String(), "going on") {
+		if wentOnText(log.String()) {
 			wentOn++
 		}
 		if err == nil { // it came to its end before it was killed
@@ -131,7 +143,7 @@ func TestKilled(t *testing.T) {
 	_, log := finish(t, program(dir))
 	checkSame(t, "after all kills", outcome(t, dir), want)
 	t.Logf("of %d processes %d went on with the one before, and %d ended before they were killed", kills, wentOn, ended)
-	if wentOn == 0 && !strings.Contains(log, "going on") {
+	if wentOn == 0 && !wentOnText(log) {
 		t.Error("no process went on with a killed one's work")
 	}
 	if parts, err := filepath.Glob(filepath.Join(dir, "*.part")); err != nil || len(parts) > 0 {
@@ -170,14 +182,16 @@ func TestSignals(t *testing.T) {
 		if err := c.Start(); err != nil {
 			t.Fatal(err)
 		}
-		waitFor(t, filepath.Join(dir, "pd-quant.state")) // PD-Quant has a unit behind it
+		waitForUnit(t, dir)
 		if err := c.Process.Signal(s.signal); err != nil {
 			t.Fatal(err)
 		}
-		if err := c.Wait(); c.ProcessState.ExitCode() != s.status || !strings.Contains(log.String(), "the same command goes on from there") {
+		if err := c.Wait(); c.ProcessState.ExitCode() != s.status ||
+			!strings.Contains(log.String(), "the same command goes on from there") {
 			t.Errorf("%v: status %d, error %v, printed\n%s", s.signal, c.ProcessState.ExitCode(), err, log)
 		}
-		if _, more := finish(t, programKeeping(dir, "keep=1000000")); !strings.Contains(more, "PD-Quant goes on after") {
+		if _, more := finish(t, programKeeping(dir, "keep=1000000")); !strings.Contains(more,
+			"PD-Quant, seed 1 goes on after") {
 			t.Errorf("%v: the next process printed\n%s", s.signal, more)
 		}
 		checkSame(t, s.signal.String(), outcome(t, dir), want)
@@ -194,7 +208,8 @@ func TestDiskFull(t *testing.T) {
 	}
 	want, _ := undisturbed(t)
 	dir := filepath.Join(t.TempDir(), "full")
-	c, log := exec.Command("sh", "-c", "ulimit -f 600; exec pdq "+strings.Join(program(dir).Args[1:], " ")), &bytes.Buffer{}
+	c, log := exec.Command("sh", "-c", "ulimit -f 600; exec pdq "+strings.Join(program(dir).Args[1:], " ")),
+		&bytes.Buffer{}
 	c.Stderr = log
 	if err := c.Run(); c.ProcessState.ExitCode() != 1 {
 		t.Fatalf("error %v, printed\n%s", err, log)
@@ -203,67 +218,76 @@ func TestDiskFull(t *testing.T) {
 	if last := lines[len(lines)-1]; !strings.Contains(last, "file too large") || !strings.Contains(last, dir) {
 		t.Errorf("the last line is %q", last)
 	}
-	if _, more := finish(t, program(dir)); !strings.Contains(more, "going on") {
+	if _, more := finish(t, program(dir)); !wentOnText(more) {
 		t.Errorf("the next process printed\n%s", more)
 	}
 	checkSame(t, "after a full disk", outcome(t, dir), want)
 }
 
-// TestUnfinished: a folder is one process's at a time, and an unfinished run isn't mixed with another, nor lost to it.
-func TestUnfinished(t *testing.T) {
-	dir := t.TempDir()
-	demo := func(more string) error {
-		return runLine(t.Context(), "demo teacher=resnet8 images=8 test=40 steps=2 dc=0 finetune=2 out="+dir+" backend="+ofTests()+more, io.Discard, io.Discard)
+// waitForUnit waits until PD-Quant, which follows MSE only, has steps or a unit behind it.
+func waitForUnit(t *testing.T, dir string) {
+	t.Helper()
+	for end := time.Now().Add(5 * time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		table, _ := os.ReadFile(filepath.Join(dir, experiment.ResultsFile)) // not there yet
+		states, err := filepath.Glob(filepath.Join(dir, "*.state"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(table), "MSE only") && len(states) > 0 {
+			return
+		}
 	}
-	unlock, err := experiment.Folder(dir).Lock()
+	t.Fatal("no state of PD-Quant after 5 minutes")
+}
+
+// TestUnfinished: a folder is one process's at a time, what is damaged is told, and results of other settings stay.
+func TestUnfinished(t *testing.T) {
+	f := experiment.Folder(t.TempDir())
+	demo := func(more string) error {
+		return runLine(t.Context(), "demo teacher=resnet8 images=8 test=40 steps=2 dc=0 finetune=0 out="+string(f)+
+			" backend="+ofTests()+more, io.Discard, io.Discard)
+	}
+	unlock, err := f.Lock()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := demo(""); err == nil || !strings.Contains(err.Error(), "is being written to by another process (") {
-		t.Errorf("a locked folder: %v", err)
+	for _, more := range []string{"", " anew=true"} {
+		if err := demo(more); err == nil || !strings.Contains(err.Error(), "is being written to by another process (") {
+			t.Errorf("a locked folder,%s: %v", more, err)
+		}
 	}
 	if err := unlock(); err != nil {
 		t.Fatal(err)
 	}
-	v := valuesOf((&engine{}).demoCommand(), "teacher=resnet8", "images=8", "test=40", "steps=2", "dc=0", "finetune=2", "backend="+ofTests(), "out="+dir)
-	j, err := newDemo(v)
-	if err != nil {
+	if err := demo(""); err != nil {
 		t.Fatal(err)
 	}
-	j.methods[2].Config.Rounding.BatchSize = -1
-	if err := j.do(t.Context(), "the first command", io.Discard, io.Discard); err == nil {
-		t.Fatal("a batch of -1 images")
-	}
-	for more, want := range map[string]string{
-		" seed=2": "in the calibration images: ",
-		"":        "in the configuration of PD-Quant: Rounding.BatchSize=-1, now 32; finish it with: the first command",
-	} {
-		if err := demo(more); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("demo%s: %v, want %q", more, err, want)
-		}
-	}
-	if err := os.WriteFile(filepath.Join(dir, "finished.json"), []byte("[{"), 0o600); err != nil {
+	if err := f.Write(experiment.ResultsFile, []byte("[{")); err != nil {
 		t.Fatal(err)
 	}
-	if err := demo(""); err == nil || !strings.Contains(err.Error(), "anew=true") {
-		t.Errorf("a damaged file: %v", err)
+	if err := demo(""); err == nil || !strings.Contains(err.Error(), "restore it, or choose another folder") {
+		t.Errorf("a damaged table: %v", err)
 	}
 	if err := demo(" anew=true"); err != nil {
 		t.Error(err)
 	}
 	var record experiment.Record
-	if err := experiment.Folder(dir).ReadJSON(recordFile, &record); err != nil || !strings.Contains(record.Command, " anew=false ") {
+	if err := f.ReadJSON(experiment.RecordFile, &record); err != nil || !strings.Contains(record.Command, " anew=false ") {
 		t.Errorf("to go on with a run, its command %q would begin it anew (error %v)", record.Command, err)
 	}
-	if top1, ok := lastResult(experiment.Folder(dir), record); !ok {
-		t.Error("a finished run has no result")
-	} else if err := os.WriteFile(filepath.Join(dir, resultsFile), []byte("method\nMSE only\t0.5\t0.1\n"), 0o600); err != nil {
-		t.Fatal(err)
-	} else if other, ok := lastResult(experiment.Folder(dir), record); ok {
-		t.Errorf("MSE only's %s is taken for PD-Quant's, which was %s", other, top1)
-	}
 	if err := demo(" seed=2"); err != nil {
-		t.Errorf("a finished run is replaced: %v", err)
+		t.Error(err)
+	}
+	if results, err := f.Results(); err != nil || len(results) != 2*4 {
+		t.Errorf("%d results of two seeds, error %v", len(results), err)
+	}
+	last, err := lastResults(f, record)
+	if err != nil || len(last) != 2 || last[1].Method != "PD-Quant" {
+		t.Errorf("a finished run has the results %v, error %v", last, err)
+	}
+	record.Methods[2].Config.Loss.PD++
+	if last, err := lastResults(f, record); err != nil || len(last) > 0 {
+		t.Errorf("results of other settings are taken for the run's: %v, error %v", last, err)
 	}
 }
 
@@ -278,17 +302,23 @@ func TestDamagedState(t *testing.T) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	state := filepath.Join(dir, "pd-quant.state")
-	waitFor(t, experiment.Previous(state))
+	waitForUnit(t, dir)
+	waitFor(t, experiment.Previous(filepath.Join(dir, "*.state")))
 	if err := c.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	_ = c.Wait()                                                                    // it was killed
-	err := errors.Join(os.Remove(state), os.WriteFile(state, []byte("cut"), 0o600)) // not the file of the state before, should that be the same
+	_ = c.Wait() // it was killed
+	states, err := filepath.Glob(filepath.Join(dir, "*.state"))
+	if err != nil || len(states) != 1 {
+		t.Fatalf("states %q, error %v", states, err)
+	}
+	// Not the file of the state before, should that be the same.
+	err = errors.Join(os.Remove(states[0]), os.WriteFile(states[0], []byte("cut"), 0o600))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, log := finish(t, program(dir)); !strings.Contains(log, "warning") || !strings.Contains(log, "PD-Quant goes on after") {
+	if _, log := finish(t, program(dir)); !strings.Contains(log, "the state") ||
+		!strings.Contains(log, "PD-Quant, seed 1 goes on after") {
 		t.Errorf("printed\n%s", log)
 	}
 	checkSame(t, "after damage", outcome(t, dir), want)

@@ -18,6 +18,8 @@ func builtins[S any]() []Command[S] {
 			Args: []Argument{{Name: "command", Help: "name of a command"}}},
 		{Name: "undo", Group: group, Help: "return to before the last changing command, or the n last", Run: undo[S],
 			Args: []Argument{{Name: "n", Help: fmt.Sprintf("how many, up to the %d that are kept", UndoDepth)}}},
+		{Name: "redo", Group: group, Help: "take back the last undo that nothing followed, or the n last", Run: redo[S],
+			Args: []Argument{{Name: "n", Help: "how many undone commands"}}},
 		{Name: "source", Group: group, Changes: true, Run: source[S],
 			Help: "run the commands in a file; the first error ends it, and takes back what came before",
 			Args: []Argument{{Name: "file", Help: "a script", Need: true}}},
@@ -32,6 +34,7 @@ func builtins[S any]() []Command[S] {
 		{Name: "system", Group: group, Free: true, Help: "run a command of the system: !ls -l", Run: system[S],
 			Args: []Argument{{Name: "command", Help: "all of the line behind !", Many: true}}},
 		{Name: "history", Group: group, Help: "print the commands that ran", Run: history[S]},
+		{Name: "clear", Group: group, Help: "clear the terminal", Run: clearScreen[S]},
 		{Name: "quit", Group: group, Help: "leave the shell or the script",
 			Run: func(c *Call[S]) (S, error) { return c.State, ErrQuit }},
 	}
@@ -92,11 +95,43 @@ func undo[S any](c *Call[S]) (S, error) {
 		return c.State, fmt.Errorf("repl: there are %d commands to undo, not %d", len(sh.before), n)
 	}
 	s := sh.before[at].state
+	is := c.State
 	for _, p := range slices.Backward(sh.before[at:]) {
 		c.Print("undone: %s", p.line)
+		sh.undone = append(sh.undone, past[S]{is, p.line})
+		is = p.state
 	}
 	sh.before = sh.before[:at]
 	return s, nil
+}
+
+func redo[S any](c *Call[S]) (S, error) {
+	sh, n := c.shell, 1
+	if err := c.Values.Override("n", 1, UndoDepth, &n); err != nil {
+		return c.State, err
+	}
+	if n > len(sh.undone) {
+		return c.State, fmt.Errorf("repl: there are %d undone commands to take up again, not %d", len(sh.undone), n)
+	}
+	is := c.State
+	for range n {
+		p := sh.undone[len(sh.undone)-1]
+		sh.undone = sh.undone[:len(sh.undone)-1]
+		sh.before = append(sh.before, past[S]{is, p.line})
+		is = p.state
+		c.Print("done again: %s", p.line)
+	}
+	return is, nil
+}
+
+// clearScreen clears a terminal, and leaves what scrolled off.
+func clearScreen[S any](c *Call[S]) (S, error) {
+	if t, ok := c.Display.(*Terminal); ok {
+		if columns, _ := screen(t.Out); columns > 0 {
+			fmt.Fprint(t.Out, "\x1b[H\x1b[2J")
+		}
+	}
+	return c.State, nil
 }
 
 func source[S any](c *Call[S]) (S, error) {

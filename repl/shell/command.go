@@ -20,6 +20,7 @@ type Command[S any] struct {
 	Free    bool // takes key=value of any key
 	Wraps   bool // its words are another command's
 	Changes bool // what it changes of the state, undo takes back
+	Saves   bool // the state that follows lies in a file
 	Run     func(c *Call[S]) (S, error)
 }
 

@@ -47,6 +47,10 @@ func wordsBefore(text string) (words []string, word string) {
 
 // Complete returns the beginning of a word that text ends with, and what words may begin so.
 func (sh *Shell[S]) Complete(text string) (word string, candidates []string) {
+	if rest, ok := strings.CutPrefix(strings.TrimLeft(text, " "), "!"); ok { // a command of the system
+		word = rest[strings.LastIndex(rest, " ")+1:]
+		return word, sh.begunBy(word, Paths(word, false))
+	}
 	words, word := wordsBefore(text)
 	if len(words) == 0 {
 		return word, sh.begunBy(word, sh.names())
@@ -107,16 +111,16 @@ func (sh *Shell[S]) choices(c Command[S], key, begun string) []string {
 		}
 	}
 	if slices.Contains(sh.language.Folders, key) {
-		return files(begun, true)
+		return Paths(begun, true)
 	}
 	if slices.Contains(sh.language.Files, key) {
-		return files(begun, false)
+		return Paths(begun, false)
 	}
 	return nil
 }
 
-// files lists what lies in the folder of a path that is begun, folders with a slash behind. Hidden ones must be begun.
-func files(begun string, foldersOnly bool) []string {
+// Paths lists what lies in the folder of a path that is begun, folders with a slash behind. Hidden ones must be begun.
+func Paths(begun string, foldersOnly bool) []string {
 	folder, name := filepath.Split(begun)
 	entries, _ := os.ReadDir(filepath.Clean(atHome(folder))) // what can't be read has nothing to complete
 	var names []string

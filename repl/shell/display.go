@@ -57,7 +57,8 @@ func FindFormat(name string) (Format, error) {
 type Terminal struct {
 	Out, Err io.Writer
 	Format   Format
-	Width    int // columns; 0: unknown
+	Width    int  // columns; 0: those of the terminal that Out is, if it is one
+	Pager    bool // what is higher than the terminal is shown by $PAGER, or by less
 	progress *progress
 	failed   error // of the first write that failed
 }
@@ -70,9 +71,16 @@ func NewTerminal(out, errors io.Writer) *Terminal {
 
 // Show writes v. It returns the error of the first write that failed, whichever that was.
 func (t *Terminal) Show(v Value) error {
-	text, err := t.Format.write(v, t.Width)
+	width := t.Width
+	if width == 0 {
+		width, _ = screen(t.Out)
+	}
+	text, err := t.Format.write(v, width)
 	if err != nil {
 		return err
+	}
+	if t.Pager && page(t.Out, text) {
+		return t.failed
 	}
 	if _, err := fmt.Fprintln(besideBar{t.progress, t.Out}, text); err != nil && t.failed == nil {
 		t.failed = fmt.Errorf("repl: what the command printed can't be written: %w", err)
@@ -80,8 +88,11 @@ func (t *Terminal) Show(v Value) error {
 	return t.failed
 }
 
-// Note writes a line.
-func (t *Terminal) Note(text string) { fmt.Fprintln(besideBar{t.progress, t.Err}, text) }
+// Note writes text, wrapped to the terminal's width.
+func (t *Terminal) Note(text string) {
+	width, _ := screen(t.Err)
+	fmt.Fprintln(besideBar{t.progress, t.Err}, Text(text).Text(width))
+}
 
 // Progress shows s.
 func (t *Terminal) Progress(s Step) { t.progress.show(s) }

@@ -10,7 +10,9 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
+	"github.com/charmbracelet/lipgloss"
 	"github.com/chzyer/readline"
 )
 
@@ -20,42 +22,71 @@ func (sh *Shell[S]) interact(rc bool) (err error) {
 	if err != nil {
 		return fmt.Errorf("repl: no home folder for history and ~/%s: %w", sh.language.RC, err)
 	}
-	rl, err := readline.NewEx(&readline.Config{
-		Prompt: sh.language.Prompt(sh.State), HistoryFile: filepath.Join(home, sh.language.History), HistoryLimit: 10000,
-		HistorySearchFold: true, AutoComplete: completer[S]{sh}, InterruptPrompt: "^C", EOFPrompt: "quit",
-	})
-	if err != nil {
-		return fmt.Errorf("repl: %w", err)
-	}
-	defer func() { err = errors.Join(err, rl.Close()) }()
+	// Before anything that can wait or fail: a terminal that goes away sends SIGHUP, and writing to it may send SIGPIPE.
 	ctx, stop := untilSignal(syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // a failed write is an error, not the end
+	rl, err := sh.readline(home)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rl.Close()) }()
 	context.AfterFunc(ctx, func() { _ = rl.Close() }) // ends what waits for a line
 	sh.show(sh.display, Text(sh.language.Welcome))
 	if rc {
 		if err := sh.runRC(ctx, filepath.Join(home, sh.language.RC)); errors.Is(err, ErrQuit) {
 			return nil
 		} else if err != nil {
-			sh.display.Note(err.Error())
+			sh.tell(err)
 		}
 	}
 	err = sh.prompt(ctx, rl)
-	if ctx.Err() != nil {
-		return sh.rescue(context.Cause(ctx))
+	if errors.Is(err, errGone) || ctx.Err() != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+		return sh.rescue(err)
 	}
 	return err
 }
 
-// rescue keeps what a signal would end, and returns that with what keeping it failed by.
-func (sh *Shell[S]) rescue(cause error) error {
-	if sh.language.Rescue == nil {
-		return cause
+func (sh *Shell[S]) readline(home string) (*readline.Instance, error) {
+	var rl *readline.Instance
+	config := &readline.Config{
+		Prompt: sh.language.Prompt(sh.State), HistoryFile: filepath.Join(home, sh.language.History), HistoryLimit: 10000,
+		HistorySearchFold: true, AutoComplete: completer[S]{sh}, InterruptPrompt: "^C", EOFPrompt: "quit",
+		FuncFilterInputRune: func(r rune) (rune, bool) {
+			if r == readline.CharInterrupt && rl.Operation.IsInCompleteMode() {
+				rl.Operation.ExitCompleteMode(true) // so that Ctrl-C drops the line, and not only the list below it
+			}
+			return r, true
+		},
 	}
-	words := sh.language.Rescue(sh.State)
+	var err error
+	if rl, err = readline.NewEx(config); err != nil {
+		return nil, fmt.Errorf("repl: %w", err)
+	}
+	return rl, nil
+}
+
+// errGone says that the terminal went away.
+var errGone = errors.New("the terminal went away")
+
+// rescue keeps what would be lost, and returns the cause with what keeping it failed by.
+func (sh *Shell[S]) rescue(cause error) error {
+	words := sh.unsaved()
 	if len(words) == 0 {
 		return cause
 	}
 	return errors.Join(cause, sh.Run(context.Background(), words))
+}
+
+// unsaved returns the command that keeps what would be lost; nil: nothing would be.
+func (sh *Shell[S]) unsaved() []string {
+	if sh.language.Rescue == nil || sh.language.Same(sh.saved, sh.State) {
+		return nil
+	}
+	return sh.language.Rescue(sh.State)
 }
 
 // prompt reads and runs lines until the end, or that of ctx.
@@ -67,28 +98,91 @@ func (sh *Shell[S]) prompt(ctx context.Context, rl *readline.Instance) error {
 		switch {
 		case errors.Is(err, readline.ErrInterrupt):
 			continue // the line is dropped
-		case errors.Is(err, io.EOF):
-			return nil
 		case err != nil:
-			return fmt.Errorf("repl: %w", err)
+			if gone(ctx) {
+				return errGone
+			}
+			if !errors.Is(err, io.EOF) {
+				return errors.Join(errGone, fmt.Errorf("repl: %w", err))
+			}
+			line = "quit"
 		}
 		if strings.TrimSpace(line) == "" {
 			line = last
 		}
 		err = sh.interruptible(ctx, line)
 		if errors.Is(err, ErrQuit) {
-			return nil
+			leave, err := sh.mayLeave(ctx, rl)
+			if leave || err != nil {
+				return err
+			}
+			continue
 		}
-		if errors.Is(err, context.Canceled) {
-			sh.display.Note("interrupted; what was finished is kept, undo takes it back")
-		} else if err != nil {
-			sh.display.Note(err.Error())
+		if err != nil {
+			sh.tell(err)
 		}
 		if last = ""; err == nil && sh.repeats(line) {
 			last = line
 		}
 	}
 	return nil
+}
+
+// gone says whether the terminal went away, of which the signal may come later than the end of its input.
+func gone(ctx context.Context) bool {
+	if columns, _ := screen(os.Stdin); columns == 0 {
+		return true
+	}
+	select {
+	case <-ctx.Done():
+		return true
+	case <-time.After(200 * time.Millisecond):
+		return false
+	}
+}
+
+// mayLeave asks what to do with work that isn't saved. It is errGone if nobody can answer.
+func (sh *Shell[S]) mayLeave(ctx context.Context, rl *readline.Instance) (bool, error) {
+	words := sh.unsaved()
+	if len(words) == 0 {
+		return true, nil
+	}
+	rl.SetPrompt("There is unsaved work. Save it? [y]es, [n]o, [c]ancel: ")
+	rl.HistoryDisable()
+	defer rl.HistoryEnable()
+	for ctx.Err() == nil {
+		answer, err := rl.Readline()
+		if errors.Is(err, readline.ErrInterrupt) {
+			return false, nil
+		}
+		if err != nil && gone(ctx) {
+			return false, errGone
+		}
+		if err != nil { // Ctrl-D again
+			return true, sh.rescue(nil)
+		}
+		switch strings.ToLower(strings.TrimSpace(answer)) {
+		case "y", "yes":
+			return true, sh.rescue(nil)
+		case "n", "no":
+			return true, nil
+		case "c", "cancel":
+			return false, nil
+		}
+	}
+	return false, errGone
+}
+
+// tell notes why a line ended.
+func (sh *Shell[S]) tell(err error) {
+	switch {
+	case errors.Is(err, context.Canceled) && sh.kept:
+		sh.display.Note("interrupted; what was finished is kept, undo takes it back")
+	case errors.Is(err, context.Canceled):
+		sh.display.Note("interrupted")
+	default:
+		sh.display.Note(lipgloss.NewStyle().Foreground(lipgloss.Color("1")).Render(err.Error()))
+	}
 }
 
 // repeats says whether an empty line after this one repeats it, as in gdb.

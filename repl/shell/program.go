@@ -31,6 +31,7 @@ func Main[S any](o Invocation, start func(d Display) (*Shell[S], error)) int {
 	display.Format = o.Format
 	var err error
 	if o.interactive() && term.IsTerminal(int(os.Stdin.Fd())) {
+		display.Pager = true
 		err = session(display, start, func(sh *Shell[S]) error { return sh.interact(o.RC) })
 	} else {
 		ctx, stop := untilSignal(os.Interrupt, syscall.SIGTERM)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/charmbracelet/x/ansi"
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 )
@@ -30,16 +31,44 @@ func (p *progress) show(s Step) {
 		p.done()
 		p.began = time.Now()
 		if p.terminal {
-			p.bar = progressbar.NewOptions(s.Total, progressbar.OptionSetWriter(p.w), progressbar.OptionShowIts(),
-				progressbar.OptionSetWidth(20), progressbar.OptionClearOnFinish(),
-				progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionSetItsString("steps"))
+			p.bar = p.newBar(s.Total)
 		}
 	}
 	p.step = s
 	if p.bar != nil {
-		p.bar.Describe(s.Name + s.Text)
+		p.bar.Describe(p.fit(s.Name + s.Text))
 		_ = p.bar.Set(s.Done) // fails only for a bar that ended
 	}
+}
+
+// narrow is from how many columns on a bar has its rate, and more than barNarrow columns.
+const (
+	narrow               = 110
+	barWide, barNarrow   = 20, 8
+	restWide, restNarrow = 56, 36 // columns of a bar's numbers and times
+)
+
+func (p *progress) newBar(total int) *progressbar.ProgressBar {
+	options := []progressbar.Option{progressbar.OptionSetWriter(p.w), progressbar.OptionClearOnFinish(),
+		progressbar.OptionThrottle(100 * time.Millisecond), progressbar.OptionSetWidth(barNarrow)}
+	if columns, _ := screen(p.w); columns == 0 || columns >= narrow {
+		options = append(options, progressbar.OptionSetWidth(barWide), progressbar.OptionShowIts(),
+			progressbar.OptionSetItsString("steps"))
+	}
+	return progressbar.NewOptions(total, options...)
+}
+
+// fit cuts the description of a step so that all of its line fits the terminal.
+func (p *progress) fit(text string) string {
+	columns, _ := screen(p.w)
+	rest := barNarrow + restNarrow
+	switch {
+	case columns == 0:
+		return text
+	case columns >= narrow:
+		rest = barWide + restWide
+	}
+	return ansi.Truncate(text, max(columns-rest, 12), "…")
 }
 
 // done ends the current step.
@@ -50,7 +79,12 @@ func (p *progress) done() {
 	}
 	if took := time.Since(p.began); p.step.Name != "" && took > time.Second {
 		rate := float64(p.step.Done) / took.Seconds()
-		fmt.Fprintf(p.w, "%-60s %6.1f s  %5.1f steps/s %s\n", p.step.Name, took.Seconds(), rate, p.step.Text)
+		line := fmt.Sprintf("%-60s %6.1f s  %5.1f steps/s %s", p.step.Name, took.Seconds(), rate, p.step.Text)
+		if columns, _ := screen(p.w); columns > 0 && ansi.StringWidth(line) > columns {
+			line = fmt.Sprintf("%s  %.1f s, %.1f steps/s %s", p.step.Name, took.Seconds(), rate, p.step.Text)
+			line = ansi.Truncate(line, columns, "…")
+		}
+		fmt.Fprintln(p.w, line)
 	}
 	p.step = Step{}
 }

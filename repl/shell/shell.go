@@ -24,12 +24,15 @@ type Shell[S any] struct {
 	language Language[S]
 	commands []Command[S] // the language's and the shell's own
 	display  Display
+	saved    S         // what lies in a file, or at the beginning
 	before   []past[S] // states to undo to, the last one on top
+	undone   []past[S] // states to redo, the next one on top
 	pinned   []S       // states to return to should a script fail
 	typed    []string  // commands that ran, for history
 	log      *os.File  // record of commands; nil: none
 	depth    int       // of scripts that run scripts
 	failed   error     // of the first value that couldn't be shown
+	kept     bool      // an interrupted command changed the state
 }
 
 // past is a state and the command that changed it.
@@ -40,7 +43,7 @@ type past[S any] struct {
 
 // New returns a shell that begins with a state.
 func New[S any](l Language[S], d Display, begin S) *Shell[S] {
-	sh := &Shell[S]{State: begin, language: l, display: d}
+	sh := &Shell[S]{State: begin, saved: begin, language: l, display: d}
 	sh.commands = slices.Concat(l.Commands, builtins[S]())
 	return sh
 }
@@ -48,7 +51,7 @@ func New[S any](l Language[S], d Display, begin S) *Shell[S] {
 // Close forgets all states, so that what only they use is freed, and ends the log.
 func (sh *Shell[S]) Close() error {
 	var none S
-	sh.before, sh.State = nil, none
+	sh.before, sh.undone, sh.State, sh.saved = nil, nil, none, none
 	sh.live()
 	if sh.log != nil {
 		return sh.log.Close()
@@ -105,12 +108,17 @@ func (sh *Shell[S]) Run(ctx context.Context, words []string) error {
 	next, err := sh.evaluate(ctx, c, rest, sh.State)
 	sh.display.Done()
 	was := sh.State
+	sh.kept = false
 	if err == nil || errors.Is(err, context.Canceled) {
 		if c.Changes && !sh.language.Same(was, next) { // some commands only print without arguments
 			sh.before = append(sh.before, past[S]{was, Join(words)})
 			sh.before = sh.before[max(0, len(sh.before)-UndoDepth):]
+			sh.undone, sh.kept = nil, true
 		}
 		sh.State = next
+		if c.Saves && err == nil {
+			sh.saved = next
+		}
 		if c.Changes && sh.language.Lost != nil {
 			if note := sh.language.Lost(was, next); note != "" {
 				sh.display.Note(note)
@@ -154,7 +162,7 @@ func (sh *Shell[S]) live() {
 		return
 	}
 	states := append(slices.Clone(sh.pinned), sh.State)
-	for _, p := range sh.before {
+	for _, p := range slices.Concat(sh.before, sh.undone) {
 		states = append(states, p.state)
 	}
 	sh.language.Live(states)

@@ -243,8 +243,7 @@ func TestCompleteLines(t *testing.T) {
 		}
 		line := typed + string(tails[0])
 		if strings.HasPrefix(typed, `read "`) {
-			line = strings.TrimSuffix(line, " ") + `"` // the quote that is open stays for who typed it to close
-			continue
+			continue // the quote that is open stays for who typed it to close
 		}
 		statements, err := Split(line)
 		if err != nil {

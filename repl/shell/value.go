@@ -8,9 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/charmbracelet/lipgloss"
-	"github.com/charmbracelet/lipgloss/table"
+	"unicode/utf8"
 )
 
 // Value is what a command shows. It must have a JSON form, by encoding/json.
@@ -27,8 +25,25 @@ type Text string
 // Kind returns "text".
 func (Text) Kind() string { return "text" }
 
-// Text returns the lines.
-func (t Text) Text(int) string { return string(t) }
+// Text returns the lines, wrapped between words where they are too long. What follows of a line is indented as the
+// line, and a little more.
+func (t Text) Text(width int) string {
+	if width <= 0 {
+		return string(t)
+	}
+	lines := strings.Split(string(t), "\n")
+	for i, line := range lines {
+		if utf8.RuneCountInString(line) <= width {
+			continue
+		}
+		start := line[:len(line)-len(strings.TrimLeft(line, " "))]
+		if at := strings.LastIndex(line, "  ") + 2; at > 2 && at < width/2 { // a second column
+			start = strings.Repeat(" ", at)
+		}
+		lines[i] = line[:len(start)] + strings.ReplaceAll(Wrap(line[len(start):], width-len(start)), "\n", "\n"+start)
+	}
+	return strings.Join(lines, "\n")
+}
 
 // HTML returns the lines, preformatted.
 func (t Text) HTML() string { return "<pre>" + html.EscapeString(string(t)) + "</pre>" }
@@ -62,27 +77,6 @@ type Table struct {
 
 // Kind returns "table".
 func (Table) Kind() string { return "table" }
-
-// Text lays out the rows in a frame: text to the left, numbers to the right. Long texts wrap.
-func (t Table) Text(int) string {
-	const widest = 72 // of a cell
-	var rows [][]string
-	for _, row := range t.Rows {
-		var cells []string
-		for _, cell := range row {
-			cells = append(cells, Wrap(fmt.Sprint(cell), widest))
-		}
-		rows = append(rows, cells)
-	}
-	return table.New().Border(lipgloss.NormalBorder()).Headers(t.Columns...).Rows(rows...).
-		StyleFunc(func(row, col int) lipgloss.Style {
-			style := lipgloss.NewStyle().Padding(0, 1)
-			if row >= 0 && col > 0 && col < len(rows[row]) && isNumber(rows[row][col]) {
-				style = style.Align(lipgloss.Right)
-			}
-			return style
-		}).Render()
-}
 
 // HTML returns a table element.
 func (t Table) HTML() string {
@@ -193,7 +187,7 @@ type Field struct {
 func (Record) Kind() string { return "record" }
 
 // Text returns the line.
-func (r Record) Text(int) string { return r.Line }
+func (r Record) Text(width int) string { return Text(r.Line).Text(width) }
 
 // HTML returns the line.
 func (r Record) HTML() string { return Text(r.Line).HTML() }

@@ -1,0 +1,248 @@
+package commands
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/pdquant/pdquant/pdq"
+	"github.com/pdquant/pdquant/pdq/backend"
+	"github.com/pdquant/pdquant/pdq/experiment"
+	"github.com/pdquant/pdquant/pdq/plot"
+	"github.com/pdquant/pdquant/repl/shell"
+)
+
+func keepOption() shell.Option {
+	return option("keep", "500", "rounding steps of a unit after which it is written down where to go on, should the run "+
+		"end")
+}
+
+func anewOption() shell.Option {
+	return option("anew", "false", "true: remove the folder's results first, finished or not")
+}
+
+func backendOption() shell.Option { return option("backend", "auto", "auto, go, onnx, xla, ...") }
+
+func presetOption(value string, names ...string) shell.Option {
+	about := map[string]string{
+		"glance": "for a first look in minutes", "quick": "for a better look",
+		"best":  "what gave the best accuracy, fine-tuning after the units",
+		"fast":  "the paper with a correction that stops",
+		"paper": "the reference's steps, which take hours",
+	}
+	var texts []string
+	for _, name := range names {
+		texts = append(texts, name+": "+about[name])
+	}
+	return option("preset", value, strings.Join(texts, "; "))
+}
+
+// readGrid reads the options that commands with a Grid share, as far as the command has them.
+func readGrid(v shell.Values, src *experiment.Source, g *experiment.Grid) error {
+	var w, a, seed int
+	for _, o := range []struct {
+		key    string
+		lo, hi int
+		to     *int
+	}{{"w", 2, 8, &w}, {"a", 2, 8, &a}, {"images", 1, 1 << 30, &g.Images}, {"seed", 0, 1 << 31, &seed},
+		{"test", 0, 1 << 30, &src.Tests}, {"held", 0, 1 << 30, &src.Held}, {"keep", 1, 1000000, &g.Every}} {
+		if _, has := v[o.key]; !has {
+			continue
+		}
+		n, err := v.Number(o.key, o.lo, o.hi)
+		if err != nil {
+			return err
+		}
+		*o.to = n
+	}
+	for _, o := range []struct {
+		key string
+		to  *bool
+	}{{"fixed", &src.Fixed}, {"distorted", &src.Distorted}, {"anyway", &g.Anyway}, {"anew", new(bool)}} {
+		if _, has := v[o.key]; !has {
+			continue
+		}
+		yes, err := v.Bool(o.key)
+		if err != nil {
+			return err
+		}
+		*o.to = yes
+	}
+	g.Bits, g.Seeds, g.Preset = []experiment.Width{{W: w, A: a}}, []uint64{uint64(seed)}, v["preset"]
+	var err error
+	if v["seeds"] != "" {
+		if g.Seeds, err = experiment.ParseSeeds(v["seeds"]); err != nil {
+			return err
+		}
+	}
+	g.Machine.CacheLimit, err = cacheLimit(v)
+	return err
+}
+
+// readSteps reads the options steps and dc, which change the preset.
+func readSteps(v shell.Values, g *experiment.Grid) error {
+	for _, o := range []struct{ key, field string }{{"steps", "Rounding.Steps"}, {"dc", "Correction.Steps"}} {
+		if v[o.key] == "" {
+			continue
+		}
+		if _, err := v.Number(o.key, 0, 1000000); err != nil {
+			return err
+		}
+		g.Settings = append(g.Settings, experiment.Setting{Field: o.field, Value: v[o.key]})
+	}
+	return nil
+}
+
+// gridBackend opens the backend of option backend for g.
+func gridBackend(v shell.Values, g *experiment.Grid) (err error) {
+	g.Backend, g.Note, err = backend.Open(v["backend"])
+	return err
+}
+
+// gridFolder returns the run folder of g: option out, or else usual. With anew=true it is emptied of results.
+func (c *call) gridFolder(g experiment.Grid, usual string) (experiment.Folder, error) {
+	if err := g.Check(); err != nil {
+		return "", err
+	}
+	if c.Values["out"] != "" {
+		usual = c.Values["out"]
+	}
+	f, err := experiment.CreateFolder(usual)
+	if err != nil {
+		return f, err
+	}
+	if exists(f.Path(sessionFile)) {
+		return f, fmt.Errorf("repl: %s holds a session that save wrote; choose another folder with out=", f)
+	}
+	if c.Values["anew"] == "true" {
+		c.Values["anew"] = "false" // in the record, whose command is one to go on with
+		return f, f.RemoveResults()
+	}
+	return f, nil
+}
+
+// compute runs g in a folder, and shows how far it is. When it is interrupted, it says how to go on.
+func (c *call) compute(g experiment.Grid, f experiment.Folder) ([]experiment.Result, error) {
+	defer c.progress.start("")
+	g.Command = "go run ./repl " + c.Line()
+	number, first := "", true
+	g.Began = func(_ experiment.Cell, n, of int) {
+		if number = fmt.Sprintf("%d/%d", n, of); first && n > 1 {
+			c.Note("going on  %d of %d results are in %s", n-1, of, f)
+		}
+		first = false
+	}
+	g.Step = func(p experiment.Progress) { c.progress.cell(number, p) }
+	g.Warn = func(text string) { c.Note("note      %s", text) }
+	g.Finished = func(r experiment.Result) {
+		c.progress.done()
+		c.Note("%s %v %s, seed %d: %.2f ± %.2f %% (%.0f s)", r.Network, r.Width, r.Method, r.Seed, r.Test.Percent(),
+			r.Test.StandardError(), r.Seconds)
+	}
+	results, err := g.Run(c.Context, f)
+	if errors.Is(err, context.Canceled) {
+		without := ""
+		if slices.Contains(c.Words, "anew=true") {
+			without = ", without anew=true"
+		}
+		c.Note("what was computed is kept in %s; the same command goes on from there%s", f, without)
+	}
+	return results, err
+}
+
+// describe tells what a grid of one network will run, the bits of every tensor among it.
+func (c *call) describe(g experiment.Grid, f experiment.Folder) func(r experiment.Record, q *pdq.Quantizer) {
+	return func(r experiment.Record, q *pdq.Quantizer) {
+		s, bits := g.Subjects[0], q.Config().Bits
+		c.Note("folder    %s", f)
+		c.Note("backend   %s", g.Note)
+		c.Note("teacher   %s, %s", s.Name, s.Origin)
+		c.Note("images    %d of %s for calibration (seed %d), %d of %s for testing", len(r.Calibration.Indices),
+			r.Calibration.Pool, r.Calibration.Seed, s.Test.Len(), r.Test)
+		if config, err := pdq.Preset(g.Preset, s.Design, bits.W, bits.A); err == nil { // Check has seen that it is right
+			if config, err = g.Settings.Set(config); err == nil {
+				c.Note("preset    %s: %s", g.Preset, stepsText(config))
+			}
+		}
+		c.Note("bits      W%dA%d, rule %v", bits.W, bits.A, bits.Rule)
+		c.Note("memory    %s", planText(q.MemoryPlan(), g.Machine.CacheLimit))
+		for _, lb := range r.Plan {
+			c.Note("          %-24s %s", lb.Layer, bitsText(lb))
+		}
+	}
+}
+
+// stepsText tells how many steps of what c takes.
+func stepsText(c pdq.Config) string {
+	text := fmt.Sprintf("%d rounding steps per unit, batch %d, rounding weight %g, T %g", c.Rounding.Steps,
+		c.Rounding.BatchSize, c.Rounding.Weight, c.Loss.Temperature)
+	if c.Loss.PD > 0 {
+		text += fmt.Sprintf(", λr %g", 1/c.Loss.PD)
+	}
+	if c.Correction.Steps > 0 {
+		text += fmt.Sprintf(", λc %g, %d correction steps per unit", 1/c.Correction.Weight, c.Correction.Steps)
+	}
+	if f := c.FineTune; f.Steps > 0 {
+		text += fmt.Sprintf(", %d steps over the whole network, batch %d", f.Steps, f.BatchSize)
+	}
+	return text
+}
+
+func bitsText(lb pdq.LayerBits) string {
+	var parts []string
+	if lb.Weight > 0 {
+		parts = append(parts, fmt.Sprintf("weight %d", lb.Weight))
+	}
+	if lb.Output > 0 {
+		parts = append(parts, fmt.Sprintf("output %d", lb.Output))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// report shows the table of results, how the methods after base compare with it, and the lines. It draws the chart.
+func (c *call) report(f experiment.Folder, chart plotTitle, results []experiment.Result, base string,
+	lines ...string) error {
+	t := experiment.Compare(results)
+	c.Show(shell.Table{Columns: t.Columns, Rows: shell.Strings(t.Rows)})
+	of, after := experiment.Of(results, base), false
+	for _, s := range experiment.Summarise(results) {
+		if after {
+			c.Print("%s against %s: %s.", s.Method, base, experiment.Verdict(s.Results, of))
+		}
+		after = after || s.Method == base
+	}
+	for _, line := range append(t.Notes, lines...) {
+		if line != "" {
+			c.Print("%s", line)
+		}
+	}
+	err := plot.Bars(f.Path(experiment.ChartFile), chart.title, chart.subtitle, "top-1 accuracy (%)",
+		experiment.Bars(results))
+	if err != nil {
+		return err
+	}
+	c.Print("Run folder: %s (%s, %s, %s, students)", f, experiment.RecordFile, experiment.ResultsFile,
+		experiment.ChartFile)
+	return nil
+}
+
+// plotTitle is what stands above a chart.
+type plotTitle struct{ title, subtitle string }
+
+// titleOf says what a grid of one network and setting of bits compares.
+func titleOf(g experiment.Grid) plotTitle {
+	s := g.Subjects[0]
+	tests, _ := s.Test.Describe()
+	return plotTitle{fmt.Sprintf("%s, %v, %s", s.Name, g.Bits[0], tests),
+		fmt.Sprintf("%d test images, %d calibration images, %s, %s preset, %s", s.Test.Len(), g.Images, seedsText(g.Seeds),
+			g.Preset, g.Backend)}
+}
+
+func seedsText(seeds []uint64) string {
+	if len(seeds) == 1 {
+		return fmt.Sprintf("seed %d", seeds[0])
+	}
+	return fmt.Sprintf("%d seeds", len(seeds))
+}
