@@ -151,9 +151,9 @@ func TestImageFolder(t *testing.T) {
 		t.Errorf("%d images of %v, labels %v", f.Len(), f.Classes, f.Labels)
 	}
 	c := ImageConfig{Height: 8, Width: 8, Resize: 10}
-	all, skipped, err := f.Load(context.Background(), c)
-	if err != nil || skipped != 0 || all.Len() != 37 {
-		t.Fatalf("%d images, %d skipped, error %v", all.Len(), skipped, err)
+	all, err := f.Load(context.Background(), c)
+	if err != nil || all.Skipped != nil || all.Len() != 37 {
+		t.Fatalf("%d images, skipped %v, error %v", all.Len(), all.Skipped, err)
 	}
 	for i := range 37 { // the even ones first: they are the first class
 		if want := uint8(2 * i % 37); i < 19 && all.Pixels[i*3*64] != want {
@@ -227,6 +227,49 @@ func TestLoadRandom(t *testing.T) {
 	}
 }
 
+// TestSkipped: files that are left out are listed, once, and indices are those of the images that are used.
+func TestSkipped(t *testing.T) {
+	dir := folder(t, 12)
+	var bad []string
+	for _, name := range []string{"n01/ag.png", "n01/ai.png", "n02/ad.png", "n02/al.png"} { // images 3, 4, 7 and 11
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte("<!DOCTYPE html>"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		bad = append(bad, path)
+	}
+	f, err := OpenImageFolder(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := Files{Folder: f, Config: ImageConfig{Height: 8, Width: 8, Resize: 10, SkipCorrupt: true}}
+	for size := 1; size <= 9; size++ {
+		var skipped []string
+		n := 0
+		for batch, err := range files.Batches(t.Context(), size) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			skipped, n = append(skipped, batch.Skipped...), n+batch.Len()
+		}
+		if !slices.Equal(skipped, bad) || n != 8 {
+			t.Errorf("batches of %d: %d images, skipped %v", size, n, skipped)
+		}
+	}
+	for _, random := range []bool{false, true} {
+		files.Random = random
+		cal, err := files.Calibrate(t.Context(), 12, 1)
+		if err != nil || len(cal.Skipped) != 4 || cal.Len() != 8 || len(cal.Indices) != 8 {
+			t.Fatalf("%d images, indices %v, skipped %v, error %v", cal.Len(), cal.Indices, cal.Skipped, err)
+		}
+		for i, k := range cal.Indices {
+			if level := cal.Pixels[i*3*64]; level != 2*uint8(k%6)+uint8(k/6) {
+				t.Errorf("index %d is of image %d", k, level)
+			}
+		}
+	}
+}
+
 func TestImageFolderErrors(t *testing.T) {
 	dir := folder(t, 4)
 	bad := filepath.Join(dir, "n02", "zz.jpg")
@@ -238,12 +281,16 @@ func TestImageFolderErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := ImageConfig{Height: 8, Width: 8, Resize: 10}
-	if _, _, err := f.Load(context.Background(), c); lacks(err, bad) {
+	if _, err := f.Load(context.Background(), c); lacks(err, bad) {
 		t.Errorf("error %v doesn't name %s", err, bad)
 	}
 	c.SkipCorrupt = true
-	if im, skipped, err := f.Load(context.Background(), c); err != nil || skipped != 1 || im.Len() != 4 {
-		t.Errorf("%d images, %d skipped, error %v; want 4, 1", im.Len(), skipped, err)
+	if im, err := f.Load(context.Background(), c); err != nil || !slices.Equal(im.Skipped, []string{bad}) || im.Len() != 4 {
+		t.Errorf("%d images, skipped %v, error %v; want 4 and %s", im.Len(), im.Skipped, err, bad)
+	}
+	only := ImageFolder{Name: "bad", Files: []string{bad, bad}, Labels: []int32{0, 1}, Classes: f.Classes}
+	if _, err := only.Load(context.Background(), c); lacks(err, "all 2 files of bad were left out; the last: ", bad) {
+		t.Errorf("no image at all: %v", err)
 	}
 	labels := filepath.Join(dir, "labels.txt")
 	write := func(text string) {
@@ -274,7 +321,7 @@ func TestImageFolderErrors(t *testing.T) {
 	if _, err := OpenImageFolder(filepath.Join(dir, "none")); err == nil {
 		t.Error("no error of a folder that isn't there")
 	}
-	if _, _, err := f.Load(context.Background(), ImageConfig{Height: 9, Width: 9, Resize: 8}); err == nil {
+	if _, err := f.Load(context.Background(), ImageConfig{Height: 9, Width: 9, Resize: 8}); err == nil {
 		t.Error("no error of a part larger than the whole")
 	}
 	header := "\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR\x00\x00\x4e\x20\x00\x00\x17\x70\x08\x00\x00\x00\x00"
