@@ -285,7 +285,8 @@ func TestImageFolderErrors(t *testing.T) {
 		t.Errorf("error %v doesn't name %s", err, bad)
 	}
 	c.SkipCorrupt = true
-	if im, err := f.Load(context.Background(), c); err != nil || !slices.Equal(im.Skipped, []string{bad}) || im.Len() != 4 {
+	im, err := f.Load(context.Background(), c)
+	if err != nil || !slices.Equal(im.Skipped, []string{bad}) || im.Len() != 4 {
 		t.Errorf("%d images, skipped %v, error %v; want 4 and %s", im.Len(), im.Skipped, err, bad)
 	}
 	only := ImageFolder{Name: "bad", Files: []string{bad, bad}, Labels: []int32{0, 1}, Classes: f.Classes}

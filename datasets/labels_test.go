@@ -45,7 +45,8 @@ func TestLabels(t *testing.T) {
 
 // FuzzLabels: each line of a file of labels is read once, as a name and a class, or the file is refused.
 func FuzzLabels(f *testing.F) {
-	for _, s := range []string{"", "a.JPEG n01\n", "a b\r\nc d", "a\n", "a b c\n", "\xef\xbb\xbfa b", "a b\n\n", "x,y\na.png,b\n",
+	for _, s := range []string{
+		"", "a.JPEG n01\n", "a b\r\nc d", "a\n", "a b c\n", "\xef\xbb\xbfa b", "a b\n\n", "x,y\na.png,b\n",
 		"\"a\nb\",c\n"} {
 		f.Add([]byte(s))
 	}

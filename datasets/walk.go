@@ -77,8 +77,8 @@ func listAll(path string) ([]listing, error) {
 	return all, nil
 }
 
-// listPictures returns the paths of the images in and below a folder, in the order of torchvision's ImageFolder, and those
-// of other files.
+// listPictures returns the paths of the images in and below a folder, in the order of torchvision's ImageFolder, and
+// those of other files.
 func listPictures(dir string) (images, others []string, err error) {
 	all, err := listAll(dir)
 	if err != nil {
