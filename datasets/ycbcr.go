@@ -75,9 +75,14 @@ func (h jpegHead) whole(i int, c component, im *rgb) ([]uint8, error) {
 		return nil, errors.New("a JPEG with two frames")
 	}
 	p.pix = make([]uint8, 0, p.w*p.h)
-	for row := range p.h {
-		for column := range p.w {
-			p.pix = append(p.pix, c.pix[row*stepY*c.stride+column*stepX])
+	for y := range p.h {
+		row := c.pix[y*stepY*c.stride:]
+		if stepX == 1 {
+			p.pix = append(p.pix, row[:p.w]...)
+			continue
+		}
+		for x := range p.w {
+			p.pix = append(p.pix, row[x*stepX])
 		}
 	}
 	return p.upsampled(im.w, im.h, x, y), nil
@@ -110,12 +115,13 @@ type plane2D struct {
 // upsampled returns p for an image of w x h pixels, of which stepX x stepY stand for one sample.
 func (p plane2D) upsampled(w, h, stepX, stepY int) []uint8 {
 	out := make([]uint8, w*h)
+	sums := make([]int, p.w)
 	wide := stepX == 2 && p.w > 2 // libjpeg doesn't interpolate narrower ones
 	for y := range h {
 		row := out[y*w : (y+1)*w]
 		switch {
 		case wide && stepY == 2:
-			p.fancyH2V2(row, y)
+			p.fancyH2V2(row, y, sums)
 		case wide && stepY == 1:
 			fancyH2V1(row, p.row(y))
 		case stepX == 1 && stepY == 2:
@@ -165,10 +171,12 @@ func (p plane2D) fancyH1V2(out []uint8, y int) {
 	}
 }
 
-// fancyH2V2 makes row y of a plane twice as high and wide.
-func (p plane2D) fancyH2V2(out []uint8, y int) {
+// fancyH2V2 makes row y of a plane twice as high and wide. sums is room for a row of p.
+func (p plane2D) fancyH2V2(out []uint8, y int, sums []int) {
 	near, other := p.rows(y)
-	sum := func(x int) int { return 3*int(near[x]) + int(other[x]) }
+	for x := range sums {
+		sums[x] = 3*int(near[x]) + int(other[x])
+	}
 	for x := range out {
 		k := x / 2
 		next, round := k-1, 8
@@ -176,9 +184,9 @@ func (p plane2D) fancyH2V2(out []uint8, y int) {
 			next, round = k+1, 7
 		}
 		if next < 0 || next >= p.w {
-			out[x] = uint8((4*sum(k) + round) / 16)
+			out[x] = uint8((4*sums[k] + round) / 16)
 			continue
 		}
-		out[x] = uint8((3*sum(k) + sum(next) + round) / 16)
+		out[x] = uint8((3*sums[k] + sums[next] + round) / 16)
 	}
 }
