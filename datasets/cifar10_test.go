@@ -94,7 +94,7 @@ func TestCIFAR10Errors(t *testing.T) {
 		t.Errorf("missing file: %v", err)
 	}
 	dir := t.TempDir()
-	if _, err := CIFAR10(dir); lacks(err, dir+": not a file") {
+	if _, err := CIFAR10(dir); lacks(err, dir+" is a folder, not a file") {
 		t.Errorf("folder: %v", err)
 	}
 	if _, err := CIFAR10(); lacks(err, "no files of CIFAR-10; give the .bin files") {

@@ -26,6 +26,7 @@ const CIFAR10URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 // The archive as published: its page gives the MD5.
 const (
 	cifar10MD5   = "c32a1d4ab5d03f1284b67883e8d87530"
+	cifar10Batch = 10_000    // images in a batch: five to train, one to test
 	cifar10Bytes = 256 << 20 // the archive has 170,052,171, each file in it 30,730,000
 )
 
@@ -134,11 +135,12 @@ func DownloadCIFAR10(ctx context.Context, client *http.Client, url, dir string) 
 	if url == "" {
 		url = CIFAR10URL
 	}
-	return downloadCIFAR10(ctx, client, url, dir, cifar10MD5)
+	return downloadCIFAR10(ctx, client, url, dir, cifar10MD5, cifar10Batch)
 }
 
-func downloadCIFAR10(ctx context.Context, client *http.Client, url, dir, sum string) error {
-	if hasCIFAR10(dir) {
+// downloadCIFAR10 is DownloadCIFAR10 of an archive with this MD5 and this number of images in a batch.
+func downloadCIFAR10(ctx context.Context, client *http.Client, url, dir, sum string, batch int) error {
+	if hasCIFAR10(dir, batch) {
 		return nil
 	}
 	if err := os.MkdirAll(dir, 0o777); err != nil {
@@ -163,8 +165,8 @@ func downloadCIFAR10(ctx context.Context, client *http.Client, url, dir, sum str
 	return nil
 }
 
-// hasCIFAR10 says whether dir has all batches of one of the archives, and they can be read.
-func hasCIFAR10(dir string) bool {
+// hasCIFAR10 says whether dir has all batches of one of the archives, each of batch images.
+func hasCIFAR10(dir string, batch int) bool {
 	c, err := look(dir)
 	if err != nil {
 		return false
@@ -173,8 +175,8 @@ func hasCIFAR10(dir string) bool {
 	if err != nil || len(prefer(f.train, "data_batch")) != 5 || len(prefer(f.test, "test_batch")) != 1 {
 		return false
 	}
-	_, _, err = f.read()
-	return err == nil
+	train, test, err := f.read()
+	return err == nil && train.Len() == 5*batch && test.Len() == batch
 }
 
 // receiveCIFAR10 writes what the server sends to archive, checks it, and goes back to its start.

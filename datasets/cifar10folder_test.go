@@ -53,12 +53,15 @@ func TestDownloadCIFAR10(t *testing.T) {
 	parent := t.TempDir()
 	dir := filepath.Join(parent, "new", "cifar10")
 	for range 2 {
-		if err := downloadCIFAR10(t.Context(), s.Client(), s.URL, dir, sum); err != nil {
+		if err := downloadCIFAR10(t.Context(), s.Client(), s.URL, dir, sum, 1); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if requests.Load() != 1 {
 		t.Errorf("%d requests for what is there after the first", requests.Load())
+	}
+	if hasCIFAR10(dir, 2) {
+		t.Error("batches of one image are taken for batches of two")
 	}
 	train, test, err := OpenCIFAR10(dir)
 	if err != nil || train.Len() != 5 || test.Len() != 1 || test.Labels[0] != 5 ||
@@ -85,7 +88,7 @@ func TestDownloadCIFAR10Errors(t *testing.T) {
 		{"missing", sum, "status 404", http.NotFound},
 	} {
 		s, dir := serve(t, c.handler), t.TempDir()
-		err := downloadCIFAR10(t.Context(), s.Client(), s.URL, dir, c.sum)
+		err := downloadCIFAR10(t.Context(), s.Client(), s.URL, dir, c.sum, 1)
 		if lacks(err, c.want, s.URL) {
 			t.Errorf("%s: error %v, want %q and the URL", c.name, err, c.want)
 		}

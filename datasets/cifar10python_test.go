@@ -28,7 +28,8 @@ func TestCIFAR10Python(t *testing.T) {
 		pixels = append(pixels, byte(i*7))
 	}
 	python2 := writeFile(t, "data_batch_1", []byte(pickledBatch(string(pixels), "K\x09K\x00")))
-	for _, path := range []string{python2, "testdata/cifar10python/protocol2", "testdata/cifar10python/protocol4"} {
+	for _, path := range []string{python2, "testdata/cifar10python/protocol2", "testdata/cifar10python/protocol4",
+		"testdata/cifar10python/protocol5", shaped(t, pixels, "K\x03K K "), shaped(t, channelsLast(pixels), "K K K\x03")} {
 		im, err := CIFAR10(path)
 		if err != nil {
 			t.Errorf("%s: %v", path, err)
@@ -43,13 +44,47 @@ func TestCIFAR10Python(t *testing.T) {
 	}
 }
 
+// shaped writes a batch of two images whose array has these dimensions after the first.
+func shaped(t *testing.T, pixels []byte, dimensions string) string {
+	t.Helper()
+	batch := strings.Replace(pickledBatch(string(pixels), "K\x09K\x00"),
+		"M\x02\x00M\x00\x0c\x86", "(M\x02\x00"+dimensions+"t", 1)
+	return writeFile(t, "data_batch_1", []byte(batch))
+}
+
+// channelsLast turns images [N,3,32,32] into [N,32,32,3].
+func channelsLast(pixels []byte) []byte {
+	out := make([]byte, 0, len(pixels))
+	for image := range slices.Chunk(pixels, cifar10Pixels) {
+		for i := range 32 * 32 {
+			out = append(out, image[i], image[32*32+i], image[2*32*32+i])
+		}
+	}
+	return out
+}
+
+// TestCIFAR10PythonMemory: text that is made into bytes again and again takes no more memory than the file has.
+func TestCIFAR10PythonMemory(t *testing.T) {
+	const size = 1 << 20
+	text := "X" + string(binary.LittleEndian.AppendUint32(nil, size)) + strings.Repeat("x", size) + "q\x01"
+	again := "c_codecs\nencode\nh\x01\x85R"
+	path := writeFile(t, "data_batch_1", []byte("\x80\x02"+text+strings.Repeat(again, 1000)+"."))
+	fuzzed.Within(t, 10*size, func() {
+		if _, err := CIFAR10(path); lacks(err, "more bytes made of text than the file has") {
+			t.Errorf("error %v", err)
+		}
+	})
+}
+
 func TestCIFAR10PythonErrors(t *testing.T) {
 	image := strings.Repeat("x", cifar10Pixels)
 	good := pickledBatch(image, "K\x05")
 	for _, c := range []struct{ name, file, want string }{
 		{"truncated", good[:len(good)-100], "the file ends within a pickle"},
 		{"label", pickledBatch(image, "K\x0a"), "label 10 of image 0 isn't 0 to 9"},
-		{"labels", pickledBatch(image, "K\x05K\x05"), `"labels" isn't a list with a label for each`},
+		{"labels", pickledBatch(image, "K\x05K\x05"), `"data": 3072 bytes, which aren't the 6144 of 2 images`},
+		{"shape", strings.Replace(good, "M\x00\x0c\x86", "K\x60K\x20\x87", 1),
+			"an array of shape [1 96 32] and 1 labels"},
 		{"no labels", pickledBatch("", ""), `"labels" isn't a list`},
 		{"no data", strings.Replace(good, "U\x04data", "U\x04dota", 1), `"data": not an array`},
 		{"floats", strings.Replace(good, "U\x02u1", "U\x02f4", 1), "an array of type f4, not of bytes"},

@@ -1,68 +1,138 @@
 package datasets
 
 import (
-	"bufio"
+	"bytes"
+	"errors"
 	"fmt"
 	"image"
 	"image/color"
-	_ "image/jpeg" // formats of image.Decode
+	_ "image/gif" // formats of image.Decode
 	_ "image/png"
 	"io"
-	"os"
 
 	"github.com/bep/imagemeta"
+	_ "golang.org/x/image/bmp" // more formats
+	_ "golang.org/x/image/tiff"
+	_ "golang.org/x/image/webp"
 )
 
-const maxPixels = 100_000_000 // of an image that is decoded: a file that claims more may be made to exhaust memory
+const (
+	maxPixels = 100_000_000   // of an image that is decoded: a file that claims more may be made to exhaust memory
+	maxBytes  = 8 * maxPixels // of its file
+)
 
-// decodeFile returns the image in a JPEG or PNG file as RGB. orient turns it as its EXIF orientation says.
+// decodeFile returns the image in a file as RGB: JPEG, PNG, BMP, GIF, TIFF or WebP, whatever its name. orient turns it
+// as its EXIF orientation says.
 func decodeFile(path string, orient bool) (*rgb, error) {
-	f, err := os.Open(path)
+	f, err := openFile(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close() // only read from
-	c, format, err := image.DecodeConfig(bufio.NewReader(f))
+	data, err := io.ReadAll(io.LimitReader(f, maxBytes+1))
+	if err == nil && len(data) > maxBytes {
+		err = fmt.Errorf("more than %d bytes", maxBytes)
+	}
+	var im *rgb
+	if err == nil {
+		im, err = decode(data, orient)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return im, nil
+}
+
+// decode is decodeFile of a file's content.
+func decode(data []byte, orient bool) (*rgb, error) {
+	c, format, err := image.DecodeConfig(bytes.NewReader(data))
+	if errors.Is(err, image.ErrFormat) {
+		return nil, fmt.Errorf("%s, not an image that can be read: %s", whatIs(data), pictureFormats)
+	}
+	if err != nil {
+		return nil, unreadable(data, format, err)
 	}
 	if c.Width < 1 || c.Height < 1 || c.Width > maxPixels/c.Height {
-		return nil, fmt.Errorf("%s: %d x %d pixels, not 1 to %d", path, c.Width, c.Height, maxPixels)
+		return nil, fmt.Errorf("%d x %d pixels, not 1 to %d", c.Width, c.Height, maxPixels)
 	}
-	turn := 1
-	if orient {
-		if turn, err = orientation(f, format); err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
+	var out *rgb
+	switch format {
+	case "jpeg":
+		out, err = decodeJPEG(data)
+	case "gif":
+		out, err = decodeGIF(data, c)
+	default:
+		out, err = decodeOther(data, format)
 	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	im, _, err := image.Decode(bufio.NewReader(f))
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, unreadable(data, format, err)
 	}
-	out := toRGB(im)
-	if out == nil {
-		return nil, fmt.Errorf("%s: pixels of type %T; convert it to an RGB JPEG or PNG", path, im)
+	if !orient {
+		return out, nil
+	}
+	turn, err := orientation(bytes.NewReader(data), format)
+	if err != nil {
+		return nil, err
 	}
 	return out.turned(turn), nil
 }
 
-// toRGB returns im as Pillow's convert("RGB") does; nil for kinds that neither JPEG nor PNG has. Transparency is
-// dropped, not blended.
+// decodeOther decodes an image of PNG, BMP, TIFF or WebP.
+func decodeOther(data []byte, format string) (*rgb, error) {
+	if format == "tiff" && faxed(data) {
+		return nil, errors.New("pixels coded as for fax") // which the decoder inverts
+	}
+	file := io.Reader(bytes.NewReader(data))
+	if format == "png" { // the end that some files lack
+		file = io.MultiReader(file, bytes.NewReader([]byte("\x00\x00\x00\x00IEND\xae\x42\x60\x82")))
+	}
+	im, _, err := image.Decode(file)
+	if err != nil {
+		return nil, err
+	}
+	lossy, isLossy := im.(*image.YCbCr)
+	if withAlpha, ok := im.(*image.NYCbCrA); ok {
+		lossy, isLossy = &withAlpha.YCbCr, true
+	}
+	deep, isDeep := im.(*image.NRGBA64)
+	var out *rgb
+	switch {
+	case format == "webp" && isLossy:
+		out = fromWebP(lossy)
+	case format == "png" && isDeep && data[pngColour] == 0:
+		out = fromDeepGrey(deep)
+	default:
+		out = toRGB(im)
+	}
+	if out == nil {
+		return nil, fmt.Errorf("pixels of type %T", im)
+	}
+	return out, nil
+}
+
+const pngColour = 8 + 8 + 9 // offset in a PNG of its kind of colour, 0 for grey
+
+// fromDeepGrey is toRGB of grey of 16 bits, which the decoder makes a colour where one of the greys is transparent.
+func fromDeepGrey(im *image.NRGBA64) *rgb {
+	grey := image.NewGray16(image.Rect(0, 0, im.Rect.Dx(), im.Rect.Dy()))
+	for i := 0; i < len(grey.Pix); i += 2 {
+		copy(grey.Pix[i:i+2], im.Pix[4*i:])
+	}
+	return toRGB(grey)
+}
+
+// toRGB returns im as Pillow's convert("RGB") does; nil for kinds that no format has. Transparency is dropped, not
+// blended.
 func toRGB(im image.Image) *rgb {
 	b := im.Bounds()
 	out := newRGB(b.Dx(), b.Dy())
 	switch im := im.(type) {
-	case *image.YCbCr:
-		fromYCbCr(out, im)
 	case *image.Gray:
 		out.fill(func(x, y int) (r, g, b uint8) {
 			v := im.Pix[y*im.Stride+x]
 			return v, v, v
 		})
-	case *image.Gray16: // Pillow takes such a PNG's numbers as they are, and clips
+	case *image.Gray16: // Pillow takes such numbers as they are, and clips
 		out.fill(func(x, y int) (r, g, b uint8) {
 			i := y*im.Stride + 2*x
 			v := uint8(min(int(im.Pix[i])<<8|int(im.Pix[i+1]), 255))
@@ -71,12 +141,15 @@ func toRGB(im image.Image) *rgb {
 	case *image.CMYK:
 		out.fill(func(x, y int) (r, g, b uint8) {
 			p := im.Pix[y*im.Stride+4*x:]
-			k := 255 - int(p[3])
-			return scale8(255-int(p[0]), k), scale8(255-int(p[1]), k), scale8(255-int(p[2]), k)
+			return fromCMYK(p[0], p[1], p[2], p[3])
 		})
 	case *image.Paletted:
+		var colours [256]color.NRGBA // black where the palette ends early
+		for i, c := range im.Palette {
+			colours[i] = color.NRGBAModel.Convert(c).(color.NRGBA)
+		}
 		out.fill(func(x, y int) (r, g, b uint8) {
-			c := color.NRGBAModel.Convert(im.Palette[im.Pix[y*im.Stride+x]]).(color.NRGBA)
+			c := colours[im.Pix[y*im.Stride+x]]
 			return c.R, c.G, c.B
 		})
 	case *image.RGBA:
@@ -125,15 +198,17 @@ func (im *rgb) turned(orientation int) *rgb {
 	return im
 }
 
-// orientation returns EXIF's orientation of the file in r, 1 to 8; 1 if it has none. It reads r from the start.
+// orientation returns EXIF's orientation of the file in r, 1 to 8; 1 if it has none.
 func orientation(r io.ReadSeeker, format string) (int, error) {
-	if _, err := r.Seek(0, io.SeekStart); err != nil {
-		return 0, err
+	kind, ok := map[string]imagemeta.ImageFormat{"jpeg": imagemeta.JPEG, "png": imagemeta.PNG,
+		"tiff": imagemeta.TIFF, "webp": imagemeta.WebP}[format]
+	if !ok {
+		return 1, nil
 	}
 	turn := 1
 	err := imagemeta.Decode(imagemeta.Options{
 		R: r, Sources: imagemeta.EXIF,
-		ImageFormat:     map[string]imagemeta.ImageFormat{"jpeg": imagemeta.JPEG, "png": imagemeta.PNG}[format],
+		ImageFormat:     kind,
 		ShouldHandleTag: func(tag imagemeta.TagInfo) bool { return tag.Tag == "Orientation" },
 		HandleTag: func(tag imagemeta.TagInfo) error {
 			if v, ok := tag.Value.(uint16); ok && 1 <= v && v <= 8 {

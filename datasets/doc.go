@@ -1,7 +1,7 @@
 // Package datasets reads images with their labels and draws calibration sets from them.
 //
 // [Open] opens any data set, by the name of one of [Sets] or by the path of a folder or file: CIFAR-10 (binary or
-// Python), IDX files of the MNIST family, or folders of JPEG and PNG images. It returns a [Data]: a [Pool] to calibrate
+// Python), IDX files of the MNIST family, or folders of images in files. It returns a [Data]: a [Pool] to calibrate
 // on, a [Stream] to test on, and their shape and classes:
 //
 //	data, err := datasets.Open("photos/birds", datasets.OpenOptions{Images: datasets.ImageNetConfig()})

@@ -11,13 +11,14 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 )
 
 const (
 	idxUint8 = 0x08          // the IDX type code of unsigned bytes
 	idxLimit = math.MaxInt32 // most bytes of data ReadIDX accepts
 	idxChunk = 1 << 20       // bytes allocated before the input has shown that it has them
+	idxRatio = 100           // most bytes of data that a gzip'ed byte may stand for; images have up to 10
+	idxFree  = 16 << 20      // bytes of data that may be packed more densely, as sorted labels are
 )
 
 // IDX is what a file of the IDX format holds, the format of MNIST and its family: an
@@ -30,7 +31,7 @@ type IDX struct {
 
 // ReadIDXFile reads an IDX file, gzip'ed or not: its content says which, not its name.
 func ReadIDXFile(path string) (IDX, error) {
-	f, err := os.Open(path)
+	f, err := openFile(path)
 	if err != nil {
 		return IDX{}, fmt.Errorf("datasets: %w", err)
 	}
@@ -39,8 +40,9 @@ func ReadIDXFile(path string) (IDX, error) {
 }
 
 // ReadIDX reads r, gzip'ed or not, to its end; name is for messages. Errors give the
-// byte offset in the content, after decompression. Memory is at most 1 MiB plus three times what r
-// has delivered, even if the header claims more, and content over 2 GiB is an error.
+// byte offset in the content, after decompression. Memory is at most 1 MiB plus three times the content that r
+// has delivered, even if the header claims more. Content over 2 GiB is an error, and so is content over 16 MiB that
+// gzip packed to less than a hundredth.
 //
 // The format: two zero bytes, the type code 8, the number of dimensions, each size as
 // big-endian uint32, the data. Source: http://yann.lecun.com/exdb/mnist/, at the end.
@@ -55,14 +57,15 @@ func ReadIDX(r io.Reader, name string) (IDX, error) {
 
 // readIDX is ReadIDX without the name, in messages and result.
 func readIDX(r io.Reader) (IDX, error) {
-	buffered := bufio.NewReader(r)
+	packed := &counter{r: r}
+	buffered := bufio.NewReader(packed)
 	in := idxReader{r: buffered}
 	if start, _ := buffered.Peek(2); bytes.Equal(start, []byte{0x1f, 0x8b}) { // an error comes back when read
 		z, err := gzip.NewReader(buffered)
 		if err != nil {
 			return IDX{}, fmt.Errorf("byte 0: gzip: %w; fetch the file again", err)
 		}
-		in.r = z
+		in.r, in.packed = z, packed
 	}
 	sizes, total, err := in.header()
 	if err != nil {
@@ -77,8 +80,22 @@ func readIDX(r io.Reader) (IDX, error) {
 
 // idxReader reads and knows where it is.
 type idxReader struct {
-	r  io.Reader
-	at int64 // bytes read so far
+	r      io.Reader
+	at     int64    // bytes read so far
+	packed *counter // what r unpacks; nil: r reads the file
+}
+
+// counter counts the bytes that are read through it.
+type counter struct {
+	r io.Reader
+	n int64
+}
+
+// Read reads from r.
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
 }
 
 // fill reads the whole of p or returns an error; what says what p is part of.
@@ -132,6 +149,10 @@ func (in *idxReader) data(total int) ([]uint8, error) {
 	what := fmt.Sprintf("%d bytes of data", total)
 	var data []uint8
 	for len(data) < total {
+		if in.packed != nil && in.at > max(idxFree, idxRatio*in.packed.n) {
+			return nil, fmt.Errorf("byte %d: gzip packed this to %d bytes, as it does no images; fetch the file again",
+				in.at, in.packed.n)
+		}
 		grown := make([]uint8, min(total, max(idxChunk, 2*len(data))))
 		from := copy(grown, data)
 		if err := in.fill(grown[from:], what); err != nil {

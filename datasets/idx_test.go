@@ -3,6 +3,7 @@ package datasets
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -106,6 +107,24 @@ func TestReadIDXMemory(t *testing.T) {
 			t.Error("no error")
 		}
 	})
+}
+
+// TestReadIDXPacked: a small file that gzip made of 24 MB of zeros is refused before it has taken that memory, and
+// labels in their order, which gzip packs as densely, are read.
+func TestReadIDXPacked(t *testing.T) {
+	packed := func(n int) []byte {
+		header := binary.BigEndian.AppendUint32([]byte{0, 0, 8, 1}, uint32(n))
+		return pack(t, append(header, make([]byte, n)...))
+	}
+	bomb := packed(24 << 20)
+	fuzzed.Within(t, 40<<20, func() {
+		if _, err := ReadIDX(bytes.NewReader(bomb), "f"); lacks(err, "f: byte 16777224: gzip packed this to") {
+			t.Errorf("24 MB of zeros: %v", err)
+		}
+	})
+	if x, err := ReadIDX(bytes.NewReader(packed(60_000)), "f"); err != nil || len(x.Data) != 60_000 {
+		t.Errorf("%d labels, error %v", len(x.Data), err)
+	}
 }
 
 // TestReadIDXLarge reads data over several chunks.

@@ -2,9 +2,10 @@ package datasets
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
+	"hash/crc32"
 	"image"
-	"image/color"
 	"image/png"
 	"os"
 	"path/filepath"
@@ -18,10 +19,10 @@ import (
 
 const imagesDir = "testdata/images"
 
-// goldenImage reads an array of golden.npz, which make.py wrote.
-func goldenImage(t *testing.T, key string) []uint8 {
+// goldenImage reads an array of dir's golden.npz, which its make.py wrote.
+func goldenImage(t *testing.T, dir, key string) []uint8 {
 	t.Helper()
-	f, err := npz.Open(filepath.Join(imagesDir, "golden.npz"))
+	f, err := npz.Open(filepath.Join(dir, "golden.npz"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,9 +63,9 @@ func TestImagesAgree(t *testing.T) {
 			t.Fatal(err)
 		}
 		w, h := min(full.w, 40), min(full.h, 40)
-		decoding, worst := levels(t, full.crop(image.Rect(0, 0, w, h)).pix, goldenImage(t, c.file+"/decoded"))
+		decoding, worst := levels(t, full.crop(image.Rect(0, 0, w, h)).pix, goldenImage(t, imagesDir, c.file+"/decoded"))
 		rw, rh := full.covering(c56)
-		result, most := levels(t, resize(full, rw, rh).crop(centre(rw, rh, 56, 56)).pix, goldenImage(t, c.file))
+		result, most := levels(t, resizePart(full, rw, rh, centre(rw, rh, 56, 56)).pix, goldenImage(t, imagesDir, c.file))
 		t.Logf("%-12s decoded: %.3f levels in the mean, %d at most; resized and cut out: %.3f, %d",
 			c.file, decoding, worst, result, most)
 		if decoding > c.mean || result > c.mean {
@@ -77,8 +78,8 @@ func TestImagesAgree(t *testing.T) {
 		t.Fatal(err)
 	}
 	w, h := turned.covering(c56)
-	middle := resize(turned, w, h).crop(centre(w, h, 56, 56))
-	if mean, _ := levels(t, middle.pix, goldenImage(t, "turned.jpg/oriented")); mean > 0.5 {
+	middle := resizePart(turned, w, h, centre(w, h, 56, 56))
+	if mean, _ := levels(t, middle.pix, goldenImage(t, imagesDir, "turned.jpg/oriented")); mean > 0.5 {
 		t.Errorf("turned.jpg by EXIF: %.3f levels from Pillow's", mean)
 	}
 	plain, err := decodeFile(filepath.Join(imagesDir, "rgb.png"), false)
@@ -86,7 +87,7 @@ func TestImagesAgree(t *testing.T) {
 		t.Fatal(err)
 	}
 	part := resize(plain.crop(image.Rect(7, 11, 90, 72)), 56, 56)
-	if !slices.Equal(part.pix, goldenImage(t, "rgb.png/crop")) {
+	if !slices.Equal(part.pix, goldenImage(t, imagesDir, "rgb.png/crop")) {
 		t.Error("a part of rgb.png, resized, differs from Pillow's")
 	}
 }
@@ -150,9 +151,9 @@ func TestImageFolder(t *testing.T) {
 		t.Errorf("%d images of %v, labels %v", f.Len(), f.Classes, f.Labels)
 	}
 	c := ImageConfig{Height: 8, Width: 8, Resize: 10}
-	all, skipped, err := f.Load(context.Background(), c)
-	if err != nil || skipped != 0 || all.Len() != 37 {
-		t.Fatalf("%d images, %d skipped, error %v", all.Len(), skipped, err)
+	all, err := f.Load(context.Background(), c)
+	if err != nil || all.Skipped != nil || all.Len() != 37 {
+		t.Fatalf("%d images, skipped %v, error %v", all.Len(), all.Skipped, err)
 	}
 	for i := range 37 { // the even ones first: they are the first class
 		if want := uint8(2 * i % 37); i < 19 && all.Pixels[i*3*64] != want {
@@ -226,6 +227,49 @@ func TestLoadRandom(t *testing.T) {
 	}
 }
 
+// TestSkipped: files that are left out are listed, once, and indices are those of the images that are used.
+func TestSkipped(t *testing.T) {
+	dir := folder(t, 12)
+	var bad []string
+	for _, name := range []string{"n01/ag.png", "n01/ai.png", "n02/ad.png", "n02/al.png"} { // images 3, 4, 7 and 11
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte("<!DOCTYPE html>"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		bad = append(bad, path)
+	}
+	f, err := OpenImageFolder(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := Files{Folder: f, Config: ImageConfig{Height: 8, Width: 8, Resize: 10, SkipCorrupt: true}}
+	for size := 1; size <= 9; size++ {
+		var skipped []string
+		n := 0
+		for batch, err := range files.Batches(t.Context(), size) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			skipped, n = append(skipped, batch.Skipped...), n+batch.Len()
+		}
+		if !slices.Equal(skipped, bad) || n != 8 {
+			t.Errorf("batches of %d: %d images, skipped %v", size, n, skipped)
+		}
+	}
+	for _, random := range []bool{false, true} {
+		files.Random = random
+		cal, err := files.Calibrate(t.Context(), 12, 1)
+		if err != nil || len(cal.Skipped) != 4 || cal.Len() != 8 || len(cal.Indices) != 8 {
+			t.Fatalf("%d images, indices %v, skipped %v, error %v", cal.Len(), cal.Indices, cal.Skipped, err)
+		}
+		for i, k := range cal.Indices {
+			if level := cal.Pixels[i*3*64]; level != 2*uint8(k%6)+uint8(k/6) {
+				t.Errorf("index %d is of image %d", k, level)
+			}
+		}
+	}
+}
+
 func TestImageFolderErrors(t *testing.T) {
 	dir := folder(t, 4)
 	bad := filepath.Join(dir, "n02", "zz.jpg")
@@ -237,12 +281,17 @@ func TestImageFolderErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := ImageConfig{Height: 8, Width: 8, Resize: 10}
-	if _, _, err := f.Load(context.Background(), c); lacks(err, bad) {
+	if _, err := f.Load(context.Background(), c); lacks(err, bad) {
 		t.Errorf("error %v doesn't name %s", err, bad)
 	}
 	c.SkipCorrupt = true
-	if im, skipped, err := f.Load(context.Background(), c); err != nil || skipped != 1 || im.Len() != 4 {
-		t.Errorf("%d images, %d skipped, error %v; want 4, 1", im.Len(), skipped, err)
+	im, err := f.Load(context.Background(), c)
+	if err != nil || !slices.Equal(im.Skipped, []string{bad}) || im.Len() != 4 {
+		t.Errorf("%d images, skipped %v, error %v; want 4 and %s", im.Len(), im.Skipped, err, bad)
+	}
+	only := ImageFolder{Name: "bad", Files: []string{bad, bad}, Labels: []int32{0, 1}, Classes: f.Classes}
+	if _, err := only.Load(context.Background(), c); lacks(err, "all 2 files of bad were left out; the last: ", bad) {
+		t.Errorf("no image at all: %v", err)
 	}
 	labels := filepath.Join(dir, "labels.txt")
 	write := func(text string) {
@@ -273,11 +322,12 @@ func TestImageFolderErrors(t *testing.T) {
 	if _, err := OpenImageFolder(filepath.Join(dir, "none")); err == nil {
 		t.Error("no error of a folder that isn't there")
 	}
-	if _, _, err := f.Load(context.Background(), ImageConfig{Height: 9, Width: 9, Resize: 8}); err == nil {
+	if _, err := f.Load(context.Background(), ImageConfig{Height: 9, Width: 9, Resize: 8}); err == nil {
 		t.Error("no error of a part larger than the whole")
 	}
-	big := filepath.Join(t.TempDir(), "big.png")
-	writePNG(t, big, image.NewPaletted(image.Rect(0, 0, 20000, 6000), color.Palette{color.Black}))
+	header := "\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR\x00\x00\x4e\x20\x00\x00\x17\x70\x08\x00\x00\x00\x00"
+	sum := binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE([]byte(header[12:])))
+	big := writeFile(t, "big.png", append([]byte(header), sum...))
 	if _, err := decodeFile(big, false); lacks(err, "20000 x 6000") {
 		t.Errorf("error %v of an image of 120 million pixels", err)
 	}

@@ -19,17 +19,17 @@ type Crop struct {
 
 // Load decodes all of f. Each image is resized until its shorter side has c.Resize pixels, and its centre of
 // c.Height x c.Width pixels is cut out. (Where Height and Width differ, the image is resized until it covers a frame of
-// their proportions whose shorter side has c.Resize pixels.) skipped counts the files that c.SkipCorrupt left out.
+// their proportions whose shorter side has c.Resize pixels.)
 //
 // Reference: torchvision's Resize, with Pillow's antialiased bilinear filter, and CenterCrop.
-func (f ImageFolder) Load(ctx context.Context, c ImageConfig) (im Images, skipped int, err error) {
+func (f ImageFolder) Load(ctx context.Context, c ImageConfig) (im Images, err error) {
 	for part, err := range f.Batches(ctx, c, f.Len()) {
 		if err != nil {
-			return im, 0, err
+			return im, err
 		}
 		im = part
 	}
-	return im, f.Len() - im.Len(), nil
+	return im, nil
 }
 
 // LoadRandom decodes all of f for calibration as the reference does: it takes a random part of each image, of 8 to
@@ -42,6 +42,7 @@ func (f ImageFolder) LoadRandom(ctx context.Context, c ImageConfig, seed uint64)
 		return im, nil, err
 	}
 	im = f.images(c)
+	var last error
 	for d := range f.decode(ctx, c, 1, func(k int, full *rgb) (*rgb, Crop) {
 		rng := rand.New(rand.NewPCG(seed, uint64(k)))
 		crop := Crop{f.Files[k], randomCrop(rng, full.w, full.h), rng.Uint64()>>63 == 1}
@@ -51,18 +52,20 @@ func (f ImageFolder) LoadRandom(ctx context.Context, c ImageConfig, seed uint64)
 		}
 		return part, crop
 	}) {
-		if d.err != nil && !c.SkipCorrupt {
-			return im, nil, d.err
-		}
-		if d.err == nil {
+		switch {
+		case d.err == nil:
 			im.append(d.im, f.Labels[d.k])
 			crops = append(crops, d.crop)
+		case c.SkipCorrupt:
+			im.Skipped, last = append(im.Skipped, f.Files[d.k]), d.err
+		default:
+			return im, nil, d.err
 		}
 	}
 	if err := ctx.Err(); err != nil {
 		return im, nil, err
 	}
-	return im, crops, im.Validate()
+	return im, crops, im.decoded(last)
 }
 
 // Batches decodes f as Load does, size images at a time; the last batch has the rest. It decodes one file per
@@ -79,30 +82,41 @@ func (f ImageFolder) Batches(ctx context.Context, c ImageConfig, size int) iter.
 			return
 		}
 		batch := f.images(c)
+		var last error
 		for d := range f.decode(ctx, c, size, func(k int, full *rgb) (*rgb, Crop) {
 			w, h := full.covering(c)
-			return resize(full, w, h).crop(centre(w, h, c.Width, c.Height)), Crop{File: f.Files[k]}
+			return resizePart(full, w, h, centre(w, h, c.Width, c.Height)), Crop{File: f.Files[k]}
 		}) {
 			if d.err != nil {
 				if !c.SkipCorrupt {
 					yield(Images{}, d.err)
 					return
 				}
+				batch.Skipped, last = append(batch.Skipped, f.Files[d.k]), d.err
 				continue
 			}
-			if batch.append(d.im, f.Labels[d.k]); batch.Len() == size {
+			if batch.Len() == size { // only now, as files after it may have been left out
 				if !yield(batch, nil) {
 					return
 				}
 				batch = f.images(c)
 			}
+			batch.append(d.im, f.Labels[d.k])
 		}
 		if err := ctx.Err(); err != nil {
 			yield(Images{}, err)
-		} else if batch.Len() > 0 {
-			yield(batch, batch.Validate())
+		} else if f.Len() > 0 {
+			yield(batch, batch.decoded(last))
 		}
 	}
+}
+
+// decoded is Validate's error, or says why no file could be decoded: last is the error of one.
+func (im Images) decoded(last error) error {
+	if im.Len() == 0 && last != nil {
+		return fmt.Errorf("datasets: all %d files of %s were left out; the last: %w", len(im.Skipped), im.Name, last)
+	}
+	return im.Validate()
 }
 
 func badBatch(size int) error {

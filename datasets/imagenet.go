@@ -32,11 +32,25 @@ func OpenImageNet(dir, labels string) (train, val ImageFolder, err error) {
 		return train, val, err
 	}
 	if !slices.Equal(train.Classes, val.Classes) {
-		return train, val, fmt.Errorf("datasets: %s has %d classes and %s %d, which are not the same; "+
-			"complete the data, so that labels mean the same",
-			filepath.Join(dir, "train"), len(train.Classes), at, len(val.Classes))
+		return train, val, fmt.Errorf("datasets: %s has %d classes and %s %d, which are not the same%s%s; "+
+			"complete the data, so that labels mean the same", filepath.Join(dir, "train"), len(train.Classes), at,
+			len(val.Classes), only("train", train.Classes, val.Classes), only(filepath.Base(at), val.Classes, train.Classes))
 	}
 	base := lastElement(dir)
 	train.Name, val.Name = base+"/train", base+"/"+filepath.Base(at)
 	return train, val, nil
+}
+
+// only says which classes a part has that another one lacks; "": none.
+func only(part string, classes, others []string) string {
+	var names []string
+	for _, c := range classes {
+		if _, known := slices.BinarySearch(others, c); !known {
+			names = append(names, c)
+		}
+	}
+	if names == nil {
+		return ""
+	}
+	return fmt.Sprintf("; %s alone has %s", part, listed("class", "classes", names))
 }

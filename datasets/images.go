@@ -19,6 +19,7 @@ type Images struct {
 	Labels                  []int32   // [N], indices into Classes
 	Classes                 []string  // names of the classes
 	Mean, Std               []float32 // [C], of pixel/255: what the teacher's inputs are normalised with; Std > 0
+	Skipped                 []string  // paths of files among these images' that SkipCorrupt left out; nil: none
 }
 
 // Len returns N, the number of images.
@@ -48,7 +49,7 @@ func (im Images) Floats(lo, hi int) []float32 {
 	return out
 }
 
-// Slice returns images lo to hi-1, which share im's memory; Name stays im's. It panics,
+// Slice returns images lo to hi-1, which share im's memory, without Skipped; Name stays im's. It panics,
 // as a slice does, unless 0 ≤ lo ≤ hi ≤ Len.
 func (im Images) Slice(lo, hi int) Images {
 	if lo < 0 || lo > hi || hi > im.Len() {
@@ -57,6 +58,7 @@ func (im Images) Slice(lo, hi int) Images {
 	size := im.Channels * im.Height * im.Width
 	im.Pixels = im.Pixels[lo*size : hi*size : hi*size]
 	im.Labels = im.Labels[lo:hi:hi]
+	im.Skipped = nil
 	return im
 }
 
@@ -99,11 +101,12 @@ func spaced(n, from int) []int {
 // Describe returns Name and Hash.
 func (im Images) Describe() (name, hash string) { return im.Name, im.Hash() }
 
-// Select returns a copy of the images at indices, in that order; an index may repeat. Name stays
+// Select returns a copy of the images at indices, in that order, without Skipped; an index may repeat. Name stays
 // im's. An index outside 0 to Len-1 is an error.
 func (im Images) Select(indices []int) (Images, error) {
 	size := im.Channels * im.Height * im.Width
 	out := im
+	out.Skipped = nil
 	out.Pixels = make([]uint8, 0, len(indices)*size)
 	out.Labels = make([]int32, 0, len(indices))
 	for i, k := range indices {

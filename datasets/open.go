@@ -2,6 +2,7 @@ package datasets
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -15,14 +16,23 @@ type Data struct {
 	Channels, Height, Width int      // of an image as networks take it
 	Classes                 []string // names of the classes
 	Divided                 bool     // the files have one part, and a fixed draw gave half of it to Pool and half to Test
+	Others                  []string // paths of files in image folders that were left out
 }
 
-// String describes d in a line: name, format, numbers of images, shape, classes and whether one part was divided.
+// String describes d in a line: name, format, numbers of images, shape, classes, whether one part was divided, and
+// what was left out.
 func (d Data) String() string {
 	text := fmt.Sprintf("%s (%s): %d calibration and %d test images of %dx%dx%d in %d classes",
 		d.Name, d.Format, d.Pool.Len(), d.Test.Len(), d.Channels, d.Height, d.Width, len(d.Classes))
 	if d.Divided {
 		text += ", drawn from the same files; no image is in both"
+	}
+	if len(d.Others) > 0 {
+		names := make([]string, len(d.Others))
+		for i, path := range d.Others {
+			names[i] = filepath.Base(path)
+		}
+		text += "; left out: " + listed("other file", "other files", names)
 	}
 	return text
 }
@@ -85,6 +95,7 @@ func fromFiles(name, format string, train, test ImageFolder, o OpenOptions) (Dat
 	if err := o.Images.validate(); err != nil {
 		return d, err
 	}
+	d.Others = slices.Concat(train.Others, test.Others)
 	train, test, divided, err := twoParts(name, train, test)
 	if err != nil {
 		return d, err

@@ -66,7 +66,10 @@ func (c contents) onePart(o OpenOptions) (Data, bool, error) {
 
 // classFolders opens a folder that has one folder of images per class.
 func (c contents) classFolders(o OpenOptions) (Data, bool, error) {
-	if !slices.ContainsFunc(c.folders, func(name string) bool { return hasPicture(filepath.Join(c.path, name)) }) {
+	if !slices.ContainsFunc(c.folders, func(name string) bool {
+		images, _, err := listPictures(filepath.Join(c.path, name))
+		return len(images) > 0 || err != nil // which OpenImageFolder says
+	}) {
 		return Data{}, false, nil
 	}
 	if o.Labels != "" {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"path/filepath"
+	"slices"
 )
 
 // Stream is images to go through in batches: Images, which are in memory, or Files, which are decoded batch by batch.
@@ -66,7 +67,7 @@ func (f Files) Describe() (name, hash string) {
 }
 
 // Calibrate decodes n different images, drawn by seed. If f.Random is set it records what part of each was taken. There
-// are fewer than n if corrupt files are left out.
+// are fewer than n if corrupt files are left out, which Skipped lists; Indices are those of the others.
 func (f Files) Calibrate(ctx context.Context, n int, seed uint64) (Calibration, error) {
 	indices, err := Draw(n, f.Len(), seed)
 	if err != nil {
@@ -76,11 +77,12 @@ func (f Files) Calibrate(ctx context.Context, n int, seed uint64) (Calibration, 
 	if err != nil {
 		return Calibration{}, err
 	}
-	c := Calibration{Seed: seed, Indices: indices}
+	c := Calibration{Seed: seed}
 	if f.Random {
 		c.Images, c.Crops, err = drawn.LoadRandom(ctx, f.Config, seed)
 	} else {
-		c.Images, _, err = drawn.Load(ctx, f.Config)
+		c.Images, err = drawn.Load(ctx, f.Config)
 	}
+	c.Indices = slices.DeleteFunc(indices, func(k int) bool { return slices.Contains(c.Skipped, f.Folder.Files[k]) })
 	return c, err
 }

@@ -29,8 +29,8 @@ func formatsKnown() []string {
 		"CIFAR-10's binary files: its batches, train*.bin and test*.bin, or one file",
 		"CIFAR-10's python batches",
 		"IDX files of the MNIST family, images and labels, gzip'ed or not",
-		"JPEG or PNG images with one folder per class, in train/ and val/ (or test/), or in one folder",
-		"a folder of JPEG or PNG images with a file that labels them",
+		"images (" + pictureFormats + ") with one folder per class, in train/ and val/ (or test/), or in one folder",
+		"a folder of images with a file that labels them",
 	}
 }
 
@@ -44,7 +44,7 @@ const (
 	pickleFile           // perhaps a batch of CIFAR-10's Python form
 	idxImages            // IDX with 3 dimensions
 	idxLabels            // IDX with 1 dimension
-	pictureFile          // JPEG or PNG
+	pictureFile          // an image, by its name
 )
 
 // contents is what is at a path.
@@ -113,7 +113,7 @@ func kindOf(path string, info os.FileInfo) (fileKind, error) {
 	if isPicture(path) {
 		return pictureFile, nil
 	}
-	f, err := os.Open(path)
+	f, err := openFile(path)
 	if err != nil {
 		return otherFile, err
 	}
@@ -175,36 +175,34 @@ func anyPrefix(name string, prefixes ...string) bool {
 
 // String says what is there, after the path in messages.
 func (c contents) String() string {
-	const most = 4 // names that are listed
 	var names []string
-	n := 0
 	for _, k := range []fileKind{cifarFile, pickleFile, idxImages, idxLabels, pictureFile, otherFile} {
 		for _, f := range c.files[k] {
-			if n++; len(names) < most {
-				names = append(names, filepath.Base(f))
-			}
+			names = append(names, filepath.Base(f))
 		}
 	}
 	text := "has no files"
 	switch {
 	case c.file:
 		return "is a file of another kind"
-	case n > 0:
-		text = "has " + listed("file", names, n)
+	case len(names) > 0:
+		text = "has " + listed("file", "files", names)
 	}
-	if n := len(c.folders); n > 0 {
-		text += " and " + listed("folder", c.folders[:min(most, n)], n)
+	if len(c.folders) > 0 {
+		text += " and " + listed("folder", "folders", c.folders)
 	}
 	return text
 }
 
-// listed says how many things of a kind there are, n, and the first names of them.
-func listed(kind string, first []string, n int) string {
-	if n != 1 {
-		kind += "s"
+// listed says how many things there are, and the first names of them.
+func listed(one, more string, names []string) string {
+	const most = 4
+	n := len(names)
+	if n == 1 {
+		more = one
 	}
-	if len(first) < n {
-		first = append(slices.Clone(first), "...")
+	if n > most {
+		names = append(slices.Clone(names[:most]), "...")
 	}
-	return fmt.Sprintf("%d %s (%s)", n, kind, strings.Join(first, ", "))
+	return fmt.Sprintf("%d %s (%s)", n, more, strings.Join(names, ", "))
 }

@@ -10,14 +10,22 @@ import (
 // of golang.org/x/image/draw is the same filter, but differs by 0.2 levels in the mean.)
 //
 // Source: Pillow, src/libImaging/Resample.c.
-func resize(im *rgb, w, h int) *rgb {
+func resize(im *rgb, w, h int) *rgb { return resizePart(im, w, h, image.Rect(0, 0, w, h)) }
+
+// resizePart returns part of im resized to w x h pixels, and makes nothing of the resized image that isn't needed.
+func resizePart(im *rgb, w, h int, part image.Rectangle) *rgb {
+	rows := newFilter(im.h, h, part.Min.Y, part.Max.Y)
+	top, bottom := rows.span()
+	im = im.crop(image.Rect(0, top, im.w, bottom))
 	if w != im.w {
-		im = im.pass(newFilter(im.w, w))
+		im = im.pass(newFilter(im.w, w, part.Min.X, part.Max.X))
+	} else {
+		im = im.crop(image.Rect(part.Min.X, 0, part.Max.X, im.h))
 	}
-	if h != im.h {
-		im = im.transposed().pass(newFilter(im.h, h)).transposed()
+	for y := range rows.first {
+		rows.first[y] -= top
 	}
-	return im
+	return im.transposed().pass(rows).transposed()
 }
 
 // rgb is an image of 8 bits a channel, [H,W,3].
@@ -36,26 +44,33 @@ type filter struct {
 	weights [][]int32
 }
 
-func newFilter(from, to int) filter {
+// newFilter returns the filter of pixels lo to hi-1 of a row that is resized from a number of pixels to another.
+func newFilter(from, to, lo, hi int) filter {
 	var f filter
 	scale := float64(from) / float64(to)
 	support := max(scale, 1) // the triangle's half width
-	for x := range to {
+	for x := lo; x < hi; x++ {
 		centre := (float64(x) + 0.5) * scale
-		lo, hi := max(int(centre-support+0.5), 0), min(int(centre+support+0.5), from)
+		first, end := max(int(centre-support+0.5), 0), min(int(centre+support+0.5), from)
 		var sum float64
-		w := make([]float64, hi-lo)
+		w := make([]float64, end-first)
 		for i := range w {
-			w[i] = max(0, 1-math.Abs((float64(lo+i)-centre+0.5)/support))
+			w[i] = max(0, 1-math.Abs((float64(first+i)-centre+0.5)/support))
 			sum += w[i]
 		}
 		fixed := make([]int32, len(w))
 		for i := range w {
 			fixed[i] = int32(0.5 + w[i]/sum*(1<<filterBits))
 		}
-		f.first, f.weights = append(f.first, lo), append(f.weights, fixed)
+		f.first, f.weights = append(f.first, first), append(f.weights, fixed)
 	}
 	return f
+}
+
+// span returns the first pixel that f needs, and the one after the last.
+func (f filter) span() (first, end int) {
+	last := len(f.first) - 1
+	return f.first[0], f.first[last] + len(f.weights[last])
 }
 
 // pass resizes each row.

@@ -60,7 +60,7 @@ func TestImageNet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	images, _, err := folder.Load(t.Context(), datasets.ImageNetConfig())
+	images, err := folder.Load(t.Context(), datasets.ImageNetConfig())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -65,7 +65,11 @@ func (r *gridRun) evaluate(ctx context.Context, c Cell, result Result) (kept, er
 	if err != nil {
 		return k, err
 	}
-	test, err := q.Evaluate(ctx, student, c.Subject.Test)
+	tests := &noting{Stream: c.Subject.Test}
+	test, err := q.Evaluate(ctx, student, tests)
+	if err == nil {
+		err = r.skipped(tests)
+	}
 	if err != nil {
 		return k, err
 	}
@@ -101,7 +105,11 @@ func (r *gridRun) fullPrecision(ctx context.Context, c Cell, cal datasets.Calibr
 		return kept{}, err
 	}
 	k := kept{Seconds: time.Since(start).Seconds(), PeakMemory: memory.Peak(), Calibration: Ones(own)}
-	test, err := pdq.EvaluateTeacher(ctx, r.Backend, workers, s.Network, s.Weights, s.Test, tell)
+	tests := &noting{Stream: s.Test}
+	test, err := pdq.EvaluateTeacher(ctx, r.Backend, workers, s.Network, s.Weights, tests, tell)
+	if err == nil {
+		err = r.skipped(tests)
+	}
 	if err != nil {
 		return k, err
 	}

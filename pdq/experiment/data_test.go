@@ -7,6 +7,7 @@ import (
 	"image/png"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -102,6 +103,53 @@ func TestImageFolder(t *testing.T) {
 		if r.Test.N != 6 || r.Data != "birds" || r.Network != "resnet14" {
 			t.Errorf("%+v", r)
 		}
+	}
+}
+
+// TestSkipped: images that are left out are told once and recorded, those to calibrate on and those to test on.
+func TestSkipped(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "birds")
+	photos(t, 4, dir, "train", "auk", "bittern")
+	photos(t, 3, dir, "val", "auk", "bittern")
+	bad := []string{filepath.Join(dir, "train", "auk", "1.png"), filepath.Join(dir, "val", "bittern", "2.png")}
+	for _, path := range bad {
+		if err := os.WriteFile(path, []byte("<!DOCTYPE html>"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	weights := untrained(t, "resnet14", arch.SquareInput(3, 32, 2))
+	src := Source{Name: "resnet14", Checkpoint: weights, Data: dir, Centred: true, SkipCorrupt: true}
+	src.Images = datasets.ImageConfig{Height: 32, Width: 32, Resize: 32}
+	s, err := Open(src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := tinyGrid(t, "nearest")
+	g.Subjects, g.Anyway = []Subject{s}, true
+	if g.Backend, g.Note, err = backend.Open("go"); err != nil {
+		t.Fatal(err)
+	}
+	var notes []string
+	g.Warn = func(text string) {
+		if strings.Contains(text, "left out") {
+			notes = append(notes, text)
+		}
+	}
+	f := Folder(t.TempDir())
+	for _, r := range run(t, g, f) {
+		if r.Test.N != 5 || r.Images != 7 {
+			t.Errorf("%d test and %d calibration images, want 5 and 7", r.Test.N, r.Images)
+		}
+	}
+	want := []string{"left out 1 of 8 calibration images, which can't be decoded: " + bad[0] + "; seed 1",
+		"left out 1 of 6 test images, which can't be decoded: " + bad[1]}
+	if !slices.Equal(notes, want) {
+		t.Errorf("told %q, want %q", notes, want)
+	}
+	var record Record
+	if err := f.ReadJSON(RecordFile, &record); err != nil || !slices.Equal(record.Calibration.Skipped, bad[:1]) ||
+		!slices.Equal(record.TestSkipped, bad[1:]) || len(record.Calibration.Indices) != 7 {
+		t.Errorf("recorded %+v, tests %v, error %v", record.Calibration, record.TestSkipped, err)
 	}
 }
 

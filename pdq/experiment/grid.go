@@ -171,6 +171,7 @@ type gridRun struct {
 	subject *Subject // whose images are drawn
 	drawn   map[uint64]datasets.Calibration
 	hash    string // of the subject's weights
+	said    string // of images that were left out
 
 	started  bool // the folder has this grid's Record
 	forecast *forecast
@@ -199,10 +200,14 @@ func (r *gridRun) calibration(ctx context.Context, c Cell) (datasets.Calibration
 		return cal, nil
 	}
 	cal, err := c.Subject.Pool.Calibrate(ctx, r.Images, c.Seed)
-	if err == nil {
-		r.drawn[c.Seed] = cal
+	if err != nil {
+		return cal, err
 	}
-	return cal, err
+	if text := skippedText(cal.Skipped, "calibration images", r.Images); text != "" {
+		r.warn(fmt.Sprintf("%s; seed %d", text, c.Seed))
+	}
+	r.drawn[c.Seed] = cal
+	return cal, nil
 }
 
 // find returns the result of a cell from the table; if it isn't there, what is known before it is computed.

@@ -28,6 +28,7 @@ type Record struct {
 	Calibration CalibrationRecord // images it was fitted to
 	Test        string            // images it was evaluated on
 	TestHash    string
+	TestSkipped []string `json:",omitempty"` // paths of test images that were left out, as they can't be decoded
 	Backend     string   // the note of backend.Open
 	Threads     int      // GOMAXPROCS
 	Machine     string   // operating system and processor architecture
@@ -40,7 +41,8 @@ type Record struct {
 type CalibrationRecord struct {
 	Pool, Hash string
 	Seed       uint64
-	Indices    []int
+	Indices    []int    // of the images that were used
+	Skipped    []string `json:",omitempty"` // paths of images that were drawn too, but can't be decoded
 	Crops      []datasets.Crop `json:",omitempty"`
 }
 
@@ -51,7 +53,7 @@ func NewRecord(n *models.Network, w models.Weights, cal datasets.Calibration, te
 	testName, testHash := test.Describe()
 	return Record{
 		Started: time.Now().UTC().Truncate(time.Second), Teacher: n.Name, TeacherHash: hash,
-		Calibration: CalibrationRecord{cal.Name, cal.Hash(), cal.Seed, cal.Indices, cal.Crops},
+		Calibration: CalibrationRecord{cal.Name, cal.Hash(), cal.Seed, cal.Indices, cal.Skipped, cal.Crops},
 		Test:        testName, TestHash: testHash,
 		Threads: runtime.GOMAXPROCS(0), Machine: runtime.GOOS + "/" + runtime.GOARCH, Versions: versions(), Methods: methods,
 	}, err

@@ -307,7 +307,7 @@ func (s session) drawAgain(ctx context.Context, data string, r experiment.Calibr
 		return nil, err
 	}
 	im := &images{data: data}
-	if im.calibration, err = pool.Calibrate(ctx, len(r.Indices), r.Seed); err != nil {
+	if im.calibration, err = pool.Calibrate(ctx, len(r.Indices)+len(r.Skipped), r.Seed); err != nil {
 		return nil, err
 	}
 	if hash := im.calibration.Hash(); hash != r.Hash {

@@ -175,7 +175,7 @@ func calibrate(c *call) (session, error) {
 		return s, err
 	}
 	s.images, s.logits = im, nil
-	c.Print("%d of the %d images of %s, seed %d", n, pool.Len(), about, seed)
+	c.Print("%d of the %d images of %s, seed %d", im.calibration.Len(), pool.Len(), about, seed)
 	return s.restart(), nil
 }
 

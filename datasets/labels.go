@@ -1,0 +1,143 @@
+package datasets
+
+import (
+	"bufio"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// OpenLabelled lists the images in one folder by a file of labels. Its lines are a file's name and a class, separated
+// by white space, "ILSVRC2012_val_00000001.JPEG n01751748", or by a comma; the first may be a header. classes are all
+// classes in the order of the network's outputs, which is sorted, as OpenImageFolder lists those of train/; nil: the
+// classes in the file. Errors give the line.
+func OpenLabelled(dir, labels string, classes []string) (ImageFolder, error) {
+	f := ImageFolder{Name: filepath.Base(dir), Classes: classes}
+	names, err := readLabels(labels)
+	if err != nil {
+		return f, err
+	}
+	if classes == nil {
+		for _, l := range names {
+			f.Classes = append(f.Classes, l.class)
+		}
+		slices.Sort(f.Classes)
+		f.Classes = slices.Compact(f.Classes)
+	}
+	used := map[string]bool{}
+	for _, l := range names {
+		label, known := slices.BinarySearch(f.Classes, l.class)
+		if !known {
+			return f, fmt.Errorf("datasets: %s:%d: class %q is none of the %d of the training images; "+
+				"give the labels of the same data set", labels, l.line, l.class, len(f.Classes))
+		}
+		path := filepath.Join(dir, filepath.Base(l.file))
+		if _, err := os.Stat(path); err != nil {
+			return f, fmt.Errorf("datasets: %s:%d: %w; complete the data, or remove the line", labels, l.line, err)
+		}
+		used[filepath.Base(path)] = true
+		f.Files, f.Labels = append(f.Files, path), append(f.Labels, int32(label))
+	}
+	all, err := list(dir)
+	if err != nil {
+		return f, fmt.Errorf("datasets: %w", err)
+	}
+	for _, name := range all.files {
+		if isPicture(name) && !used[name] {
+			f.Others = append(f.Others, filepath.Join(dir, name))
+		}
+	}
+	return f, nil
+}
+
+// labelsLine is a line of a file of labels, for messages.
+const labelsLine = "as ILSVRC2012_val_00000001.JPEG n01751748"
+
+// labelled is a line of a file of labels.
+type labelled struct {
+	file, class string
+	line        int // from 1
+}
+
+// readLabels reads lines of a file's name and a class. Where the first line has a comma, commas separate them.
+func readLabels(path string) ([]labelled, error) {
+	file, err := openFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("datasets: %w", err)
+	}
+	defer file.Close() // only read from
+	text := bufio.NewReader(file)
+	if mark, _ := text.Peek(3); string(mark) == "\xef\xbb\xbf" { // byte-order mark; an error comes back when read
+		_, _ = text.Discard(3)
+	}
+	start, _ := text.Peek(text.Size())
+	first, _, _ := strings.Cut(strings.TrimSpace(string(start)), "\n")
+	read := readWords
+	if strings.Contains(first, ",") {
+		read = readCSV
+	}
+	names, err := read(text)
+	if err != nil {
+		return nil, fmt.Errorf("datasets: %s:%w", path, err)
+	}
+	if len(names) > 1 && filepath.Ext(names[0].file) == "" && filepath.Ext(names[1].file) != "" {
+		names = names[1:] // a header
+	}
+	if len(names) == 0 {
+		return nil, fmt.Errorf("datasets: %s has no lines; give one for each image", path)
+	}
+	return names, nil
+}
+
+// readWords reads lines of two words. Errors begin with the line.
+func readWords(r io.Reader) (names []labelled, err error) {
+	s := bufio.NewScanner(r)
+	line := 1
+	for ; s.Scan(); line++ {
+		switch fields := strings.Fields(s.Text()); len(fields) {
+		case 0:
+		case 2:
+			names = append(names, labelled{fields[0], fields[1], line})
+		default:
+			return nil, notLabelled(line, s.Text())
+		}
+	}
+	if err := s.Err(); err != nil {
+		return nil, fmt.Errorf("%d: %w", line, err)
+	}
+	return names, nil
+}
+
+// readCSV reads lines of two fields, which a comma separates. Errors begin with the line.
+func readCSV(r io.Reader) (names []labelled, err error) {
+	lines := csv.NewReader(r)
+	lines.FieldsPerRecord, lines.TrimLeadingSpace = -1, true
+	for {
+		fields, err := lines.Read()
+		if errors.Is(err, io.EOF) {
+			return names, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf(" %w", err) // gives the line
+		}
+		if strings.TrimSpace(strings.Join(fields, "")) == "" {
+			continue
+		}
+		line, _ := lines.FieldPos(0)
+		if len(fields) != 2 || strings.TrimSpace(fields[0]) == "" || strings.TrimSpace(fields[1]) == "" {
+			return nil, notLabelled(line, strings.Join(fields, ","))
+		}
+		names = append(names, labelled{strings.TrimSpace(fields[0]), strings.TrimSpace(fields[1]), line})
+	}
+}
+
+// notLabelled is the error for a line that isn't a file's name and a class.
+func notLabelled(line int, text string) error {
+	return fmt.Errorf("%d: %.50q is not a file's name and a class (%s); "+
+		"a list of bare numbers doesn't say which file each is for", line, text, labelsLine)
+}
