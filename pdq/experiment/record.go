@@ -41,8 +41,8 @@ type Record struct {
 type CalibrationRecord struct {
 	Pool, Hash string
 	Seed       uint64
-	Indices    []int    // of the images that were used
-	Skipped    []string `json:",omitempty"` // paths of images that were drawn too, but can't be decoded
+	Indices    []int           // of the images that were used
+	Skipped    []string        `json:",omitempty"` // paths of images that were drawn too, but can't be decoded
 	Crops      []datasets.Crop `json:",omitempty"`
 }
 
