@@ -27,6 +27,9 @@ import (
 //
 // PD-Quant, section 3.4; reference: quant/distribution_correction.py.
 func (q *Quantizer) Correct(ctx context.Context, d *UnitData) (*UnitData, error) {
+	if err := q.canUse(d); err != nil {
+		return nil, q.fail(StepCorrect, -1, err)
+	}
 	unit := q.p.Network.Units[d.Unit]
 	if q.c.Correction.Steps == 0 || !hasNorm(q.p.Network, unit) {
 		return d, nil

@@ -113,6 +113,12 @@ func (q *Quantizer) predictionDifferences(ctx context.Context, s Student, images
 // if not nil, is called between batches.
 func EvaluateTeacher(ctx context.Context, b compute.Backend, workers int, n *models.Network, w models.Weights,
 	test datasets.Stream, progress func(done, total int)) (Score, error) {
+	if b == nil || n == nil || test == nil {
+		return Score{}, &UnitError{StepEvaluate, "", errors.New("backend, network or images are missing; give all three")}
+	}
+	if err := errors.Join(n.Validate(), w.Check(n)); err != nil {
+		return Score{}, &UnitError{StepEvaluate, "", err}
+	}
 	f := func(xs []*Node) []*Node {
 		return []*Node{n.Forward(xs[0], 0, len(n.Layers)-1, models.Hooks{Param: exec.Constants(xs[0].Graph(), w)})}
 	}

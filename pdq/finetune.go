@@ -61,6 +61,9 @@ type tunedLayer struct {
 
 // newFineTuner prepares the fine-tuning of s.
 func (q *Quantizer) newFineTuner(s Student) (*fineTuner, error) {
+	if err := q.canHold(s); err != nil {
+		return nil, q.fail(StepFineTune, -1, err)
+	}
 	t := &fineTuner{q: q, s: s, images: newAugmenter(q.p.Calibration, q.c)}
 	t.opt = optimiser{b: q.b, size: min(q.c.FineTune.BatchSize, q.p.Calibration.Len()), losses: t.losses}
 	err := t.addVariables()

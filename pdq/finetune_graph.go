@@ -44,7 +44,7 @@ func (t *fineTuner) schedule() []float32 {
 }
 
 // outermost returns the number of the highest level; the lowest is 0.
-func outermost(bits int) float64 { return float64(int(1)<<bits - 1) }
+func outermost(bits int) float64 { return math.Ldexp(1, bits) - 1 }
 
 // losses is the graph of the losses of features and predictions [2], as a part of the batch adds them to those of the
 // batch. part holds the part's images.

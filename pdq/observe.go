@@ -88,6 +88,14 @@ func (q *Quantizer) quantised(s Student, layers []models.Layer) error {
 
 // sameImages returns an error if t or prev was computed for another number of images.
 func (q *Quantizer) sameImages(t *Teacher, prev *UnitData) error {
+	if err := canUseTeacher(t); err != nil {
+		return err
+	}
+	if prev != nil {
+		if err := q.canUse(prev); err != nil {
+			return fmt.Errorf("the data of the unit before: %w", err)
+		}
+	}
 	if n, want := t.Logits.Len(), q.images.Len(); n != want {
 		return fmt.Errorf("the teacher's logits are of %d images, but the units are fitted to %d; run Teacher again",
 			n, want)

@@ -2,6 +2,7 @@ package pdq
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -44,6 +45,8 @@ type optimiser struct {
 	vars []*variable
 	size int // images of a batch
 	done int // steps taken
+
+	closed bool
 
 	// losses is the graph of the losses of a part of a batch. read has the tensors that the forward pass reads, part those
 	// of the part's images. It returns a vector. The batch's losses are the sum of these over its parts.
@@ -123,6 +126,9 @@ func (o *optimiser) bind(ns []*Node) nodes {
 // steps takes n steps and returns the loss of the last one. After an error, the variables are as before the failed
 // step.
 func (o *optimiser) steps(ctx context.Context, n int, step func() (Loss, error), tell func(Loss)) (l Loss, err error) {
+	if err := o.inUse(); err != nil {
+		return l, err
+	}
 	for range n {
 		if err := ctx.Err(); err != nil {
 			return l, err
@@ -269,8 +275,20 @@ func sumParts(ns []*Node, n int) []*Node {
 	return sum
 }
 
-// close frees graphs and variables.
+// inUse is an error after close.
+func (o *optimiser) inUse() error {
+	if o.closed {
+		return errors.New("the optimisation was closed; close it after its last use, or start another")
+	}
+	return nil
+}
+
+// close frees graphs and variables. Further calls do nothing.
 func (o *optimiser) close() {
+	if o.closed {
+		return
+	}
+	o.closed = true
 	o.graphs.Finalize()
 	exec.Free(o.state()...)
 }
@@ -285,6 +303,9 @@ type OptimiserState struct {
 // snapshot returns the state of o.
 func (o *optimiser) snapshot() (OptimiserState, error) {
 	s := OptimiserState{Done: o.done}
+	if err := o.inUse(); err != nil {
+		return s, err
+	}
 	for _, v := range o.vars {
 		for _, t := range []*tensors.Tensor{v.value, v.mean, v.square} {
 			x, err := tensors.CopyFlatData[float32](t)
@@ -299,6 +320,9 @@ func (o *optimiser) snapshot() (OptimiserState, error) {
 
 // restore puts o back to state s. If s has other variables, it returns an error and leaves o as it is.
 func (o *optimiser) restore(s OptimiserState) error {
+	if err := o.inUse(); err != nil {
+		return err
+	}
 	if len(s.Values) != 3*len(o.vars) || s.Done < 0 {
 		return fmt.Errorf("the state holds %d variables after %d steps; there are %d variables",
 			len(s.Values)/3, s.Done, len(o.vars))

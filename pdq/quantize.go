@@ -31,7 +31,7 @@ func DropQuantize(x, scale *Node, zero float32, mask *Node, bits int) *Node {
 
 // RoundToLevels is FakeQuantize without gradient, and with a zero point that is a node.
 func RoundToLevels(x, scale, zero *Node, bits int) *Node {
-	level := ClipScalar(Add(Round(Div(x, scale)), zero), 0, float64(int(1)<<bits-1))
+	level := ClipScalar(Add(Round(Div(x, scale)), zero), 0, outermost(bits))
 	return Mul(Sub(level, zero), scale)
 }
 
@@ -40,7 +40,7 @@ func RoundToLevels(x, scale, zero *Node, bits int) *Node {
 type levels struct{ lo, hi float64 }
 
 func levelRange(zero float32, bits int) levels {
-	return levels{float64(-zero), float64(int(1)<<bits-1) - float64(zero)}
+	return levels{float64(-zero), outermost(bits) - float64(zero)}
 }
 
 // notNegative drops the lower bound if only negative values reach it.
@@ -138,7 +138,7 @@ func reduceLike(x, like *Node) *Node {
 //
 // base and alpha have the weight's shape; scale and zero broadcast against it.
 func SoftRound(base, alpha, scale, zero *Node, bits int) *Node {
-	level := clip(Add(base, RectifiedSigmoid(alpha)), 0, float64(int(1)<<bits-1))
+	level := clip(Add(base, RectifiedSigmoid(alpha)), 0, outermost(bits))
 	return Mul(scale, Sub(level, zero))
 }
 

@@ -2,6 +2,7 @@ package pdq
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -33,6 +34,9 @@ type Quantizer struct {
 
 // New prepares the steps. It returns the errors of p.Validate and c.Validate.
 func New(b compute.Backend, p Problem, c Config) (*Quantizer, error) {
+	if b == nil {
+		return nil, errors.New("pdq: no backend; give one that backend.Open returns")
+	}
 	if err := p.Validate(); err != nil {
 		return nil, err
 	}
@@ -137,6 +141,10 @@ func Quantize(ctx context.Context, runs ...*Run) error {
 // caches that Correct adds.
 func (q *Quantizer) Units(ctx context.Context, t *Teacher, s *Student) iter.Seq2[*UnitData, error] {
 	return func(yield func(*UnitData, error) bool) {
+		if s == nil {
+			yield(nil, errors.New("pdq: Units: no student; give a pointer to the one that your steps replace"))
+			return
+		}
 		r := &Run{Quantizer: q, State: State{Student: *s}}
 		for data, err := range observations(ctx, t, []*Run{r}, 0) {
 			if err != nil {
@@ -154,6 +162,9 @@ func (q *Quantizer) Units(ctx context.Context, t *Teacher, s *Student) iter.Seq2
 // Evaluate returns the score on test of the network with the tensors that s quantises quantised, and the rest in full
 // precision.
 func (q *Quantizer) Evaluate(ctx context.Context, s Student, test datasets.Stream) (Score, error) {
+	if test == nil {
+		return Score{}, q.fail(StepEvaluate, -1, errors.New("no images; give a test set"))
+	}
 	w, err := q.StudentWeights(s)
 	if err != nil {
 		return Score{}, q.fail(StepEvaluate, -1, err)
@@ -167,19 +178,41 @@ func (q *Quantizer) Evaluate(ctx context.Context, s Student, test datasets.Strea
 // StudentWeights returns the weights of the folded network with those that s quantises on their levels, and with the
 // biases of s.
 func (q *Quantizer) StudentWeights(s Student) (models.Weights, error) {
+	if err := q.canHold(s); err != nil {
+		return nil, err
+	}
 	w := q.withBiases(s)
 	for layer, wq := range s.Weights {
-		full, ok := w[layer+".weight"]
-		if !ok {
-			return nil, fmt.Errorf("%s has no layer %s with a weight, but the student quantises it", q.folded.Name, layer)
-		}
-		t, err := wq.Dequantize(full)
+		t, err := wq.Dequantize(w[layer+".weight"])
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", layer, err)
 		}
 		w[layer+".weight"] = t
 	}
 	return w, nil
+}
+
+// canHold returns an error if s has a quantiser that can't be one of the folded network. Unlike fits, it takes any width.
+func (q *Quantizer) canHold(s Student) error {
+	for layer, wq := range s.Weights {
+		full, ok := q.weights[layer+".weight"]
+		if !ok {
+			return fmt.Errorf("%s has no layer %s with a weight, but the student quantises it", q.folded.Name, layer)
+		}
+		if err := wq.fits(full); err != nil {
+			return fmt.Errorf("the weight of %s: %w", layer, err)
+		}
+	}
+	for layer, a := range s.Acts {
+		if err := checkWidth(a.Bits); err != nil {
+			return fmt.Errorf("the output of %s: %w", layer, err)
+		}
+		if !(a.Scale > 0) || a.Zero-a.Zero != 0 {
+			return fmt.Errorf("the output of %s has scale %g and zero point %g; the scale must be > 0, the zero point finite",
+				layer, a.Scale, a.Zero)
+		}
+	}
+	return nil
 }
 
 // withBiases returns the weights of the folded network with the biases of s.

@@ -237,8 +237,9 @@ func TestCorrectLowersItsLoss(t *testing.T) {
 			distance(flat(t, corrected.Target), flat(t, d.TeacherOut)) < 1e-4 {
 			t.Error("input and target haven't changed")
 		}
-		head := *d
-		head.Unit = len(q.folded.Units) - 1 // no batch normalisation
+		last, images := len(q.folded.Units)-1, d.Logits.Len() // a unit without batch normalisation
+		in := exec.CacheOf(make([]float32, images*16), images, 16)
+		head := UnitData{last, in, in, d.Logits, in, d.Logits, d.Logits}
 		if same, err := q.Correct(context.Background(), &head); err != nil || same != &head {
 			t.Errorf("a unit without batch normalisation was corrected (error %v)", err)
 		}

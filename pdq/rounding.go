@@ -2,6 +2,7 @@ package pdq
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -60,6 +61,9 @@ type layerVariable struct {
 // NewRounder prepares the optimisation of d's unit, starting from the scales in s. The error names a layer without
 // scale.
 func (q *Quantizer) NewRounder(s Student, d *UnitData) (*Rounder, error) {
+	if err := errors.Join(q.canUse(d), q.canHold(s)); err != nil {
+		return nil, q.fail(StepRound, -1, err)
+	}
 	r := &Rounder{q: q, s: s, d: d, biased: q.withBiases(s), spread: spreadBytes()}
 	for _, t := range q.Terms {
 		switch {
@@ -192,6 +196,9 @@ func (r *Rounder) diverged(l Loss, v int) error {
 // activation scales. The error names a variable that isn't finite.
 func (r *Rounder) Student() (Student, error) {
 	s := r.s.clone()
+	if err := r.opt.inUse(); err != nil {
+		return s, r.fail(err)
+	}
 	for _, v := range r.weights {
 		if v.fixed {
 			continue // only scales are trained: rounding stays to nearest
@@ -254,5 +261,5 @@ func (q WeightQuant) rounded(w *tensors.Tensor, alpha []float32) ([]uint8, error
 	return levels, err
 }
 
-// Close frees the graphs and the state of the rounder.
+// Close frees the graphs and the state of the rounder. Other calls return an error afterwards.
 func (r *Rounder) Close() { r.opt.close() }

@@ -92,7 +92,7 @@ func (q *Quantizer) fits(s Student) error {
 		if wq.Bits != want {
 			return fmt.Errorf("the weight of %q has %d bits; it should have %d", layer, wq.Bits, want)
 		}
-		if _, err := wq.Dequantize(q.weights[layer+".weight"]); err != nil {
+		if err := wq.fits(q.weights[layer+".weight"]); err != nil {
 			return fmt.Errorf("%s: %w", layer, err)
 		}
 		if _, ok := q.weights[layer+".bias"]; !ok && wq.Bias != nil {

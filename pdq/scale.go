@@ -224,6 +224,13 @@ func RangeCandidates(ctx context.Context, x []float32, bits int, c ScaleConfig) 
 	if err := allFinite(x); err != nil {
 		return nil, err
 	}
+	if err := checkWidth(bits); err != nil {
+		return nil, fmt.Errorf("pdq: range candidates: %w", err)
+	}
+	if len(x) == 0 || c.Candidates < 1 || !(c.Power > 0) {
+		return nil, fmt.Errorf("pdq: range candidates: %d values, Candidates %d, Power %g; all must be > 0",
+			len(x), c.Candidates, c.Power)
+	}
 	cs, p := candidates(x, bits, c.Candidates, sidesOf(x)), power.New(c.Power)
 	zeros := len(cs) / c.Candidates
 	best := make([]ActQuant, c.Candidates)

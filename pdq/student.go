@@ -1,6 +1,7 @@
 package pdq
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -35,7 +36,7 @@ type ActQuant struct {
 
 // Quantize returns the value of the level nearest to v.
 func (a ActQuant) Quantize(v float32) float32 {
-	return roundWithin(v/a.Scale, -a.Zero, float32(int(1)<<a.Bits-1)-a.Zero) * a.Scale
+	return roundWithin(v/a.Scale, -a.Zero, float32(outermost(a.Bits))-a.Zero) * a.Scale
 }
 
 // levels returns the range of levels that the output of layer l can reach.
@@ -72,14 +73,10 @@ func (s Student) clone() Student {
 }
 
 // Dequantize returns the weight w [O,...] on the quantiser's levels, in the same shape. It returns an error if q is for
-// a weight of another size.
+// a weight of another size, or if its width isn't 2 to 8 bits.
 func (q WeightQuant) Dequantize(w *tensors.Tensor) (*tensors.Tensor, error) {
-	if o := w.Shape().Dim(0); len(q.Scale) != o || len(q.Zero) != o || (q.Levels != nil && len(q.Levels) != w.Size()) {
-		return nil, fmt.Errorf("pdq: %d scales, %d zero points and %d levels don't fit a weight of shape %v",
-			len(q.Scale), len(q.Zero), len(q.Levels), w.Shape().Dimensions)
-	}
-	if o := w.Shape().Dim(0); q.Bias != nil && len(q.Bias) != o {
-		return nil, fmt.Errorf("pdq: %d biases don't fit a weight of shape %v", len(q.Bias), w.Shape().Dimensions)
+	if err := q.fits(w); err != nil {
+		return nil, fmt.Errorf("pdq: %w", err)
 	}
 	flat, err := tensors.CopyFlatData[float32](w)
 	if err != nil {
@@ -97,7 +94,38 @@ func (q WeightQuant) Dequantize(w *tensors.Tensor) (*tensors.Tensor, error) {
 	return tensors.FromFlatDataAndDimensions(flat, w.Shape().Dimensions...), nil
 }
 
+// fits returns an error if q can't be the quantiser of w.
+func (q WeightQuant) fits(w *tensors.Tensor) error {
+	if w == nil || !w.Ok() || w.Rank() == 0 || w.Size() == 0 {
+		return errors.New("the weight has no values; give one of shape [O,...]")
+	}
+	if err := checkWidth(q.Bits); err != nil {
+		return err
+	}
+	o := w.Shape().Dim(0)
+	if len(q.Scale) != o || len(q.Zero) != o || (q.Levels != nil && len(q.Levels) != w.Size()) {
+		return fmt.Errorf("%d scales, %d zero points and %d levels don't fit a weight of shape %v",
+			len(q.Scale), len(q.Zero), len(q.Levels), w.Shape().Dimensions)
+	}
+	for i, s := range q.Scale {
+		if z := q.Zero[i]; !(s > 0) || math.IsInf(float64(s), 1) || z-z != 0 {
+			return fmt.Errorf("output channel %d has scale %g and zero point %g; both must be finite, the scale > 0", i, s, z)
+		}
+	}
+	if q.Bias != nil && len(q.Bias) != o {
+		return fmt.Errorf("%d biases don't fit a weight of shape %v", len(q.Bias), w.Shape().Dimensions)
+	}
+	return nil
+}
+
+func checkWidth(bits int) error {
+	if bits < 2 || bits > 8 {
+		return fmt.Errorf("a quantiser of %d bits; give 2 to 8", bits)
+	}
+	return nil
+}
+
 // level returns the level, with zero point z, that is nearest to the weight k·Scale.
 func (q WeightQuant) level(k float64, z float32) float32 {
-	return min(max(float32(k)+z, 0), float32(int(1)<<q.Bits-1))
+	return min(max(float32(k)+z, 0), float32(outermost(q.Bits)))
 }

@@ -15,12 +15,19 @@ type Teacher struct {
 	Logits *Cache // [N,classes]
 }
 
-// Free frees the logits. t, and unit data observed with it, must not be used afterwards.
-func (t *Teacher) Free() { t.Logits.Free() }
+// Free frees the logits. t, which may be nil, and unit data observed with it must not be used afterwards.
+func (t *Teacher) Free() {
+	if t != nil {
+		t.Logits.Free()
+	}
+}
 
 // Score compares the logits of the calibration images, without mirrored copies, with their labels. Nothing else in pdq
 // uses labels of calibration images.
 func (t *Teacher) Score(labels []int32) (Score, error) {
+	if err := canUseTeacher(t); err != nil {
+		return Score{}, fmt.Errorf("pdq: %w", err)
+	}
 	if n := t.Logits.Len(); len(labels) == 0 || n%len(labels) != 0 {
 		return Score{}, fmt.Errorf("pdq: %d labels for logits of %d images", len(labels), n)
 	}

@@ -44,6 +44,11 @@ func canStart(runs []*Run) error {
 	if len(runs) == 0 {
 		return errors.New("pdq: no runs; give at least one")
 	}
+	for i, r := range runs {
+		if r == nil || r.Quantizer == nil {
+			return fmt.Errorf("pdq: run %d has no quantizer; set Quantizer to what New returns", i+1)
+		}
+	}
 	var errs []error
 	for i, r := range runs {
 		if i > 0 {

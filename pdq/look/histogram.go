@@ -1,8 +1,11 @@
 package look
 
 import (
+	"fmt"
 	"math"
 	"slices"
+
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
 // Histogram counts values in bins of equal width from Low to High.
@@ -11,17 +14,20 @@ type Histogram struct {
 	Counts    []int
 }
 
-// NewHistogram counts the numbers x in bins between their extremes. For an empty x, all counts are 0. With 0 bins or
-// fewer, there are no counts.
-func NewHistogram(x []float32, bins int) Histogram {
+// NewHistogram counts the numbers x, which must be finite, in bins between their extremes. It is all zeros for an empty
+// x, and counts nothing with 0 bins or fewer.
+func NewHistogram(x []float32, bins int) (Histogram, error) {
 	h := Histogram{Counts: make([]int, max(bins, 0))}
 	if len(x) == 0 {
-		return h
+		return h, nil
+	}
+	if k := exec.NonFinite(x); k >= 0 {
+		return h, fmt.Errorf("look: value %d of a histogram is %g; leave out what isn't finite", k, x[k])
 	}
 	lo, hi := slices.Min(x), slices.Max(x)
 	h.Low, h.High = float64(lo), float64(hi)
 	if bins < 1 {
-		return h
+		return h, nil
 	}
 	for _, v := range x {
 		k := 0
@@ -30,7 +36,7 @@ func NewHistogram(x []float32, bins int) Histogram {
 		}
 		h.Counts[min(k, bins-1)]++
 	}
-	return h
+	return h, nil
 }
 
 // Decibels is 10·log10(signal/noise): infinite without noise, NaN without both.

@@ -37,7 +37,10 @@ func Weight(q *pdq.Quantizer, s pdq.Student, layer string) (WeightView, error) {
 	if err != nil {
 		return v, err
 	}
-	v.Shape, v.Values = w.Shape().Dimensions, NewHistogram(x, 40)
+	v.Shape = w.Shape().Dimensions
+	if v.Values, err = NewHistogram(x, 40); err != nil {
+		return v, err
+	}
 	if v.Quant, ok = s.Weights[layer]; !ok {
 		return v, nil
 	}
@@ -101,7 +104,10 @@ func Output(ctx context.Context, q *pdq.Quantizer, s pdq.Student, layer string, 
 	if err != nil {
 		return v, err
 	}
-	v.Images, v.Values = n, NewHistogram(x, 40)
+	v.Images = n
+	if v.Values, err = NewHistogram(x, 40); err != nil {
+		return v, err
+	}
 	var ok bool
 	if v.Quant, ok = s.Acts[layer]; !ok {
 		return v, nil

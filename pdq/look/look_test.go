@@ -5,6 +5,7 @@ import (
 	"math"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/gomlx/compute"
@@ -363,6 +364,15 @@ func TestNothing(t *testing.T) {
 	}
 }
 
+func TestNewHistogramNonFinite(t *testing.T) {
+	for _, v := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
+		_, err := look.NewHistogram([]float32{1, float32(v), 2}, 4)
+		if want := fmt.Sprintf("value 1 of a histogram is %g", v); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %q", err, want)
+		}
+	}
+}
+
 func TestNewHistogram(t *testing.T) {
 	for _, c := range []struct {
 		x    []float32
@@ -377,8 +387,8 @@ func TestNewHistogram(t *testing.T) {
 		{nil, 0, look.Histogram{0, 0, []int{}}},
 	} {
 		t.Run(fmt.Sprint(len(c.x), " values, ", c.bins, " bins"), func(t *testing.T) {
-			if got := look.NewHistogram(c.x, c.bins); !reflect.DeepEqual(got, c.want) {
-				t.Errorf("%+v, want %+v", got, c.want)
+			if got, err := look.NewHistogram(c.x, c.bins); err != nil || !reflect.DeepEqual(got, c.want) {
+				t.Errorf("%+v, error %v, want %+v", got, err, c.want)
 			}
 		})
 	}

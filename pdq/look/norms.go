@@ -2,6 +2,7 @@ package look
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -33,6 +34,9 @@ func Norms(ctx context.Context, q *pdq.Quantizer, d *pdq.UnitData, images int) (
 		return nil, err
 	}
 	p := q.Problem()
+	if d == nil || d.Unit < 0 || d.Unit >= len(p.Network.Units) || d.TeacherIn == nil || d.CorrectedIn == nil {
+		return nil, errors.New("look: the unit's data is incomplete; give what Observe, Correct or Units returns")
+	}
 	unit := p.Network.Units[d.Unit]
 	views, err := normViews(p, unit)
 	if err != nil || views == nil {

@@ -55,6 +55,9 @@ func Lines(path string, c Chart, lines []Line) error {
 		}
 		for k := range l.X {
 			if finite(l.X[k]) && finite(l.Y[k]) {
+				if err := showable(fmt.Sprintf("line %d (%s)", i, l.Label), l.X[k], l.Y[k]); err != nil {
+					return err
+				}
 				xs, ys = append(xs, l.X[k]), append(ys, l.Y[k])
 			}
 		}
@@ -87,6 +90,9 @@ func Columns(path string, c Chart, bins []Bin) error {
 		if !(b.Low < b.High && b.Count >= 0) || !finite(b.Low) || !finite(b.High) || !finite(b.Count) {
 			return fmt.Errorf("plot: bin %d is from %g to %g with count %g; give finite numbers, edges in order, "+
 				"and no negative count", i, b.Low, b.High, b.Count)
+		}
+		if err := showable(fmt.Sprintf("bin %d", i), b.Low, b.High, b.Count); err != nil {
+			return err
 		}
 		top = max(top, b.Count)
 	}
@@ -122,6 +128,19 @@ func write(path string, draw func() *sheet) error {
 
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
+// mostNumber is the largest magnitude that a chart shows. Of larger ones, differences overflow.
+const mostNumber = 1e100
+
+// showable is an error that names the first of xs that is too large for a chart.
+func showable(what string, xs ...float64) error {
+	for _, x := range xs {
+		if math.Abs(x) > mostNumber {
+			return fmt.Errorf("plot: %s has the number %g; give numbers within ±%g", what, x, mostNumber)
+		}
+	}
+	return nil
+}
+
 // lineColor returns the colour of line i. Source: Okabe and Ito, Color Universal Design, 2008.
 func lineColor(i int) color.Color {
 	return []color.Color{accent(), color.NRGBA{0xd5, 0x5e, 0x00, 0xff}, color.NRGBA{0x00, 0x9e, 0x73, 0xff},
@@ -153,15 +172,23 @@ type tick struct {
 // ticks returns ticks at round numbers within v.
 func (v interval) ticks() []tick {
 	var out []tick
+	if v.hi-v.lo < max(1e-9*max(math.Abs(v.lo), math.Abs(v.hi)), 1/mostNumber) {
+		return v.ends() // too close for round numbers between
+	}
 	for _, t := range (plot.DefaultTicks{}).Ticks(v.lo, v.hi) {
 		if !t.IsMinor() && t.Value >= v.lo && t.Value <= v.hi {
 			out = append(out, tick{t.Value, t.Label})
 		}
 	}
 	if out == nil {
-		for _, x := range []float64{v.lo, v.hi} {
-			out = append(out, tick{x, strconv.FormatFloat(x, 'g', 3, 64)})
-		}
+		return v.ends()
+	}
+	return out
+}
+
+func (v interval) ends() (out []tick) {
+	for _, x := range []float64{v.lo, v.hi} {
+		out = append(out, tick{x, strconv.FormatFloat(x, 'g', 3, 64)})
 	}
 	return out
 }

@@ -90,3 +90,26 @@ func TestColumns(t *testing.T) {
 		}
 	}
 }
+
+// TestExtremes: numbers that are too large for a chart are an error; very small and very close ones are drawn.
+func TestExtremes(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "extremes.svg")
+	for name, c := range map[string]struct {
+		err  error
+		want string // of the error; empty: the chart is drawn
+	}{
+		"a high edge":  {Columns(path, Chart{}, []Bin{{4, 1e308, 1e30}}), "bin 0 has the number 1e+308; give numbers within"},
+		"a high count": {Columns(path, Chart{}, []Bin{{4, 5, 1e300}}), "bin 0 has the number 1e+300"},
+		"a high line":  {Lines(path, Chart{}, []Line{{"a", []float64{0, 1}, []float64{-1e308, 1e308}}}), "line 0 (a) has"},
+		"a high error": {Scatter(path, Chart{}, []Points{{"a", []float64{0}, []float64{1}, []float64{1e308}}}),
+			"points 0 (a) has"},
+		"close edges":  {Columns(path, Chart{}, []Bin{{1, math.Nextafter(1, 2), 1}}), ""},
+		"tiny edges":   {Columns(path, Chart{}, []Bin{{0, 5e-324, 1}}), ""},
+		"wide edges":   {Columns(path, Chart{}, []Bin{{-1e100, 1e100, 1e100}}), ""},
+		"close points": {Lines(path, Chart{}, []Line{{"a", []float64{0, 1e-310}, []float64{1e9, 1e9 + 1e-6}}}), ""},
+	} {
+		if c.want == "" && c.err != nil || c.want != "" && (c.err == nil || !strings.Contains(c.err.Error(), c.want)) {
+			t.Errorf("%s: error %v, want %q", name, c.err, c.want)
+		}
+	}
+}

@@ -31,6 +31,9 @@ func Scatter(path string, c Chart, kinds []Points) error {
 		}
 		for j := range k.X {
 			if k.drawn(j) {
+				if err := showable(fmt.Sprintf("points %d (%s)", i, k.Label), k.X[j], k.Y[j], k.errorOf(j)); err != nil {
+					return err
+				}
 				xs, ys = append(xs, k.X[j]), append(ys, k.Y[j]-k.errorOf(j), k.Y[j]+k.errorOf(j))
 			}
 		}

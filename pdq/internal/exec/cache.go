@@ -1,6 +1,7 @@
 package exec
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -16,6 +17,8 @@ type Cache struct {
 	dims []int // [N,...]
 	flat []float32
 	file *os.File // nil: flat holds the numbers
+
+	freed bool
 }
 
 // NewCache returns a cache of zeros for dims[0] images. If inFile is set, it is in a file in dir.
@@ -49,16 +52,27 @@ func Product(dims []int) int {
 func (c *Cache) Dims() []int { return slices.Clone(c.dims) }
 
 // Len returns N, the number of images.
-func (c *Cache) Len() int { return c.dims[0] }
+func (c *Cache) Len() int {
+	if len(c.dims) == 0 {
+		return 0 // the zero Cache
+	}
+	return c.dims[0]
+}
+
+// Freed says whether Free was called.
+func (c *Cache) Freed() bool { return c.freed }
 
 // PerImage returns the number of numbers for each image.
-func (c *Cache) PerImage() int { return Product(c.dims[1:]) }
+func (c *Cache) PerImage() int { return Product(c.dims[min(1, len(c.dims)):]) }
 
 // Flat returns the numbers of a cache in memory, which it shares, or nil for a cache in a file.
 func (c *Cache) Flat() []float32 { return c.flat }
 
 // Read fills the slice to, whose length is a number of whole images, with the images from lo on.
 func (c *Cache) Read(to []float32, lo int) error {
+	if err := c.has(len(to), lo); err != nil {
+		return err
+	}
 	if c.file == nil {
 		copy(to, c.flat[lo*c.PerImage():])
 		return nil
@@ -69,12 +83,26 @@ func (c *Cache) Read(to []float32, lo int) error {
 
 // Write replaces the numbers of the images from lo on.
 func (c *Cache) Write(from []float32, lo int) error {
+	if err := c.has(len(from), lo); err != nil {
+		return err
+	}
 	if c.file == nil {
 		copy(c.flat[lo*c.PerImage():], from)
 		return nil
 	}
 	if _, err := c.file.WriteAt(bytesOf(from), int64(lo)*int64(c.PerImage())*4); err != nil {
 		return fmt.Errorf("%w; set Machine.CacheDir to a folder with room, or raise Machine.CacheLimit", err)
+	}
+	return nil
+}
+
+// has returns an error unless c is in use and has n numbers from image lo on.
+func (c *Cache) has(n, lo int) error {
+	if c.freed {
+		return errors.New("the cache was freed; free unit data and the teacher after their last use")
+	}
+	if per := c.PerImage(); lo < 0 || lo > c.Len() || n > (c.Len()-lo)*per {
+		return fmt.Errorf("the cache has %d images; %d numbers from image %d on are out of range", c.Len(), n, lo)
 	}
 	return nil
 }
@@ -95,6 +123,12 @@ func bytesOf(x []float32) []byte {
 
 // Tensor returns images lo to hi-1 as a new tensor.
 func (c *Cache) Tensor(lo, hi int) (*tensors.Tensor, error) {
+	if lo > hi {
+		return nil, fmt.Errorf("images %d to %d of a cache; give them in order", lo, hi)
+	}
+	if err := c.has((hi-lo)*c.PerImage(), lo); err != nil {
+		return nil, err
+	}
 	t := tensors.FromShape(c.Shape(hi - lo))
 	return t, Mutate(t, func(flat []float32) error { return c.Read(flat, lo) })
 }
@@ -117,12 +151,12 @@ func (c *Cache) Gather(to []float32, indices []int) error {
 	return nil
 }
 
-// Free frees memory and file. The cache must not be used afterwards; it may be nil.
+// Free gives memory and file back. The cache, which may be nil, must not be used again: its calls return an error.
 func (c *Cache) Free() {
 	if c == nil {
 		return
 	}
-	c.flat = nil
+	c.flat, c.freed = nil, true
 	if c.file != nil {
 		c.file.Close()               // nothing in it is needed
 		_ = os.Remove(c.file.Name()) // gone already on most systems

@@ -56,3 +56,34 @@ func TestCache(t *testing.T) {
 		t.Errorf("error %v doesn't say what to do", err)
 	}
 }
+
+// TestCacheMisuse: reads and writes after Free, and out of range, are errors, in memory and in a file.
+func TestCacheMisuse(t *testing.T) {
+	for _, inFile := range []bool{false, true} {
+		c, err := NewCache([]int{3, 2}, inFile, t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			for name, call := range map[string]func() error{
+				"Read beyond":         func() error { return c.Read(make([]float32, 4), 2) },
+				"Read before":         func() error { return c.Read(make([]float32, 2), -1) },
+				"Write beyond":        func() error { return c.Write(make([]float32, 2), 3) },
+				"Gather beyond":       func() error { return c.Gather(make([]float32, 2), []int{7}) },
+				"Tensor beyond":       func() error { _, err := c.Tensor(2, 4); return err },
+				"Tensor out of order": func() error { _, err := c.Tensor(2, 1); return err },
+			} {
+				if call() == nil {
+					t.Errorf("%s: no error (freed %v)", name, c.Freed())
+				}
+			}
+			c.Free()
+		}
+		if err := c.Read(make([]float32, 2), 0); err == nil || c.Len() != 3 {
+			t.Errorf("after Free: error %v, length %d", err, c.Len())
+		}
+	}
+	if c := new(Cache); c.Len() != 0 || c.Read(make([]float32, 1), 0) == nil {
+		t.Error("the zero Cache isn't empty")
+	}
+}

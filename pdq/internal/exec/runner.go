@@ -2,6 +2,7 @@ package exec
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"github.com/gomlx/compute"
@@ -83,6 +84,9 @@ func (r Runner) Run(ctx context.Context, f func(xs []*Node) []*Node, ins ...Imag
 // Call is Run for a compiled graph, which several runs may use.
 func (r Runner) Call(ctx context.Context, graph *Shared, ins ...Images) (outs []*Cache, err error) {
 	n := ins[0].Len()
+	if n == 0 {
+		return nil, errors.New("no images; give at least one")
+	}
 	size := min(n, r.Chunk)
 	var mu sync.Mutex // guards outs and done, and calls of Progress
 	done := 0
