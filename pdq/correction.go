@@ -27,7 +27,7 @@ import (
 //
 // PD-Quant, section 3.4; reference: quant/distribution_correction.py.
 func (q *Quantizer) Correct(ctx context.Context, d *UnitData) (*UnitData, error) {
-	if err := q.canUse(d); err != nil {
+	if err := q.canUse(d, "TeacherIn"); err != nil {
 		return nil, q.fail(StepCorrect, -1, err)
 	}
 	unit := q.p.Network.Units[d.Unit]

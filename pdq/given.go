@@ -3,12 +3,14 @@ package pdq
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// canUse returns an error unless d is the data of a unit of q, with all caches in use and of the right sizes.
-func (q *Quantizer) canUse(d *UnitData) error {
+// canUse returns an error unless d is the data of a unit of q, with the caches that a step needs. Those that are there
+// must be in use, of one number of images, and of the unit's sizes.
+func (q *Quantizer) canUse(d *UnitData, needs ...string) error {
 	if d == nil {
 		return errors.New("the unit's data is nil; give what Observe or Units returns")
 	}
@@ -17,6 +19,7 @@ func (q *Quantizer) canUse(d *UnitData) error {
 	}
 	n, unit := q.p.Network, q.p.Network.Units[d.Unit]
 	in, out := exec.Product(n.InputShape(unit.First)), exec.Product(n.Shapes()[unit.Last])
+	images := -1
 	for _, c := range []struct {
 		name  string
 		cache *Cache
@@ -25,14 +28,18 @@ func (q *Quantizer) canUse(d *UnitData) error {
 		{"StudentIn", d.StudentIn, in}, {"TeacherIn", d.TeacherIn, in}, {"TeacherOut", d.TeacherOut, out},
 		{"CorrectedIn", d.CorrectedIn, in}, {"Target", d.Target, out}, {"Logits", d.Logits, n.Classes},
 	} {
+		if images < 0 && c.cache != nil {
+			images = c.cache.Len()
+		}
 		switch {
+		case c.cache == nil && !slices.Contains(needs, c.name):
 		case c.cache == nil:
 			return fmt.Errorf("the unit's %s is missing; give what Observe or Units returns", c.name)
 		case c.cache.Freed():
 			return fmt.Errorf("the unit's %s was freed; free unit data and the teacher after their last use", c.name)
-		case c.cache.Len() != d.StudentIn.Len() || c.cache.PerImage() != c.size:
+		case c.cache.Len() != images || c.cache.PerImage() != c.size:
 			return fmt.Errorf("the unit's %s has %d images of %d numbers; it should have %d of %d",
-				c.name, c.cache.Len(), c.cache.PerImage(), d.StudentIn.Len(), c.size)
+				c.name, c.cache.Len(), c.cache.PerImage(), images, c.size)
 		}
 	}
 	return nil
@@ -47,4 +54,13 @@ func canUseTeacher(t *Teacher) error {
 		return errors.New("the teacher was freed; free it after the last unit, or run Teacher again")
 	}
 	return nil
+}
+
+// roundingNeeds lists what of a unit's data rounding reads.
+func (q *Quantizer) roundingNeeds() []string {
+	needs := []string{"StudentIn", "CorrectedIn", "Target"}
+	if q.c.Loss.PD > 0 {
+		needs = append(needs, "Logits")
+	}
+	return needs
 }

@@ -99,10 +99,22 @@ func TestBadStudents(t *testing.T) {
 			"a quantiser of -3 bits": func(s Student, w WeightQuant, _ ActQuant) { w.Bits = -3; s.Weights["conv1"] = w },
 			"a quantiser of 99 bits": func(s Student, _ WeightQuant, a ActQuant) { a.Bits = 99; s.Acts["relu1"] = a },
 			"0 scales":               func(s Student, _ WeightQuant, _ ActQuant) { s.Weights["conv1"] = WeightQuant{Bits: 4} },
-			"0 biases":               func(s Student, w WeightQuant, _ ActQuant) { w.Bias = []float32{}; s.Weights["conv1"] = w },
-			"1 levels":               func(s Student, w WeightQuant, _ ActQuant) { w.Levels = []uint8{1}; s.Weights["conv1"] = w },
-			"no layer nowhere":       func(s Student, w WeightQuant, _ ActQuant) { s.Weights["nowhere"] = w },
-			"has scale NaN":          func(s Student, _ WeightQuant, a ActQuant) { a.Bits, a.Scale = 4, nan; s.Acts["relu1"] = a },
+			"0 biases": func(s Student, w WeightQuant,
+				_ ActQuant) {
+				w.Bias = []float32{}
+				s.Weights["conv1"] = w
+			},
+			"1 levels": func(s Student, w WeightQuant,
+				_ ActQuant) {
+				w.Levels = []uint8{1}
+				s.Weights["conv1"] = w
+			},
+			"no layer nowhere": func(s Student, w WeightQuant, _ ActQuant) { s.Weights["nowhere"] = w },
+			"has scale NaN": func(s Student, _ WeightQuant, a ActQuant) {
+				a.Bits, a.Scale = 4,
+					nan
+				s.Acts["relu1"] = a
+			},
 			"has scale 0": func(s Student, w WeightQuant, _ ActQuant) {
 				w.Scale = make([]float32, len(w.Scale))
 				s.Weights["conv1"] = w

@@ -209,7 +209,7 @@ func TestGoldenTeacher(t *testing.T) {
 }
 
 func TestGoldenWeightScales(t *testing.T) {
-	g, q := openGolden(t, "golden.npz"), goldenQuantizer(t, nil, goldenConfig(t))
+	g, q := openGolden(t, "golden.npz"), goldenQuantizer(t, anyBackend(t), goldenConfig(t))
 	for _, bits := range []int{2, 3, 4, 8} {
 		if bits == 8 && testing.Short() {
 			continue // 25,600 candidates per channel

@@ -92,7 +92,7 @@ func (q *Quantizer) sameImages(t *Teacher, prev *UnitData) error {
 		return err
 	}
 	if prev != nil {
-		if err := q.canUse(prev); err != nil {
+		if err := q.canUse(prev, "StudentIn", "TeacherIn"); err != nil {
 			return fmt.Errorf("the data of the unit before: %w", err)
 		}
 	}

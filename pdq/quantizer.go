@@ -192,7 +192,8 @@ func (q *Quantizer) StudentWeights(s Student) (models.Weights, error) {
 	return w, nil
 }
 
-// canHold returns an error if s has a quantiser that can't be one of the folded network. Unlike fits, it takes any width.
+// canHold returns an error if s has a quantiser that can't be one of the folded network. Unlike fits, it takes any
+// width.
 func (q *Quantizer) canHold(s Student) error {
 	for layer, wq := range s.Weights {
 		full, ok := q.weights[layer+".weight"]

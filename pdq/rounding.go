@@ -61,7 +61,7 @@ type layerVariable struct {
 // NewRounder prepares the optimisation of d's unit, starting from the scales in s. The error names a layer without
 // scale.
 func (q *Quantizer) NewRounder(s Student, d *UnitData) (*Rounder, error) {
-	if err := errors.Join(q.canUse(d), q.canHold(s)); err != nil {
+	if err := errors.Join(q.canUse(d, q.roundingNeeds()...), q.canHold(s)); err != nil {
 		return nil, q.fail(StepRound, -1, err)
 	}
 	r := &Rounder{q: q, s: s, d: d, biased: q.withBiases(s), spread: spreadBytes()}

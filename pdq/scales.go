@@ -44,7 +44,7 @@ func (q *Quantizer) WeightScales(ctx context.Context, s Student) (Student, error
 // Quantisers that s already has for these activations are replaced.
 func (q *Quantizer) ActivationScales(ctx context.Context, s Student, d *UnitData) (Student, error) {
 	s = s.clone()
-	if err := q.canUse(d); err != nil {
+	if err := q.canUse(d, "StudentIn"); err != nil {
 		return s, q.fail(StepActivationScales, -1, err)
 	}
 	w, err := q.StudentWeights(s)
