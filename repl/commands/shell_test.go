@@ -309,7 +309,7 @@ func TestAblate(t *testing.T) {
 	if !reflect.DeepEqual(seed2, sh.State.student) {
 		t.Error("the ablation's student of seed 2 is another than the session's")
 	}
-	if err := sh.Line(t.Context(), "undo; undo; undo; ablate loss=mse dc=off seeds=2,3 test=10 out="+dir); err != nil {
+	if err := sh.Line(t.Context(), "set loss.pd=10 correction.steps=2 seed=1; ablate loss=mse dc=off seeds=2,3 test=10 out="+dir); err != nil {
 		t.Fatal(err)
 	}
 	if results, err := f.Results(); err != nil || len(results) != 1+2*2+1 {
