@@ -68,8 +68,8 @@ func perChannel(v, x *Node) *Node {
 	return Reshape(v, dims...)
 }
 
-// NormalizeBatch returns x [N,C,H,W] normalised with the batch's own mean and variance [C], and these. They pass on no
-// gradient. The gradient for x, given the gradient v that arrives at y, is
+// NormalizeBatch returns y, which is x [N,C,H,W] normalised with the batch's own mean and variance, and these [C],
+// which pass on no gradient. The gradient for x, given the gradient v that arrives at y, is
 //
 //	γ/σ·(v - mean(v) - x̂·mean(v·x̂))
 func NormalizeBatch(x, gamma, beta *Node, eps float64) (y, mean, variance *Node) {

@@ -18,7 +18,8 @@ type Op interface {
 	Shape(in [][]int) ([]int, error)
 	// Params lists its weight tensors in PyTorch's order. Their names lack the layer's: "weight".
 	Params() []Param
-	// Graph computes the output from the inputs, whose first axis is the images. param returns the layer's tensor name.
+	// Graph computes the output from the inputs, whose first axis is the images. param returns the layer's tensor called
+	// name.
 	Graph(in []*Node, param func(name string) *Node) *Node
 	// Role says which of its tensors are quantised.
 	Role() Role

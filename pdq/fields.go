@@ -151,7 +151,7 @@ func (c *Config) field(name string) (reflect.Value, error) {
 }
 
 // Differs returns the first field in which c and other differ, as "Loss.PD=10, now 3", or "" if there is none. It
-// ignores Machine, which doesn't change results.
+// ignores Machine, which changes at most the last bits of results.
 func (c Config) Differs(other Config) string {
 	c.Machine, other.Machine = MachineConfig{}, MachineConfig{}
 	if c == other {
