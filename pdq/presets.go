@@ -107,8 +107,8 @@ func Quick(arch string, w, a int) (Config, error) {
 	return c, err
 }
 
-// Glance returns Quick's settings with 60 rounding steps per unit, at learning rates that are higher in proportion. With
-// 128 calibration images, a comparison of the methods takes minutes.
+// Glance returns Quick's settings with 60 rounding steps per unit, at learning rates that are higher in proportion.
+// With 128 calibration images, a comparison of the methods takes minutes.
 func Glance(arch string, w, a int) (Config, error) {
 	c, err := Quick(arch, w, a)
 	const steps = 60

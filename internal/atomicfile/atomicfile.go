@@ -1,8 +1,10 @@
-// Package atomicfile writes files as a whole or not at all.
+// Package atomicfile writes files as a whole or not at all, and reads them.
 package atomicfile
 
 import (
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -68,6 +70,28 @@ func keep(path, second string) error {
 		return err
 	}
 	return WriteBytes(second, data)
+}
+
+// Open opens a regular file for reading. Anything else, such as a named pipe, which may never end, is an error.
+func Open(path string) (*os.File, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s isn't a regular file (%v); remove it", path, info.Mode().Type())
+	}
+	return os.Open(path)
+}
+
+// Read returns the content of a file that Open opens.
+func Read(path string) ([]byte, error) {
+	f, err := Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() // only read from
+	return io.ReadAll(f)
 }
 
 // partEnd ends the names of temporary files.

@@ -36,6 +36,10 @@ func CreateFolder(path string) (Folder, error) {
 // Lock makes f this process's alone to write to, until unlock is called or the process ends, however it does, and
 // removes what processes that were killed left half written. The error names the process that has it.
 func (f Folder) Lock() (unlock func() error, err error) {
+	if info, err := os.Lstat(f.Path(lockFile)); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("experiment: run folder: %s isn't a regular file (%v); remove it", f.Path(lockFile),
+			info.Mode().Type())
+	}
 	lock := flock.New(f.Path(lockFile))
 	ok, err := lock.TryLock()
 	if err != nil {
@@ -96,7 +100,7 @@ func (f Folder) WriteJSON(name string, v any) error {
 // ReadJSON reads what WriteJSON wrote. It is an error if the file has changed since; one without a checksum is
 // read as it is.
 func (f Folder) ReadJSON(name string, to any) error {
-	data, err := os.ReadFile(f.Path(name))
+	data, err := atomicfile.Read(f.Path(name))
 	if err != nil {
 		return fmt.Errorf("experiment: %w", err)
 	}
@@ -124,7 +128,7 @@ func (f Folder) SaveStudent(q *pdq.Quantizer, name string, s pdq.Student) error 
 
 // LoadStudent reads what SaveStudent wrote. Errors are those of Quantizer.ReadStudent, with the file's name.
 func (f Folder) LoadStudent(q *pdq.Quantizer, name string) (pdq.Student, error) {
-	file, err := os.Open(f.Path(name))
+	file, err := atomicfile.Open(f.Path(name))
 	if err != nil {
 		return pdq.Student{}, fmt.Errorf("experiment: %w", err)
 	}
@@ -145,7 +149,7 @@ func (f Folder) SaveState(q *pdq.Quantizer, name string, s pdq.State) error {
 // LoadState reads what SaveState wrote. If there is none, the error is fs.ErrNotExist. Other errors are those of
 // Quantizer.ReadState, with the file's name; ErrDamaged says whether the state before it is whole.
 func (f Folder) LoadState(q *pdq.Quantizer, name string) (pdq.State, error) {
-	file, err := os.Open(f.Path(name))
+	file, err := atomicfile.Open(f.Path(name))
 	if err != nil {
 		return pdq.State{}, fmt.Errorf("experiment: %w", err)
 	}
@@ -158,7 +162,7 @@ func (f Folder) LoadState(q *pdq.Quantizer, name string) (pdq.State, error) {
 	if !errors.Is(err, pdq.ErrDamaged) {
 		return s, err
 	}
-	if earlier, e := os.Open(f.Path(Previous(name))); e == nil {
+	if earlier, e := atomicfile.Open(f.Path(Previous(name))); e == nil {
 		defer earlier.Close() // only read from
 		if record, e := pdq.ReadStateRecord(earlier); e == nil {
 			err = fmt.Errorf("%w; the one before it, %s, is whole, of %v", err, Previous(name), record)

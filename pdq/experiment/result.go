@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/pdquant/pdquant/internal/atomicfile"
 	"github.com/pdquant/pdquant/pdq"
 )
 
@@ -220,7 +221,7 @@ func (f Folder) Results() ([]Result, error) {
 }
 
 func (f Folder) table() ([]Result, error) {
-	data, err := os.ReadFile(f.Path(ResultsFile))
+	data, err := atomicfile.Read(f.Path(ResultsFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -56,5 +56,6 @@ type steps []shell.Step
 
 func (s *steps) Show(shell.Value) error { return nil }
 func (s *steps) Note(string)            {}
+func (s *steps) Fail(error)             {}
 func (s *steps) Progress(x shell.Step)  { *s = append(*s, x) }
 func (s *steps) Done()                  {}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/pdquant/pdquant/datasets"
+	"github.com/pdquant/pdquant/internal/atomicfile"
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/experiment"
 	"github.com/pdquant/pdquant/pdq/look"
@@ -152,7 +153,7 @@ func (s session) saveIn(folder experiment.Folder, q *pdq.Quantizer, record exper
 
 // fileHash returns the SHA-256 of a file, in hex.
 func fileHash(path string) (string, error) {
-	data, err := os.ReadFile(path)
+	data, err := atomicfile.Read(path)
 	return fmt.Sprintf("%x", sha256.Sum256(data)), err
 }
 
@@ -330,7 +331,7 @@ func (s *session) takeUnits(f experiment.Folder, units []savedUnit) error {
 		}
 		at[s.unitName(u)] = u
 	}
-	file, err := os.Open(f.Path(metricsFile))
+	file, err := atomicfile.Open(f.Path(metricsFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	} else if err != nil {

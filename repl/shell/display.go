@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/charmbracelet/lipgloss"
 )
 
 // Display is where commands' values, notes and progress go.
 type Display interface {
 	Show(v Value) error // an error is kept: the program ends with it
 	Note(text string)   // what a person should know, and a program needn't
+	Fail(err error)     // why a line ended
 	Progress(s Step)    // how far a step has come
 	Done()              // the step has ended
 }
@@ -36,7 +39,7 @@ func Formats() []Format {
 		{"tsv", "cells between tabs, texts as # comments", func(v Value, _ int) (string, error) { return v.TSV(), nil }},
 		{"json", "a line of JSON for each value", func(v Value, _ int) (string, error) {
 			line, err := json.Marshal(map[string]any{"kind": v.Kind(), "value": v})
-			return string(line), err
+			return Visible(string(line)), err
 		}},
 	}
 }
@@ -92,6 +95,13 @@ func (t *Terminal) Show(v Value) error {
 func (t *Terminal) Note(text string) {
 	width, _ := screen(t.Err)
 	fmt.Fprintln(besideBar{t.progress, t.Err}, Text(text).Text(width))
+}
+
+// Fail writes err as Note does a text, in red on a terminal.
+func (t *Terminal) Fail(err error) {
+	width, _ := screen(t.Err)
+	text := lipgloss.NewStyle().Foreground(lipgloss.Color("1")).Render(Text(err.Error()).Text(width))
+	fmt.Fprintln(besideBar{t.progress, t.Err}, text)
 }
 
 // Progress shows s.

@@ -12,7 +12,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/charmbracelet/lipgloss"
 	"github.com/chzyer/readline"
 )
 
@@ -181,7 +180,7 @@ func (sh *Shell[S]) tell(err error) {
 	case errors.Is(err, context.Canceled):
 		sh.display.Note("interrupted")
 	default:
-		sh.display.Note(lipgloss.NewStyle().Foreground(lipgloss.Color("1")).Render(err.Error()))
+		sh.display.Fail(err)
 	}
 }
 

@@ -18,11 +18,15 @@ const (
 // Text lays out the rows in a frame: text to the left, numbers to the right. Long texts wrap, so that the frame fits
 // the terminal; where it can't, each row takes lines of a column's name and its cell.
 func (t Table) Text(width int) string {
-	cells := [][]string{t.Columns}
+	var names []string
+	for _, name := range t.Columns {
+		names = append(names, Visible(name))
+	}
+	cells := [][]string{names}
 	for _, row := range t.Rows {
 		var line []string
 		for _, cell := range row {
-			line = append(line, fmt.Sprint(cell))
+			line = append(line, Visible(fmt.Sprint(cell)))
 		}
 		cells = append(cells, line)
 	}

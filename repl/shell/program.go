@@ -44,10 +44,10 @@ func Main[S any](o Invocation, start func(d Display) (*Shell[S], error)) int {
 	var s signalled
 	switch {
 	case errors.As(err, &s):
-		fmt.Fprintln(os.Stderr, err)
+		fmt.Fprintln(os.Stderr, Visible(err.Error()))
 		return s.status()
 	case err != nil:
-		fmt.Fprintln(os.Stderr, err)
+		fmt.Fprintln(os.Stderr, Visible(err.Error()))
 		return 1
 	}
 	return 0

@@ -36,7 +36,7 @@ func (p *progress) show(s Step) {
 	}
 	p.step = s
 	if p.bar != nil {
-		p.bar.Describe(p.fit(s.Name + s.Text))
+		p.bar.Describe(p.fit(Visible(s.Name + s.Text)))
 		_ = p.bar.Set(s.Done) // fails only for a bar that ended
 	}
 }
@@ -84,7 +84,7 @@ func (p *progress) done() {
 			line = fmt.Sprintf("%s  %.1f s, %.1f steps/s %s", p.step.Name, took.Seconds(), rate, p.step.Text)
 			line = ansi.Truncate(line, columns, "…")
 		}
-		fmt.Fprintln(p.w, line)
+		fmt.Fprintln(p.w, Visible(line))
 	}
 	p.step = Step{}
 }

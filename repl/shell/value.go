@@ -28,10 +28,11 @@ func (Text) Kind() string { return "text" }
 // Text returns the lines, wrapped between words where they are too long. What follows of a line is indented as the
 // line, and a little more.
 func (t Text) Text(width int) string {
+	text := Visible(string(t))
 	if width <= 0 {
-		return string(t)
+		return text
 	}
-	lines := strings.Split(string(t), "\n")
+	lines := strings.Split(text, "\n")
 	for i, line := range lines {
 		if utf8.RuneCountInString(line) <= width {
 			continue
@@ -49,7 +50,7 @@ func (t Text) Text(width int) string {
 func (t Text) HTML() string { return "<pre>" + html.EscapeString(string(t)) + "</pre>" }
 
 // TSV returns the lines as comments.
-func (t Text) TSV() string { return "# " + strings.ReplaceAll(string(t), "\n", "\n# ") }
+func (t Text) TSV() string { return "# " + strings.ReplaceAll(Visible(string(t)), "\n", "\n# ") }
 
 // Number is a cell that programs get as it is, and people in a format.
 type Number struct {
@@ -103,7 +104,7 @@ func (t Table) HTML() string {
 
 // TSV returns a line of the columns' names, and one for each row. Numbers have all their digits.
 func (t Table) TSV() string {
-	lines := []string{strings.Join(t.Columns, "\t")}
+	lines := []string{Visible(strings.Join(t.Columns, "\t"))}
 	for _, row := range t.Rows {
 		var cells []string
 		for _, cell := range row {
@@ -114,7 +115,7 @@ func (t Table) TSV() string {
 			case Count:
 				text = strconv.Itoa(int(n))
 			}
-			cells = append(cells, strings.Join(strings.Fields(text), " "))
+			cells = append(cells, Visible(strings.Join(strings.Fields(text), " ")))
 		}
 		lines = append(lines, strings.Join(cells, "\t"))
 	}
