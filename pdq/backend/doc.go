@@ -10,8 +10,8 @@
 //	xla             the first installed PJRT plugin of cuda, rocm, cpu and others
 //	xla:cpu, xla:cuda, xla:/path/plugin.so
 //
-// Options follow after a comma (after the colon if there is no path), as the backends document them:
-// go:ops_sequential, onnx:intra_threads=1, onnx:/path/libonnxruntime.so.1,cuda, xla:cuda,tf32=false.
+// Options follow after a comma (after the colon if there is no path), as the backends document them; examples are
+// "go:ops_sequential", "onnx:intra_threads=1", "onnx:/path/libonnxruntime.so.1,cuda" and "xla:cuda,tf32=false".
 //
 // Open never downloads anything: the installers of compute-onnx and go-xla are off. ONNX Runtime's telemetry is off,
 // too, unless $ORT_DISABLE_TELEMETRY says otherwise. Import this package instead of the backends' own packages, which
