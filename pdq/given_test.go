@@ -27,14 +27,13 @@ func TestBadArguments(t *testing.T) {
 		gone.Free()
 		for want, d := range map[string]*UnitData{
 			"the unit's data is nil":                nil,
-			"the unit's StudentIn is missing":       {},
+			"In is missing":                         {}, // StudentIn or TeacherIn, which a step reads
 			"the data is of unit -1":                data(func(d *UnitData) { d.Unit = -1 }),
-			"the unit's Logits is missing":          data(func(d *UnitData) { d.Logits = nil }),
 			"the unit's StudentIn was freed":        data(func(d *UnitData) { d.StudentIn = freed }),
 			"the unit's Target has 0 images":        data(func(d *UnitData) { d.Target = &Cache{} }),
 			"the unit's Target has 8 images of 10 ": data(func(d *UnitData) { d.Target = d.Logits }),
 		} {
-			_, err := q.Correct(ctx, d)
+			_, err := q.Correct(ctx, d) // each step takes data with only what it reads; what is there must fit
 			checkError(t, "Correct", err, "pdq: distribution correction", want)
 			_, err = q.ActivationScales(ctx, s, d)
 			checkError(t, "ActivationScales", err, want)
@@ -47,6 +46,8 @@ func TestBadArguments(t *testing.T) {
 				checkError(t, "Observe", err, "the data of the unit before")
 			}
 		}
+		_, err := q.NewRounder(s, data(func(d *UnitData) { d.Logits = nil }))
+		checkError(t, "NewRounder", err, "the unit's Logits is missing")
 		for want, teacher := range map[string]*Teacher{
 			"the teacher's logits are missing": nil, "the teacher's logits are missing; give": {}, "the teacher was freed": gone,
 		} {
@@ -63,7 +64,7 @@ func TestBadArguments(t *testing.T) {
 		}
 		checkError(t, "no run", Quantize(ctx, nil), "run 1 has no quantizer")
 		checkError(t, "a run without quantizer", Quantize(ctx, &Run{}), "run 1 has no quantizer")
-		_, err := New(nil, p, c)
+		_, err = New(nil, p, c)
 		checkError(t, "no backend", err, "no backend")
 		_, err = q.Evaluate(ctx, s, nil)
 		checkError(t, "no test set", err, "no images")

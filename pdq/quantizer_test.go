@@ -289,7 +289,8 @@ func TestOrderOfSteps(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &UnitData{Unit: 1, StudentIn: exec.CacheOf(make([]float32, 8*28*28), 8, 1, 28, 28)}
+	in, logits := exec.CacheOf(make([]float32, 8*4*28*28), 8, 4, 28, 28), exec.CacheOf(make([]float32, 8*10), 8, 10)
+	d := &UnitData{Unit: 1, StudentIn: in, CorrectedIn: in, Target: in, Logits: logits}
 	for want, s := range map[string]Student{
 		"pdq: rounding of layer1.0: the weight of layer1.0.conv1 has no scale yet; search weight scales first":     {},
 		"pdq: rounding of layer1.0: the output of layer1.0.relu1 has no scale yet; search activation scales first": s,
@@ -381,7 +382,7 @@ func TestBadData(t *testing.T) {
 				_, err := q.Evaluate(ctx, stranger, p.Calibration)
 				return err
 			},
-			"pdq: evaluation: conv1: pdq: 1 scales, 1 zero points and 0 levels don't fit a weight of shape " +
+			"pdq: evaluation: the weight of conv1: 1 scales, 1 zero points and 0 levels don't fit a weight of shape " +
 				"[4 1 3 3]": func() error {
 				_, err := q.Evaluate(ctx, short, p.Calibration)
 				return err

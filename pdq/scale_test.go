@@ -112,11 +112,11 @@ func TestSearchErrors(t *testing.T) {
 	c := ScaleConfig{Power: 2.4, Candidates: 100, Metric: LpNorm}
 	x := []float32{1, float32(math.NaN()), 2}
 	if _, err := searchActivation(t.Context(), x, 4, c); err == nil ||
-		err.Error() != "value 1 is NaN; there is no scale for that" {
+		err.Error() != "value 1 is NaN; no scale fits it" {
 		t.Errorf("error %v", err)
 	}
 	if _, err := searchWeight(t.Context(), []float32{1, 2, 3, float32(math.Inf(-1))}, 2, 4, c); err == nil ||
-		err.Error() != "value 3 is -Inf; there is no scale for that" {
+		err.Error() != "value 3 is -Inf; no scale fits it" {
 		t.Errorf("error %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -159,6 +159,8 @@ func TestPrompt(t *testing.T) {
 	x.wait("round UNIT")
 	x.wait("0/5> ")
 	x.typeKeys("\x15\x04") // Ctrl-D
+	x.wait("unsaved work")
+	x.typeKeys("n\r")
 	x.end()
 
 	history, err := os.ReadFile(filepath.Join(home, ".pdq_history"))
