@@ -77,7 +77,7 @@ func (r *gridRun) evaluate(ctx context.Context, c Cell, result Result) (kept, er
 	if err != nil {
 		return k, err
 	}
-	k.Test, k.Calibration = Ones(test), Ones(own)
+	k.Test, k.Calibration, k.PD = Ones(test), Ones(own), nil // an earlier process may have evaluated it, too
 	images, inMemory := c.Subject.Test.(datasets.Images)
 	if !inMemory || config.Loss.Temperature <= 0 {
 		return k, nil

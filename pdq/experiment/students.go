@@ -33,6 +33,9 @@ func (r *gridRun) student(ctx context.Context, c Cell, config pdq.Config) (*pdq.
 	if k, err := r.folder.kept(t.stem); err == nil {
 		r.forecast.skipUnits(c, config, len(c.Subject.Network.Units))
 		student, err := r.folder.LoadStudent(q, t.stem+".safetensors")
+		if err == nil {
+			err = r.folder.RemoveState(t.stem + ".state") // of a process that was killed before it did so
+		}
 		return q, student, k, err
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return q, pdq.Student{}, k, err
