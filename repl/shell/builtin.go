@@ -145,9 +145,9 @@ func source[S any](c *Call[S]) (S, error) {
 		return c.State, fmt.Errorf("repl: %w", err)
 	}
 	defer f.Close()
-	undo, pinned := slices.Clone(sh.before), len(sh.pinned)
+	before, undone, pinned := slices.Clone(sh.before), slices.Clone(sh.undone), len(sh.pinned)
 	sh.pinned = append(sh.pinned, c.State)
-	for _, p := range undo {
+	for _, p := range slices.Concat(before, undone) {
 		sh.pinned = append(sh.pinned, p.state)
 	}
 	sh.depth++
@@ -159,7 +159,7 @@ func source[S any](c *Call[S]) (S, error) {
 		err = nil
 	}
 	// A script is one command: undo takes back the whole of it, and so does an error.
-	sh.State, sh.before = c.State, undo
+	sh.State, sh.before, sh.undone = c.State, before, undone
 	return s, err
 }
 

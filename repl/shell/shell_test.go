@@ -116,6 +116,13 @@ func TestScript(t *testing.T) {
 	if err := sh.Line(t.Context(), "undo"); err != nil || sh.State != 0 {
 		t.Errorf("undone to %d, error %v", sh.State, err)
 	}
+	write(t, bad, "add 5\nundo\nadd\n") // what it undoes isn't for redo
+	if err := sh.Line(t.Context(), "source "+bad); err == nil || sh.State != 0 {
+		t.Errorf("sum %d, error %v", sh.State, err)
+	}
+	if err := sh.Line(t.Context(), "redo"); err != nil || sh.State != 3 {
+		t.Errorf("done again to %d, error %v", sh.State, err)
+	}
 }
 
 // TestLog: a log replays to the same state, after a failure and an interruption too.
