@@ -2,7 +2,6 @@ package shell
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/charmbracelet/lipgloss"
@@ -96,15 +95,15 @@ func vertical(cells [][]string, width int) string {
 	for _, name := range names {
 		widest = max(widest, ansi.StringWidth(name))
 	}
-	var lines []string
+	var all []string
 	for _, row := range cells[1:] {
+		var lines []string
 		for i, cell := range row {
 			if cell != "" {
 				lines = append(lines, fmt.Sprintf("%-*s  %s", widest, names[i], cell))
 			}
 		}
-		lines = append(lines, "")
+		all = append(all, strings.Join(lines, "\n"))
 	}
-	lines = slices.Delete(lines, max(len(lines)-1, 0), len(lines))
-	return Text(strings.Join(lines, "\n")).Text(width)
+	return Text(strings.Join(all, "\n\n")).Text(width)
 }

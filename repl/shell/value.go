@@ -108,18 +108,23 @@ func (t Table) TSV() string {
 	for _, row := range t.Rows {
 		var cells []string
 		for _, cell := range row {
-			text := fmt.Sprint(cell)
-			switch n := cell.(type) {
-			case Number:
-				text = fmt.Sprint(n.Value)
-			case Count:
-				text = strconv.Itoa(int(n))
-			}
-			cells = append(cells, Visible(strings.Join(strings.Fields(text), " ")))
+			cells = append(cells, tsvCell(cell))
 		}
 		lines = append(lines, strings.Join(cells, "\t"))
 	}
 	return strings.Join(lines, "\n")
+}
+
+// tsvCell returns a cell in one line, without tabs, and a number with all its digits.
+func tsvCell(cell any) string {
+	text := fmt.Sprint(cell)
+	switch n := cell.(type) {
+	case Number:
+		text = fmt.Sprint(n.Value)
+	case Count:
+		text = strconv.Itoa(int(n))
+	}
+	return Visible(strings.Join(strings.Fields(text), " "))
 }
 
 // Strings returns rows of strings as rows of a Table.
@@ -195,11 +200,11 @@ func (r Record) HTML() string { return Text(r.Line).HTML() }
 
 // TSV returns a line for each field: its name and its value.
 func (r Record) TSV() string {
-	var t Table
+	var lines []string
 	for _, f := range r.Fields {
-		t.Rows = append(t.Rows, []any{f.Name, f.Value})
+		lines = append(lines, tsvCell(f.Name)+"\t"+tsvCell(f.Value))
 	}
-	return strings.TrimPrefix(t.TSV(), "\n")
+	return strings.Join(lines, "\n")
 }
 
 // MarshalJSON returns an object of the fields, and the line as its "text".
