@@ -118,7 +118,8 @@ func TestSkipped(t *testing.T) {
 		}
 	}
 	weights := untrained(t, "resnet14", arch.SquareInput(3, 32, 2))
-	src := Source{Name: "resnet14", Checkpoint: weights, Data: dir, Centred: true, SkipCorrupt: true}
+	src := Source{Name: "resnet14", Checkpoint: weights, Data: dir, Centred: true,
+		Images: datasets.ImageConfig{SkipCorrupt: true}}
 	src.Images = datasets.ImageConfig{Height: 32, Width: 32, Resize: 32}
 	s, err := Open(src)
 	if err != nil {

@@ -23,11 +23,12 @@ type Subject struct {
 	About   string // the data set in a line: format, numbers of images, shape, classes
 	Network *models.Network
 	Weights models.Weights
-	Origin  string          // where the weights come from, as "shipped"
-	Trained arch.Trained    // the registry's entry, with accuracies on Data; zero: the registry has none for this data
-	Pool    datasets.Pool   // images to calibrate on
-	Test    datasets.Stream // images to test on
-	Tested  string          // what those are: "test images", or images of the training files that aren't calibrated on
+	Origin  string            // where the weights come from, as "shipped"
+	Record  map[string]string // how a shipped network was trained, as arch.Teacher has it; nil: another's weights
+	Trained arch.Trained      // the registry's entry, with accuracies on Data; zero: the registry has none for this data
+	Pool    datasets.Pool     // images to calibrate on
+	Test    datasets.Stream   // images to test on
+	Tested  string            // what those are: "test images", or images of the training files that aren't calibrated on
 }
 
 // Source says where a Subject's network and images are.
@@ -38,10 +39,9 @@ type Source struct {
 	Data       string // data set: a name, or the path of a folder or file; "": Set in Root, or what is built in
 	Root       string // folder of data sets by name, and of checkpoints/ with published weights; "": data
 
-	Images      datasets.ImageConfig // of image folders; its moments of all data; zero sizes: datasets.ImageNetConfig's
-	Labels      string               // image folders: file that labels a folder without a folder per class
-	Centred     bool                 // image folders: calibrate on centres of images, not on random parts as the reference
-	SkipCorrupt bool                 // image folders: leave out files that can't be decoded, instead of an error
+	Images  datasets.ImageConfig // of image folders; its moments of all data; zero sizes: datasets.ImageNetConfig's
+	Labels  string               // image folders: file that labels a folder without a folder per class
+	Centred bool                 // image folders: calibrate on centres of images, not on random parts as the reference
 
 	Tests     int    // test images, in equal distances; 0: all
 	Indices   string // file with the pool's images to calibrate on, a number a line; "": the whole pool
@@ -50,14 +50,12 @@ type Source struct {
 	Distorted bool   // with Held: half of these get noise, half are blurred
 }
 
-const defaultRoot = "data"
+// DefaultRoot is the Root of a Source that names none.
+const DefaultRoot = "data"
 
 // Open finds a network and its images. The data set says how many channels and classes the network has, and of what
 // size its images are. What isn't on this machine is ErrMissing.
 func Open(src Source) (Subject, error) {
-	if src.Root == "" {
-		src.Root = defaultRoot
-	}
 	s := Subject{Name: src.Name, Design: src.Name, Tested: "test images"}
 	trained, err := arch.Find(src.Name)
 	if err == nil {
@@ -81,7 +79,7 @@ func Open(src Source) (Subject, error) {
 		return s, err
 	}
 	in := arch.Input{Channels: data.Channels, Height: data.Height, Width: data.Width, Classes: len(data.Classes)}
-	if s.Network, s.Weights, s.Origin, err = load(s, path, in); err != nil {
+	if s, err = load(s, path, in); err != nil {
 		return s, err
 	}
 	return src.split(s)
@@ -89,9 +87,6 @@ func Open(src Source) (Subject, error) {
 
 // OpenData opens the data set alone, as Open does.
 func (src Source) OpenData() (datasets.Data, error) {
-	if src.Root == "" {
-		src.Root = defaultRoot
-	}
 	trained, err := arch.Find(src.Name)
 	if err != nil {
 		trained = arch.Trained{} // no data of its own
@@ -106,7 +101,6 @@ func (src Source) data(t arch.Trained) (datasets.Data, error) {
 		usual := datasets.ImageNetConfig()
 		o.Images.Height, o.Images.Width, o.Images.Resize = usual.Height, usual.Width, usual.Resize
 	}
-	o.Images.SkipCorrupt = o.Images.SkipCorrupt || src.SkipCorrupt
 	name := src.Set
 	switch {
 	case name != "":
@@ -119,10 +113,7 @@ func (src Source) data(t arch.Trained) (datasets.Data, error) {
 		return datasets.Data{}, fmt.Errorf("experiment: %s comes with no data set; give one by name or path", src.Name)
 	}
 	if set, err := datasets.FindSet(name); err == nil && o.Dir == "" {
-		o.Dir = filepath.Join(src.Root, set.Name)
-		if _, err := os.Stat(o.Dir); errors.Is(err, fs.ErrNotExist) && set.Name == "fashion-mnist" {
-			o.Dir = "" // it is built in
-		}
+		o.Dir = SetFolder(set.Name, src.root())
 	}
 	d, err := datasets.Open(name, o)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -131,18 +122,47 @@ func (src Source) data(t arch.Trained) (datasets.Data, error) {
 	return d, err
 }
 
-// checkpoint returns the file of t's weights; "": they are built in.
-func (src Source) checkpoint(t arch.Trained) (string, error) {
-	if src.Checkpoint != "" || t.File == "" {
-		return src.Checkpoint, nil
+func (src Source) root() string {
+	if src.Root == "" {
+		return DefaultRoot
 	}
-	shipped := filepath.Join("testdata", t.Data, t.File) // this repository has one
+	return src.Root
+}
+
+// SetFolder returns where the data set called name is looked for, or belongs: its folder in root; "": it is built in,
+// and its folder isn't there.
+func SetFolder(name, root string) string {
+	dir := filepath.Join(root, name)
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) && name == "fashion-mnist" {
+		return ""
+	}
+	return dir
+}
+
+// WeightsFile returns where t's weights are looked for, or belong: in this repository, or the folder checkpoints in
+// root; "": they are built in.
+func WeightsFile(t arch.Trained, root string) string {
+	if t.File == "" {
+		return ""
+	}
+	kept := filepath.Join("testdata", t.Data, t.File) // this repository has one
 	for _, dir := range []string{".", ".."} {
-		if _, err := os.Stat(filepath.Join(dir, shipped)); err == nil {
-			return filepath.Join(dir, shipped), nil
+		if _, err := os.Stat(filepath.Join(dir, kept)); err == nil {
+			return filepath.Join(dir, kept)
 		}
 	}
-	path := filepath.Join(src.Root, "checkpoints", t.File)
+	return filepath.Join(root, "checkpoints", t.File)
+}
+
+// checkpoint returns the file of the weights, which are t's unless others are given; "": they are built in.
+func (src Source) checkpoint(t arch.Trained) (string, error) {
+	if src.Checkpoint != "" {
+		return src.Checkpoint, nil
+	}
+	path := WeightsFile(t, src.root())
+	if path == "" {
+		return "", nil
+	}
 	if _, err := os.Stat(path); err != nil {
 		return "", fmt.Errorf("%w: weights %s: get %s from %s", ErrMissing, path, t.File, t.Page)
 	}

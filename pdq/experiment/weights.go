@@ -14,23 +14,22 @@ import (
 // reader returns the weights of a network; those that there are, if it is nil.
 type reader func(n *models.Network) (models.Weights, error)
 
-// load builds the network of s for images of in, reads its weights from the checkpoint at path ("": the shipped
-// ones), and says where these come from.
-func load(s Subject, path string, in arch.Input) (n *models.Network, w models.Weights, origin string, err error) {
-	origin = "weights of " + path
+// load returns s with its network for images of in, and the weights from the checkpoint at path ("": the shipped ones).
+func load(s Subject, path string, in arch.Input) (Subject, error) {
+	s.Origin = "weights of " + path
 	read := reader(func(n *models.Network) (models.Weights, error) {
 		w, report, err := checkpoint.LoadReport(path, n)
 		if text := report.String(); err == nil && n != nil && text != "" {
-			origin += " (" + text + ")"
+			s.Origin += " (" + text + ")"
 		}
 		return w, err
 	})
 	if path == "" {
 		teacher, err := arch.LoadTeacher(s.Name)
 		if err != nil {
-			return nil, nil, "", err
+			return s, err
 		}
-		origin = "shipped"
+		s.Origin, s.Record = "shipped", teacher.Record
 		read = func(n *models.Network) (models.Weights, error) {
 			if n == nil {
 				return teacher.Weights, nil
@@ -38,16 +37,18 @@ func load(s Subject, path string, in arch.Input) (n *models.Network, w models.We
 			return teacher.Weights, teacher.Weights.Check(n)
 		}
 	}
-	if n, err = arch.Design(s.Design, in); err != nil {
-		return nil, nil, "", err
+	var err error
+	if s.Network, err = arch.Design(s.Design, in); err != nil {
+		return s, err
 	}
-	if w, err = read(n); err == nil {
-		return n, w, origin, nil
+	if s.Weights, err = read(s.Network); err == nil {
+		return s, nil
 	}
+	origin := s.Origin // which reading for other images adds to
 	if of, found := inputOf(s.Design, in, read); found {
 		err = misfit(s, origin, of, in)
 	}
-	return nil, nil, "", err
+	return s, err
 }
 
 // inputOf finds the channels and classes that weights are for, which don't fit a network for images of in. It tries 1

@@ -102,18 +102,14 @@ func shipped(name string, n int) (s experiment.Subject, err error) {
 	if err != nil {
 		return s, err
 	}
-	pool, err := datasets.FashionMNISTCalibration()
+	data, err := datasets.Open("fashion-mnist", datasets.OpenOptions{})
 	if err != nil {
 		return s, err
 	}
-	test, err := datasets.FashionMNISTTest()
-	if err != nil {
-		return s, err
-	}
-	s = experiment.Subject{Name: name, Design: teacher.Network.Name, Data: "fashion-mnist", Network: teacher.Network,
-		Weights: teacher.Weights, Origin: "trained on Fashion-MNIST by: " + teacher.Record["command"], Pool: pool,
+	s = experiment.Subject{Name: name, Design: teacher.Network.Name, Data: data.Name, Network: teacher.Network,
+		Weights: teacher.Weights, Origin: "trained on Fashion-MNIST by: " + teacher.Record["command"], Pool: data.Pool,
 		Tested: "test images"}
-	s.Test, err = test.Evenly(n)
+	s.Test, err = data.Test.Evenly(n)
 	return s, err
 }
 

@@ -1,9 +1,7 @@
 package commands
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,11 +9,12 @@ import (
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models/arch"
 	"github.com/pdquant/pdquant/pdq"
+	"github.com/pdquant/pdquant/pdq/experiment"
 	"github.com/pdquant/pdquant/repl/shell"
 )
 
 // checkpointDir is where published checkpoints are looked for.
-const checkpointDir = "data/checkpoints"
+const checkpointDir = experiment.DefaultRoot + "/checkpoints"
 
 func (e *engine) modelsCommand() command {
 	return command{
@@ -38,7 +37,7 @@ func networkTable() shell.Table {
 	var rows [][]any
 	for _, t := range arch.Registry() {
 		state, top1 := "built in", any("-")
-		if path := checkpointFile(t); path != "" {
+		if path := experiment.WeightsFile(t, experiment.DefaultRoot); path != "" {
 			state = presence(path)
 		}
 		if t.Top1 > 0 {
@@ -77,7 +76,7 @@ func setTable() shell.Table {
 	var rows [][]any
 	for _, s := range datasets.Sets() {
 		state := "built in"
-		if dir := dataFolder(s.Name); dir != "" {
+		if dir := experiment.SetFolder(s.Name, experiment.DefaultRoot); dir != "" {
 			state = presence(dir)
 		}
 		rows = append(rows, []any{s.Name, fmt.Sprintf("%dx%dx%d", s.Channels, s.Size, s.Size), s.About, state})
@@ -100,25 +99,4 @@ func presence(path string) string {
 		return "missing: " + filepath.Base(path)
 	}
 	return path
-}
-
-// dataFolder is where a data set is looked for; "": what is built in, if its folder isn't there.
-func dataFolder(set string) string {
-	dir := filepath.Join("data", set)
-	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) && set == "fashion-mnist" {
-		return ""
-	}
-	return dir
-}
-
-// checkpointFile is where a network's published checkpoint is, or belongs; "": it is built in.
-func checkpointFile(t arch.Trained) string {
-	if t.File == "" {
-		return ""
-	}
-	kept := filepath.Join("testdata", t.Data, t.File) // this repository has one
-	if _, err := os.Stat(kept); err == nil {
-		return kept
-	}
-	return filepath.Join(checkpointDir, t.File)
 }

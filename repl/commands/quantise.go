@@ -82,7 +82,7 @@ func newQuantisation(v shell.Values) (g experiment.Grid, err error) {
 			return g, err
 		}
 	}
-	src.Name, src.SkipCorrupt = v["network"], v["corrupt"] == "skip"
+	src.Name, src.Images.SkipCorrupt = v["network"], v["corrupt"] == "skip"
 	if err := known(src.Name, src.Checkpoint); err != nil {
 		return g, err
 	}

@@ -39,9 +39,8 @@ type session struct {
 // teacher is a loaded network with its data.
 type teacher struct {
 	experiment.Subject
-	source   experiment.Source
-	accuracy string          // as the file of its weights says; "": it doesn't
-	folded   *models.Network // batch normalisation folded: what is quantised
+	source experiment.Source
+	folded *models.Network // batch normalisation folded: what is quantised
 }
 
 // images are those to calibrate on.

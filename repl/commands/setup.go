@@ -18,7 +18,6 @@ const (
 	groupSteps    = "The steps, in the paper's order"
 	groupInside   = "Looking inside"
 	groupRuns     = "Runs"
-	groupShell    = "The shell"
 	groupPrograms = "Whole programs"
 )
 
@@ -90,8 +89,8 @@ func loadTeacher(c *call) (session, error) {
 	}
 	s = s.restart()
 	accuracy := t.Origin
-	if t.accuracy != "" {
-		accuracy = t.accuracy
+	if top1 := t.Record["top1"]; top1 != "" {
+		accuracy = top1
 	}
 	c.Print("%s: %d units, %s parameters; %s", t.Name, len(t.Network.Units),
 		shell.Count(parameters(t.Network, 0, len(t.Network.Layers)-1)), accuracy)
@@ -123,13 +122,6 @@ func newTeacher(src experiment.Source) (*teacher, error) {
 	}
 	if t.Subject, err = experiment.Open(src); err != nil {
 		return nil, err
-	}
-	if t.Origin == "shipped" {
-		shipped, err := arch.LoadTeacher(t.Name)
-		if err != nil {
-			return nil, err
-		}
-		t.accuracy = shipped.Record["top1"]
 	}
 	t.folded, _, err = models.Fold(t.Network, t.Weights)
 	return t, err
