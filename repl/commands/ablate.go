@@ -19,7 +19,7 @@ func (e *engine) ablateCommand() command {
 		Options: []shell.Option{
 			option("loss", "mse,pd", "mse, pd or both"),
 			option("dc", "on,off", "on, off or both"),
-			option("seeds", "3", "how many: 1 to 3; or which, as 2,5 or 7..9"),
+			seedsOption(),
 			option("test", "1000", "test images, in equal distances; 0: all"),
 			option("data", "", "data set whose test images it takes, as calib and eval know it; empty: that of the calibration "+
 				"images"),

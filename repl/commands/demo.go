@@ -2,6 +2,7 @@ package commands
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -17,21 +18,19 @@ func (e *engine) demoCommand() command {
 		Name: "demo", Group: groupPrograms,
 		Help: "quantise a shipped teacher by nearest rounding, MSE only, PD-Quant and best, and compare them",
 		More: goesOn,
-		Options: []shell.Option{
+		Options: slices.Concat([]shell.Option{
 			option("teacher", "mobilenetv2", "trained network: "+strings.Join(arch.TeacherNames(), ", ")),
-			option("w", "2", "bits of weights, 2 to 8"),
-			option("a", "2", "bits of activations, 2 to 8"),
+		}, widthOptions(), []shell.Option{
 			option("images", "128", "calibration images, 1 to 2048"),
 			option("seed", "1", "of the calibration draw and the optimisation"),
 			presetOption("glance", "glance", "quick", "best", "fast", "paper"),
-			option("steps", "", "rounding steps per unit, 0 to 1000000; empty: the preset's"),
-			option("dc", "", "correction steps per unit, 0 to 1000000; empty: the preset's"),
+		}, stepsOptions(), []shell.Option{
 			option("finetune", "", "steps of fine-tuning for best, which follow the units of MSE only, 0 to 100000; empty: "+
 				"150 with glance, else 1500; 0: leave best out"),
 			option("test", "5000", "test images, in equal distances; 0: all 10,000"),
 			backendOption(), memoryOption(), keepOption(), anewOption(),
 			option("out", "", "run folder; empty: runs/demo-TEACHER-wWaA-sSEED"),
-		},
+		}),
 		Run: e.alone(demo),
 	}
 }

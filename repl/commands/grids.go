@@ -23,6 +23,27 @@ func anewOption() shell.Option {
 	return option("anew", "false", "true: remove the folder's results first, finished or not")
 }
 
+func seedsOption() shell.Option {
+	return option("seeds", "3", "how many: 1 to 3; or which, as 2,5 or 7..9")
+}
+
+func anywayOption() shell.Option {
+	return option("anyway", "false", "true: go on with a network that is at chance level on the data")
+}
+
+// stepsOptions are what readSteps reads.
+func stepsOptions() []shell.Option {
+	return []shell.Option{
+		option("steps", "", "rounding steps per unit, 0 to 1000000; empty: the preset's"),
+		option("dc", "", "correction steps per unit, 0 to 1000000; empty: the preset's"),
+	}
+}
+
+// widthOptions are the widths of a command that takes one of each.
+func widthOptions() []shell.Option {
+	return []shell.Option{option("w", "2", "bits of weights, 2 to 8"), option("a", "2", "bits of activations, 2 to 8")}
+}
+
 func backendOption() shell.Option { return option("backend", "auto", "auto, go, onnx, xla, ...") }
 
 func presetOption(value string, names ...string) shell.Option {

@@ -20,9 +20,7 @@ func (e *engine) quantiseCommand() command {
 			goesOn,
 		Args: []shell.Argument{{Name: "network", Help: "resnet18, mobilenetv2-1.0, resnet20-cifar10, ... of models, or an " +
 			"architecture", Need: true}},
-		Options: slices.Concat([]shell.Option{
-			option("w", "2", "bits of weights, 2 to 8"),
-			option("a", "2", "bits of activations, 2 to 8"),
+		Options: slices.Concat(widthOptions(), []shell.Option{
 			option("checkpoint", "", "weights in PyTorch's format or safetensors; empty: "+checkpointDir+
 				"/ and the published file's name"),
 		}, dataOptions(), []shell.Option{
@@ -30,11 +28,10 @@ func (e *engine) quantiseCommand() command {
 			option("images", "1024", "calibration images"),
 			option("seed", "1", "of the calibration draw and the optimisation"),
 			presetOption("paper", "quick", "best", "fast", "paper"),
-			option("steps", "", "rounding steps per unit, 0 to 1000000; empty: the preset's"),
-			option("dc", "", "correction steps per unit, 0 to 1000000; empty: the preset's"),
+		}, stepsOptions(), []shell.Option{
 			option("methods", "all", "all: the baselines too; pd: PD-Quant only"),
 			option("test", "0", "test images, in equal distances; 0: all"),
-			option("anyway", "false", "true: go on with a network that is at chance level on the data"),
+			anywayOption(),
 			backendOption(), memoryOption(), keepOption(), anewOption(),
 			option("out", "", "run folder; empty: runs/NETWORK-wWaA-sSEED"),
 		}),

@@ -42,6 +42,7 @@ type baselineRow struct {
 	experiment.Width
 	method, lambdaR string
 	percent         float64
+	ours            experiment.Method // that gives the row's counterpart; no Change: of full precision
 }
 
 func reproduce(c *call) error {
@@ -59,18 +60,15 @@ func reproduce(c *call) error {
 	ours := make([][]experiment.Result, len(rows))
 	var full []experiment.Result
 	for i, row := range rows {
-		m, ok, err := row.quantised()
-		if err != nil {
-			return err
-		} else if !ok {
+		if row.ours.Change == nil {
 			continue
 		}
-		g.Bits, g.Methods = []experiment.Width{row.Width}, []experiment.Method{m}
+		g.Bits, g.Methods = []experiment.Width{row.Width}, []experiment.Method{row.ours}
 		results, err := c.compute(g, f)
 		if err != nil {
 			return err
 		}
-		full, ours[i] = experiment.Of(results, experiment.FullPrecision), experiment.Of(results, m.Name)
+		full, ours[i] = experiment.Of(results, experiment.FullPrecision), experiment.Of(results, row.ours.Name)
 	}
 	for i, row := range rows {
 		if row.method == experiment.FullPrecision {
@@ -101,12 +99,8 @@ func newReproduction(v shell.Values) (g experiment.Grid, rows []baselineRow, err
 		return g, nil, err
 	}
 	for _, row := range rows {
-		m, ok, err := row.quantised()
-		if err != nil {
-			return g, nil, err
-		}
-		if ok && g.Methods == nil {
-			g.Bits, g.Methods = []experiment.Width{row.Width}, []experiment.Method{m}
+		if row.ours.Change != nil && g.Methods == nil {
+			g.Bits, g.Methods = []experiment.Width{row.Width}, []experiment.Method{row.ours}
 		}
 	}
 	if g.Methods == nil {
@@ -121,46 +115,55 @@ func newReproduction(v shell.Values) (g experiment.Grid, rows []baselineRow, err
 	return g, rows, gridBackend(v, &g)
 }
 
-// selectRows reads the baseline's rows that the options ask for.
+// selectRows reads the baseline's rows that the options ask for, and finds their methods.
 func selectRows(v shell.Values) ([]baselineRow, error) {
 	all, err := readBaseline(v["baseline"])
-	if err != nil || v["rows"] == "" {
-		return all, err
-	}
-	numbers, err := v.List("rows", 1, len(all))
 	if err != nil {
 		return nil, err
 	}
-	var rows []baselineRow
-	for _, n := range numbers {
-		rows = append(rows, all[n-1])
+	rows := all
+	if v["rows"] != "" {
+		numbers, err := v.List("rows", 1, len(all))
+		if err != nil {
+			return nil, err
+		}
+		rows = nil
+		for _, n := range numbers {
+			rows = append(rows, all[n-1])
+		}
+	}
+	for i := range rows {
+		if rows[i].ours, err = rows[i].counterpart(); err != nil {
+			return nil, err
+		}
 	}
 	return rows, nil
 }
 
-// quantised returns the row's method; not ok if the row is of full precision.
-func (row baselineRow) quantised() (m experiment.Method, ok bool, err error) {
-	word, known := map[string]string{"MSE": "mse", "PD": "pd", "PD+DC": "pd-quant"}[row.method]
+// counterpart returns our method for the row, without Change if the row is of full precision.
+func (row baselineRow) counterpart() (experiment.Method, error) {
+	none := experiment.Method{Name: experiment.FullPrecision}
 	if row.method == experiment.FullPrecision {
-		return m, false, nil
+		return none, nil
 	}
+	word, known := map[string]string{"MSE": "mse", "PD": "pd", "PD+DC": "pd-quant"}[row.method]
 	if !known {
-		return m, false, fmt.Errorf("repl: the baseline's method %q is unknown; known are %s, MSE, PD and PD+DC", row.method,
+		return none, fmt.Errorf("repl: the baseline's method %q is unknown; known are %s, MSE, PD and PD+DC", row.method,
 			experiment.FullPrecision)
 	}
 	methods, err := experiment.ParseMethods(word)
 	if err != nil {
-		return m, false, err
+		return none, err
 	}
 	if row.method == "MSE" {
-		return methods[0].Changed(row.method, func(*pdq.Config) {}), true, nil
+		return methods[0].Changed(row.method, func(*pdq.Config) {}), nil
 	}
 	lambda, err := strconv.ParseFloat(row.lambdaR, 64)
 	if err != nil || !(lambda > 0) {
-		return m, false, fmt.Errorf("repl: λr %q of the baseline's method %s isn't a number above 0", row.lambdaR, row.method)
+		return none, fmt.Errorf("repl: λr %q of the baseline's method %s isn't a number above 0", row.lambdaR, row.method)
 	}
 	name := fmt.Sprintf("%s, λr %s", row.method, row.lambdaR)
-	return methods[0].Changed(name, func(c *pdq.Config) { c.Loss.PD = 1 / lambda }), true, nil
+	return methods[0].Changed(name, func(c *pdq.Config) { c.Loss.PD = 1 / lambda }), nil
 }
 
 // reproductionTable has each row of the reference beside our results for it.
