@@ -55,12 +55,6 @@ func setNames() []string {
 	return names
 }
 
-// Open returns the images to calibrate on and those to test on: Open's of the set's name.
-func (s Set) Open(o OpenOptions) (Pool, Stream, error) {
-	d, err := s.open(o)
-	return d.Pool, d.Test, err
-}
-
 // check returns an error unless o is what the set called name can be opened with. get says how to get the set.
 func (o OpenOptions) check(name, get string) error {
 	if o.Dir == "" {

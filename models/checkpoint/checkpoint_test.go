@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"math"
@@ -294,37 +295,30 @@ func TestReadCall(t *testing.T) {
 // rezip returns the archive with its members changed by change, which drops a member by returning an empty name.
 func rezip(t testing.TB, file []byte, change func(name string, b []byte) (string, []byte)) []byte {
 	t.Helper()
-	z, err := zip.NewReader(bytes.NewReader(file), int64(len(file)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out bytes.Buffer
-	w := zip.NewWriter(&out)
-	for _, m := range z.File {
-		b, err := fs.ReadFile(z, m.Name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		name, b := change(m.Name, b)
+	return zipAgain(t, file, func(w *zip.Writer, name string, b []byte) (io.Writer, []byte, error) {
+		name, b = change(name, b)
 		if name == "" {
-			continue
+			return io.Discard, nil, nil
 		}
 		to, err := w.CreateHeader(&zip.FileHeader{Name: name})
-		if err == nil {
-			_, err = to.Write(b)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes()
+		return to, b, err
+	})
 }
 
 // unsummed returns the archive with checksums of 0, also after the members, as torch.save writes it without checksums.
 func unsummed(t testing.TB, file []byte) []byte {
+	t.Helper()
+	return zipAgain(t, file, func(w *zip.Writer, name string, b []byte) (io.Writer, []byte, error) {
+		const descriptor = 8 // the flag of sizes behind the member
+		to, err := w.CreateRaw(&zip.FileHeader{Name: name, Flags: descriptor,
+			CompressedSize64: uint64(len(b)), UncompressedSize64: uint64(len(b))})
+		return to, b, err
+	})
+}
+
+// zipAgain returns an archive of the members of another. create begins a member, and says what to write to it.
+func zipAgain(t testing.TB, file []byte,
+	create func(w *zip.Writer, name string, b []byte) (io.Writer, []byte, error)) []byte {
 	t.Helper()
 	z, err := zip.NewReader(bytes.NewReader(file), int64(len(file)))
 	if err != nil {
@@ -337,10 +331,7 @@ func unsummed(t testing.TB, file []byte) []byte {
 		if err != nil {
 			t.Fatal(err)
 		}
-		size := uint64(len(b))
-		const descriptor = 8 // the flag of sizes behind the member
-		to, err := w.CreateRaw(&zip.FileHeader{Name: m.Name, Flags: descriptor,
-			CompressedSize64: size, UncompressedSize64: size})
+		to, b, err := create(w, m.Name, b)
 		if err == nil {
 			_, err = to.Write(b)
 		}
