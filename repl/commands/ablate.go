@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/experiment"
@@ -106,4 +108,15 @@ func ablations(v shell.Values, c pdq.Config) ([]experiment.Method, error) {
 		}
 	}
 	return methods, nil
+}
+
+// choicesOf returns the parts of option key, each one of known.
+func choicesOf(v shell.Values, key string, known ...string) ([]string, error) {
+	parts := strings.Split(v[key], ",")
+	for i, p := range parts {
+		if !slices.Contains(known, p) || slices.Contains(parts[:i], p) {
+			return nil, fmt.Errorf("repl: %s=%s; give one or more of %s, with commas", key, v[key], strings.Join(known, ", "))
+		}
+	}
+	return parts, nil
 }

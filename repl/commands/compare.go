@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/pdquant/pdquant/pdq"
@@ -128,15 +126,4 @@ func against(records [2]experiment.Record, results [2][]experiment.Result) strin
 		results[0][0].Seed = results[1][0].Seed // the images are the same, whatever the seeds
 	}
 	return experiment.Verdict(results[1], results[0])
-}
-
-// choicesOf returns the parts of option key, each one of known.
-func choicesOf(v shell.Values, key string, known ...string) ([]string, error) {
-	parts := strings.Split(v[key], ",")
-	for i, p := range parts {
-		if !slices.Contains(known, p) || slices.Contains(parts[:i], p) {
-			return nil, fmt.Errorf("repl: %s=%s; give one or more of %s, with commas", key, v[key], strings.Join(known, ", "))
-		}
-	}
-	return parts, nil
 }
