@@ -119,8 +119,7 @@ func TestSkipped(t *testing.T) {
 	}
 	weights := untrained(t, "resnet14", arch.SquareInput(3, 32, 2))
 	src := Source{Name: "resnet14", Checkpoint: weights, Data: dir, Centred: true,
-		Images: datasets.ImageConfig{SkipCorrupt: true}}
-	src.Images = datasets.ImageConfig{Height: 32, Width: 32, Resize: 32}
+		Images: datasets.ImageConfig{Height: 32, Width: 32, Resize: 32, SkipCorrupt: true}}
 	s, err := Open(src)
 	if err != nil {
 		t.Fatal(err)
