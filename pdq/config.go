@@ -134,6 +134,8 @@ type RoundingConfig struct {
 	BetaStart         float64 // β until that term begins, > 0; reference 20
 	BetaEnd           float64 // β at the last step, > 0; reference 2
 	Warmup            float64 // the term begins after this fraction of Steps, in [0,1); reference 0.2
+	ActEdges          Edges   // outermost levels of activations that block the gradient; reference pass, see Edges
+	WeightEdges       Edges   // the same of soft weights and of h(α); reference pass
 }
 
 // LossConfig sets the prediction-difference term.
@@ -162,8 +164,10 @@ type FineTuneConfig struct {
 	Turn              float64 // largest rotation of an image, in radians, >= 0
 	// Largest change of the contrast, as a fraction, in [0,1]; half of it is the largest change of the brightness, as a
 	// fraction of the largest value
-	Light float64
-	Mix   float64 // probability, in [0,1], that a rectangle of an image is another image's (CutMix)
+	Light       float64
+	Mix         float64 // probability, in [0,1], that a rectangle of an image is another image's (CutMix)
+	ActEdges    Edges   // outermost levels of activations that block the gradient, see Edges
+	WeightEdges Edges   // the same of weights; a weight there moves no more if its level blocks
 }
 
 // MachineConfig sets how a run is computed. Only the last bits of the results depend on it.
@@ -201,7 +205,7 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf("pdq: "+format, args...))
 		}
 	}
-	r, d := c.Rounding, c.Correction
+	r, d, f := c.Rounding, c.Correction, c.FineTune
 	check(c.Bits.W >= 2 && c.Bits.W <= 8, "weights of %d bits; choose 2 to 8", c.Bits.W)
 	check(c.Bits.A >= 2 && c.Bits.A <= 8, "activations of %d bits; choose 2 to 8", c.Bits.A)
 	check(c.Bits.Rule >= AllLow && c.Bits.Rule <= BRECQ, "unknown Bits.Rule %d", int(c.Bits.Rule))
@@ -232,7 +236,13 @@ func (c Config) Validate() error {
 		"Rounding.BetaStart and BetaEnd are %g and %g; they must be > 0", r.BetaStart, r.BetaEnd)
 	check(r.Warmup >= 0 && r.Warmup < 1, "Rounding.Warmup is %g; it must be in [0,1)", r.Warmup)
 	check(r.Weight >= 0, "Rounding.Weight is %g; it must be >= 0", r.Weight)
-	f := c.FineTune
+	for _, e := range []struct {
+		name  string
+		value Edges
+	}{{"Rounding.ActEdges", r.ActEdges}, {"Rounding.WeightEdges", r.WeightEdges},
+		{"FineTune.ActEdges", f.ActEdges}, {"FineTune.WeightEdges", f.WeightEdges}} {
+		check(e.value >= Pass && e.value <= BlockHighest, "unknown %s %d", e.name, int(e.value))
+	}
 	check(f.Steps >= 0, "FineTune.Steps is %d; it must be >= 0", f.Steps)
 	check(f.Steps == 0 || f.BatchSize >= 1, "FineTune.BatchSize is %d; it must be >= 1", f.BatchSize)
 	check(f.LearningRate >= 0 && f.ScaleLearningRate >= 0 && f.BiasLearningRate >= 0,

@@ -77,7 +77,7 @@ func (t *fineTuner) hooks(g *Graph, values nodes) models.Hooks {
 		dims := channelDims(t.q.weights[l.name+".weight"])
 		scale := ConstTensor(g, tensors.FromFlatDataAndDimensions(wq.Scale, dims...))
 		zero := ConstTensor(g, tensors.FromFlatDataAndDimensions(wq.Zero, dims...))
-		level := levelRange(0, wq.Bits).quantize(values[l.places], Scalar(g, dtypes.Float32, 1))
+		level := levelRange(0, wq.Bits, t.q.c.FineTune.WeightEdges).quantize(values[l.places], Scalar(g, dtypes.Float32, 1))
 		weights[l.name+".weight"] = Mul(Sub(level, zero), Mul(scale, Exp(values[l.scales])))
 		if l.biases != nil {
 			was, size := t.bias(l.name)
@@ -97,7 +97,7 @@ func (t *fineTuner) hooks(g *Graph, values nodes) models.Hooks {
 		},
 		After: func(l models.Layer, y *Node) *Node {
 			if scale, ok := scales[l.Name]; ok {
-				return t.s.Acts[l.Name].levels(l).quantize(y, scale)
+				return t.s.Acts[l.Name].levels(l, t.q.c.FineTune.ActEdges).quantize(y, scale)
 			}
 			return y
 		},

@@ -256,7 +256,7 @@ func TestGoldenActivationScales(t *testing.T) {
 				checkScales(t, key, WeightQuant{Scale: []float32{a.Scale}, Zero: []float32{a.Zero}},
 					WeightQuant{Scale: g.floats(key + ".delta"), Zero: g.floats(key + ".zero_point")})
 				y := MustExecOnce(b, func(x *Node) *Node {
-					return FakeQuantize(x, Const(x.Graph(), a.Scale), a.Zero, bits)
+					return FakeQuantize(x, Const(x.Graph(), a.Scale), a.Zero, bits, Pass)
 				}, g.tensor("act/"+name+".x"))
 				within(t, key+".dequantized", worst(flat(t, y), g.floats(key+".dequantized")), 1e-5)
 			}

@@ -63,20 +63,27 @@ func teacherIn(t *testing.T, q *Quantizer, unit string, g golden) *Cache {
 	return exec.CacheOf(flat(t, in), in.Shape().Dimensions...)
 }
 
+// TestGoldenReconstruction compares with the reference on PyTorch 1.13 (golden.npz) and 2.15 (blocked.npz).
 func TestGoldenReconstruction(t *testing.T) {
-	for _, unit := range []string{"conv1", "layer1.0", "layer2.0"} {
-		t.Run(unit, func(t *testing.T) {
-			eachBackend(t, func(t *testing.T, b compute.Backend) { reconstruct(t, b, unit) })
-		})
+	for file, edges := range map[string]Edges{"golden.npz": Pass, "blocked.npz": Block} {
+		for _, unit := range []string{"conv1", "layer1.0", "layer2.0"} {
+			t.Run(edges.String()+"/"+unit, func(t *testing.T) {
+				eachBackend(t, func(t *testing.T, b compute.Backend) {
+					c := goldenConfig(t)
+					c.Rounding.ActEdges, c.Rounding.WeightEdges = edges, edges
+					reconstruct(t, b, unit, c, openGolden(t, file))
+				})
+			})
+		}
 	}
 }
 
-// reconstruct takes the golden steps on a unit, and compares the results.
+// reconstruct takes the golden steps on a unit, and compares the results with want.
 //
 // A Rounder draws its batches at random. Here it gets the images of one batch at a time, which it can only shuffle.
 // That doesn't change means over the batch.
-func reconstruct(t *testing.T, b compute.Backend, unit string) {
-	g, q := openGolden(t, "golden.npz"), goldenQuantizer(t, b, goldenConfig(t))
+func reconstruct(t *testing.T, b compute.Backend, unit string, c Config, want golden) {
+	g, q := openGolden(t, "golden.npz"), goldenQuantizer(t, b, c)
 	r, err := q.NewRounder(goldenScales(t, g, q, unit), goldenBatch(t, g, q, unit, 0))
 	if err != nil {
 		t.Fatal(err)
@@ -86,7 +93,7 @@ func reconstruct(t *testing.T, b compute.Backend, unit string) {
 	for _, v := range vs {
 		within(t, v.key+"0", distance(flat(t, v.value), g.floats(v.key+"0")), 1e-4)
 	}
-	trace := goldenTrace{key: "recon/" + unit + ".trace", want: g.floats("recon/" + unit + ".trace")}
+	trace := goldenTrace{key: "recon/" + unit + ".trace", want: want.floats("recon/" + unit + ".trace")}
 	trace.step(t, r, goldenBatch(t, g, q, unit, 0), 1e-4)
 	trace.compare(t, 1e-4)
 	for _, v := range vs { // Adam's first moment is now a tenth of the gradient
@@ -94,18 +101,18 @@ func reconstruct(t *testing.T, b compute.Backend, unit string) {
 		for i := range grad {
 			grad[i] *= 10
 		}
-		within(t, v.key+"_grad", distance(grad, g.floats(v.key+"_grad")), 1e-4)
+		within(t, v.key+"_grad", distance(grad, want.floats(v.key+"_grad")), 1e-4)
 	}
 	for step := 1; step < q.c.Rounding.Steps; step++ {
 		trace.step(t, r, goldenBatch(t, g, q, unit, step), 1e-3)
 	}
 	trace.compare(t, 1e-3)
 	for _, v := range vs {
-		got, want, start := flat(t, v.value), g.floats(v.key+"20"), g.floats(v.key+"0")
-		within(t, v.key+"20", distance(got, want), 1e-3)
-		within(t, v.key+"20 - start", distance(difference(got, start), difference(want, start)), 1e-2)
+		got, end, start := flat(t, v.value), want.floats(v.key+"20"), g.floats(v.key+"0")
+		within(t, v.key+"20", distance(got, end), 1e-3)
+		within(t, v.key+"20 - start", distance(difference(got, start), difference(end, start)), 1e-2)
 	}
-	compareHard(t, g, r, unit)
+	compareHard(t, g, want, r, unit)
 }
 
 // goldenTrace compares the losses of a Rounder's steps with the reference's.
@@ -261,7 +268,7 @@ func goldenBatch(t *testing.T, g golden, q *Quantizer, unit string, step int) *U
 
 // compareHard compares the unit's weights on their levels, and its output with these weights. One value in a thousand
 // may be on a neighbouring level.
-func compareHard(t *testing.T, g golden, r *Rounder, unit string) {
+func compareHard(t *testing.T, g, want golden, r *Rounder, unit string) {
 	t.Helper()
 	s, err := r.Student()
 	if err != nil {
@@ -274,7 +281,7 @@ func compareHard(t *testing.T, g golden, r *Rounder, unit string) {
 	}
 	for _, v := range r.weights {
 		key := "recon/" + unit + "/" + layerWithin(unit, v.layer) + ".hard_weight"
-		compareLevels(t, key, flat(t, w[v.layer+".weight"]), g.floats(key), s.Weights[v.layer].Scale)
+		compareLevels(t, key, flat(t, w[v.layer+".weight"]), want.floats(key), s.Weights[v.layer].Scale)
 	}
 	u := q.folded.Units[r.d.Unit]
 	in, err := goldenBatch(t, g, q, unit, 0).StudentIn.Tensor(0, q.c.Rounding.BatchSize)
@@ -285,7 +292,7 @@ func compareHard(t *testing.T, g golden, r *Rounder, unit string) {
 		return q.folded.Forward(x, u.First, u.Last, s.Hooks(x.Graph(), w))
 	}, in)
 	key := "recon/" + unit + ".quantized_output"
-	compareLevels(t, key, flat(t, y), g.floats(key), []float32{s.Acts[q.folded.Layers[u.Last].Name].Scale})
+	compareLevels(t, key, flat(t, y), want.floats(key), []float32{s.Acts[q.folded.Layers[u.Last].Name].Scale})
 }
 
 // compareLevels compares quantised values: at most one in a thousand may be on another level, and the others agree to

@@ -51,7 +51,7 @@ func FeatureLoss(y, target *Node) *Node {
 // RoundingLoss returns the scalar Σ(1 - |2h(α)-1|^β), which is 0 when every h(α) is 0 or 1. beta is a scalar without
 // gradient. (AdaRound, section 4)
 func RoundingLoss(alpha, beta *Node) *Node {
-	u := AddScalar(MulScalar(RectifiedSigmoid(alpha), 2), -1)
+	u := AddScalar(MulScalar(RectifiedSigmoid(alpha, Pass), 2), -1)
 	size := Abs(u)
 	power := Pow(size, beta)
 	return ReduceAllSum(models.WithGradient(OneMinus(power), []*Node{u}, []func(v *Node) *Node{func(v *Node) *Node {

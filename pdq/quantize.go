@@ -13,20 +13,20 @@ import (
 //	(clip(round(x/s) + z, 0, 2^bits-1) - z)·s
 //
 // The result has the shape of x. scale is a scalar or broadcasts against x; zero is an integer. The gradient passes
-// straight through round, but not through clip: for x and s it is 1 and round(x/s)-x/s where nothing is clipped, 0 and
-// the clipped level elsewhere. As with torch.clamp, values on the outermost levels aren't clipped.
+// straight through round, but not through clip: for x and s it is 1 and round(x/s)-x/s where clip lets it pass, 0 and
+// the level, less z, elsewhere. edges says whether clip lets it pass on the outermost levels.
 //
 // Reference: UniformAffineQuantizer.forward in quant/quant_layer.py.
-func FakeQuantize(x, scale *Node, zero float32, bits int) *Node {
-	return levelRange(zero, bits).quantize(x, scale)
+func FakeQuantize(x, scale *Node, zero float32, bits int, edges Edges) *Node {
+	return levelRange(zero, bits, edges).quantize(x, scale)
 }
 
 // DropQuantize returns FakeQuantize where mask is 1, and x where it is 0. mask has the shape of x and no gradient. (The
 // graph uses products, because Where is slow on ONNX Runtime.)
 //
 // QDrop (arXiv 2203.05740), section 3.3.
-func DropQuantize(x, scale *Node, zero float32, mask *Node, bits int) *Node {
-	return levelRange(zero, bits).dropQuantize(x, scale, mask)
+func DropQuantize(x, scale *Node, zero float32, mask *Node, bits int, edges Edges) *Node {
+	return levelRange(zero, bits, edges).dropQuantize(x, scale, mask)
 }
 
 // RoundToLevels is FakeQuantize without gradient, and with a zero point that is a node.
@@ -35,18 +35,32 @@ func RoundToLevels(x, scale, zero *Node, bits int) *Node {
 	return Mul(Sub(level, zero), scale)
 }
 
-// levels is the range of integers to which x/scale is rounded. A bound that values can't reach is infinite, which saves
-// an operation on activations.
-type levels struct{ lo, hi float64 }
-
-func levelRange(zero float32, bits int) levels {
-	return levels{float64(-zero), outermost(bits) - float64(zero)}
+// levels is the range of integers to which x/scale is rounded.
+type levels struct {
+	lo, hi float64
+	// The gradient is blocked below inner and above outer. Levels are integers, so that blocking on an outermost level
+	// is blocking beyond its neighbour.
+	inner, outer float64
 }
 
-// notNegative drops the lower bound if only negative values reach it.
+func levelRange(zero float32, bits int, edges Edges) levels {
+	l := levels{lo: float64(-zero), hi: outermost(bits) - float64(zero)}
+	l.inner, l.outer = l.lo, l.hi
+	if edges.lowest() {
+		l.inner++
+	}
+	if edges.highest() {
+		l.outer--
+	}
+	return l
+}
+
+// notNegative drops the lower bounds that no value is below if none is negative, which saves operations on activations.
 func (l levels) notNegative() levels {
-	if l.lo <= 0 {
-		l.lo = math.Inf(-1)
+	for _, bound := range []*float64{&l.lo, &l.inner} {
+		if *bound <= 0 {
+			*bound = math.Inf(-1)
+		}
 	}
 	return l
 }
@@ -98,16 +112,24 @@ func (l levels) round(x, scale *Node) *rounded {
 	return r
 }
 
-// outside returns 1 where a value was clipped, and 0 elsewhere.
+// outside returns 1 where the gradient is blocked, and 0 elsewhere.
 func (r *rounded) outside() *Node {
 	if r.outsideOnce == nil {
-		out := NotEqual(r.clipped, r.nearest)
-		if math.IsInf(r.l.lo, -1) {
-			out = GreaterThan(r.nearest, Scalar(r.nearest.Graph(), r.nearest.DType(), r.l.hi))
-		}
-		r.outsideOnce = ConvertDType(out, r.u.DType())
+		r.outsideOnce = ConvertDType(r.blocked(), r.u.DType())
 	}
 	return r.outsideOnce
+}
+
+func (r *rounded) blocked() *Node {
+	l := r.l
+	if math.IsInf(l.inner, -1) {
+		return GreaterThan(r.nearest, Scalar(r.nearest.Graph(), r.nearest.DType(), l.outer))
+	}
+	within := r.clipped
+	if l.inner != l.lo || l.outer != l.hi {
+		within = MaxScalar(MinScalar(r.nearest, l.outer), l.inner)
+	}
+	return NotEqual(within, r.nearest)
 }
 
 // slope returns the derivative with respect to the scale.
@@ -136,22 +158,32 @@ func reduceLike(x, like *Node) *Node {
 //
 //	s·(clip(base + h(α), 0, 2^bits-1) - z),  base = floor(w/s) + z
 //
-// base and alpha have the weight's shape; scale and zero broadcast against it.
-func SoftRound(base, alpha, scale, zero *Node, bits int) *Node {
-	level := clip(Add(base, RectifiedSigmoid(alpha)), 0, outermost(bits))
+// base and alpha have the weight's shape; scale and zero broadcast against it. edges says on which bounds the clips of
+// the level and of h(α) let the gradient pass. That matters little: where a level is on a bound, h(α) nearly always is
+// beyond one of its own.
+func SoftRound(base, alpha, scale, zero *Node, bits int, edges Edges) *Node {
+	level := clip(Add(base, RectifiedSigmoid(alpha, edges)), 0, outermost(bits), edges)
 	return Mul(scale, Sub(level, zero))
 }
 
-// RectifiedSigmoid returns h(α) = clip(1.2·sigmoid(α) - 0.1, 0, 1), the fraction by which a weight is rounded up.
-// (AdaRound, arXiv 2004.10568, section 4)
-func RectifiedSigmoid(alpha *Node) *Node {
-	return clip(AddScalar(MulScalar(Sigmoid(alpha), 1.2), -0.1), 0, 1)
+// RectifiedSigmoid returns h(α) = clip(1.2·sigmoid(α) - 0.1, 0, 1), the fraction by which a weight is rounded up. edges
+// says on which bounds clip lets the gradient pass. (AdaRound, arXiv 2004.10568, section 4)
+func RectifiedSigmoid(alpha *Node, edges Edges) *Node {
+	return clip(AddScalar(MulScalar(Sigmoid(alpha), 1.2), -0.1), 0, 1, edges)
 }
 
-// clip is ClipScalar with PyTorch's gradient, which is 1 on the bounds, too. It takes a fifth of the operations.
-func clip(x *Node, lo, hi float64) *Node {
+// clip is ClipScalar with torch.clamp's gradient, which edges chooses on the bounds. It takes a fifth of the
+// operations.
+func clip(x *Node, lo, hi float64, edges Edges) *Node {
 	y := MaxScalar(MinScalar(x, hi), lo)
 	return models.WithGradient(y, []*Node{x}, []func(v *Node) *Node{func(v *Node) *Node {
-		return Mul(v, ConvertDType(Equal(y, x), v.DType()))
+		inside := Equal(y, x)
+		if edges.lowest() {
+			inside = LogicalAnd(inside, GreaterThan(x, Scalar(x.Graph(), x.DType(), lo)))
+		}
+		if edges.highest() {
+			inside = LogicalAnd(inside, LessThan(x, Scalar(x.Graph(), x.DType(), hi)))
+		}
+		return Mul(v, ConvertDType(inside, v.DType()))
 	}})
 }

@@ -1,6 +1,7 @@
 package pdq
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"testing"
@@ -11,14 +12,46 @@ import (
 )
 
 // The quantiser and its gradients for one value, by definition.
-func plainQuantize(x, s, z float64, bits int) (y, dx, ds float64) {
+func plainQuantize(x, s, z float64, bits int, edges Edges) (y, dx, ds float64) {
 	last := float64(int(1)<<bits - 1)
 	level := math.RoundToEven(x/s) + z
 	clipped := min(max(level, 0), last) - z
-	if level < 0 || level > last {
+	if plainClip(level, last, edges) == 0 {
 		return clipped * s, 0, clipped
 	}
 	return clipped * s, 1, clipped - x/s
+}
+
+// plainClip returns the gradient of clip(x, 0, last).
+func plainClip(x, last float64, edges Edges) float64 {
+	switch {
+	case x < 0, x > last, x == 0 && (edges == Block || edges == BlockLowest),
+		x == last && (edges == Block || edges == BlockHighest):
+		return 0
+	}
+	return 1
+}
+
+// everyEdges calls f with each choice.
+func everyEdges(f func(Edges)) {
+	for i := range edgeNames() {
+		f(Edges(i))
+	}
+}
+
+// TestClip: torch.clamp(x, 0, 3) has these gradients at -1, 0, 1, 3 and 4 in PyTorch 1.13 (pass) and 2.15 (block).
+func TestClip(t *testing.T) {
+	want := map[Edges][]float32{Pass: {0, 1, 1, 1, 0}, Block: {0, 0, 1, 0, 0}, BlockLowest: {0, 0, 1, 1, 0},
+		BlockHighest: {0, 1, 1, 0, 0}}
+	eachBackend(t, func(t *testing.T, b compute.Backend) {
+		everyEdges(func(e Edges) {
+			out := MustExecOnce(b, func(x *Node) *Node { return Gradient(ReduceAllSum(clip(x, 0, 3, e)), x)[0] },
+				[]float32{-1, 0, 1, 3, 4})
+			if got := tensors.MustCopyFlatData[float32](out); !slices.Equal(got, want[e]) {
+				t.Errorf("%s: gradients %g, want %g", e, got, want[e])
+			}
+		})
+	})
 }
 
 func TestFakeQuantize(t *testing.T) {
@@ -28,24 +61,35 @@ func TestFakeQuantize(t *testing.T) {
 		bits        int
 	}{{0.5, 0, 2}, {0.5, 2, 2}, {0.25, 3, 2}, {0.1, 4, 3}, {0.01, 128, 8}} {
 		eachBackend(t, func(t *testing.T, b compute.Backend) {
-			out := MustExecOnceN(b, func(x, s *Node) []*Node {
-				y := FakeQuantize(x, s, c.zero, c.bits)
-				g := Gradient(ReduceAllSum(y), x, s)
-				return []*Node{y, g[0], g[1]}
-			}, xs, c.scale)
-			y, dx := tensors.MustCopyFlatData[float32](out[0]), tensors.MustCopyFlatData[float32](out[1])
-			var ds float64
-			for i, x := range xs {
-				wantY, wantDx, d := plainQuantize(float64(x), float64(c.scale), float64(c.zero), c.bits)
-				ds += d
-				if math.Abs(float64(y[i])-wantY) > 1e-6 || float64(dx[i]) != wantDx {
-					t.Errorf("%+v: x %g gives %g with gradient %g, want %g and %g", c, x, y[i], dx[i], wantY, wantDx)
-				}
-			}
-			if got := float64(tensors.ToScalar[float32](out[2])); math.Abs(got-ds) > 1e-4*math.Abs(ds) {
-				t.Errorf("%+v: gradient of the scale %g, want %g", c, got, ds)
-			}
+			everyEdges(func(e Edges) {
+				out := MustExecOnceN(b, func(x, s *Node) []*Node {
+					y := FakeQuantize(x, s, c.zero, c.bits, e)
+					g := Gradient(ReduceAllSum(y), x, s)
+					return []*Node{y, g[0], g[1]}
+				}, xs, c.scale)
+				compareQuantised(t, fmt.Sprintf("%+v %s", c, e), out, xs, func(i int) (y, dx, ds float64) {
+					return plainQuantize(float64(xs[i]), float64(c.scale), float64(c.zero), c.bits, e)
+				})
+			})
 		})
+	}
+}
+
+// compareQuantised compares the quantised values xs, their gradients and the scale's with those of each value.
+func compareQuantised(t *testing.T, what string, out []*tensors.Tensor, xs []float32,
+	want func(i int) (y, dx, ds float64)) {
+	t.Helper()
+	y, dx := tensors.MustCopyFlatData[float32](out[0]), tensors.MustCopyFlatData[float32](out[1])
+	var sum float64
+	for i, x := range xs {
+		wantY, wantDx, ds := want(i)
+		sum += ds
+		if math.Abs(float64(y[i])-wantY) > 1e-6 || float64(dx[i]) != wantDx {
+			t.Errorf("%s: x[%d] = %g gives %g with gradient %g, want %g and %g", what, i, x, y[i], dx[i], wantY, wantDx)
+		}
+	}
+	if got := float64(tensors.ToScalar[float32](out[2])); math.Abs(got-sum) > 1e-4*math.Abs(sum) {
+		t.Errorf("%s: gradient of the scale %g, want %g", what, got, sum)
 	}
 }
 
@@ -56,54 +100,52 @@ func TestDropQuantize(t *testing.T) {
 	keep := []float32{1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0}
 	const scale, bits = 0.5, 2
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
-		for name, l := range map[string]levels{"both bounds": levelRange(0, bits),
-			"upper bound": levelRange(0, bits).notNegative()} {
-			out := MustExecOnceN(b, func(x, s, keep *Node) []*Node {
-				y := l.dropQuantize(x, s, keep)
-				g := Gradient(ReduceAllSum(y), x, s)
-				return []*Node{y, g[0], g[1]}
-			}, xs, float32(scale), keep)
-			y, dx := tensors.MustCopyFlatData[float32](out[0]), tensors.MustCopyFlatData[float32](out[1])
-			var ds float64
-			for i, x := range xs {
-				wantY, wantDx, d := float64(x), 1., 0.
-				if keep[i] == 1 {
-					wantY, wantDx, d = plainQuantize(float64(x), scale, 0, bits)
+		for _, zero := range []float32{0, 1} {
+			everyEdges(func(e Edges) {
+				l := levelRange(zero, bits, e)
+				for name, l := range map[string]levels{"both bounds": l, "upper bound": l.notNegative()} {
+					out := MustExecOnceN(b, func(x, s, keep *Node) []*Node {
+						y := l.dropQuantize(x, s, keep)
+						g := Gradient(ReduceAllSum(y), x, s)
+						return []*Node{y, g[0], g[1]}
+					}, xs, float32(scale), keep)
+					what := fmt.Sprintf("%s, zero point %g, %s", name, zero, e)
+					compareQuantised(t, what, out, xs, func(i int) (y, dx, ds float64) {
+						if keep[i] == 0 {
+							return float64(xs[i]), 1, 0
+						}
+						return plainQuantize(float64(xs[i]), scale, float64(zero), bits, e)
+					})
 				}
-				ds += d
-				if math.Abs(float64(y[i])-wantY) > 1e-6 || float64(dx[i]) != wantDx {
-					t.Errorf("%s: x %g, keep %g gives %g with gradient %g, want %g and %g",
-						name, x, keep[i], y[i], dx[i], wantY, wantDx)
-				}
-			}
-			if got := float64(tensors.ToScalar[float32](out[2])); math.Abs(got-ds) > 1e-4*math.Abs(ds) {
-				t.Errorf("%s: gradient of the scale %g, want %g", name, got, ds)
-			}
+			})
 		}
 	})
 }
 
+// TestSoftRoundGradient: inside the bounds, edges change nothing.
 func TestSoftRoundGradient(t *testing.T) {
 	base, alpha := []float32{-1, 0, 1, 2, 3}, []float32{0.3, -0.7, 1.1, 4, -0.2}
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
-		f := func(base, alpha *Node) []*Node {
-			g := base.Graph()
-			y := ReduceAllSum(Square(SoftRound(base, alpha, Const(g, float32(0.5)), Const(g, float32(1)), 2)))
-			return append(Gradient(y, alpha), y)
-		}
-		grad := tensors.MustCopyFlatData[float32](MustExecOnceN(b, f, base, alpha)[0])
-		const step = 1e-2
-		for i := range alpha {
-			value := func(d float32) float64 {
-				moved := append([]float32{}, alpha...)
-				moved[i] += d
-				return float64(tensors.ToScalar[float32](MustExecOnceN(b, f, base, moved)[1]))
+		everyEdges(func(e Edges) {
+			f := func(base, alpha *Node) []*Node {
+				g := base.Graph()
+				y := ReduceAllSum(Square(SoftRound(base, alpha, Const(g, float32(0.5)), Const(g, float32(1)), 2, e)))
+				return append(Gradient(y, alpha), y)
 			}
-			want := (value(step) - value(-step)) / (2 * step)
-			if math.Abs(float64(grad[i])-want) > 1e-3 {
-				t.Errorf("α %g on %g: gradient %g, finite differences %g", alpha[i], base[i], grad[i], want)
+			grad := tensors.MustCopyFlatData[float32](MustExecOnceN(b, f, base, alpha)[0])
+			const step = 1e-2
+			for i := range alpha {
+				value := func(d float32) float64 {
+					moved := append([]float32{}, alpha...)
+					moved[i] += d
+					return float64(tensors.ToScalar[float32](MustExecOnceN(b, f, base, moved)[1]))
+				}
+				want := (value(step) - value(-step)) / (2 * step)
+				if math.Abs(float64(grad[i])-want) > 1e-3 {
+					t.Errorf("%s: α %g on %g: gradient %g, finite differences %g", e, alpha[i], base[i], grad[i], want)
+				}
 			}
-		}
+		})
 	})
 }
 

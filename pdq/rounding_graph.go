@@ -119,7 +119,7 @@ func (r *Rounder) trainingHooks(g *Graph, read nodes, masks []*Node) models.Hook
 			if !ok {
 				return y
 			}
-			levels := r.s.Acts[l.Name].levels(l)
+			levels := r.s.Acts[l.Name].levels(l, r.q.c.Rounding.ActEdges)
 			if k, ok := keep[l.Name]; ok {
 				return levels.dropQuantize(y, scale, k)
 			}
@@ -149,5 +149,5 @@ func (r *Rounder) softWeight(name string, alpha *Node) *Node {
 	base := ConstTensor(g, tensors.FromFlatDataAndDimensions(flat, w.Shape().Dimensions...))
 	scale := ConstTensor(g, tensors.FromFlatDataAndDimensions(q.Scale, dims...))
 	zero := ConstTensor(g, tensors.FromFlatDataAndDimensions(q.Zero, dims...))
-	return SoftRound(base, alpha, scale, zero, q.Bits)
+	return SoftRound(base, alpha, scale, zero, q.Bits, r.q.c.Rounding.WeightEdges)
 }

@@ -18,7 +18,7 @@ func plainSearch(x []float32, bits int, side sides, metric Metric, c ScaleConfig
 	for _, cand := range candidates(x, bits, c.Candidates, side) {
 		var sum, xq, qq, xx float64
 		for _, v := range x {
-			y, _, _ := plainQuantize(float64(v), float64(cand.scale), float64(cand.zero), bits)
+			y, _, _ := plainQuantize(float64(v), float64(cand.scale), float64(cand.zero), bits, Pass)
 			sum += math.Pow(math.Abs(float64(v)-y), c.Power)
 			level := math.Round(y / float64(cand.scale)) // cosine doesn't depend on the scale: ties are exact
 			xq, qq, xx = xq+float64(v)*level, qq+level*level, xx+float64(v)*float64(v)
@@ -101,7 +101,7 @@ func TestSearchDegenerate(t *testing.T) {
 		if !(q.Scale > 0) {
 			t.Errorf("%s: scale %g", name, q.Scale)
 		}
-		y, _, _ := plainQuantize(float64(x[0]), float64(q.Scale), float64(q.Zero), 4)
+		y, _, _ := plainQuantize(float64(x[0]), float64(q.Scale), float64(q.Zero), 4, Pass)
 		if math.Abs(y-float64(x[0])) > 1e-6 {
 			t.Errorf("%s: %g becomes %g", name, x[0], y)
 		}

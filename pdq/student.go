@@ -40,8 +40,8 @@ func (a ActQuant) Quantize(v float32) float32 {
 }
 
 // levels returns the range of levels that the output of layer l can reach.
-func (a ActQuant) levels(l models.Layer) levels {
-	r := levelRange(a.Zero, a.Bits)
+func (a ActQuant) levels(l models.Layer, edges Edges) levels {
+	r := levelRange(a.Zero, a.Bits, edges)
 	if l.Op.Role().NotNegative {
 		r = r.notNegative()
 	}
@@ -56,7 +56,7 @@ func (s Student) Hooks(g *graph.Graph, w models.Weights) models.Hooks {
 		if !ok {
 			return y
 		}
-		return a.levels(l).quantize(y, graph.Const(g, a.Scale))
+		return a.levels(l, Pass).quantize(y, graph.Const(g, a.Scale))
 	}}
 }
 

@@ -89,7 +89,7 @@ func build(ctx context.Context, tree string) error {
 			return err
 		}
 	}
-	for _, name := range []string{"golden.npz", "weights.npz"} {
+	for _, name := range []string{"golden.npz", "blocked.npz", "weights.npz"} {
 		data, err := os.ReadFile(filepath.Join(golden, name))
 		if err != nil {
 			return err

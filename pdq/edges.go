@@ -1,0 +1,38 @@
+package pdq
+
+// Edges says on which outermost levels of a quantiser its clip blocks the gradient. Beyond them it always does. With x
+// rounded to r = round(x/s)+z,
+//
+//	∂clip(r, 0, n)/∂r = 1 for 0 <= r <= n (Pass), for 0 < r < n (Block), 0 elsewhere
+//
+// The trap: at 2 bits about half of all values lie on an outermost level, so that half of the gradient differs. Where it
+// is blocked, the scale's gradient is the level instead of round(x/s)-x/s, and what comes before gets none.
+//
+// Sources: torch.clamp passes the gradient on its bounds in PyTorch 1.13, with which the reference's authors worked, and
+// blocks it there in PyTorch 2.15, whatever the reference's code intends.
+type Edges int
+
+// The choices.
+const (
+	Pass         Edges = iota // the gradient passes on both (PyTorch 1.13)
+	Block                     // on neither (PyTorch 2.15)
+	BlockLowest               // on the highest only
+	BlockHighest              // on the lowest only
+)
+
+func (e Edges) lowest() bool  { return e == Block || e == BlockLowest }
+func (e Edges) highest() bool { return e == Block || e == BlockHighest }
+
+// Choices lists the names of the choices.
+func (Edges) Choices() []string { return edgeNames() }
+
+func edgeNames() []string { return []string{"pass", "block", "block-lowest", "block-highest"} }
+
+// String returns the choice's name.
+func (e Edges) String() string { return enumName(edgeNames(), int(e)) }
+
+// MarshalText returns the choice's name.
+func (e Edges) MarshalText() ([]byte, error) { return []byte(e.String()), nil }
+
+// UnmarshalText sets e to the choice called text. The error lists the names.
+func (e *Edges) UnmarshalText(text []byte) error { return enumValue(edgeNames(), text, (*int)(e)) }
