@@ -45,7 +45,7 @@ func (e *engine) commands() []command {
 
 func (e *engine) language() shell.Language[session] {
 	return shell.Language[session]{
-		Commands: e.commands(), Aliases: aliases(), Info: "info", Repeats: "step",
+		Commands: e.commands(), Words: words(), Aliases: aliases(), Info: "info", Repeats: "step",
 		Files:   []string{"file", "data", "checkpoint", "out", "indices", "baseline", "labels"},
 		Folders: []string{"dir", "run", "other"},
 		Choices: choices, Fold: isField, Prompt: session.prompt, Kept: kept, Lost: lost, Rescue: rescue, Live: e.freeBut,
@@ -134,8 +134,7 @@ func choices(s session, command, key, begun string) []string {
 	case "what":
 		return map[string][]string{"scales": {"weights", "acts"}, "plot": plotNames()}[command]
 	case "field":
-		fields, _ := pdq.Fields() // no field to complete if the table fails
-		names := fieldNames(fields)
+		names := allFields()
 		if command == "set" {
 			for i := range names {
 				names[i] += "="

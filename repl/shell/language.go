@@ -13,6 +13,8 @@ type Language[S any] struct {
 	Info     string // name under which gdb's users ask for other commands: "info units"; "": none
 	Repeats  string // command that an empty line at the prompt repeats; "": none
 
+	Words []Word[S] // kinds of words that help explains beside commands; the first kind that knows a word does
+
 	Files, Folders []string // names of arguments and options that are paths: ~ is the home folder, and they complete
 
 	// Choices lists the values that an argument or option may have, if there is a list; nil: none.
@@ -31,13 +33,20 @@ type Language[S any] struct {
 	History string                     // file in the home folder that keeps the lines typed; "": none
 }
 
+// Word is a kind of words that help explains, as layers.
+type Word[S any] struct {
+	Name    string                       // of the kind: "layer"
+	List    func(s S) []string           // the words there are, to complete and to suggest
+	Explain func(s S, word string) Value // nil: word is of another kind
+}
+
 // LookUp finds the command that words begin with, and returns it with the rest of them. A name may be cut short where
 // only one begins so, stand behind a point or a per cent sign, and before parentheses; "NAME?" and "NAME --help" ask
 // for help.
 func (sh *Shell[S]) LookUp(words []string) (Command[S], []string, error) {
 	name, rest := words[0], words[1:]
 	if strings.HasPrefix(name, ".") || strings.HasPrefix(name, "%") {
-		name = name[1:]
+		name = strings.TrimPrefix(name[1:], "%")
 	}
 	name = strings.TrimSuffix(name, "()")
 	asks := len(rest) == 1 && slices.Contains([]string{"?", "--help", "-help", "-h"}, rest[0])

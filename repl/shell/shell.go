@@ -33,6 +33,8 @@ type Shell[S any] struct {
 	depth    int       // of scripts that run scripts
 	failed   error     // of the first value that couldn't be shown
 	kept     bool      // an interrupted command changed the state
+	shown    transcript
+	table    *Table // the last one shown; nil: none
 }
 
 // past is a state and the command that changed it.
@@ -59,15 +61,23 @@ func (sh *Shell[S]) Close() error {
 	return nil
 }
 
-// Script runs the lines of r. The first error ends it, with its name and line.
+// Script runs the lines of r. The first error ends it, with its name and line. Where the first line is %%time, it
+// shows how long the rest took.
 func (sh *Shell[S]) Script(ctx context.Context, name string, r io.Reader) error {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 1<<20)
-	n := 0
+	return sh.lines(ctx, name, lines, 0)
+}
+
+// lines runs what is left of a script of which n lines are read.
+func (sh *Shell[S]) lines(ctx context.Context, name string, lines *bufio.Scanner, n int) error {
 	for lines.Scan() {
 		text := lines.Text()
 		if n++; n == 1 {
 			text = strings.TrimPrefix(text, "\ufeff") // some editors begin files so
+			if strings.TrimSpace(text) == timeCell {
+				return sh.timed(func() error { return sh.lines(ctx, name, lines, n) })
+			}
 		}
 		if err := sh.Line(ctx, text); errors.Is(err, ErrQuit) {
 			return err
@@ -105,7 +115,16 @@ func (sh *Shell[S]) Run(ctx context.Context, words []string) error {
 	if err != nil {
 		return err
 	}
+	if c.around != nil && len(rest) > 0 {
+		return c.around(sh, func() error { return sh.Run(ctx, rest) })
+	}
+	if sh.depth == 0 {
+		sh.shown.add("command", Text(Join(words)))
+	}
 	next, err := sh.evaluate(ctx, c, rest, sh.State)
+	if err != nil && sh.depth == 0 && !errors.Is(err, ErrQuit) {
+		sh.shown.add("error", Text(err.Error()))
+	}
 	sh.display.Done()
 	was := sh.State
 	sh.kept = false
@@ -121,7 +140,7 @@ func (sh *Shell[S]) Run(ctx context.Context, words []string) error {
 		}
 		if c.Changes && sh.language.Lost != nil {
 			if note := sh.language.Lost(was, next); note != "" {
-				sh.display.Note(note)
+				sh.note(note)
 			}
 		}
 	}
@@ -143,8 +162,18 @@ func (sh *Shell[S]) evaluate(ctx context.Context, c Command[S], words []string, 
 	return c.Run(&Call[S]{ctx, s, words, v, sh.display, c, sh})
 }
 
+// note tells a note.
+func (sh *Shell[S]) note(text string) {
+	sh.shown.add("note", Text(text))
+	sh.display.Note(text)
+}
+
 // show shows a value. An error ends the program later, with what was computed.
 func (sh *Shell[S]) show(d Display, v Value) {
+	sh.shown.add("value", v)
+	if t, ok := v.(Table); ok {
+		sh.table = &t
+	}
 	if err := d.Show(v); err != nil && sh.failed == nil {
 		sh.failed = err
 	}
