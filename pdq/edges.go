@@ -8,13 +8,13 @@ package pdq
 // The trap: at 2 bits about half of all values lie on an outermost level, so that half of the gradient differs. Where it
 // is blocked, the scale's gradient is the level instead of round(x/s)-x/s, and what comes before gets none.
 //
-// Sources: torch.clamp passes the gradient on its bounds in PyTorch 1.13, with which the reference's authors worked, and
-// blocks it there in PyTorch 2.15, whatever the reference's code intends.
+// Sources: torch.clamp passes the gradient on its bounds from PyTorch 0.4.1 (pull request 7049) to 2.12 (issue 184574), so
+// also when the reference was written, and blocks it there in 2.15.
 type Edges int
 
 // The choices.
 const (
-	Pass         Edges = iota // the gradient passes on both (PyTorch 1.13)
+	Pass         Edges = iota // the gradient passes on both (PyTorch up to 2.12)
 	Block                     // on neither (PyTorch 2.15)
 	BlockLowest               // on the highest only
 	BlockHighest              // on the lowest only

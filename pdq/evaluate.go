@@ -69,44 +69,31 @@ func (s Score) AtChance(classes int) bool {
 	return len(s.Top1) >= 10 && (right == 0 || guess.Survival(float64(right-1)) > 1e-3)
 }
 
-// PredictionDifferences returns, for each image, the prediction difference between the teacher and the student s, at
-// Loss.Temperature. To compare students, its mean needs fewer images than their accuracies.
-func (q *Quantizer) PredictionDifferences(ctx context.Context, s Student, images datasets.Images) ([]float64, error) {
-	each, err := q.predictionDifferences(ctx, s, images)
-	return each, q.fail(StepEvaluate, -1, err)
+// Compare returns the score of Evaluate and, for each image, the prediction difference between the teacher and the
+// student s, at Loss.Temperature. To compare students, the mean of these needs fewer images than their accuracies.
+func (q *Quantizer) Compare(ctx context.Context, s Student, test datasets.Stream) (Score, []float64, error) {
+	score, each, err := q.compare(ctx, q.runner(StepEvaluate, -1), s, test)
+	return score, each, q.fail(StepEvaluate, -1, err)
 }
 
-func (q *Quantizer) predictionDifferences(ctx context.Context, s Student, images datasets.Images) ([]float64, error) {
+func (q *Quantizer) compare(ctx context.Context, r exec.Runner, s Student, test datasets.Stream) (
+	Score, []float64, error) {
 	if !(q.c.Loss.Temperature > 0) {
-		return nil, fmt.Errorf("Loss.Temperature is %g; it must be > 0", q.c.Loss.Temperature)
+		return Score{}, nil, fmt.Errorf("Loss.Temperature is %g; it must be > 0", q.c.Loss.Temperature)
 	}
-	if err := images.Validate(); err != nil {
-		return nil, err
-	}
-	if err := fitsInput(q.p.Network, images); err != nil {
-		return nil, fmt.Errorf("images %w", err)
+	if test == nil {
+		return Score{}, nil, errNoImages
 	}
 	w, err := q.StudentWeights(s)
 	if err != nil {
-		return nil, err
+		return Score{}, nil, err
 	}
 	last := len(q.folded.Layers) - 1
-	out, err := q.quietRunner().Run(ctx, func(xs []*Node) []*Node {
+	return evaluate(ctx, r, q.folded, func(xs []*Node) []*Node {
 		teacher := q.folded.Forward(xs[0], 0, last, models.Hooks{Param: exec.Constants(xs[0].Graph(), q.weights)})
 		student := q.folded.Forward(xs[0], 0, last, s.Hooks(xs[0].Graph(), w))
-		return []*Node{ReduceSum(differenceTerms(teacher, student, q.c.Loss.Temperature), 1)}
-	}, exec.Normalised{Images: images})
-	if err != nil {
-		return nil, err
-	}
-	defer exec.FreeCaches(out...)
-	each := make([]float64, images.Len())
-	for i, v := range out[0].Flat() {
-		if each[i] = float64(v); v-v != 0 {
-			return nil, fmt.Errorf("the prediction difference of image %d is %g", i, v)
-		}
-	}
-	return each, nil
+		return []*Node{student, ReduceSum(differenceTerms(teacher, student, q.c.Loss.Temperature), 1)}
+	}, test)
 }
 
 // EvaluateTeacher returns the score of the full-precision network n on test. workers is as in MachineConfig. progress,
@@ -124,7 +111,7 @@ func EvaluateTeacher(ctx context.Context, b compute.Backend, workers int, n *mod
 	}
 	run := exec.NewRunner(b, workers, n)
 	run.Progress = progress
-	score, err := evaluate(ctx, run, n, f, test)
+	score, _, err := evaluate(ctx, run, n, f, test)
 	if err != nil {
 		return score, &UnitError{StepEvaluate, "", err}
 	}
@@ -132,12 +119,13 @@ func EvaluateTeacher(ctx context.Context, b compute.Backend, workers int, n *mod
 }
 
 // evaluate returns the score of n, or of a student of n, on test. forward is the graph from images [N,C,H,W] to logits
-// [N,classes].
+// [N,classes] and, perhaps, a number for each image [N], which
+// it returns as well.
 func evaluate(ctx context.Context, r exec.Runner, n *models.Network, forward func(xs []*Node) []*Node,
-	test datasets.Stream) (s Score, err error) {
+	test datasets.Stream) (s Score, each []float64, err error) {
 	compiled, err := exec.NewShared(r.Backend, forward)
 	if err != nil {
-		return s, err
+		return s, nil, err
 	}
 	defer compiled.Finalize()
 	progress := r.Progress
@@ -151,45 +139,57 @@ func evaluate(ctx context.Context, r exec.Runner, n *models.Network, forward fun
 			}
 		}
 		if err != nil {
-			return Score{}, err
+			return Score{}, nil, err
 		}
 		r.Progress = func(done, _ int) {
 			if progress != nil {
 				progress(min(len(s.Top1)+done, test.Len()), test.Len())
 			}
 		}
-		right, err := classify(ctx, r, compiled, batch, len(s.Top1))
+		right, numbers, err := classify(ctx, r, compiled, batch, len(s.Top1))
 		if err != nil {
-			return Score{}, err
+			return Score{}, nil, err
 		}
-		s.Top1 = append(s.Top1, right...)
+		s.Top1, each = append(s.Top1, right...), append(each, numbers...)
 	}
 	if len(s.Top1) == 0 {
-		return s, errors.New("no images to evaluate on; give at least one")
+		return s, nil, errNoImages
 	}
-	return s, nil
+	return s, each, nil
 }
 
-// classify says which images of a batch are classified correctly. first is the number of its first image, for messages.
+var errNoImages = errors.New("no images to evaluate on; give at least one")
+
+// classify says which images of a batch are classified correctly, and returns the numbers of the graph's second output.
+// first is the number of the batch's first image, for messages.
 func classify(ctx context.Context, r exec.Runner, compiled *exec.Shared, batch datasets.Images, first int) (
-	[]bool, error) {
+	right []bool, each []float64, err error) {
 	filled := batch
 	if first > 0 && batch.Len() < r.Chunk { // fill it up to a whole chunk, for which there is a compiled graph
 		indices := make([]int, r.Chunk)
 		for i := range indices {
 			indices[i] = i % batch.Len()
 		}
-		var err error
 		if filled, err = batch.Select(indices); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	out, err := r.Call(ctx, compiled, exec.Normalised{Images: filled})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer exec.FreeCaches(out...)
-	return correct(out[0].Flat()[:batch.Len()*len(out[0].Flat())/filled.Len()], batch.Labels, first)
+	if right, err = correct(out[0].Flat()[:batch.Len()*len(out[0].Flat())/filled.Len()], batch.Labels, first); err != nil {
+		return nil, nil, err
+	}
+	for _, more := range out[1:] {
+		for i, v := range more.Flat()[:batch.Len()] {
+			if each = append(each, float64(v)); v-v != 0 {
+				return nil, nil, fmt.Errorf("the prediction difference of image %d is %g", first+i, v)
+			}
+		}
+	}
+	return right, each, nil
 }
 
 // correct says, for each image, whether the largest of its logits [N,classes] is that of its label. first is the number

@@ -49,7 +49,7 @@ func TestEvaluateStream(t *testing.T) {
 		var want Score
 		for _, chunk := range []int{21, 4, 5, 20} {
 			var seen []int
-			got, err := evaluate(t.Context(),
+			got, _, err := evaluate(t.Context(),
 				exec.Runner{Backend: b, Workers: 2, Chunk: chunk, NewCache: exec.NewRunner(b, 1, p.Network).NewCache,
 					Progress: func(done, total int) { seen = append(seen, done); _ = total }}, p.Network, forward, p.Calibration)
 			if err != nil {
@@ -90,13 +90,13 @@ func TestEvaluateBrokenStream(t *testing.T) {
 	})
 }
 
-// TestPredictionDifferences: differences are 0 while nothing is quantised, then those of the logits, and don't depend
+// TestCompare: differences are 0 while nothing is quantised, then those of the logits, and don't depend
 // on the other images.
-func TestPredictionDifferences(t *testing.T) {
+func TestCompare(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		p, c := tinyProblem(t, 20), tinyConfig(t)
 		q := quantizerOf(t, b, p, c)
-		none, err := q.PredictionDifferences(t.Context(), Student{}, p.Calibration)
+		_, none, err := q.Compare(t.Context(), Student{}, p.Calibration)
 		if err != nil || len(none) != 20 || math.Abs(slices.Max(none)) > 1e-6 {
 			t.Errorf("nothing is quantised, but the differences are %g, error %v", none, err)
 		}
@@ -104,9 +104,12 @@ func TestPredictionDifferences(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all, err := q.PredictionDifferences(t.Context(), s, p.Calibration)
+		score, all, err := q.Compare(t.Context(), s, p.Calibration)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if alone, err := q.Evaluate(t.Context(), s, p.Calibration); err != nil || !slices.Equal(alone.Top1, score.Top1) {
+			t.Errorf("score %v, by Evaluate %v, error %v", score, alone, err)
 		}
 		w, err := q.StudentWeights(s)
 		if err != nil {
@@ -132,18 +135,18 @@ func TestPredictionDifferences(t *testing.T) {
 				t.Errorf("image %d: %g, of its logits %g", i, d, want)
 			}
 		}
-		some, err := q.PredictionDifferences(t.Context(), s, p.Calibration.Slice(17, 20))
+		_, some, err := q.Compare(t.Context(), s, p.Calibration.Slice(17, 20))
 		if err != nil || len(some) != 3 || math.Abs(some[1]-all[18]) > 1e-5 {
 			t.Errorf("of three images %g, among all %g, error %v", some, all[17:], err)
 		}
-		_, err = q.PredictionDifferences(t.Context(), s, datasets.Images{})
-		checkError(t, "no images", err, "pdq: evaluation: ", "there are none")
+		_, _, err = q.Compare(t.Context(), s, datasets.Images{})
+		checkError(t, "no images", err, "pdq: evaluation: ", "no images to evaluate on")
 		small := datasets.Images{Pixels: make([]uint8, 4), Channels: 1, Height: 2, Width: 2, Labels: []int32{0},
 			Classes: []string{"a"}, Mean: []float32{0}, Std: []float32{1}}
-		_, err = q.PredictionDifferences(t.Context(), s, small)
+		_, _, err = q.Compare(t.Context(), s, small)
 		checkError(t, "small images", err, "are 1x2x2, but")
 		q.c.Loss.Temperature = 0
-		_, err = q.PredictionDifferences(t.Context(), s, p.Calibration)
+		_, _, err = q.Compare(t.Context(), s, p.Calibration)
 		checkError(t, "no temperature", err, "Loss.Temperature is 0")
 	})
 }

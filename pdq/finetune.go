@@ -224,7 +224,7 @@ func (t *fineTuner) better(ctx context.Context) (Student, error) {
 
 // difference returns the prediction difference of the student s on the calibration images.
 func (t *fineTuner) difference(ctx context.Context, s Student) (float64, error) {
-	each, err := t.q.predictionDifferences(ctx, s, t.q.p.Calibration)
+	_, each, err := t.q.compare(ctx, t.q.quietRunner(), s, t.q.p.Calibration)
 	if err != nil {
 		return 0, t.fail(err)
 	}

@@ -163,13 +163,13 @@ func (q *Quantizer) Units(ctx context.Context, t *Teacher, s *Student) iter.Seq2
 // precision.
 func (q *Quantizer) Evaluate(ctx context.Context, s Student, test datasets.Stream) (Score, error) {
 	if test == nil {
-		return Score{}, q.fail(StepEvaluate, -1, errors.New("no images; give a test set"))
+		return Score{}, q.fail(StepEvaluate, -1, errNoImages)
 	}
 	w, err := q.StudentWeights(s)
 	if err != nil {
 		return Score{}, q.fail(StepEvaluate, -1, err)
 	}
-	score, err := evaluate(ctx, q.runner(StepEvaluate, -1), q.folded, func(xs []*Node) []*Node {
+	score, _, err := evaluate(ctx, q.runner(StepEvaluate, -1), q.folded, func(xs []*Node) []*Node {
 		return []*Node{q.folded.Forward(xs[0], 0, len(q.folded.Layers)-1, s.Hooks(xs[0].Graph(), w))}
 	}, test)
 	return score, q.fail(StepEvaluate, -1, err)

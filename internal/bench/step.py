@@ -1,6 +1,9 @@
 """The steps that pdquant is compared with, written plainly in PyTorch: reconstruction of one unit with
 prediction difference, and distribution correction.
 
+torch.clamp's gradient on its bounds is 1 up to PyTorch 2.12 and 0 in 2.15: the time is the same, trained values aren't
+(see "The outermost levels" in docs/results.md).
+
 Reads one line of JSON (the case), then lines "step N" and "dc N", and answers each with the
 milliseconds that a step took.
 """

@@ -66,26 +66,25 @@ func (r *gridRun) evaluate(ctx context.Context, c Cell, result Result) (kept, er
 		return k, err
 	}
 	tests := &noting{Stream: c.Subject.Test}
-	test, err := q.Evaluate(ctx, student, tests)
+	k.PD = nil // an earlier process may have evaluated it, too
+	var test pdq.Score
+	var each []float64
+	if config.Loss.Temperature > 0 {
+		test, each, err = q.Compare(ctx, student, tests)
+	} else {
+		test, err = q.Evaluate(ctx, student, tests)
+	}
 	if err == nil {
 		err = r.skipped(tests)
 	}
 	if err != nil {
 		return k, err
 	}
-	own, err := q.Evaluate(ctx, student, cal.Images)
-	if err != nil {
-		return k, err
-	}
-	k.Test, k.Calibration, k.PD = Ones(test), Ones(own), nil // an earlier process may have evaluated it, too
-	images, inMemory := c.Subject.Test.(datasets.Images)
-	if !inMemory || config.Loss.Temperature <= 0 {
-		return k, nil
-	}
-	each, err := q.PredictionDifferences(ctx, student, images)
 	for _, d := range each {
 		k.PD = append(k.PD, float32(d))
 	}
+	own, err := q.Evaluate(ctx, student, cal.Images)
+	k.Test, k.Calibration = Ones(test), Ones(own)
 	return k, err
 }
 

@@ -147,7 +147,7 @@ func sparks(counts []int) string {
 
 // HTML returns the plot as a PNG, which brings its letters along; what can't be drawn so, as with characters.
 func (f figure) HTML() string {
-	data, err := f.png()
+	data, err := f.PNG()
 	if err != nil {
 		return shell.Text(f.Text(0)).HTML()
 	}
@@ -155,13 +155,20 @@ func (f figure) HTML() string {
 		base64.StdEncoding.EncodeToString(data))
 }
 
-func (f figure) png() ([]byte, error) {
+// SVG draws f.
+func (f figure) SVG() ([]byte, error) { return f.drawn("chart.svg") }
+
+// PNG draws f.
+func (f figure) PNG() ([]byte, error) { return f.drawn("chart.png") }
+
+// drawn returns the content of a file that write makes.
+func (f figure) drawn(name string) ([]byte, error) {
 	dir, err := os.MkdirTemp("", "chart")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	path := filepath.Join(dir, "chart.png")
+	path := filepath.Join(dir, name)
 	if err := f.write(path); err != nil {
 		return nil, err
 	}

@@ -26,7 +26,8 @@ type terminal struct {
 	tty  *os.File
 	cmd  *exec.Cmd
 	home string
-	left atomic.Bool // nobody reads from it any more
+	left atomic.Bool   // nobody reads from it any more
+	deaf chan struct{} // closed when nobody does
 
 	mu   sync.Mutex
 	seen bytes.Buffer // all that it wrote
@@ -50,25 +51,36 @@ func openSized(t *testing.T, home string, columns uint16, env ...string) *termin
 	if err != nil {
 		t.Skipf("no pseudo-terminal: %v", err)
 	}
-	x := &terminal{t: t, tty: tty, cmd: cmd, home: home}
-	go func() {
-		part := make([]byte, 4096)
-		for !x.left.Load() {
-			ready := []unix.PollFd{{Fd: int32(tty.Fd()), Events: unix.POLLIN}}
-			if n, err := unix.Poll(ready, 50); n == 0 || errors.Is(err, unix.EINTR) {
-				continue // a blocked read would keep the terminal there for the program
-			}
-			n, err := tty.Read(part)
-			x.mu.Lock()
-			x.seen.Write(part[:n])
-			x.mu.Unlock()
-			if err != nil {
-				return
-			}
-		}
-	}()
-	t.Cleanup(func() { _ = tty.Close(); _ = cmd.Process.Kill() })
+	x := &terminal{t: t, tty: tty, cmd: cmd, home: home, deaf: make(chan struct{})}
+	go x.listen()
+	t.Cleanup(func() { _ = x.leave(); _ = cmd.Process.Kill() })
 	return x
+}
+
+// leave closes the terminal.
+func (x *terminal) leave() error {
+	x.left.Store(true)
+	<-x.deaf
+	return x.tty.Close()
+}
+
+// listen keeps what the program writes.
+func (x *terminal) listen() {
+	defer close(x.deaf)
+	part := make([]byte, 4096)
+	for !x.left.Load() {
+		ready := []unix.PollFd{{Fd: int32(x.tty.Fd()), Events: unix.POLLIN}}
+		if n, err := unix.Poll(ready, 50); n == 0 || errors.Is(err, unix.EINTR) {
+			continue // a blocked read would keep the terminal there for the program
+		}
+		n, err := x.tty.Read(part)
+		x.mu.Lock()
+		x.seen.Write(part[:n])
+		x.mu.Unlock()
+		if err != nil {
+			return
+		}
+	}
 }
 
 func (x *terminal) typeKeys(keys string) {
@@ -113,7 +125,7 @@ func (x *terminal) printed() string {
 func (x *terminal) end() {
 	x.t.Helper()
 	if err := x.ended(); err != nil {
-		x.t.Errorf("the shell ended with %v", err)
+		x.t.Errorf("the shell ended with %v, having printed\n%s", err, x.printed())
 	}
 }
 
@@ -257,9 +269,7 @@ func TestHangUp(t *testing.T) {
 		x.wait(`pdq> `)
 		x.typeKeys("teacher resnet8; calib 8; set scales.candidates=10; scales weights\r")
 		x.wait(`resnet8 W2A2 0/5> `)
-		x.left.Store(true)
-		time.Sleep(100 * time.Millisecond)
-		if err := x.tty.Close(); err != nil {
+		if err := x.leave(); err != nil {
 			t.Fatal(err)
 		}
 		_ = x.ended() // by the signal, or because there is nobody to ask

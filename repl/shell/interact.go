@@ -55,6 +55,11 @@ func (sh *Shell[S]) readline(home string) (*readline.Instance, error) {
 		Prompt: sh.language.Prompt(sh.State), HistoryFile: filepath.Join(home, sh.language.History), HistoryLimit: 10000,
 		HistorySearchFold: true, AutoComplete: completer[S]{sh}, InterruptPrompt: "^C", EOFPrompt: "quit",
 		FuncFilterInputRune: func(r rune) (rune, bool) {
+			if sh.asking.Load() { // here, because this goroutine writes the history
+				rl.HistoryDisable()
+			} else {
+				rl.HistoryEnable()
+			}
 			if r == readline.CharInterrupt && rl.Operation.IsInCompleteMode() {
 				rl.Operation.ExitCompleteMode(true) // so that Ctrl-C drops the line, and not only the list below it
 			}
@@ -147,8 +152,8 @@ func (sh *Shell[S]) mayLeave(ctx context.Context, rl *readline.Instance) (bool, 
 		return true, nil
 	}
 	rl.SetPrompt("There is unsaved work. Save it? [y]es, [n]o, [c]ancel: ")
-	rl.HistoryDisable()
-	defer rl.HistoryEnable()
+	sh.asking.Store(true)
+	defer sh.asking.Store(false)
 	for ctx.Err() == nil {
 		answer, err := rl.Readline()
 		if errors.Is(err, readline.ErrInterrupt) {

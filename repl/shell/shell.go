@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 )
 
 // UndoDepth is how many states undo can return to.
@@ -24,15 +25,16 @@ type Shell[S any] struct {
 	language Language[S]
 	commands []Command[S] // the language's and the shell's own
 	display  Display
-	saved    S         // what lies in a file, or at the beginning
-	before   []past[S] // states to undo to, the last one on top
-	undone   []past[S] // states to redo, the next one on top
-	pinned   []S       // states to return to should a script fail
-	typed    []string  // commands that ran, for history
-	log      *os.File  // record of commands; nil: none
-	depth    int       // of scripts that run scripts
-	failed   error     // of the first value that couldn't be shown
-	kept     bool      // an interrupted command changed the state
+	saved    S           // what lies in a file, or at the beginning
+	before   []past[S]   // states to undo to, the last one on top
+	undone   []past[S]   // states to redo, the next one on top
+	pinned   []S         // states to return to should a script fail
+	typed    []string    // commands that ran, for history
+	log      *os.File    // record of commands; nil: none
+	depth    int         // of scripts that run scripts
+	failed   error       // of the first value that couldn't be shown
+	kept     bool        // an interrupted command changed the state
+	asking   atomic.Bool // a question is being answered: no line for the history
 	shown    transcript
 	table    *Table // the last one shown; nil: none
 }

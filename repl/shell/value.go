@@ -19,6 +19,13 @@ type Value interface {
 	TSV() string           // for programs: lines of cells between tabs
 }
 
+// Picture is a Value that is drawn where that can be shown. Its Text draws it with characters.
+type Picture interface {
+	Value
+	SVG() ([]byte, error)
+	PNG() ([]byte, error)
+}
+
 // Text is a Value of one or more lines.
 type Text string
 
