@@ -38,7 +38,7 @@ func newShell(d shell.Display) (*Shell, *engine, error) {
 
 // commands is the table. The groups' order is that of help.
 func (e *engine) commands() []command {
-	return slices.Concat(e.setupCommands(), e.stepCommands(), e.insideCommands(), e.runCommands(),
+	return slices.Concat(e.setupCommands(), e.stepCommands(), e.insideCommands(), e.runCommands(), e.nameCommands(),
 		[]command{e.demoCommand(), e.quantiseCommand(), e.modelsCommand(), e.downloadCommand(), e.reproduceCommand(),
 			e.gridCommand(), e.trainCommand()})
 }
@@ -76,7 +76,7 @@ func lost(was, is session) string {
 
 // rescue is the command that saves what a signal would end.
 func rescue(s session) []string {
-	if len(s.student.Weights) == 0 {
+	if len(s.student.Weights) == 0 && len(s.names) == 0 {
 		return nil
 	}
 	return []string{"save", time.Now().Format("runs/ended-20060102-150405")}
@@ -126,7 +126,13 @@ func choices(s session, command, key, begun string) []string {
 	}
 	switch key {
 	case "dir", "run", "other":
-		return runFolders(command, begun)
+		folders := runFolders(command, begun)
+		if command == "compare" {
+			folders = slices.Concat(s.studentNames(), []string{now}, folders)
+		}
+		return folders
+	case "student", "name":
+		return s.studentNames()
 	case "unit", "units":
 		return s.unitNames()
 	case "layer":

@@ -15,6 +15,7 @@ func words() []shell.Word[session] {
 	return []shell.Word[session]{
 		{Name: "unit", List: session.unitNames, Explain: explainUnit},
 		{Name: "layer", List: session.layerNames, Explain: explainLayer},
+		{Name: "student", List: session.studentNames, Explain: explainStudent},
 		{Name: "field", List: func(session) []string { return allFields() }, Explain: explainField},
 	}
 }
@@ -95,15 +96,18 @@ func explainLayer(s session, name string) shell.Value {
 	if i < 0 {
 		return nil
 	}
-	r := shell.Record{Fields: s.layerFields(i)}
+	return recordOf(s.layerFields(i))
+}
+
+// recordOf shows fields, a line for each that isn't empty.
+func recordOf(fields []shell.Field) shell.Record {
 	var lines []string
-	for _, f := range r.Fields {
+	for _, f := range fields {
 		if text := fmt.Sprint(f.Value); text != "" {
-			lines = append(lines, fmt.Sprintf("%-13s %s", f.Name, text))
+			lines = append(lines, fmt.Sprintf("%-14s %s", f.Name, text))
 		}
 	}
-	r.Line = strings.Join(lines, "\n")
-	return r
+	return shell.Record{Line: strings.Join(lines, "\n"), Fields: fields}
 }
 
 // layerFields says what layer i of the folded network is and how it is quantised.
