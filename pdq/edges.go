@@ -5,11 +5,11 @@ package pdq
 //
 //	∂clip(r, 0, n)/∂r = 1 for 0 <= r <= n (Pass), for 0 < r < n (Block), 0 elsewhere
 //
-// The trap: at 2 bits about half of all values lie on an outermost level, so that half of the gradient differs. Where it
-// is blocked, the scale's gradient is the level instead of round(x/s)-x/s, and what comes before gets none.
+// The trap: at 2 bits about half of all values lie on an outermost level, so that half of the gradient differs. Where
+// it is blocked, the scale's gradient is the level instead of round(x/s)-x/s, and what comes before gets none.
 //
-// Sources: torch.clamp passes the gradient on its bounds from PyTorch 0.4.1 (pull request 7049) to 2.12 (issue 184574), so
-// also when the reference was written, and blocks it there in 2.15.
+// Sources: torch.clamp passes the gradient on its bounds from PyTorch 0.4.1 (pull request 7049) to 2.12 (issue 184574),
+// so also when the reference was written, and blocks it there in 2.15.
 type Edges int
 
 // The choices.
