@@ -71,8 +71,8 @@ func TestNamesInTheMiddle(t *testing.T) {
 	if !strings.Contains(out.String(), "the rounding of layer1.0 is kept as it is at step 2") {
 		t.Errorf("printed %s", out)
 	}
-	for _, line := range []string{"use half; run", "teacher resnet8; calib 4; logits", "eval n=10 student=half", "use half",
-		"diff"} {
+	for _, line := range []string{"use half; run", "teacher resnet8; calib 4; logits", "eval n=10 student=half",
+		"use half", "diff"} {
 		if err := sh.Line(t.Context(), line); err != nil {
 			t.Errorf("%s: %v", line, err)
 		}
