@@ -81,10 +81,15 @@ func (sh *Shell[S]) lines(ctx context.Context, name string, lines *bufio.Scanner
 				return sh.timed(func() error { return sh.lines(ctx, name, lines, n) })
 			}
 		}
+		first := n
+		for Incomplete(text) && lines.Scan() {
+			text = strings.TrimSuffix(text, `\`) + "\n" + lines.Text()
+			n++
+		}
 		if err := sh.Line(ctx, text); errors.Is(err, ErrQuit) {
 			return err
 		} else if err != nil {
-			return fmt.Errorf("%s:%d: %w", name, n, err)
+			return fmt.Errorf("%s:%d: %w", name, first, err)
 		}
 	}
 	if err := lines.Err(); err != nil {
