@@ -15,8 +15,12 @@ import (
 	"io"
 )
 
-// MaxMessage is the largest message in bytes that is read. A larger one ends its connection.
-const MaxMessage = 64 << 20
+// MaxMessage is the largest message in bytes that is read. A larger one, or one of more than maxParts parts, ends its
+// connection.
+const (
+	MaxMessage = 64 << 20
+	maxParts   = 10000
+)
 
 // Flags of a frame.
 const (
@@ -94,10 +98,10 @@ func readMessage(r *bufio.Reader) (parts [][]byte, command []byte, err error) {
 		case f.flags&flagCommand != 0:
 			return nil, nil, errors.New("zmtp: a command within a message")
 		}
-		parts = append(parts, f.body)
-		if room -= len(f.body) + 16; room < 0 { // 16: so that empty parts end, too
-			return nil, nil, fmt.Errorf("zmtp: a message of more than %d MiB", MaxMessage>>20)
+		if parts = append(parts, f.body); len(parts) > maxParts {
+			return nil, nil, fmt.Errorf("zmtp: a message of more than %d parts", maxParts)
 		}
+		room -= len(f.body)
 		if f.flags&flagMore == 0 {
 			return parts, nil, nil
 		}
