@@ -149,7 +149,7 @@ func (k *Kernel) outcome(err error) map[string]any {
 		content = map[string]any{"status": "ok",
 			"payload": []any{map[string]any{"source": "ask_exit", "keepkernel": false}}}
 	case errors.Is(err, context.Canceled):
-		content = failure("Interrupted", err.Error()+"; what was finished is kept, undo takes it back")
+		content = failure("Interrupted", k.shell.Interrupted())
 	default:
 		content = failure("Error", err.Error())
 	}

@@ -27,6 +27,7 @@ type Shell interface {
 	Script(ctx context.Context, name string, r io.Reader) error
 	Look() shell.Look                              // also beside Script
 	Keep(ctx context.Context, folder string) error // saves what would be lost
+	Interrupted() string                           // what an interruption left
 	HistoryFile() string
 	Close() error
 }
