@@ -17,9 +17,6 @@ type executeRequest struct {
 	Store       *bool             `json:"store_history"` // nil: unless silent
 	Expressions map[string]string `json:"user_expressions"`
 	StopOnError *bool             `json:"stop_on_error"` // nil: true
-
-	message message
-	number  int // in the order they came
 }
 
 // enqueue lets a cell wait for those before it.
