@@ -38,7 +38,8 @@ func newShell(d shell.Display) (*Shell, *engine, error) {
 
 // commands is the table. The groups' order is that of help.
 func (e *engine) commands() []command {
-	return slices.Concat(e.setupCommands(), e.stepCommands(), e.insideCommands(), e.runCommands(), e.nameCommands(),
+	return slices.Concat(e.setupCommands(), e.stepCommands(), e.insideCommands(), []command{e.dumpCommand()},
+		e.runCommands(), e.nameCommands(),
 		[]command{e.demoCommand(), e.quantiseCommand(), e.modelsCommand(), e.downloadCommand(), e.reproduceCommand(),
 			e.gridCommand(), e.trainCommand()})
 }
