@@ -26,7 +26,8 @@ func TestWrite(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := reflect.New(reflect.TypeOf(a.Values))
-		if err := r.Read(a.Name+".npy", got.Interface()); err != nil || !reflect.DeepEqual(got.Elem().Interface(), a.Values) &&
+		err = r.Read(a.Name+".npy", got.Interface())
+		if err != nil || !reflect.DeepEqual(got.Elem().Interface(), a.Values) &&
 			got.Elem().Len() > 0 {
 			t.Errorf("%s: read %v, error %v", a.Name, got.Elem(), err)
 		}

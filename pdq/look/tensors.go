@@ -32,7 +32,8 @@ type LayerTensors struct {
 
 // Tensors returns what layer reads and gives on the first calibration images. It and the layers before are quantised
 // as s quantises them.
-func Tensors(ctx context.Context, q *pdq.Quantizer, s pdq.Student, layer string, images int) (t LayerTensors, err error) {
+func Tensors(ctx context.Context, q *pdq.Quantizer, s pdq.Student, layer string, images int) (
+	t LayerTensors, err error) {
 	if err := atLeastOne(images, "images"); err != nil {
 		return t, err
 	}

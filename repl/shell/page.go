@@ -67,6 +67,7 @@ table { border-collapse: collapse; margin: .6em 0; font-size: 13px }
 th, td { border-bottom: 1px solid #ddd; padding: .2em .7em; text-align: left; vertical-align: top }
 th { border-bottom-color: #888 }
 img, svg { max-width: 100%; height: auto }
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(22em, 1fr)); gap: 1em }
 .command pre { background: #f2f2f2; padding: .4em .7em; margin-top: 1.2em }
 .note { color: #666 }
 .error { color: #b00020 }`
