@@ -261,8 +261,8 @@ func unitSection(runs []reported) string {
 	text += `<div class="charts">`
 	for _, name := range names {
 		if lines := unitLines(runs, name); len(lines) > 0 {
-			text += drawing(figure{chart: plot.Chart{Title: name, Subtitle: "loss of rounding", X: "step", Y: "log10 of the loss"},
-				lines: lines})
+			text += drawing(figure{chart: plot.Chart{Title: name, Subtitle: "loss of rounding", X: "step",
+				Y: "log10 of the loss"}, lines: lines})
 		}
 	}
 	text += "</div>\n"
@@ -415,8 +415,8 @@ func layerTable(r reported) string {
 	if b.Len() == 0 {
 		return ""
 	}
-	return "<table>\n<tr><th>layer</th><th>weight bits</th><th>scales by channel</th><th>output bits</th><th>scale</th></tr>\n" +
-		b.String() + "</table>\n"
+	return "<table>\n<tr><th>layer</th><th>weight bits</th><th>scales by channel</th><th>output bits</th>" +
+		"<th>scale</th></tr>\n" + b.String() + "</table>\n"
 }
 
 // bitsCell is a width, the darker the narrower.
