@@ -109,6 +109,9 @@ func findONNX() (string, error) {
 		return path, nil
 	}
 	var paths []string
+	if program, err := os.Executable(); err == nil {
+		paths = append(paths, ortlib.Beside(program)...)
+	}
 	if path, err := ortlib.Path(); err == nil {
 		paths = append(paths, path)
 	}
