@@ -20,7 +20,7 @@ TESTFLAGS =
 TIMEOUT   = 30m
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build notebooks jupyter test lint race soak bench gpu-check onnxruntime teachers
+.PHONY: help demo build notebooks jupyter wheel test lint race soak bench gpu-check onnxruntime teachers
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,14 +38,17 @@ build: ## make bin/pdquant, the shell as a program
 
 SUDO = $(shell test "$$(id -u)" = 0 || echo sudo)
 
-notebooks: ## execute the notebooks and write them and HTML to runs/notebooks: ARGS="-setting=desk -minutes=60 paper_tables"
+notebooks: ## execute the notebooks, with few images and steps, into runs/notebooks: ARGS="-full paper_tables"
 	@command -v jupyter-nbconvert >/dev/null || $(SUDO) apt-get install -qq -y --no-install-recommends jupyter-nbconvert jupyter-client
 	@$(MAKE) --no-print-directory onnxruntime || echo "going on without ONNX Runtime: slower"
 	go run ./internal/notebooks $(ARGS)
 
-jupyter: ## open the notebooks in Jupyter
-	@command -v jupyter-notebook >/dev/null || $(SUDO) apt-get install -qq -y --no-install-recommends jupyter-notebook jupyter-nbconvert jupyter-client
-	go run ./internal/notebooks -open
+# JupyterLab is the user's, else one that is installed in the user's cache folder.
+jupyter: ## open the notebooks in JupyterLab; Ctrl-C ends it
+	@go run ./internal/notebooks -open
+
+wheel: ## write dist/pdquant-*.whl, which pip installs, with the Jupyter kernel
+	@go run ./internal/wheel $(ARGS)
 
 # The root's test reads the whole tree, which the test cache does not see: -count=1. go vet is part of lint.
 test: lint ## check the code and run all tests: TESTFLAGS=-v TIMEOUT=30m
