@@ -4,7 +4,8 @@
 //
 //	auto (or "")    $GOMLX_BACKEND if set, else the first installed one of XLA, ONNX Runtime and Go
 //	go              GoMLX's backend in Go: always available, but the slowest
-//	onnx            ONNX Runtime on the CPU: the first found of $ONNXRUNTIME_SHARED_LIBRARY_PATH, the library
+//	onnx            ONNX Runtime on the CPU: the first found of $ONNXRUNTIME_SHARED_LIBRARY_PATH, PyPI's
+//	                package onnxruntime in the Python environment that the program lies in, the library
 //	                that "make onnxruntime" installs, and the library that compute-onnx installs
 //	onnx:/path/libonnxruntime.so.1
 //	xla             the first installed PJRT plugin of cuda, rocm, cpu and others
