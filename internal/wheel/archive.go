@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"time"
 )
 
 // project is the name of the package.
@@ -66,9 +67,10 @@ Description-Content-Type: text/markdown
 func (w *wheel) write(to io.Writer) error {
 	record := project + "-" + w.version + ".dist-info/RECORD"
 	files := append(slices.Clone(w.files), file{record, 0o644, w.record(record)})
+	epoch := time.Date(1980, time.January, 1, 0, 0, 0, 0, time.UTC) // the earliest that the format has
 	z := zip.NewWriter(to)
 	for _, f := range files {
-		h := &zip.FileHeader{Name: f.name, Method: zip.Deflate}
+		h := &zip.FileHeader{Name: f.name, Method: zip.Deflate, Modified: epoch}
 		h.SetMode(f.mode)
 		part, err := z.CreateHeader(h)
 		if err == nil {
