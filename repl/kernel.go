@@ -64,7 +64,8 @@ func installKernel(args []string, stdout, stderr io.Writer) error {
 		return fmt.Errorf("repl: %w", err)
 	}
 	if strings.Contains(program, "go-build") {
-		return errors.New("repl: go run removes its program at the end; build one first: make build; bin/pdquant kernel install")
+		return errors.New("repl: go run removes its program at the end; build one that stays: make build, then " +
+			"bin/pdquant kernel install")
 	}
 	dir, err := kernel.Install(p, program)
 	if err == nil {

@@ -151,25 +151,30 @@ func (f figure) HTML() string {
 	if err != nil {
 		return shell.Text(f.Text(0)).HTML()
 	}
-	return fmt.Sprintf(`<img alt="%s" src="data:image/png;base64,%s">`, html.EscapeString(f.chart.Title),
+	return pngImage(f.chart.Title, data)
+}
+
+// pngImage is a PNG as an element.
+func pngImage(title string, data []byte) string {
+	return fmt.Sprintf(`<img alt="%s" src="data:image/png;base64,%s">`, html.EscapeString(title),
 		base64.StdEncoding.EncodeToString(data))
 }
 
 // SVG draws f.
-func (f figure) SVG() ([]byte, error) { return f.drawn("chart.svg") }
+func (f figure) SVG() ([]byte, error) { return drawn("chart.svg", f.write) }
 
 // PNG draws f.
-func (f figure) PNG() ([]byte, error) { return f.drawn("chart.png") }
+func (f figure) PNG() ([]byte, error) { return drawn("chart.png", f.write) }
 
 // drawn returns the content of a file that write makes.
-func (f figure) drawn(name string) ([]byte, error) {
+func drawn(name string, write func(path string) error) ([]byte, error) {
 	dir, err := os.MkdirTemp("", "chart")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, name)
-	if err := f.write(path); err != nil {
+	if err := write(path); err != nil {
 		return nil, err
 	}
 	return os.ReadFile(path)

@@ -38,7 +38,8 @@ func newShell(d shell.Display) (*Shell, *engine, error) {
 
 // commands is the table. The groups' order is that of help.
 func (e *engine) commands() []command {
-	return slices.Concat(e.setupCommands(), e.stepCommands(), e.insideCommands(), e.runCommands(), e.nameCommands(),
+	return slices.Concat(e.setupCommands(), e.stepCommands(), e.insideCommands(), []command{e.dumpCommand()},
+		e.runCommands(), e.nameCommands(), []command{e.reportCommand()},
 		[]command{e.demoCommand(), e.quantiseCommand(), e.modelsCommand(), e.downloadCommand(), e.reproduceCommand(),
 			e.gridCommand(), e.trainCommand()})
 }
@@ -130,7 +131,7 @@ func choices(s session, command, key, begun string) []string {
 	switch key {
 	case "dir", "run", "other":
 		folders := runFolders(command, begun)
-		if command == "compare" {
+		if command == "compare" || command == "report" {
 			folders = slices.Concat(s.studentNames(), []string{now}, folders)
 		}
 		return folders
@@ -171,7 +172,7 @@ func choices(s session, command, key, begun string) []string {
 
 // runFolders lists the folders of runs that begin so, and those that lead to some; nil for commands that take others.
 func runFolders(command, begun string) []string {
-	if command != "resume" && command != "compare" {
+	if !slices.Contains([]string{"resume", "compare", "report"}, command) {
 		return nil
 	}
 	names := []string{} // not nil: no other files either

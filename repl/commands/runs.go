@@ -133,7 +133,7 @@ func (s session) record() (experiment.Record, error) {
 	}
 	record, err := experiment.NewRecord(s.teacher.Network, s.teacher.Weights, s.images.calibration, tests,
 		[]experiment.Fixed{{Name: "session", Config: s.config}})
-	record.Backend = s.note
+	record.Backend, record.Plan = s.note, s.plan()
 	return record, err
 }
 
@@ -397,39 +397,45 @@ func (s *session) takeUnits(f experiment.Folder, units []savedUnit) error {
 	if len(units) != len(s.units) {
 		return fmt.Errorf("repl: %s has %d units, %s has %d", f.Path(sessionFile), len(units), s.teacher.Name, len(s.units))
 	}
-	at := map[string]int{}
+	losses, err := readLosses(f)
+	if err != nil {
+		return err
+	}
 	for u, x := range units {
-		s.units[u] = unitState{rounded: x.Rounded, finished: x.Finished, norms: x.Norms}
+		s.units[u] = unitState{rounded: x.Rounded, finished: x.Finished, norms: x.Norms, trace: losses[s.unitName(u)]}
 		if !x.Finished {
 			s.units[u].rounded = 0
 		}
-		at[s.unitName(u)] = u
 	}
+	return nil
+}
+
+// readLosses reads the losses of a session's units, by name. Without the file there are none.
+func readLosses(f experiment.Folder) (map[string][]loss, error) {
 	file, err := atomicfile.Open(f.Path(metricsFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return nil, nil
 	} else if err != nil {
-		return fmt.Errorf("repl: %w", err)
+		return nil, fmt.Errorf("repl: %w", err)
 	}
 	defer file.Close()
+	losses := map[string][]loss{}
 	lines := bufio.NewScanner(file)
 	for lines.Scan() {
 		var m metric
 		if err := json.Unmarshal(lines.Bytes(), &m); err != nil {
-			return fmt.Errorf("repl: %s: %w", f.Path(metricsFile), err)
+			return nil, fmt.Errorf("repl: %s: %w", f.Path(metricsFile), err)
 		}
 		step := pdq.StepRound
 		if m.Step == pdq.StepCorrect.String() {
 			step = pdq.StepCorrect
 		}
-		if u, ok := at[m.Unit]; ok {
-			s.units[u].trace = append(s.units[u].trace, loss{step, m.At, m.Loss})
-		}
+		losses[m.Unit] = append(losses[m.Unit], loss{step, m.At, m.Loss})
 	}
 	if err := lines.Err(); err != nil {
-		return fmt.Errorf("repl: %s: %w", f.Path(metricsFile), err)
+		return nil, fmt.Errorf("repl: %s: %w", f.Path(metricsFile), err)
 	}
-	return nil
+	return losses, nil
 }
 
 // readScore reads what eval found, if it did.

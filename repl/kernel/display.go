@@ -27,7 +27,9 @@ type display struct {
 	mu     sync.Mutex
 	parent json.RawMessage // of the cell; nil: none runs, or a silent one
 	text   strings.Builder // not yet sent
+	stream string          // that it is of: "stdout" or "stderr"
 	timer  *time.Timer     // that sends it
+	last   map[string]any  // the last value, if nothing followed it: perhaps the cell's result; nil: none
 	shown  int             // bytes of the cell so far
 	capped bool            // more than mostCell
 
@@ -44,10 +46,15 @@ func (d *display) begin(parent json.RawMessage) {
 	d.parent, d.shown, d.capped, d.stepID, d.step = parent, 0, false, "", shell.Step{}
 }
 
-// end sends what is left of a cell's output.
-func (d *display) end() {
+// end sends what is left of a cell's output. The last value is the result of the cell with that number.
+func (d *display) end(count int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.last != nil {
+		d.last["execution_count"] = count
+		d.send("execute_result", d.last)
+		d.last = nil
+	}
 	d.flush()
 	d.parent = nil
 }
@@ -55,7 +62,7 @@ func (d *display) end() {
 // Show sends a value: text as a stream, others as text, HTML, JSON and, if they are pictures, SVG and PNG.
 func (d *display) Show(v shell.Value) error {
 	if t, ok := v.(shell.Text); ok {
-		d.write(t.Text(0))
+		d.write("stdout", t.Text(0))
 		return nil
 	}
 	data, err := bundle(v)
@@ -72,7 +79,7 @@ func (d *display) Show(v shell.Value) error {
 	}
 	if d.fits(size) {
 		d.flush()
-		d.send("display_data", map[string]any{"data": data, "metadata": map[string]any{}, "transient": map[string]any{}})
+		d.last = map[string]any{"data": data, "metadata": map[string]any{}}
 	}
 	return nil
 }
@@ -99,16 +106,29 @@ func bundle(v shell.Value) (map[string]any, error) {
 }
 
 // Note sends text as a stream.
-func (d *display) Note(text string) { d.write(shell.Visible(text)) }
+func (d *display) Note(text string) { d.write("stderr", shell.Visible(text)) }
 
 // Fail does nothing: the error is in the reply.
 func (d *display) Fail(error) {}
 
-func (d *display) write(line string) {
+// Clear lets the notebook drop what the cell has shown.
+func (d *display) Clear() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.flush()
+	d.stepID = ""
+	d.send("clear_output", map[string]any{"wait": false})
+}
+
+func (d *display) write(stream, line string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if !d.fits(len(line) + 1) {
 		return
+	}
+	if stream != d.stream || d.last != nil {
+		d.flush()
+		d.stream = stream
 	}
 	d.text.WriteString(line + "\n")
 	if d.text.Len() > mostText {
@@ -129,6 +149,8 @@ func (d *display) fits(n int) bool {
 	}
 	if !d.capped {
 		d.capped = true
+		d.flush()
+		d.stream = "stderr"
 		d.text.WriteString(fmt.Sprintf("More than %d KiB: the rest isn't shown. write FILE saves the last table, "+
 			"html FILE all that the session showed.\n", mostCell>>10))
 		d.flush()
@@ -136,14 +158,18 @@ func (d *display) fits(n int) bool {
 	return false
 }
 
-// flush sends the text that waits.
+// flush sends what waits.
 func (d *display) flush() {
+	if d.last != nil {
+		d.send("display_data", d.last)
+		d.last = nil
+	}
 	if d.timer != nil {
 		d.timer.Stop()
 		d.timer = nil
 	}
 	if d.text.Len() > 0 {
-		d.send("stream", map[string]any{"name": "stdout", "text": d.text.String()})
+		d.send("stream", map[string]any{"name": d.stream, "text": d.text.String()})
 		d.text.Reset()
 	}
 }

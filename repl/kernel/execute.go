@@ -17,9 +17,6 @@ type executeRequest struct {
 	Store       *bool             `json:"store_history"` // nil: unless silent
 	Expressions map[string]string `json:"user_expressions"`
 	StopOnError *bool             `json:"stop_on_error"` // nil: true
-
-	message message
-	number  int // in the order they came
 }
 
 // enqueue lets a cell wait for those before it.
@@ -72,11 +69,14 @@ func (k *Kernel) cell(m message, n int) map[string]any {
 	if store {
 		k.past.add(k.counted, r.Code)
 	}
+	if page := k.page(r.Code); page != nil {
+		return map[string]any{"status": "ok", "execution_count": k.counted, "payload": []any{page},
+			"user_expressions": map[string]any{}}
+	}
 	k.display.begin(parent)
 	err := k.shell.Script(ctx, "cell", strings.NewReader(r.Code))
 	k.display.Done()
-	k.display.end()
-	k.peek()
+	k.display.end(k.counted)
 	reply := k.outcome(err)
 	if reply["status"] == "ok" {
 		reply["user_expressions"] = k.expressions(ctx, r.Expressions)
@@ -95,6 +95,24 @@ func (k *Kernel) cell(m message, n int) map[string]any {
 		k.log.Printf("the session can't be saved: %v", err)
 	}
 	return reply
+}
+
+// page returns the payload that explains a word, for a cell that only asks for that: WORD? or ?WORD. nil: it doesn't.
+func (k *Kernel) page(code string) map[string]any {
+	code = strings.TrimSpace(code)
+	word := strings.Trim(code, "?")
+	if word == code || word == "" || strings.ContainsAny(word, " \t\n;") {
+		return nil
+	}
+	v := k.shell.Look().Inspect(word, len(word))
+	if v == nil {
+		return nil
+	}
+	data, err := bundle(v)
+	if err != nil {
+		return nil
+	}
+	return map[string]any{"source": "page", "data": data, "start": 0}
 }
 
 // context returns that of a cell, which interrupt ends, and counts the cell if it is stored.
@@ -128,7 +146,7 @@ func (k *Kernel) outcome(err error) map[string]any {
 		content = map[string]any{"status": "ok",
 			"payload": []any{map[string]any{"source": "ask_exit", "keepkernel": false}}}
 	case errors.Is(err, context.Canceled):
-		content = failure("Interrupted", err.Error()+"; what was finished is kept, undo takes it back")
+		content = failure("Interrupted", k.shell.Interrupted())
 	default:
 		content = failure("Error", err.Error())
 	}
@@ -152,7 +170,7 @@ func (k *Kernel) expressions(ctx context.Context, lines map[string]string) map[s
 		k.display.publish = func(kind string, _ json.RawMessage, content any) { shown = append(shown, plain(content)) }
 		k.display.begin(json.RawMessage("{}"))
 		err := k.shell.Script(ctx, name, strings.NewReader(line))
-		k.display.end()
+		k.display.end(0)
 		k.display.publish = real
 		if err != nil {
 			results[name] = failure("Error", err.Error())

@@ -15,7 +15,6 @@ import (
 	"os"
 	"os/signal"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -26,8 +25,9 @@ import (
 // Shell is what the kernel needs of a shell.Shell.
 type Shell interface {
 	Script(ctx context.Context, name string, r io.Reader) error
-	Look() shell.Look
+	Look() shell.Look                              // also beside Script
 	Keep(ctx context.Context, folder string) error // saves what would be lost
+	Interrupted() string                           // what an interruption left
 	HistoryFile() string
 	Close() error
 }
@@ -49,7 +49,6 @@ type Kernel struct {
 	cells   chan message
 	stopped chan struct{} // closed by shutdown
 	stop    sync.Once
-	look    atomic.Pointer[shell.Look] // as of the cell's beginning
 	past    history
 
 	mu      sync.Mutex
@@ -74,7 +73,6 @@ func Serve(file string, start func(d shell.Display) (Shell, error), errors io.Wr
 		return err
 	}
 	k.past.read(k.shell.HistoryFile())
-	k.peek()
 	if err := k.listen(c); err != nil {
 		return err
 	}
@@ -93,7 +91,7 @@ func (k *Kernel) listen(c connection) error {
 		port   int
 		handle func(*zmtp.Peer, [][]byte)
 	}{
-		{&k.iopub, "iopub_port", zmtp.Publish, c.IOPub, nil},
+		{&k.iopub, "iopub_port", zmtp.Publish, c.IOPub, k.welcome},
 		{&k.stdin, "stdin_port", zmtp.Router, c.Stdin, nil}, // no command asks anything
 		{&k.control, "control_port", zmtp.Router, c.Control, k.receive},
 		{&k.shellSocket, "shell_port", zmtp.Router, c.Shell, k.receive},
@@ -171,12 +169,6 @@ func (k *Kernel) close() error {
 	return err
 }
 
-// peek makes what completes and inspects know the shell's state.
-func (k *Kernel) peek() {
-	l := k.shell.Look()
-	k.look.Store(&l)
-}
-
 // publish sends a message to all that listen.
 func (k *Kernel) publish(kind string, parent json.RawMessage, content any) {
 	frames, err := k.signer.encode(newHeader(k.session, kind), parent, content)
@@ -185,6 +177,18 @@ func (k *Kernel) publish(kind string, parent json.RawMessage, content any) {
 		return
 	}
 	k.iopub.Publish(append([][]byte{[]byte("kernel." + k.session + "." + kind)}, frames...)...)
+}
+
+// welcome tells a peer that it has subscribed: it misses nothing from now on.
+func (k *Kernel) welcome(p *zmtp.Peer, topic [][]byte) {
+	frames, err := k.signer.encode(newHeader(k.session, "iopub_welcome"), nil,
+		map[string]any{"subscription": string(topic[0])})
+	if err == nil {
+		err = p.Send(append([][]byte{topic[0]}, frames...)...)
+	}
+	if err != nil {
+		k.log.Printf("iopub_welcome: %v", err)
+	}
 }
 
 // reply answers a message.

@@ -88,7 +88,7 @@ func (k *Kernel) complete(m message) map[string]any {
 		return failure("Error", err.Error())
 	}
 	line := code[strings.LastIndexByte(code[:at], '\n')+1 : at]
-	word, matches := k.look.Load().Complete(line)
+	word, matches := k.shell.Look().Complete(line)
 	if matches == nil {
 		matches = []string{}
 	}
@@ -103,7 +103,7 @@ func (k *Kernel) inspect(m message) map[string]any {
 		return failure("Error", err.Error())
 	}
 	answer := map[string]any{"status": "ok", "found": false, "data": map[string]any{}, "metadata": map[string]any{}}
-	if v := k.look.Load().Inspect(code, at); v != nil {
+	if v := k.shell.Look().Inspect(code, at); v != nil {
 		data, err := bundle(v)
 		if err != nil {
 			return failure("Error", err.Error())

@@ -6,16 +6,19 @@ import (
 	"path/filepath"
 )
 
-// Look is what a shell may be asked while it runs a command. It knows the state from before that.
+// Look is what a shell may be asked while it runs a command. It knows the state from before that command.
 type Look struct {
 	Complete func(text string) (word string, candidates []string) // see Shell.Complete
 	Inspect  func(code string, cursor int) Value                  // see Shell.Inspect
 }
 
-// Look returns a look at the shell as it is.
-func (sh *Shell[S]) Look() Look {
-	was := &Shell[S]{State: sh.State, language: sh.language, commands: sh.commands}
-	return Look{was.Complete, was.Inspect}
+// Look returns a look at the shell. Other goroutines may call it.
+func (sh *Shell[S]) Look() Look { return *sh.looks.Load() }
+
+// look makes Look know the state as it is.
+func (sh *Shell[S]) look() {
+	is := &Shell[S]{State: sh.State, language: sh.language, commands: sh.commands}
+	sh.looks.Store(&Look{is.Complete, is.Inspect})
 }
 
 // Keep saves what would be lost in a folder, without showing anything. It does nothing if nothing would be.
@@ -38,6 +41,7 @@ func (silent) Note(string)      {}
 func (silent) Fail(error)       {}
 func (silent) Progress(Step)    {}
 func (silent) Done()            {}
+func (silent) Clear()           {}
 
 // HistoryFile returns the file that keeps the lines typed at a prompt; "": none.
 func (sh *Shell[S]) HistoryFile() string {

@@ -179,14 +179,19 @@ func (sh *Shell[S]) mayLeave(ctx context.Context, rl *readline.Instance) (bool, 
 
 // tell notes why a line ended.
 func (sh *Shell[S]) tell(err error) {
-	switch {
-	case errors.Is(err, context.Canceled) && sh.kept:
-		sh.display.Note("interrupted; what was finished is kept, undo takes it back")
-	case errors.Is(err, context.Canceled):
-		sh.display.Note("interrupted")
-	default:
+	if errors.Is(err, context.Canceled) {
+		sh.display.Note(sh.Interrupted())
+	} else {
 		sh.display.Fail(err)
 	}
+}
+
+// Interrupted says what an interruption of the last command left.
+func (sh *Shell[S]) Interrupted() string {
+	if sh.kept {
+		return "interrupted; what was finished is kept, undo takes it back"
+	}
+	return "interrupted"
 }
 
 // repeats says whether an empty line after this one repeats it, as in gdb.

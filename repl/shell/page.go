@@ -1,9 +1,11 @@
 package shell
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"html"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -65,6 +67,7 @@ table { border-collapse: collapse; margin: .6em 0; font-size: 13px }
 th, td { border-bottom: 1px solid #ddd; padding: .2em .7em; text-align: left; vertical-align: top }
 th { border-bottom-color: #888 }
 img, svg { max-width: 100%; height: auto }
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(22em, 1fr)); gap: 1em }
 .command pre { background: #f2f2f2; padding: .4em .7em; margin-top: 1.2em }
 .note { color: #666 }
 .error { color: #b00020 }`
@@ -78,19 +81,29 @@ func writePage[S any](c *Call[S]) (S, error) {
 		return c.State, errors.New("repl: the session has shown nothing yet")
 	}
 	title := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
-	err := WriteFile(path, []byte(c.shell.shown.html(title)))
+	err := WriteFile(path, func(w io.Writer) error {
+		_, err := io.WriteString(w, c.shell.shown.html(title))
+		return err
+	})
 	if err == nil {
 		c.Print("page in %s", path)
 	}
 	return c.State, err
 }
 
-// WriteFile writes a file, whole or not at all.
-func WriteFile(path string, data []byte) error {
+// WriteFile writes a file, whole or not at all, with what fill writes.
+func WriteFile(path string, fill func(w io.Writer) error) error {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		return fmt.Errorf("repl: %s is a folder; name a file in it", path)
 	}
-	if err := atomicfile.WriteBytes(path, data); err != nil {
+	err := atomicfile.Write(path, func(f *os.File) error {
+		w := bufio.NewWriter(f)
+		if err := fill(w); err != nil {
+			return err
+		}
+		return w.Flush()
+	})
+	if err != nil {
 		return fmt.Errorf("repl: %s can't be written: %w; choose another place", path, err)
 	}
 	return nil

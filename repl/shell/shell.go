@@ -35,6 +35,7 @@ type Shell[S any] struct {
 	failed   error       // of the first value that couldn't be shown
 	kept     bool        // an interrupted command changed the state
 	asking   atomic.Bool // a question is being answered: no line for the history
+	looks    atomic.Pointer[Look]
 	shown    transcript
 	table    *Table // the last one shown; nil: none
 }
@@ -49,6 +50,7 @@ type past[S any] struct {
 func New[S any](l Language[S], d Display, begin S) *Shell[S] {
 	sh := &Shell[S]{State: begin, saved: begin, language: l, display: d}
 	sh.commands = slices.Concat(l.Commands, builtins[S]())
+	sh.look()
 	return sh
 }
 
@@ -152,6 +154,7 @@ func (sh *Shell[S]) Run(ctx context.Context, words []string) error {
 		}
 	}
 	sh.live()
+	sh.look()
 	return errors.Join(err, sh.record(words, c, was, err))
 }
 

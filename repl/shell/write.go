@@ -1,11 +1,11 @@
 package shell
 
 import (
-	"bytes"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"strings"
 )
@@ -13,25 +13,26 @@ import (
 // tableFormat is a form in which write saves tables.
 type tableFormat struct {
 	suffix string
-	encode func(t Table) ([]byte, error)
+	write  func(t Table, w io.Writer) error
 }
 
 func tableFormats() []tableFormat {
 	return []tableFormat{
-		{".tsv", func(t Table) ([]byte, error) { return []byte(t.TSV() + "\n"), nil }},
-		{".csv", Table.csv},
-		{".json", func(t Table) ([]byte, error) {
-			data, err := json.Marshal(t)
-			return append(data, '\n'), err
+		{".tsv", func(t Table, w io.Writer) error {
+			_, err := io.WriteString(w, t.TSV()+"\n")
+			return err
 		}},
-		{".html", func(t Table) ([]byte, error) { return []byte(Page("", t.HTML())), nil }},
+		{".csv", Table.csv},
+		{".json", func(t Table, w io.Writer) error { return json.NewEncoder(w).Encode(t) }},
+		{".html", func(t Table, w io.Writer) error {
+			_, err := io.WriteString(w, Page("", t.HTML()))
+			return err
+		}},
 	}
 }
 
 // csv is as TSV, with commas and quotes.
-func (t Table) csv() ([]byte, error) {
-	var b bytes.Buffer
-	w := csv.NewWriter(&b)
+func (t Table) csv(to io.Writer) error {
 	rows := [][]string{t.Columns}
 	for _, row := range t.Rows {
 		var cells []string
@@ -40,8 +41,7 @@ func (t Table) csv() ([]byte, error) {
 		}
 		rows = append(rows, cells)
 	}
-	err := w.WriteAll(rows)
-	return b.Bytes(), err
+	return csv.NewWriter(to).WriteAll(rows)
 }
 
 func writeTable[S any](c *Call[S]) (S, error) {
@@ -55,10 +55,7 @@ func writeTable[S any](c *Call[S]) (S, error) {
 		if f.suffix != strings.ToLower(filepath.Ext(path)) {
 			continue
 		}
-		data, err := f.encode(*c.shell.table)
-		if err == nil {
-			err = WriteFile(path, data)
-		}
+		err := WriteFile(path, func(w io.Writer) error { return f.write(*c.shell.table, w) })
 		if err == nil {
 			c.Print("table of %d rows in %s", len(c.shell.table.Rows), path)
 		}

@@ -34,7 +34,7 @@ func FuzzRead(f *testing.F) {
 					t.Errorf("the command %q is read as a message", name)
 				}
 				_, _ = readProperties(body)
-				if err := p.obey(c); err != nil {
+				if _, err := p.obey(c); err != nil {
 					return
 				}
 			default:

@@ -51,8 +51,9 @@ type Socket struct {
 	served sync.WaitGroup // connections
 }
 
-// Listen binds a socket to an address of net.Listen ("tcp" or "unix"). handle is called with each message, by a
-// goroutine of the peer's own, in order; a peer is read again once it returns. Without it messages are dropped.
+// Listen binds a socket to an address of net.Listen ("tcp" or "unix"). handle is called with each message, and if the
+// socket publishes with each topic subscribed to, by a goroutine of the peer's own, in order; a peer is read again once
+// it returns. nil: messages are dropped.
 func Listen(kind Kind, network, address string, handle func(from *Peer, message [][]byte)) (*Socket, error) {
 	l, err := net.Listen(network, address)
 	if err != nil {
@@ -130,22 +131,26 @@ func (s *Socket) remove(p *Peer) {
 func (s *Socket) read(p *Peer, r *bufio.Reader) {
 	for {
 		parts, c, err := readMessage(r)
-		if err == nil && c != nil {
-			err = p.obey(c)
+		if c != nil {
+			parts, err = p.obey(c)
+		} else if err == nil && s.kind == Publish {
+			parts = p.subscribes(parts)
 		}
 		if err != nil {
 			return
 		}
-		switch {
-		case c != nil:
-		case s.kind == Publish: // ZMTP 3.0 subscribes by messages
-			if len(parts) == 1 && len(parts[0]) > 0 && parts[0][0] <= 1 {
-				p.subscribe(parts[0][0] == 1, string(parts[0][1:]))
-			}
-		case s.handle != nil:
+		if parts != nil && s.handle != nil {
 			s.handle(p, parts)
 		}
 	}
+}
+
+// subscribes takes a message that subscribes or cancels that, as in ZMTP 3.0. It returns the topic subscribed to.
+func (p *Peer) subscribes(message [][]byte) (topic [][]byte) {
+	if len(message) != 1 || len(message[0]) == 0 || message[0][0] > 1 {
+		return nil
+	}
+	return p.subscribe(message[0][0] == 1, message[0][1:])
 }
 
 // Peers returns the peers that have shaken hands.
@@ -240,31 +245,35 @@ func (p *Peer) shakeHands(r *bufio.Reader, kind Kind) error {
 	return err
 }
 
-// obey does what a command of ZMTP 3.1 asks for.
-func (p *Peer) obey(c []byte) error {
+// obey does what a command of ZMTP 3.1 asks for. It returns the topic subscribed to.
+func (p *Peer) obey(c []byte) (topic [][]byte, err error) {
 	name, body, err := cutCommand(c)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	switch name {
 	case "SUBSCRIBE", "CANCEL":
-		p.subscribe(name == "SUBSCRIBE", string(body))
+		return p.subscribe(name == "SUBSCRIBE", body), nil
 	case "PING":
 		if len(body) >= 2 { // a time in tenths of a second, then what to send back
-			return p.queue(command("PONG", body[2:]))
+			return nil, p.queue(command("PONG", body[2:]))
 		}
 	}
-	return nil
+	return nil, nil
 }
 
-func (p *Peer) subscribe(yes bool, topic string) {
+// subscribe adds or removes a topic, and returns one that was added.
+func (p *Peer) subscribe(yes bool, topic []byte) [][]byte {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if yes {
-		p.topics = append(p.topics, topic)
-	} else if i := slices.Index(p.topics, topic); i >= 0 {
+		p.topics = append(p.topics, string(topic))
+		return [][]byte{topic}
+	}
+	if i := slices.Index(p.topics, string(topic)); i >= 0 {
 		p.topics = slices.Delete(p.topics, i, i+1)
 	}
+	return nil
 }
 
 func (p *Peer) wants(first []byte) bool {
