@@ -172,7 +172,7 @@ func TestMalformed(t *testing.T) {
 
 // TestWelcome: a client hears that it has subscribed.
 func TestWelcome(t *testing.T) {
-	c := start(t)
+	c := start(t) // waits for one
 	if err := c.iopub.Command("SUBSCRIBE", "kernel."); err != nil {
 		t.Fatal(err)
 	}
