@@ -39,6 +39,7 @@ type message struct {
 type client struct {
 	t                                  *testing.T
 	file                               string
+	ports                              object // the connection file's content
 	log                                *buffer
 	done                               chan error // what Serve returned
 	shell, control, iopub, stdin, beat *zmtptest.Client
@@ -95,7 +96,7 @@ func start(t *testing.T) *client {
 	t.Helper()
 	t.Chdir(t.TempDir())
 	about := connection(t)
-	c := &client{t: t, log: &buffer{}, done: make(chan error, 1)}
+	c := &client{t: t, ports: about, log: &buffer{}, done: make(chan error, 1)}
 	c.file = writeJSON(t, filepath.Join(t.TempDir(), "kernel.json"), about)
 	go func() {
 		c.done <- kernel.Serve(c.file, func(d shell.Display) (kernel.Shell, error) { return toy(d), nil }, c.log)
@@ -105,7 +106,7 @@ func start(t *testing.T) *client {
 		kind, port string
 	}{{&c.iopub, "SUB", "iopub_port"}, {&c.shell, "DEALER", "shell_port"}, {&c.control, "DEALER", "control_port"},
 		{&c.stdin, "DEALER", "stdin_port"}, {&c.beat, "REQ", "hb_port"}} {
-		*s.to = connect(t, s.kind, about[s.port].(int))
+		*s.to = c.connect(s.kind, s.port)
 	}
 	if err := c.iopub.Command("SUBSCRIBE", ""); err != nil {
 		t.Fatal(err)
@@ -116,17 +117,21 @@ func start(t *testing.T) *client {
 	return c
 }
 
-// connect connects to a port once it is bound.
-func connect(t *testing.T, kind string, port int) *zmtptest.Client {
-	t.Helper()
+// connect connects to the kernel's socket of a name, once it is bound.
+func (c *client) connect(kind, name string) *zmtptest.Client {
+	c.t.Helper()
+	network, address := "tcp", net.JoinHostPort("127.0.0.1", fmt.Sprint(c.ports[name]))
+	if c.ports["transport"] == "ipc" {
+		network, address = "unix", fmt.Sprintf("%v-%v", c.ports["ip"], c.ports[name])
+	}
 	for began := time.Now(); ; time.Sleep(time.Millisecond) {
-		s, err := zmtptest.Dial(kind, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), 1)
+		s, err := zmtptest.Dial(kind, network, address, 1)
 		if err == nil {
-			t.Cleanup(func() { _ = s.Conn.Close() })
+			c.t.Cleanup(func() { _ = s.Conn.Close() })
 			return s
 		}
 		if time.Since(began) > within {
-			t.Fatal(err)
+			c.t.Fatal(err)
 		}
 	}
 }
