@@ -18,6 +18,8 @@ const (
 	between  = 500 * time.Millisecond // from one state of a step to the next
 	mostText = 1 << 16                // bytes of text in a message
 	mostCell = 1 << 20                // bytes that a cell may show; notebook servers drop what comes faster
+
+	leastValue = 1 << 10 // bytes that a value counts for at least, as servers limit the number of messages, too
 )
 
 // display sends what a cell shows. Its methods may be called side by side.
@@ -65,23 +67,34 @@ func (d *display) Show(v shell.Value) error {
 		d.write("stdout", t.Text(0))
 		return nil
 	}
+	if d.full() {
+		return nil
+	}
 	data, err := bundle(v)
 	if err != nil {
+		d.Note(fmt.Sprintf("a %s can't be shown: %v", v.Kind(), err))
 		return err
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	size := 0
-	for _, x := range data {
-		if text, ok := x.(string); ok {
+	for _, form := range data {
+		if text, ok := form.(string); ok {
 			size += len(text)
 		}
 	}
-	if d.fits(size) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.fits(max(size, leastValue)) {
 		d.flush()
 		d.last = map[string]any{"data": data, "metadata": map[string]any{}}
 	}
 	return nil
+}
+
+// full says whether the cell may show nothing more.
+func (d *display) full() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.capped
 }
 
 // bundle returns the forms of a value by their MIME types.
@@ -100,7 +113,11 @@ func bundle(v shell.Value) (map[string]any, error) {
 		}
 		data["image/svg+xml"], data["image/png"] = string(svg), base64.StdEncoding.EncodeToString(png)
 	default:
-		data["text/html"], data["application/json"] = v.HTML(), map[string]any{"kind": v.Kind(), "value": v}
+		object, err := json.Marshal(map[string]any{"kind": v.Kind(), "value": v})
+		if err != nil {
+			return nil, err
+		}
+		data["text/html"], data["application/json"] = v.HTML(), json.RawMessage(object)
 	}
 	return data, nil
 }
