@@ -75,12 +75,15 @@ func lost(was, is session) string {
 	return fmt.Sprintf("the rounding of %s, at step %d, is given up; undo takes this back", unit, steps)
 }
 
-// rescue is the command that saves what a signal would end.
-func rescue(s session) []string {
+// rescue is the command that saves what the shell's end would lose.
+func rescue(s session, folder string) []string {
 	if len(s.student.Weights) == 0 && len(s.names) == 0 {
 		return nil
 	}
-	return []string{"save", time.Now().Format("runs/ended-20060102-150405")}
+	if folder == "" {
+		folder = time.Now().Format("runs/ended-20060102-150405")
+	}
+	return []string{"save", folder}
 }
 
 // kept returns the commands that lead from one session to another, in which an interrupted command left off.

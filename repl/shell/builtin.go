@@ -139,11 +139,7 @@ func redo[S any](c *Call[S]) (S, error) {
 
 // clearScreen clears a terminal, and leaves what scrolled off.
 func clearScreen[S any](c *Call[S]) (S, error) {
-	if t, ok := c.Display.(*Terminal); ok {
-		if columns, _ := screen(t.Out); columns > 0 {
-			fmt.Fprint(t.Out, "\x1b[H\x1b[2J")
-		}
-	}
+	c.Display.Clear()
 	return c.State, nil
 }
 

@@ -22,15 +22,16 @@ type Language[S any] struct {
 	// Fold says whether completing a name disregards case; nil: never.
 	Fold func(name string) bool
 
-	Prompt  func(s S) string           // shown before a line is read
-	Same    func(a, b S) bool          // whether a command that may change the state didn't
-	Lost    func(was, is S) string     // a note on what a command gives up; nil or "": nothing
-	Kept    func(was, is S) []string   // commands to where an interrupted one left off; nil: none
-	Live    func(states []S)           // called after each command with the states that undo may return to; nil: not
-	Rescue  func(s S) (words []string) // command that keeps s when a signal ends the shell; nil: nothing is lost
-	Welcome string                     // the prompt's first line
-	RC      string                     // file in the home folder that a prompt runs first; "": none
-	History string                     // file in the home folder that keeps the lines typed; "": none
+	Prompt func(s S) string         // shown before a line is read
+	Same   func(a, b S) bool        // whether a command that may change the state didn't
+	Lost   func(was, is S) string   // a note on what a command gives up; nil or "": nothing
+	Kept   func(was, is S) []string // commands to where an interrupted one left off; nil: none
+	Live   func(states []S)         // called after each command with the states that undo may return to; nil: not
+	// Command that keeps s in a folder, "" one of its choice, before the shell ends; nil: nothing is lost
+	Rescue  func(s S, folder string) (words []string)
+	Welcome string // the prompt's first line
+	RC      string // file in the home folder that a prompt runs first; "": none
+	History string // file in the home folder that keeps the lines typed; "": none
 }
 
 // Word is a kind of words that help explains, as layers.

@@ -35,6 +35,7 @@ type Shell[S any] struct {
 	failed   error       // of the first value that couldn't be shown
 	kept     bool        // an interrupted command changed the state
 	asking   atomic.Bool // a question is being answered: no line for the history
+	looks    atomic.Pointer[Look]
 	shown    transcript
 	table    *Table // the last one shown; nil: none
 }
@@ -49,6 +50,7 @@ type past[S any] struct {
 func New[S any](l Language[S], d Display, begin S) *Shell[S] {
 	sh := &Shell[S]{State: begin, saved: begin, language: l, display: d}
 	sh.commands = slices.Concat(l.Commands, builtins[S]())
+	sh.look()
 	return sh
 }
 
@@ -81,10 +83,15 @@ func (sh *Shell[S]) lines(ctx context.Context, name string, lines *bufio.Scanner
 				return sh.timed(func() error { return sh.lines(ctx, name, lines, n) })
 			}
 		}
+		first := n
+		for Incomplete(text) && lines.Scan() {
+			text = strings.TrimSuffix(text, `\`) + "\n" + lines.Text()
+			n++
+		}
 		if err := sh.Line(ctx, text); errors.Is(err, ErrQuit) {
 			return err
 		} else if err != nil {
-			return fmt.Errorf("%s:%d: %w", name, n, err)
+			return fmt.Errorf("%s:%d: %w", name, first, err)
 		}
 	}
 	if err := lines.Err(); err != nil {
@@ -147,6 +154,7 @@ func (sh *Shell[S]) Run(ctx context.Context, words []string) error {
 		}
 	}
 	sh.live()
+	sh.look()
 	return errors.Join(err, sh.record(words, c, was, err))
 }
 
