@@ -97,6 +97,10 @@ func (d *display) full() bool {
 	return d.capped
 }
 
+// mimeValue is the type of a value's JSON form. It isn't application/json, because JupyterLab prefers that to HTML, and
+// shows a tree of keys.
+const mimeValue = "application/vnd.pdquant+json"
+
 // bundle returns the forms of a value by their MIME types.
 func bundle(v shell.Value) (map[string]any, error) {
 	data := map[string]any{"text/plain": v.Text(columns)}
@@ -117,13 +121,16 @@ func bundle(v shell.Value) (map[string]any, error) {
 		if err != nil {
 			return nil, err
 		}
-		data["text/html"], data["application/json"] = v.HTML(), json.RawMessage(object)
+		data["text/html"], data[mimeValue] = v.HTML(), json.RawMessage(object)
 	}
 	return data, nil
 }
 
 // Note sends text as a stream.
-func (d *display) Note(text string) { d.write("stderr", shell.Visible(text)) }
+func (d *display) Note(text string) { d.write("stdout", shell.Visible(text)) }
+
+// Stderr sends text as a stream of errors, which notebooks show on red.
+func (d *display) Stderr(text string) { d.write("stderr", shell.Visible(text)) }
 
 // Fail does nothing: the error is in the reply.
 func (d *display) Fail(error) {}
