@@ -3,7 +3,6 @@ package commands
 import (
 	"bufio"
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -134,9 +133,7 @@ func (s session) saveIn(folder experiment.Folder, q *pdq.Quantizer, record exper
 	}
 	defer func() { _ = os.RemoveAll(string(part)) }() // empty, or after an error, which says more
 	what := s.saved()
-	if err = part.SaveStudent(q, studentFile, s.student); err == nil {
-		what.Student, err = fileHash(part.Path(studentFile))
-	}
+	what.Student, err = part.SaveStudent(q, studentFile, s.student)
 	_, steps := s.underWay()
 	if what.UnderWay = steps > 0; what.UnderWay && err == nil {
 		start := s.rounding.start
@@ -149,12 +146,6 @@ func (s session) saveIn(folder experiment.Folder, q *pdq.Quantizer, record exper
 		return firstLine(err)
 	}
 	return replace(folder, part)
-}
-
-// fileHash returns the SHA-256 of a file, in hex.
-func fileHash(path string) (string, error) {
-	data, err := atomicfile.Read(path)
-	return fmt.Sprintf("%x", sha256.Sum256(data)), err
 }
 
 func exists(path string) bool {
@@ -234,8 +225,8 @@ func resume(c *call) (session, error) {
 	if err != nil {
 		return c.s, err
 	}
-	if hash, err := fileHash(f.Path(studentFile)); err == nil && hash != old.Student {
-		return c.s, fmt.Errorf("repl: %s isn't what was saved; restore it, or quantise again", f.Path(studentFile))
+	if err := f.Unchanged(studentFile, old.Student); err != nil {
+		return c.s, err
 	}
 	if s.student, err = f.LoadStudent(q, studentFile); err != nil {
 		return c.s, err
