@@ -15,6 +15,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/pdquant/pdquant/internal/atomicfile"
+	"github.com/pdquant/pdquant/internal/killpoint"
 	"github.com/pdquant/pdquant/internal/sealed"
 	"github.com/pdquant/pdquant/pdq"
 )
@@ -27,11 +28,15 @@ func CreateFolder(path string) (Folder, error) {
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		return "", fmt.Errorf("experiment: run folder: %w; choose another", err)
 	}
-	f, err := os.CreateTemp(path, ".write-*")
+	if err := killpoint.Here(); err != nil {
+		return "", fmt.Errorf("experiment: run folder: %w", err)
+	}
+	f, err := os.CreateTemp(path, ".write-*"+atomicfile.PartEnd)
 	if err != nil {
 		return "", fmt.Errorf("experiment: run folder %s can't be written to: %w; choose another", path, err)
 	}
-	return Folder(path), errors.Join(f.Close(), os.Remove(f.Name()))
+	err = errors.Join(f.Close(), killpoint.Here(), ignore(os.Remove(f.Name()), fs.ErrNotExist)) // Lock removes it too
+	return Folder(path), err
 }
 
 // Lock makes f this process's alone to write to, until unlock is called or the process ends, however it does, and
@@ -51,7 +56,7 @@ func (f Folder) Lock() (unlock func() error, err error) {
 		return nil, fmt.Errorf("experiment: run folder %s is being written to by another process%s; "+
 			"wait for it, or choose another folder", f, strings.TrimRight(" "+string(by), " \n"))
 	}
-	err = os.WriteFile(f.Path(lockFile), fmt.Appendf(nil, "(%d)\n", os.Getpid()), 0o644)
+	err = errors.Join(killpoint.Here(), os.WriteFile(f.Path(lockFile), fmt.Appendf(nil, "(%d)\n", os.Getpid()), 0o644))
 	if err := errors.Join(err, atomicfile.RemoveParts(string(f))); err != nil {
 		return nil, errors.Join(fmt.Errorf("experiment: run folder: %w", err), lock.Unlock())
 	}
@@ -200,7 +205,11 @@ func Previous(name string) string { return name + ".previous" }
 func (f Folder) RemoveState(name string) error {
 	var errs []error
 	for _, name := range []string{name, Previous(name)} {
-		if err := ignore(os.Remove(f.Path(name)), fs.ErrNotExist); err != nil {
+		err := killpoint.Here()
+		if err == nil {
+			err = ignore(os.Remove(f.Path(name)), fs.ErrNotExist)
+		}
+		if err != nil {
 			errs = append(errs, fmt.Errorf("experiment: run folder: %w", err))
 		}
 	}

@@ -131,7 +131,6 @@ func (s session) saveIn(folder experiment.Folder, q *pdq.Quantizer, record exper
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.RemoveAll(string(part)) }() // empty, or after an error, which says more
 	what := s.saved()
 	what.Student, err = part.SaveStudent(q, studentFile, s.student)
 	_, steps := s.underWay()
@@ -143,9 +142,14 @@ func (s session) saveIn(folder experiment.Folder, q *pdq.Quantizer, record exper
 	err = errors.Join(err, part.Write(metricsFile, s.metrics()), part.WriteJSON(sessionFile, what), s.saveScore(part),
 		part.WriteJSON(experiment.RecordFile, record))
 	if err != nil {
+		_ = os.RemoveAll(string(part)) // err says more
 		return firstLine(err)
 	}
-	return replace(folder, part)
+	if err := replace(folder, part); err != nil {
+		return err // what is in saving/ must stay: finishSaving goes on with it
+	}
+	_ = os.Remove(string(part)) // empty; finishSaving removes it too
+	return nil
 }
 
 func exists(path string) bool {
