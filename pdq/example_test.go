@@ -106,7 +106,7 @@ func ExampleQuantizer_WriteStudent() {
 	if err := q.WriteStudent(&file, s); err != nil {
 		log.Fatal(err)
 	}
-	record, err := pdq.ReadStudentRecord(bytes.NewReader(file.Bytes()))
+	_, record, err := pdq.ReadStudent(bytes.NewReader(file.Bytes()))
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -58,13 +58,14 @@ func (q *Quantizer) ReadStudent(r io.Reader) (Student, error) {
 	return s, nil
 }
 
-// ReadStudentRecord returns the record in a student's file.
-func ReadStudentRecord(r io.Reader) (StudentRecord, error) {
-	_, record, err := readStudent(r)
+// ReadStudent reads a file that Quantizer.WriteStudent wrote, of whatever network, to look at. What needs a student of
+// its own teacher and widths reads it by Quantizer.ReadStudent.
+func ReadStudent(r io.Reader) (Student, StudentRecord, error) {
+	s, record, err := readStudent(r)
 	if err != nil {
 		err = fmt.Errorf("pdq: the student %w", err)
 	}
-	return record, err
+	return s, record, err
 }
 
 // readStudent reads a student's file.

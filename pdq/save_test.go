@@ -32,7 +32,7 @@ func TestSaveStudent(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(got, s) {
 		t.Errorf("the student read isn't the one written: %v", err)
 	}
-	if r, err := ReadStudentRecord(bytes.NewReader(file.Bytes())); err != nil || r.Config != c ||
+	if _, r, err := ReadStudent(bytes.NewReader(file.Bytes())); err != nil || r.Config != c ||
 		r.Network != p.Network.Name || len(r.TeacherHash) != 64 {
 		t.Errorf("record %+v, error %v", r, err)
 	}

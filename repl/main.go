@@ -5,6 +5,8 @@
 //	go run ./repl demo teacher=resnet8 w=2 a=2     # one command
 //	go run ./repl -e 'teacher resnet8; calib 64; run; eval'
 //	go run ./repl -f script                        # or < script
+//
+// "kernel install" makes it a kernel of Jupyter.
 package main
 
 import (
@@ -22,6 +24,9 @@ func main() { os.Exit(mainStatus(os.Args[1:])) }
 
 // mainStatus runs the program and returns its exit status.
 func mainStatus(args []string) int {
+	if len(args) > 0 && args[0] == "kernel" {
+		return kernelStatus(args[1:], os.Stdout, os.Stderr)
+	}
 	o, err := readFlags(args, os.Stderr)
 	switch {
 	case errors.Is(err, flag.ErrHelp):

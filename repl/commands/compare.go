@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/pdquant/pdquant/pdq"
@@ -65,28 +66,52 @@ func lastResults(f experiment.Folder, r experiment.Record) ([]experiment.Result,
 	return []experiment.Result{{Seed: r.Methods[0].Config.Seed, Test: experiment.AccuracyOf(right), Right: right}}, nil
 }
 
+// side is one of two things that compare compares.
+type side struct {
+	name    string
+	record  experiment.Record
+	config  pdq.Config          // of its last method
+	results []experiment.Result // none: not evaluated
+}
+
+// side returns the student called name, else the run folder.
+func (c *call) side(name string) (side, error) {
+	x := side{name: name}
+	s, f := c.s.called(name), experiment.Folder(name)
+	var err error
+	switch {
+	case s != nil && len(s.student.Weights) == 0:
+		return x, errors.New("repl: nothing is quantised yet, so there is nothing to compare; begin: scales weights")
+	case s != nil:
+		x.results = s.results()
+		x.record, err = s.record()
+	case !exists(f.Path(experiment.RecordFile)):
+		return x, fmt.Errorf("repl: no student and no run folder is %q%s", name, shell.Suggestion(name, c.s.studentNames(),
+			"names lists the students, runs the folders"))
+	default:
+		if err = f.ReadJSON(experiment.RecordFile, &x.record); err == nil {
+			x.results, err = lastResults(f, x.record)
+		}
+	}
+	if n := len(x.record.Methods); n > 0 {
+		x.config = x.record.Methods[n-1].Config
+	}
+	return x, err
+}
+
 func compareRuns(c *call) (session, error) {
-	folders := []experiment.Folder{experiment.Folder(c.Values["run"]), experiment.Folder(c.Values["other"])}
-	var records [2]experiment.Record
-	var configs [2]pdq.Config
-	var results [2][]experiment.Result
+	var sides [2]side
 	fields, err := pdq.Fields()
 	if err != nil {
 		return c.s, err
 	}
 	rows := [][]any{{"top-1 %", "-", "-"}}
-	for i, f := range folders {
-		if err := f.ReadJSON(experiment.RecordFile, &records[i]); err != nil {
-			return c.s, fmt.Errorf("%w; runs lists what there is", err)
-		}
-		if n := len(records[i].Methods); n > 0 {
-			configs[i] = records[i].Methods[n-1].Config
-		}
-		if results[i], err = lastResults(f, records[i]); err != nil {
+	for i, name := range []string{c.Values["run"], c.Values["other"]} {
+		if sides[i], err = c.side(name); err != nil {
 			return c.s, err
 		}
-		if len(results[i]) > 0 {
-			rows[0][i+1] = experiment.Top1(results[i]).String()
+		if len(sides[i].results) > 0 {
+			rows[0][i+1] = experiment.Top1(sides[i].results).String()
 		}
 	}
 	for _, x := range []struct {
@@ -98,32 +123,33 @@ func compareRuns(c *call) (session, error) {
 			return fmt.Sprintf("%d, seed %d", len(r.Calibration.Indices), r.Calibration.Seed)
 		}},
 		{"backend", func(r experiment.Record) string { return r.Backend }}} {
-		if a, b := x.of(records[0]), x.of(records[1]); a != b {
+		if a, b := x.of(sides[0].record), x.of(sides[1].record); a != b {
 			rows = append(rows, []any{x.name, a, b})
 		}
 	}
 	for _, f := range fields {
-		a, _ := configs[0].Get(f.Name) // Fields lists them
-		b, _ := configs[1].Get(f.Name)
+		a, _ := sides[0].config.Get(f.Name) // Fields lists them
+		b, _ := sides[1].config.Get(f.Name)
 		if a != b {
 			rows = append(rows, []any{f.Name, a, b})
 		}
 	}
-	c.Show(shell.Table{Columns: []string{"what differs", string(folders[0]), string(folders[1])}, Rows: rows})
-	c.Print("%s against %s: %s", folders[1], folders[0], against(records, results))
+	c.Show(shell.Table{Columns: []string{"what differs", sides[0].name, sides[1].name}, Rows: rows})
+	c.Print("%s against %s: %s", sides[1].name, sides[0].name, sides[1].against(sides[0]))
 	return c.s, nil
 }
 
-// against says how a run compares with the first, seed by seed or, of one seed each, image by image.
-func against(records [2]experiment.Record, results [2][]experiment.Result) string {
+// against says how x compares with base, seed by seed or, of one seed each, image by image.
+func (x side) against(base side) string {
 	switch {
-	case len(results[0]) == 0 || len(results[1]) == 0:
+	case len(base.results) == 0 || len(x.results) == 0:
 		return "not both are evaluated: no difference"
-	case records[0].TestHash != records[1].TestHash:
+	case base.record.TestHash != x.record.TestHash:
 		return "they were evaluated on different images: no difference"
 	}
-	if len(results[0]) == 1 && len(results[1]) == 1 {
-		results[0][0].Seed = results[1][0].Seed // the images are the same, whatever the seeds
+	if len(base.results) == 1 && len(x.results) == 1 {
+		base.results = slices.Clone(base.results)
+		base.results[0].Seed = x.results[0].Seed // the images are the same, whatever the seeds
 	}
-	return experiment.Verdict(results[1], results[0])
+	return experiment.Verdict(x.results, base.results)
 }

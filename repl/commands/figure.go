@@ -147,22 +147,34 @@ func sparks(counts []int) string {
 
 // HTML returns the plot as a PNG, which brings its letters along; what can't be drawn so, as with characters.
 func (f figure) HTML() string {
-	data, err := f.png()
+	data, err := f.PNG()
 	if err != nil {
 		return shell.Text(f.Text(0)).HTML()
 	}
-	return fmt.Sprintf(`<img alt="%s" src="data:image/png;base64,%s">`, html.EscapeString(f.chart.Title),
+	return pngImage(f.chart.Title, data)
+}
+
+// pngImage is a PNG as an element.
+func pngImage(title string, data []byte) string {
+	return fmt.Sprintf(`<img alt="%s" src="data:image/png;base64,%s">`, html.EscapeString(title),
 		base64.StdEncoding.EncodeToString(data))
 }
 
-func (f figure) png() ([]byte, error) {
+// SVG draws f.
+func (f figure) SVG() ([]byte, error) { return drawn("chart.svg", f.write) }
+
+// PNG draws f.
+func (f figure) PNG() ([]byte, error) { return drawn("chart.png", f.write) }
+
+// drawn returns the content of a file that write makes.
+func drawn(name string, write func(path string) error) ([]byte, error) {
 	dir, err := os.MkdirTemp("", "chart")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	path := filepath.Join(dir, "chart.png")
-	if err := f.write(path); err != nil {
+	path := filepath.Join(dir, name)
+	if err := write(path); err != nil {
 		return nil, err
 	}
 	return os.ReadFile(path)

@@ -51,7 +51,7 @@ func (e *engine) insideCommands() []command {
 			Run:     e.do(worst),
 			Options: []shell.Option{subset, option("n", "10", "to list"), file}},
 		{Name: "plot", Group: groupInside, Free: true, Wraps: true,
-			Help: "write what a command plots to a PNG or SVG: plot sweep LAYER file=x.svg", Run: e.do(plotCommand),
+			Help: "draw what a command finds, here or to a PNG or SVG: plot sweep LAYER file=x.svg", Run: e.do(plotCommand),
 			Args: []shell.Argument{{Name: "what", Help: strings.Join(plotNames(), ", "), Need: true},
 				{Name: "words", Help: "the command's own arguments and options", Many: true}}},
 	}
@@ -59,14 +59,11 @@ func (e *engine) insideCommands() []command {
 
 func plotNames() []string { return []string{"inspect", "sweep", "bn", "trace", "diff", "worst"} }
 
-// plotCommand runs another command that has a file=.
+// plotCommand runs another command that draws.
 func plotCommand(c *call) (session, error) {
 	if !slices.Contains(plotNames(), c.Values["what"]) {
 		return c.s, fmt.Errorf("repl: plot of %q%s", c.Values["what"],
 			shell.Suggestion(c.Values["what"], plotNames(), "choose one of "+strings.Join(plotNames(), ", ")))
-	}
-	if c.Values["file"] == "" {
-		return c.s, fmt.Errorf("repl: plot to which file? plot %s ... file=x.svg", c.Values["what"])
 	}
 	return c.Evaluate(c.Words)
 }

@@ -129,9 +129,7 @@ func trace(c *call) (session, error) {
 		headers = headers[:2]
 		f.lines = []plot.Line{lossLines(losses, "correction", func(l loss) float64 { return l.Correction })}
 	} else {
-		f.lines = []plot.Line{lossLines(losses, "reconstruction", func(l loss) float64 { return l.Reconstruction }),
-			lossLines(losses, "PD", func(l loss) float64 { return l.PD }),
-			lossLines(losses, "rounding", func(l loss) float64 { return l.Round })}
+		f.lines = roundingLines(losses)
 	}
 	c.Show(shell.Table{Columns: headers, Rows: rows})
 	return s, c.figure(f)
@@ -144,6 +142,13 @@ func (l loss) row() []any {
 		row = append(row, num("%.5g", l.Reconstruction), num("%.5g", l.PD), num("%.5g", l.Round))
 	}
 	return row
+}
+
+// roundingLines are the parts of a rounding's losses.
+func roundingLines(losses []loss) []plot.Line {
+	return []plot.Line{lossLines(losses, "reconstruction", func(l loss) float64 { return l.Reconstruction }),
+		lossLines(losses, "PD", func(l loss) float64 { return l.PD }),
+		lossLines(losses, "rounding", func(l loss) float64 { return l.Round })}
 }
 
 // lossLines is the logarithm of a part of the losses; where it is 0 there is nothing.

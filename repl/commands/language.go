@@ -38,14 +38,15 @@ func newShell(d shell.Display) (*Shell, *engine, error) {
 
 // commands is the table. The groups' order is that of help.
 func (e *engine) commands() []command {
-	return slices.Concat(e.setupCommands(), e.stepCommands(), e.insideCommands(), e.runCommands(),
+	return slices.Concat(e.setupCommands(), e.stepCommands(), e.insideCommands(), []command{e.dumpCommand()},
+		e.runCommands(), e.nameCommands(), []command{e.reportCommand()},
 		[]command{e.demoCommand(), e.quantiseCommand(), e.modelsCommand(), e.downloadCommand(), e.reproduceCommand(),
 			e.gridCommand(), e.trainCommand()})
 }
 
 func (e *engine) language() shell.Language[session] {
 	return shell.Language[session]{
-		Commands: e.commands(), Aliases: aliases(), Info: "info", Repeats: "step",
+		Commands: e.commands(), Words: words(), Aliases: aliases(), Info: "info", Repeats: "step",
 		Files:   []string{"file", "data", "checkpoint", "out", "indices", "baseline", "labels"},
 		Folders: []string{"dir", "run", "other"},
 		Choices: choices, Fold: isField, Prompt: session.prompt, Kept: kept, Lost: lost, Rescue: rescue, Live: e.freeBut,
@@ -74,12 +75,15 @@ func lost(was, is session) string {
 	return fmt.Sprintf("the rounding of %s, at step %d, is given up; undo takes this back", unit, steps)
 }
 
-// rescue is the command that saves what a signal would end.
-func rescue(s session) []string {
-	if len(s.student.Weights) == 0 {
+// rescue is the command that saves what the shell's end would lose.
+func rescue(s session, folder string) []string {
+	if len(s.student.Weights) == 0 && len(s.names) == 0 {
 		return nil
 	}
-	return []string{"save", time.Now().Format("runs/ended-20060102-150405")}
+	if folder == "" {
+		folder = time.Now().Format("runs/ended-20060102-150405")
+	}
+	return []string{"save", folder}
 }
 
 // kept returns the commands that lead from one session to another, in which an interrupted command left off.
@@ -126,7 +130,13 @@ func choices(s session, command, key, begun string) []string {
 	}
 	switch key {
 	case "dir", "run", "other":
-		return runFolders(command, begun)
+		folders := runFolders(command, begun)
+		if command == "compare" || command == "report" {
+			folders = slices.Concat(s.studentNames(), []string{now}, folders)
+		}
+		return folders
+	case "student", "name":
+		return s.studentNames()
 	case "unit", "units":
 		return s.unitNames()
 	case "layer":
@@ -134,8 +144,7 @@ func choices(s session, command, key, begun string) []string {
 	case "what":
 		return map[string][]string{"scales": {"weights", "acts"}, "plot": plotNames()}[command]
 	case "field":
-		fields, _ := pdq.Fields() // no field to complete if the table fails
-		names := fieldNames(fields)
+		names := allFields()
 		if command == "set" {
 			for i := range names {
 				names[i] += "="
@@ -163,7 +172,7 @@ func choices(s session, command, key, begun string) []string {
 
 // runFolders lists the folders of runs that begin so, and those that lead to some; nil for commands that take others.
 func runFolders(command, begun string) []string {
-	if command != "resume" && command != "compare" {
+	if !slices.Contains([]string{"resume", "compare", "report"}, command) {
 		return nil
 	}
 	names := []string{} // not nil: no other files either

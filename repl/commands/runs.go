@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"reflect"
 	"strings"
 	"time"
 
@@ -26,6 +28,7 @@ const (
 	evaluationFile = "evaluation.json"
 	roundingFile   = "rounding.state"
 	metricsFile    = "metrics.jsonl"
+	namesFolder    = "names"  // a session for each student that has a name
 	savingFolder   = "saving" // what isn't saved completely yet
 )
 
@@ -42,9 +45,10 @@ func (e *engine) runCommands() []command {
 			Args: []shell.Argument{{Name: "dir", Help: "a run folder that save wrote", Need: true}}},
 		{Name: "runs", Group: groupRuns, Help: "list the run folders", Run: e.do(listRuns),
 			Args: []shell.Argument{{Name: "dir", Help: "where they lie; default runs"}}},
-		{Name: "compare", Group: groupRuns, Help: "compare two runs: settings and accuracies, paired if they were tested " +
-			"on the same images", Run: e.do(compareRuns),
-			Args: []shell.Argument{{Name: "run", Help: "a run folder", Need: true},
+		{Name: "compare", Group: groupRuns, Help: "compare two students or runs: settings and accuracies, paired if they " +
+			"were tested on the same images", Run: e.do(compareRuns),
+			More: "A name of names is that student's, else a run folder's: ./base is a folder in any case.",
+			Args: []shell.Argument{{Name: "run", Help: "name of a student, now (the one at work), or a run folder", Need: true},
 				{Name: "other", Help: "another", Need: true}}},
 		e.ablateCommand(),
 	}
@@ -52,6 +56,8 @@ func (e *engine) runCommands() []command {
 
 // saved is what session.json holds, beside what run.json says.
 type saved struct {
+	Started time.Time `json:"-"` // the record's
+
 	Teacher  experiment.Source
 	Data     string // the calibration images' data set; "": the teacher's
 	Preset   string
@@ -59,6 +65,8 @@ type saved struct {
 	Units    []savedUnit
 	Student  string // SHA-256 of the student's file, in hex
 	UnderWay bool   // a rounding is: roundingFile has it
+
+	Names []string `json:",omitempty"` // of students, each in its folder of namesFolder
 }
 
 type savedUnit struct {
@@ -80,26 +88,20 @@ type metric struct {
 
 func save(c *call) (session, error) {
 	s, dir := c.s, c.Values["dir"]
-	q, err := c.quantizer(s, s.config)
-	if err != nil {
+	if _, err := c.quantizer(s, s.config); err != nil {
 		return s, err
 	}
-	if len(s.student.Weights) == 0 {
+	if len(s.student.Weights) == 0 && len(s.names) == 0 {
 		return s, errors.New("repl: nothing is quantised yet, so there is nothing to save; begin: scales weights")
 	}
 	if dir == "" {
 		dir = fmt.Sprintf("runs/%s-w%da%d-s%d", s.teacher.Name, s.config.Bits.W, s.config.Bits.A, s.config.Seed)
 	}
-	var tests datasets.Stream = datasets.Images{}
-	if s.score != nil {
-		tests = s.score.images
-	}
-	record, err := experiment.NewRecord(s.teacher.Network, s.teacher.Weights, s.images.calibration, tests,
-		[]experiment.Fixed{{Name: "session", Config: s.config}})
+	record, err := s.record()
 	if err != nil {
 		return s, err
 	}
-	record.Backend, record.Command = s.note, strings.Join(c.Typed(), "; ")
+	record.Command = strings.Join(c.Typed(), "; ")
 	folder, err := experiment.CreateFolder(dir)
 	if err != nil {
 		return s, err
@@ -112,7 +114,7 @@ func save(c *call) (session, error) {
 	if exists(folder.Path(experiment.RecordFile)) && !exists(folder.Path(sessionFile)) {
 		return s, fmt.Errorf("repl: %s holds a run that save didn't write; choose another folder: save DIR", folder)
 	}
-	if err := s.saveIn(folder, q, record); err != nil {
+	if err := c.saveIn(folder, s, record); err != nil {
 		return s, err
 	}
 	c.Print("saved in %s: %d of %d units", folder, s.finished(), len(s.units))
@@ -122,8 +124,20 @@ func save(c *call) (session, error) {
 	return s, nil
 }
 
-// saveIn writes the session beside an older one in the folder, and takes its place only once all is written.
-func (s session) saveIn(folder experiment.Folder, q *pdq.Quantizer, record experiment.Record) error {
+// record says what the session's student was given.
+func (s session) record() (experiment.Record, error) {
+	var tests datasets.Stream = datasets.Images{}
+	if s.score != nil {
+		tests = s.score.images
+	}
+	record, err := experiment.NewRecord(s.teacher.Network, s.teacher.Weights, s.images.calibration, tests,
+		[]experiment.Fixed{{Name: "session", Config: s.config}})
+	record.Backend, record.Plan = s.note, s.plan()
+	return record, err
+}
+
+// saveIn writes s beside an older session in the folder, and takes its place only once all is written.
+func (c *call) saveIn(folder experiment.Folder, s session, record experiment.Record) error {
 	if err := finishSaving(folder); err != nil {
 		return err
 	}
@@ -131,19 +145,9 @@ func (s session) saveIn(folder experiment.Folder, q *pdq.Quantizer, record exper
 	if err != nil {
 		return err
 	}
-	what := s.saved()
-	what.Student, err = part.SaveStudent(q, studentFile, s.student)
-	_, steps := s.underWay()
-	if what.UnderWay = steps > 0; what.UnderWay && err == nil {
-		start := s.rounding.start
-		err = part.SaveState(q, roundingFile,
-			pdq.State{Unit: start.data.Unit, Student: start.student, Optimiser: s.rounding.state})
-	}
-	err = errors.Join(err, part.Write(metricsFile, s.metrics()), part.WriteJSON(sessionFile, what), s.saveScore(part),
-		part.WriteJSON(experiment.RecordFile, record))
-	if err != nil {
+	if err := c.writeAll(part, s, record); err != nil {
 		_ = os.RemoveAll(string(part)) // err says more
-		return firstLine(err)
+		return err
 	}
 	if err := replace(folder, part); err != nil {
 		return err // what is in saving/ must stay: finishSaving goes on with it
@@ -152,13 +156,51 @@ func (s session) saveIn(folder experiment.Folder, q *pdq.Quantizer, record exper
 	return nil
 }
 
+// writeAll writes s to a folder, and first the students that have names to folders in it.
+func (c *call) writeAll(f experiment.Folder, s session, record experiment.Record) error {
+	for _, n := range s.names {
+		of, err := experiment.CreateFolder(f.Path(filepath.Join(namesFolder, n.name)))
+		if err != nil {
+			return err
+		}
+		r, err := n.of.record()
+		if err == nil {
+			r.Command = record.Command
+			err = c.write(of, *n.of, r)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", n.name, err)
+		}
+	}
+	return c.write(f, s, record)
+}
+
+// write writes s to a folder, but for the students that have names.
+func (c *call) write(f experiment.Folder, s session, record experiment.Record) error {
+	q, err := c.quantizer(s, s.config)
+	if err != nil {
+		return err
+	}
+	what := s.saved()
+	what.Student, err = f.SaveStudent(q, studentFile, s.student)
+	_, steps := s.underWay()
+	if what.UnderWay = steps > 0; what.UnderWay && err == nil {
+		start := s.rounding.start
+		err = f.SaveState(q, roundingFile,
+			pdq.State{Unit: start.data.Unit, Student: start.student, Optimiser: s.rounding.state})
+	}
+	return firstLine(errors.Join(err, f.Write(metricsFile, s.metrics()), f.WriteJSON(sessionFile, what), s.saveScore(f),
+		f.WriteJSON(experiment.RecordFile, record)))
+}
+
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
 }
 
 func (s session) saved() saved {
-	out := saved{Teacher: s.teacher.source, Data: s.images.data, Preset: s.preset, Config: s.config}
+	out := saved{Teacher: s.teacher.source, Data: s.images.data, Preset: s.preset, Config: s.config,
+		Names: s.studentNames()}
 	for u, st := range s.units {
 		out.Units = append(out.Units,
 			savedUnit{s.unitName(u), st.corrected, st.correction, st.rounded, st.finished, st.norms})
@@ -197,49 +239,23 @@ func (s session) saveScore(f experiment.Folder) error {
 }
 
 func resume(c *call) (session, error) {
-	s, f := c.s, experiment.Folder(c.Values["dir"])
+	f := experiment.Folder(c.Values["dir"])
 	if err := finishSaving(f); err != nil {
-		return s, err
+		return c.s, err
 	}
-	var old saved
-	var record experiment.Record
-	if err := errors.Join(f.ReadJSON(sessionFile, &old), f.ReadJSON(experiment.RecordFile, &record)); err != nil {
-		if err = firstLine(err); record.Command != "" && !exists(f.Path(sessionFile)) {
-			err = fmt.Errorf("repl: %s is a run of another command; to go on with it: %s", f, record.Command)
+	s, old, err := c.load(f, session{})
+	if err != nil {
+		return c.s, err
+	}
+	for _, name := range old.Names {
+		if !canName(name) {
+			return c.s, fmt.Errorf("repl: %s names a student %q; save the session again", f.Path(sessionFile), name)
 		}
-		return s, fmt.Errorf("%w; resume takes a folder that save wrote", err)
-	}
-	t, err := newTeacher(old.Teacher)
-	if err != nil {
-		return s, err
-	}
-	if s, err = c.opened(s, ""); err != nil {
-		return c.s, err
-	}
-	s.teacher, s.preset, s.config, s.logits = t, old.Preset, old.Config, nil
-	if s.base, err = s.defaults(old.Preset); err != nil {
-		return c.s, err
-	}
-	s.config.Machine.Workers = s.base.Machine.Workers
-	if s.images, err = s.drawAgain(c.Context, old.Data, record.Calibration); err != nil {
-		return c.s, err
-	}
-	s = s.restart()
-	q, err := c.quantizer(s, s.config)
-	if err != nil {
-		return c.s, err
-	}
-	if err := f.Unchanged(studentFile, old.Student); err != nil {
-		return c.s, err
-	}
-	if s.student, err = f.LoadStudent(q, studentFile); err != nil {
-		return c.s, err
-	}
-	if err := s.takeUnits(f, old.Units); err != nil {
-		return c.s, err
-	}
-	if s.score, err = s.readScore(f); err != nil {
-		return c.s, err
+		of, _, err := c.load(experiment.Folder(f.Path(filepath.Join(namesFolder, name))), s)
+		if err != nil {
+			return c.s, fmt.Errorf("%s: %w", name, err)
+		}
+		s = s.withNamed(name, of)
 	}
 	before := c.s
 	c.s = s
@@ -247,13 +263,76 @@ func resume(c *call) (session, error) {
 		return before, err
 	}
 	if old.UnderWay {
-		if s, err = c.goOn(s, q, f, old.Units); err != nil {
+		q, err := c.quantizer(s, s.config)
+		if err == nil {
+			s, err = c.goOn(s, q, f, old.Units)
+		}
+		if err != nil {
 			return before, err
 		}
 	}
 	c.Print("%s W%dA%d, saved %s: %d of %d units", s.teacher.Name, s.config.Bits.W, s.config.Bits.A,
-		record.Started.Format(time.DateTime), s.finished(), len(s.units))
+		old.Started.Format(time.DateTime), s.finished(), len(s.units))
 	return s, nil
+}
+
+// load reads a session that write wrote, without what a rounding under way needs. Teacher and images are those of
+// near, where they are the same.
+func (c *call) load(f experiment.Folder, near session) (session, saved, error) {
+	var old saved
+	var record experiment.Record
+	if err := errors.Join(f.ReadJSON(sessionFile, &old), f.ReadJSON(experiment.RecordFile, &record)); err != nil {
+		if err = firstLine(err); record.Command != "" && !exists(f.Path(sessionFile)) {
+			err = fmt.Errorf("repl: %s is a run of another command; to go on with it: %s", f, record.Command)
+		}
+		return c.s, old, fmt.Errorf("%w; resume takes a folder that save wrote", err)
+	}
+	old.Started = record.Started
+	s, err := c.given(old, record, near)
+	if err != nil {
+		return s, old, err
+	}
+	q, err := c.quantizer(s, s.config)
+	if err != nil {
+		return s, old, err
+	}
+	if err := f.Unchanged(studentFile, old.Student); err != nil {
+		return s, old, err
+	}
+	if s.student, err = f.LoadStudent(q, studentFile); err != nil {
+		return s, old, err
+	}
+	if err := s.takeUnits(f, old.Units); err != nil {
+		return s, old, err
+	}
+	s.score, err = s.readScore(f)
+	return s, old, err
+}
+
+// given returns a session with the teacher, images and settings of a saved one.
+func (c *call) given(old saved, record experiment.Record, near session) (session, error) {
+	s := c.s
+	s.names, s.teacher = nil, near.teacher
+	var err error
+	if near.teacher == nil || !reflect.DeepEqual(near.teacher.source, old.Teacher) {
+		if s.teacher, err = newTeacher(old.Teacher); err != nil {
+			return s, err
+		}
+	}
+	if s, err = c.opened(s, ""); err != nil {
+		return s, err
+	}
+	s.preset, s.config, s.logits = old.Preset, old.Config, nil
+	if s.base, err = s.defaults(old.Preset); err != nil {
+		return s, err
+	}
+	s.config.Machine.Workers = s.base.Machine.Workers
+	if im := near.images; im != nil && im.data == old.Data && im.calibration.Hash() == record.Calibration.Hash {
+		s.images = im
+	} else if s.images, err = s.drawAgain(c.Context, old.Data, record.Calibration); err != nil {
+		return s, err
+	}
+	return s.restart(), nil
 }
 
 // goOn takes up the rounding that was under way when s was saved.
@@ -318,39 +397,45 @@ func (s *session) takeUnits(f experiment.Folder, units []savedUnit) error {
 	if len(units) != len(s.units) {
 		return fmt.Errorf("repl: %s has %d units, %s has %d", f.Path(sessionFile), len(units), s.teacher.Name, len(s.units))
 	}
-	at := map[string]int{}
+	losses, err := readLosses(f)
+	if err != nil {
+		return err
+	}
 	for u, x := range units {
-		s.units[u] = unitState{rounded: x.Rounded, finished: x.Finished, norms: x.Norms}
+		s.units[u] = unitState{rounded: x.Rounded, finished: x.Finished, norms: x.Norms, trace: losses[s.unitName(u)]}
 		if !x.Finished {
 			s.units[u].rounded = 0
 		}
-		at[s.unitName(u)] = u
 	}
+	return nil
+}
+
+// readLosses reads the losses of a session's units, by name. Without the file there are none.
+func readLosses(f experiment.Folder) (map[string][]loss, error) {
 	file, err := atomicfile.Open(f.Path(metricsFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return nil, nil
 	} else if err != nil {
-		return fmt.Errorf("repl: %w", err)
+		return nil, fmt.Errorf("repl: %w", err)
 	}
 	defer file.Close()
+	losses := map[string][]loss{}
 	lines := bufio.NewScanner(file)
 	for lines.Scan() {
 		var m metric
 		if err := json.Unmarshal(lines.Bytes(), &m); err != nil {
-			return fmt.Errorf("repl: %s: %w", f.Path(metricsFile), err)
+			return nil, fmt.Errorf("repl: %s: %w", f.Path(metricsFile), err)
 		}
 		step := pdq.StepRound
 		if m.Step == pdq.StepCorrect.String() {
 			step = pdq.StepCorrect
 		}
-		if u, ok := at[m.Unit]; ok {
-			s.units[u].trace = append(s.units[u].trace, loss{step, m.At, m.Loss})
-		}
+		losses[m.Unit] = append(losses[m.Unit], loss{step, m.At, m.Loss})
 	}
 	if err := lines.Err(); err != nil {
-		return fmt.Errorf("repl: %s: %w", f.Path(metricsFile), err)
+		return nil, fmt.Errorf("repl: %s: %w", f.Path(metricsFile), err)
 	}
-	return nil
+	return losses, nil
 }
 
 // readScore reads what eval found, if it did.

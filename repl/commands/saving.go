@@ -28,12 +28,13 @@ func replace(folder, part experiment.Folder) error {
 // replacing lists what replace has to do. The older session's files go first, while saving/ still has session.json,
 // and saving/'s record is moved last: a folder with a record is whole, and so is saving/ with what was moved already.
 func replacing(folder, part experiment.Folder) (steps []func() error) {
-	files := []string{sessionFile, studentFile, metricsFile, evaluationFile, roundingFile, experiment.RecordFile}
+	files := []string{sessionFile, studentFile, metricsFile, evaluationFile, roundingFile, namesFolder,
+		experiment.RecordFile}
 	if exists(part.Path(sessionFile)) {
 		steps = append(steps, func() error { return os.Remove(folder.Path(experiment.RecordFile)) })
 		for _, name := range files {
-			if !exists(part.Path(name)) {
-				steps = append(steps, func() error { return os.Remove(folder.Path(name)) })
+			if !exists(part.Path(name)) || name == namesFolder { // a folder can't take another's place
+				steps = append(steps, func() error { return os.RemoveAll(folder.Path(name)) })
 			}
 		}
 	}

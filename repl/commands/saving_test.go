@@ -25,6 +25,13 @@ func TestKilledSaving(t *testing.T) {
 		for _, name := range newer {
 			write(t, part.Path(name), "newer")
 		}
+		for path, text := range map[string]string{folder.Path(namesFolder + "/old"): "older",
+			part.Path(namesFolder + "/new"): "newer"} {
+			if err := os.MkdirAll(path, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			write(t, filepath.Join(path, studentFile), text)
+		}
 		steps := replacing(folder, part)
 		if done > len(steps) {
 			return
@@ -42,8 +49,12 @@ func TestKilledSaving(t *testing.T) {
 				t.Errorf("killed after %d steps: %s is %q, error %v", done, name, data, err)
 			}
 		}
-		if left, _ := filepath.Glob(folder.Path("*")); len(left) != len(newer) {
+		if left, _ := filepath.Glob(folder.Path("*")); len(left) != len(newer)+1 {
 			t.Errorf("killed after %d steps: the folder has %q", done, left)
+		}
+		names, _ := filepath.Glob(folder.Path(namesFolder + "/*/*"))
+		if len(names) != 1 || names[0] != folder.Path(filepath.Join(namesFolder, "new", studentFile)) {
+			t.Errorf("killed after %d steps: students with names are %q", done, names)
 		}
 	}
 }

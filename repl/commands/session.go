@@ -34,6 +34,7 @@ type session struct {
 	data     *pdq.UnitData // of the unit looked at last; nil: must be observed
 	rounding *rounding     // of data's unit, begun or finished; nil: not begun
 	score    *score        // of the student, on test images; nil: not evaluated
+	names    []named       // students that are kept
 }
 
 // teacher is a loaded network with its data.

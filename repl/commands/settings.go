@@ -125,26 +125,9 @@ func showFields(c *call) (session, error) {
 	if err != nil {
 		return c.s, err
 	}
-	var rows [][]any
-	for _, f := range fields {
-		now, err := c.s.config.Get(f.Name)
-		if err != nil {
-			return c.s, err
-		}
-		was, _ := c.s.base.Get(f.Name) // as now
-		if was == now {
-			was = ""
-		}
-		rows = append(rows, []any{f.Name, now, was, f.Meaning})
+	v, err := c.s.fieldsView(fields)
+	if err == nil {
+		c.Show(v)
 	}
-	if len(fields) == 1 {
-		c.Print("%s = %s", rows[0][0], rows[0][1])
-		if rows[0][2] != "" {
-			c.Print("  default %s (preset %s)", rows[0][2], c.s.preset)
-		}
-		c.Print("  %s", rows[0][3])
-		return c.s, nil
-	}
-	c.Show(shell.Table{Columns: []string{"field", "value", "default, if other", "meaning"}, Rows: rows})
-	return c.s, nil
+	return c.s, err
 }

@@ -82,12 +82,12 @@ func parseCondition(text string) (k condition, err error) {
 }
 
 // thinned returns at most n of the rows, the last among them.
-func thinned(rows [][]any, n int) [][]any {
+func thinned[T any](rows []T, n int) []T {
 	if len(rows) <= n {
 		return rows
 	}
 	every := (len(rows) + n - 1) / n
-	var some [][]any
+	var some []T
 	for i, row := range rows {
 		if (len(rows)-1-i)%every == 0 {
 			some = append(some, row)

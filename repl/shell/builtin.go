@@ -8,14 +8,15 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // builtins are the shell's own commands.
 func builtins[S any]() []Command[S] {
 	const group = "The shell"
 	return []Command[S]{
-		{Name: "help", Group: group, Help: "list the commands, or explain one; NAME? does too", Run: help[S],
-			Args: []Argument{{Name: "command", Help: "name of a command"}}},
+		{Name: "help", Group: group, Help: "list the commands, or explain one, or a word; NAME? does too",
+			Run: help[S], Args: []Argument{{Name: "word", Help: "name of a command, or another word that the program knows"}}},
 		{Name: "undo", Group: group, Help: "return to before the last changing command, or the n last", Run: undo[S],
 			Args: []Argument{{Name: "n", Help: fmt.Sprintf("how many, up to the %d that are kept", UndoDepth)}}},
 		{Name: "redo", Group: group, Help: "take back the last undo that nothing followed, or the n last", Run: redo[S],
@@ -23,10 +24,19 @@ func builtins[S any]() []Command[S] {
 		{Name: "source", Group: group, Changes: true, Run: source[S],
 			Help: "run the commands in a file; the first error ends it, and takes back what came before",
 			Args: []Argument{{Name: "file", Help: "a script", Need: true}}},
+		{Name: "time", Group: group, Wraps: true, Help: "run a command, and print wall and processor time",
+			More: "A script or cell whose first line is " + timeCell + " is timed as a whole.",
+			Args: []Argument{{Name: "command", Help: "with its arguments and options", Need: true, Many: true}},
+			Run:  func(c *Call[S]) (S, error) { return c.Evaluate(c.Words) }, around: (*Shell[S]).timed},
 		{Name: "log", Group: group, Run: logTo[S],
 			Help: "record what is typed as a script that replays; log off ends it",
 			More: "What failed or was interrupted becomes a comment.",
 			Args: []Argument{{Name: "file", Help: "to append to, or off; none: print which"}}},
+		{Name: "write", Group: group, Help: "save the last table that was shown", Run: writeTable[S],
+			Args: []Argument{{Name: "file", Help: "its end chooses the format: .tsv, .csv, .json or .html", Need: true}}},
+		{Name: "html", Group: group, Help: "write what the session showed as one page", Run: writePage[S],
+			More: "The page has commands, texts, tables, figures and notes, and needs no other file.",
+			Args: []Argument{{Name: "file", Help: "of the page: session.html", Need: true}}},
 		{Name: "format", Group: group, Run: format[S],
 			Help: "choose how values are written, or print how",
 			More: "Notes and progress go to standard error in all formats.",
@@ -41,16 +51,16 @@ func builtins[S any]() []Command[S] {
 }
 
 func help[S any](c *Call[S]) (S, error) {
-	name := c.Values["command"]
+	name := c.Values["word"]
 	if name == "" {
 		c.Show(Text(c.shell.usage()))
 		return c.State, nil
 	}
-	command, _, err := c.shell.LookUp([]string{name})
+	v, err := c.shell.explain(c.State, name)
 	if err != nil {
 		return c.State, err
 	}
-	c.Show(Text(command.explain()))
+	c.Show(v)
 	return c.State, nil
 }
 
@@ -71,19 +81,22 @@ func (sh *Shell[S]) usage() string {
 }
 
 // explain returns all that the table says of c.
-func (c Command[S]) explain() string {
+func (c Command[S]) explain() Text {
 	lines := []string{c.usage(), "  " + c.Help}
 	for _, a := range c.Args {
 		lines = append(lines, fmt.Sprintf("  %-18s %s", strings.ToUpper(a.Name), a.Help))
 	}
 	for _, o := range c.Options {
-		lines = append(lines, fmt.Sprintf("  %-18s %s", o.Name+"="+o.Value, o.Help))
+		lines = append(lines, o.explain())
 	}
 	if c.More != "" {
 		lines = append(lines, "  "+strings.ReplaceAll(Wrap(c.More, 96), "\n", "\n  "))
 	}
-	return strings.Join(lines, "\n")
+	return Text(strings.Join(lines, "\n"))
 }
+
+// explain is a line of help.
+func (o Option) explain() string { return fmt.Sprintf("  %-18s %s", o.Name+"="+o.Value, o.Help) }
 
 func undo[S any](c *Call[S]) (S, error) {
 	sh, n := c.shell, 1
@@ -126,11 +139,7 @@ func redo[S any](c *Call[S]) (S, error) {
 
 // clearScreen clears a terminal, and leaves what scrolled off.
 func clearScreen[S any](c *Call[S]) (S, error) {
-	if t, ok := c.Display.(*Terminal); ok {
-		if columns, _ := screen(t.Out); columns > 0 {
-			fmt.Fprint(t.Out, "\x1b[H\x1b[2J")
-		}
-	}
+	c.Display.Clear()
 	return c.State, nil
 }
 
@@ -219,7 +228,8 @@ func system[S any](c *Call[S]) (S, error) {
 		return c.State, errors.New("repl: run which command? !ls")
 	}
 	cmd := exec.CommandContext(c.Context, "sh", "-c", text)
-	out, errs := &lines{put: func(s string) { c.Show(Text(s)) }}, &lines{put: c.Display.Note}
+	var one sync.Mutex // both are written to at once
+	out, errs := &lines{one: &one, put: func(s string) { c.Show(Text(s)) }}, &lines{one: &one, put: c.shell.note}
 	cmd.Stdout, cmd.Stderr = out, errs
 	err := cmd.Run()
 	out.flush()
@@ -235,12 +245,15 @@ func system[S any](c *Call[S]) (S, error) {
 
 // lines puts what is written to it line by line.
 type lines struct {
+	one  *sync.Mutex // held while it puts
 	put  func(line string)
 	rest []byte
 }
 
 // Write puts the lines that end in data.
 func (l *lines) Write(data []byte) (int, error) {
+	l.one.Lock()
+	defer l.one.Unlock()
 	l.rest = append(l.rest, data...)
 	if at := bytes.LastIndexByte(l.rest, '\n'); at >= 0 {
 		l.put(string(l.rest[:at]))

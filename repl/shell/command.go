@@ -22,6 +22,8 @@ type Command[S any] struct {
 	Changes bool // what it changes of the state, undo takes back
 	Saves   bool // the state that follows lies in a file
 	Run     func(c *Call[S]) (S, error)
+
+	around func(sh *Shell[S], run func() error) error // runs the command that c's words are; nil: c isn't a prefix
 }
 
 // Argument is a word of a command by its place; key=value sets it too.
@@ -60,7 +62,7 @@ func (c *Call[S]) Show(values ...Value) {
 func (c *Call[S]) Print(format string, args ...any) { c.Show(Text(fmt.Sprintf(format, args...))) }
 
 // Note tells a note as fmt.Sprintf makes it.
-func (c *Call[S]) Note(format string, args ...any) { c.Display.Note(fmt.Sprintf(format, args...)) }
+func (c *Call[S]) Note(format string, args ...any) { c.shell.note(fmt.Sprintf(format, args...)) }
 
 // Typed returns the commands that ran, in their order.
 func (c *Call[S]) Typed() []string { return slices.Clone(c.shell.typed) }

@@ -55,14 +55,9 @@ func (sh *Shell[S]) Complete(text string) (word string, candidates []string) {
 	if len(words) == 0 {
 		return word, sh.begunBy(word, sh.names())
 	}
-	c, rest, err := sh.LookUp(words)
+	c, rest, err := sh.innermost(words)
 	if err != nil {
 		return word, nil
-	}
-	if c.Wraps && len(rest) > 0 {
-		if inner, _, err := sh.LookUp(rest); err == nil {
-			c, rest = inner, rest[1:]
-		}
 	}
 	if key, value, isPair := strings.Cut(word, "="); isPair {
 		return value, sh.begunBy(value, sh.choices(c, key, value))
@@ -84,6 +79,17 @@ func (sh *Shell[S]) Complete(text string) (word string, candidates []string) {
 	return word, sh.begunBy(word, candidates)
 }
 
+// innermost finds the command that words are arguments of, where one may wrap another.
+func (sh *Shell[S]) innermost(words []string) (Command[S], []string, error) {
+	c, rest, err := sh.LookUp(words)
+	if err == nil && c.Wraps && len(rest) > 0 {
+		if inner, innerRest, err := sh.innermost(rest); err == nil {
+			return inner, innerRest, nil
+		}
+	}
+	return c, rest, err
+}
+
 // begunBy returns the names that begin with word.
 func (sh *Shell[S]) begunBy(word string, names []string) []string {
 	return slices.DeleteFunc(slices.Clone(names), func(n string) bool {
@@ -97,6 +103,9 @@ func (sh *Shell[S]) begunBy(word string, names []string) []string {
 func (sh *Shell[S]) choices(c Command[S], key, begun string) []string {
 	if key == "command" {
 		return sh.names()
+	}
+	if key == "word" {
+		return slices.Concat(sh.names(), sh.words(sh.State))
 	}
 	if key == "format" {
 		var names []string

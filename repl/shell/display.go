@@ -16,6 +16,7 @@ type Display interface {
 	Fail(err error)     // why a line ended
 	Progress(s Step)    // how far a step has come
 	Done()              // the step has ended
+	Clear()             // what was shown may go
 }
 
 // Step is how far something has come that takes time.
@@ -109,3 +110,10 @@ func (t *Terminal) Progress(s Step) { t.progress.show(s) }
 
 // Done ends the step under way.
 func (t *Terminal) Done() { t.progress.done() }
+
+// Clear clears the screen of a terminal, and leaves what scrolled off.
+func (t *Terminal) Clear() {
+	if columns, _ := screen(t.Out); columns > 0 {
+		fmt.Fprint(t.Out, "\x1b[H\x1b[2J")
+	}
+}

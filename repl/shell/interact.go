@@ -78,19 +78,19 @@ var errGone = errors.New("the terminal went away")
 
 // rescue keeps what would be lost, and returns the cause with what keeping it failed by.
 func (sh *Shell[S]) rescue(cause error) error {
-	words := sh.unsaved()
+	words := sh.unsaved("")
 	if len(words) == 0 {
 		return cause
 	}
 	return errors.Join(cause, sh.Run(context.Background(), words))
 }
 
-// unsaved returns the command that keeps what would be lost; nil: nothing would be.
-func (sh *Shell[S]) unsaved() []string {
+// unsaved returns the command that keeps what would be lost in a folder; nil: nothing would be.
+func (sh *Shell[S]) unsaved(folder string) []string {
 	if sh.language.Rescue == nil || sh.language.Same(sh.saved, sh.State) {
 		return nil
 	}
-	return sh.language.Rescue(sh.State)
+	return sh.language.Rescue(sh.State, folder)
 }
 
 // prompt reads and runs lines until the end, or that of ctx.
@@ -147,7 +147,7 @@ func gone(ctx context.Context) bool {
 
 // mayLeave asks what to do with work that isn't saved. It is errGone if nobody can answer.
 func (sh *Shell[S]) mayLeave(ctx context.Context, rl *readline.Instance) (bool, error) {
-	words := sh.unsaved()
+	words := sh.unsaved("")
 	if len(words) == 0 {
 		return true, nil
 	}
@@ -179,14 +179,19 @@ func (sh *Shell[S]) mayLeave(ctx context.Context, rl *readline.Instance) (bool, 
 
 // tell notes why a line ended.
 func (sh *Shell[S]) tell(err error) {
-	switch {
-	case errors.Is(err, context.Canceled) && sh.kept:
-		sh.display.Note("interrupted; what was finished is kept, undo takes it back")
-	case errors.Is(err, context.Canceled):
-		sh.display.Note("interrupted")
-	default:
+	if errors.Is(err, context.Canceled) {
+		sh.display.Note(sh.Interrupted())
+	} else {
 		sh.display.Fail(err)
 	}
+}
+
+// Interrupted says what an interruption of the last command left.
+func (sh *Shell[S]) Interrupted() string {
+	if sh.kept {
+		return "interrupted; what was finished is kept, undo takes it back"
+	}
+	return "interrupted"
 }
 
 // repeats says whether an empty line after this one repeats it, as in gdb.

@@ -13,6 +13,8 @@ type Language[S any] struct {
 	Info     string // name under which gdb's users ask for other commands: "info units"; "": none
 	Repeats  string // command that an empty line at the prompt repeats; "": none
 
+	Words []Word[S] // kinds of words that help explains beside commands; the first kind that knows a word does
+
 	Files, Folders []string // names of arguments and options that are paths: ~ is the home folder, and they complete
 
 	// Choices lists the values that an argument or option may have, if there is a list; nil: none.
@@ -20,15 +22,23 @@ type Language[S any] struct {
 	// Fold says whether completing a name disregards case; nil: never.
 	Fold func(name string) bool
 
-	Prompt  func(s S) string           // shown before a line is read
-	Same    func(a, b S) bool          // whether a command that may change the state didn't
-	Lost    func(was, is S) string     // a note on what a command gives up; nil or "": nothing
-	Kept    func(was, is S) []string   // commands to where an interrupted one left off; nil: none
-	Live    func(states []S)           // called after each command with the states that undo may return to; nil: not
-	Rescue  func(s S) (words []string) // command that keeps s when a signal ends the shell; nil: nothing is lost
-	Welcome string                     // the prompt's first line
-	RC      string                     // file in the home folder that a prompt runs first; "": none
-	History string                     // file in the home folder that keeps the lines typed; "": none
+	Prompt func(s S) string         // shown before a line is read
+	Same   func(a, b S) bool        // whether a command that may change the state didn't
+	Lost   func(was, is S) string   // a note on what a command gives up; nil or "": nothing
+	Kept   func(was, is S) []string // commands to where an interrupted one left off; nil: none
+	Live   func(states []S)         // called after each command with the states that undo may return to; nil: not
+	// Command that keeps s in a folder, "" one of its choice, before the shell ends; nil: nothing is lost
+	Rescue  func(s S, folder string) (words []string)
+	Welcome string // the prompt's first line
+	RC      string // file in the home folder that a prompt runs first; "": none
+	History string // file in the home folder that keeps the lines typed; "": none
+}
+
+// Word is a kind of words that help explains, as layers.
+type Word[S any] struct {
+	Name    string                       // of the kind: "layer"
+	List    func(s S) []string           // the words there are, to complete and to suggest
+	Explain func(s S, word string) Value // nil: word is of another kind
 }
 
 // LookUp finds the command that words begin with, and returns it with the rest of them. A name may be cut short where
@@ -37,7 +47,7 @@ type Language[S any] struct {
 func (sh *Shell[S]) LookUp(words []string) (Command[S], []string, error) {
 	name, rest := words[0], words[1:]
 	if strings.HasPrefix(name, ".") || strings.HasPrefix(name, "%") {
-		name = name[1:]
+		name = strings.TrimPrefix(name[1:], "%")
 	}
 	name = strings.TrimSuffix(name, "()")
 	asks := len(rest) == 1 && slices.Contains([]string{"?", "--help", "-help", "-h"}, rest[0])

@@ -35,6 +35,9 @@ type Shell[S any] struct {
 	failed   error       // of the first value that couldn't be shown
 	kept     bool        // an interrupted command changed the state
 	asking   atomic.Bool // a question is being answered: no line for the history
+	looks    atomic.Pointer[Look]
+	shown    transcript
+	table    *Table // the last one shown; nil: none
 }
 
 // past is a state and the command that changed it.
@@ -47,6 +50,7 @@ type past[S any] struct {
 func New[S any](l Language[S], d Display, begin S) *Shell[S] {
 	sh := &Shell[S]{State: begin, saved: begin, language: l, display: d}
 	sh.commands = slices.Concat(l.Commands, builtins[S]())
+	sh.look()
 	return sh
 }
 
@@ -61,20 +65,33 @@ func (sh *Shell[S]) Close() error {
 	return nil
 }
 
-// Script runs the lines of r. The first error ends it, with its name and line.
+// Script runs the lines of r. The first error ends it, with its name and line. Where the first line is %%time, it
+// shows how long the rest took.
 func (sh *Shell[S]) Script(ctx context.Context, name string, r io.Reader) error {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 1<<20)
-	n := 0
+	return sh.lines(ctx, name, lines, 0)
+}
+
+// lines runs what is left of a script of which n lines are read.
+func (sh *Shell[S]) lines(ctx context.Context, name string, lines *bufio.Scanner, n int) error {
 	for lines.Scan() {
 		text := lines.Text()
 		if n++; n == 1 {
 			text = strings.TrimPrefix(text, "\ufeff") // some editors begin files so
+			if strings.TrimSpace(text) == timeCell {
+				return sh.timed(func() error { return sh.lines(ctx, name, lines, n) })
+			}
+		}
+		first := n
+		for Incomplete(text) && lines.Scan() {
+			text = strings.TrimSuffix(text, `\`) + "\n" + lines.Text()
+			n++
 		}
 		if err := sh.Line(ctx, text); errors.Is(err, ErrQuit) {
 			return err
 		} else if err != nil {
-			return fmt.Errorf("%s:%d: %w", name, n, err)
+			return fmt.Errorf("%s:%d: %w", name, first, err)
 		}
 	}
 	if err := lines.Err(); err != nil {
@@ -107,7 +124,16 @@ func (sh *Shell[S]) Run(ctx context.Context, words []string) error {
 	if err != nil {
 		return err
 	}
+	if c.around != nil && len(rest) > 0 {
+		return c.around(sh, func() error { return sh.Run(ctx, rest) })
+	}
+	if sh.depth == 0 {
+		sh.shown.add("command", Text(Join(words)))
+	}
 	next, err := sh.evaluate(ctx, c, rest, sh.State)
+	if err != nil && sh.depth == 0 && !errors.Is(err, ErrQuit) {
+		sh.shown.add("error", Text(err.Error()))
+	}
 	sh.display.Done()
 	was := sh.State
 	sh.kept = false
@@ -123,11 +149,12 @@ func (sh *Shell[S]) Run(ctx context.Context, words []string) error {
 		}
 		if c.Changes && sh.language.Lost != nil {
 			if note := sh.language.Lost(was, next); note != "" {
-				sh.display.Note(note)
+				sh.note(note)
 			}
 		}
 	}
 	sh.live()
+	sh.look()
 	return errors.Join(err, sh.record(words, c, was, err))
 }
 
@@ -145,8 +172,18 @@ func (sh *Shell[S]) evaluate(ctx context.Context, c Command[S], words []string, 
 	return c.Run(&Call[S]{ctx, s, words, v, sh.display, c, sh})
 }
 
+// note tells a note.
+func (sh *Shell[S]) note(text string) {
+	sh.shown.add("note", Text(text))
+	sh.display.Note(text)
+}
+
 // show shows a value. An error ends the program later, with what was computed.
 func (sh *Shell[S]) show(d Display, v Value) {
+	sh.shown.add("value", v)
+	if t, ok := v.(Table); ok {
+		sh.table = &t
+	}
 	if err := d.Show(v); err != nil && sh.failed == nil {
 		sh.failed = err
 	}

@@ -25,6 +25,10 @@ func toy(t testing.TB) (*Shell[int], *bytes.Buffer) {
 				Args: []Argument{{Name: "n", Help: "what to add", Need: true}}, Options: []Option{{"times", "1", "how often"}}},
 			{Name: "print", Group: "Sums", Help: "print the sum",
 				Run: func(c *Call[int]) (int, error) { c.Print("sum %d", c.State); return c.State, nil }},
+			{Name: "table", Group: "Sums", Help: "print the sum as a table", Run: func(c *Call[int]) (int, error) {
+				c.Show(Table{[]string{"sum", "text"}, [][]any{{Number{float64(c.State) / 3, "%.1f"}, "a, \"b\"\tc"}}})
+				return c.State, nil
+			}},
 			{Name: "wait", Group: "Sums", Help: "add 1, and wait until interrupted", Changes: true, Run: wait},
 			{Name: "read", Group: "Sums", Help: "read a file", Args: []Argument{{Name: "file", Help: "which"}}, Run: read},
 		},
@@ -35,6 +39,12 @@ func toy(t testing.TB) (*Shell[int], *bytes.Buffer) {
 			return map[string][]string{"n": {"Big.One", "two"}}[key]
 		},
 		Fold: func(name string) bool { return name == "Big.One" },
+		Words: []Word[int]{{"sum", func(int) []string { return []string{"total"} }, func(s int, word string) Value {
+			if word != "total" {
+				return nil
+			}
+			return Text(fmt.Sprintf("the total is %d", s))
+		}}},
 	}, NewTerminal(&out, &out), 0)
 	t.Cleanup(func() {
 		if err := sh.Close(); err != nil {

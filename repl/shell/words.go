@@ -42,7 +42,8 @@ func Split(line string) ([][]string, error) {
 		case '\'', '"':
 			text, n, ok := quoted(line[i:])
 			if !ok {
-				return nil, fmt.Errorf("repl: the quote %s isn't closed", line[i:])
+				open, _, _ := strings.Cut(line[i:], "\n")
+				return nil, fmt.Errorf("repl: the quote %s isn't closed", open)
 			}
 			word.WriteString(text)
 			inWord = true
@@ -54,6 +55,15 @@ func Split(line string) ([][]string, error) {
 	}
 	endStatement()
 	return statements, nil
+}
+
+// Incomplete says whether a line goes on with the next one: a quote is open, or the last character is a backslash.
+func Incomplete(line string) bool {
+	if strings.HasPrefix(strings.TrimSpace(line), "!") {
+		return false
+	}
+	_, err := Split(line)
+	return err != nil || strings.HasSuffix(line, `\`)
 }
 
 // quoted returns the text of the quote that s begins with, and how many bytes it takes. ok is
