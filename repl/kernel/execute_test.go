@@ -78,7 +78,7 @@ func TestExpressions(t *testing.T) {
 		t.Errorf("heard of the cell: %q", got)
 	}
 	results, _ := reply["user_expressions"].(object)
-	for name, want := range map[string]string{"s": "sum 3", "t": "a note\n\nsum 3"} {
+	for name, want := range map[string]string{"s": "sum 3", "t": "a note\nsum 3"} {
 		r, _ := results[name].(object)
 		if data, _ := r["data"].(object); r["status"] != "ok" || data["text/plain"] != want {
 			t.Errorf("%s: %v", name, r)
@@ -250,5 +250,20 @@ func TestMemory(t *testing.T) {
 	}
 	if each > 50*time.Millisecond {
 		t.Errorf("a cell took %v", each)
+	}
+}
+
+// TestUnsaved: a session that can't be saved is told of in the cell.
+func TestUnsaved(t *testing.T) {
+	c := start(t)
+	if err := os.WriteFile("runs", nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	reply, all := c.run("add 1")
+	if s := text(all); reply["status"] != "ok" || len(s) != 2 || !strings.Contains(s[1], "can't be saved") {
+		t.Errorf("%v, %q", reply, s)
+	}
+	if err := os.Remove("runs"); err != nil {
+		t.Fatal(err)
 	}
 }
