@@ -130,6 +130,9 @@ func (d *display) full() bool {
 	return d.capped
 }
 
+// jsonType isn't application/json, which JupyterLab shows as a tree, in preference to HTML.
+const jsonType = "application/vnd.pdquant+json"
+
 // bundle returns the forms of a value by their MIME types.
 func bundle(v shell.Value) (map[string]any, error) {
 	data := map[string]any{"text/plain": v.Text(columns)}
@@ -150,7 +153,7 @@ func bundle(v shell.Value) (map[string]any, error) {
 		if err != nil {
 			return nil, err
 		}
-		data["text/html"], data["application/json"] = v.HTML(), json.RawMessage(object)
+		data["text/html"], data[jsonType] = v.HTML(), json.RawMessage(object)
 	}
 	return data, nil
 }
