@@ -125,7 +125,8 @@ func TestJupyterConsole(t *testing.T) {
 	}
 	wait(`In \[1\]:`)
 	send("teach\t")
-	wait("teacher")
+	wait("teach")
+	wait("er") // all of the word, or what was added
 	send(" resnet8; calib 8 seed=1; units\r")
 	wait("layer1.0")
 	wait(`In \[2\]:`)

@@ -82,7 +82,7 @@ class Sessions(unittest.TestCase):
         reply, seen = self.run_cell("units")
         results = [m["content"]["data"] for m in seen if m["msg_type"] == "execute_result"]
         self.assertIn("layer1.0", results[0]["text/plain"])
-        self.assertEqual(results[0]["application/json"]["kind"], "table")
+        self.assertEqual(results[0]["application/vnd.pdquant+json"]["kind"], "table")
         reply, seen = self.run_cell("undo; units\nnonsense")
         self.assertEqual(reply["status"], "error")
         self.assertIn("cell:2:", reply["evalue"])
