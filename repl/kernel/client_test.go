@@ -337,7 +337,7 @@ func toy(d shell.Display) *shell.Shell[int] {
 		Same: func(a, b int) bool { return a == b }, Prompt: func(int) string { return "> " },
 		Rescue: func(s int, folder string) []string { return []string{"save", folder} },
 		Choices: func(s int, _, key, _ string) []string {
-			return map[string][]string{"n": {"añb", strconv.Itoa(s)}}[key]
+			return map[string][]string{"n": {"añb", "sp ace", strconv.Itoa(s)}}[key]
 		},
 	}, d, 0)
 }

@@ -24,7 +24,7 @@ const (
 
 // display sends what a cell shows. Its methods may be called side by side.
 type display struct {
-	publish func(kind string, parent json.RawMessage, content any)
+	publish sender
 
 	mu     sync.Mutex
 	parent json.RawMessage // of the cell; nil: none runs, or a silent one
@@ -59,6 +59,39 @@ func (d *display) end(count int) {
 	}
 	d.flush()
 	d.parent = nil
+}
+
+// capture returns what run shows as text, instead of sending it.
+func (d *display) capture(run func() error) (text string, err error) {
+	var shown []string
+	real := d.redirect(func(_ string, _ json.RawMessage, content any) { shown = append(shown, plain(content)) })
+	d.begin(json.RawMessage("{}"))
+	err = run()
+	d.end(0)
+	d.redirect(real)
+	return strings.TrimRight(strings.Join(shown, "\n"), "\n"), err
+}
+
+// sender is what sends a message of a type that answers the one with the header parent.
+type sender func(kind string, parent json.RawMessage, content any)
+
+// redirect makes d send by another function, and returns the one before.
+func (d *display) redirect(to sender) sender {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	was := d.publish
+	d.publish = to
+	return was
+}
+
+// plain returns what a message shows as text.
+func plain(content any) string {
+	fields, _ := content.(map[string]any)
+	if data, ok := fields["data"].(map[string]any); ok {
+		fields = map[string]any{"text": data["text/plain"]}
+	}
+	text, _ := fields["text"].(string)
+	return strings.TrimRight(text, "\n")
 }
 
 // Show sends a value: text as a stream, others as text, HTML, JSON and, if they are pictures, SVG and PNG.
@@ -97,9 +130,8 @@ func (d *display) full() bool {
 	return d.capped
 }
 
-// mimeValue is the type of a value's JSON form. It isn't application/json, because JupyterLab prefers that to HTML, and
-// shows a tree of keys.
-const mimeValue = "application/vnd.pdquant+json"
+// jsonType isn't application/json, which JupyterLab shows as a tree, in preference to HTML.
+const jsonType = "application/vnd.pdquant+json"
 
 // bundle returns the forms of a value by their MIME types.
 func bundle(v shell.Value) (map[string]any, error) {
@@ -121,7 +153,7 @@ func bundle(v shell.Value) (map[string]any, error) {
 		if err != nil {
 			return nil, err
 		}
-		data["text/html"], data[mimeValue] = v.HTML(), json.RawMessage(object)
+		data["text/html"], data[jsonType] = v.HTML(), json.RawMessage(object)
 	}
 	return data, nil
 }
@@ -239,7 +271,8 @@ func (d *display) showStep() {
 		d.stepID, kind = newID(), "display_data"
 	}
 	d.send(kind, map[string]any{
-		"data": map[string]any{"text/plain": text, "text/html": fmt.Sprintf(`<progress value="%d" max="%d"></progress> %s`,
+		"data": map[string]any{"text/plain": text, "text/html": fmt.Sprintf(
+			`<progress value="%d" max="%d"></progress> <code>%s</code>`,
 			d.step.Done, max(d.step.Total, 1), html.EscapeString(text))},
 		"metadata": map[string]any{}, "transient": map[string]any{"display_id": d.stepID},
 	})

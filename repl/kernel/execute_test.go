@@ -2,6 +2,7 @@ package kernel_test
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -55,17 +56,25 @@ func TestExecute(t *testing.T) {
 	}
 }
 
-// TestForms: values come in all forms that notebooks know.
+// TestForms: values come in the forms from which notebooks choose, of which JSON mustn't be one that they prefer.
 func TestForms(t *testing.T) {
 	c := start(t)
-	for code, want := range map[string]string{"table": "text/html text/plain",
-		"draw": "image/png image/svg+xml text/plain"} {
+	for code, want := range map[string][]string{
+		"table": {"application/vnd.pdquant+json", "text/html", "text/plain"},
+		"draw":  {"image/png", "image/svg+xml", "text/plain"},
+	} {
 		_, all := c.run(code)
 		data, _ := all[1].content["data"].(object)
-		for _, kind := range strings.Fields(want) {
-			if form, ok := data[kind].(string); !ok || form == "" {
-				t.Errorf("%s as %s is %v", code, kind, data[kind])
+		if got := slices.Sorted(maps.Keys(data)); !slices.Equal(got, want) {
+			t.Errorf("%s has the forms %q, want %q", code, got, want)
+		}
+		for kind, form := range data {
+			if text, ok := form.(string); ok && text == "" {
+				t.Errorf("%s as %s is empty", code, kind)
 			}
+		}
+		if o, ok := data[want[0]].(object); code == "table" && (!ok || o["kind"] != "table") {
+			t.Errorf("%s as JSON: %v", code, data[want[0]])
 		}
 	}
 }
@@ -250,5 +259,20 @@ func TestMemory(t *testing.T) {
 	}
 	if each > 50*time.Millisecond {
 		t.Errorf("a cell took %v", each)
+	}
+}
+
+// TestUnsaved: a session that can't be saved is told of in the cell.
+func TestUnsaved(t *testing.T) {
+	c := start(t)
+	if err := os.WriteFile("runs", nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	reply, all := c.run("add 1")
+	if s := text(all); reply["status"] != "ok" || len(s) != 2 || !strings.Contains(s[1], "can't be saved") {
+		t.Errorf("%v, %q", reply, s)
+	}
+	if err := os.Remove("runs"); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -60,6 +60,12 @@ func TestComplete(t *testing.T) {
 		{"ñ; su", 99, "sum", 3, 5},
 		{"su", -1, "add", 0, 0},
 		{"nothing begins so", 17, "", 15, 17},
+		{"sum # su", 8, "", 8, 8},
+		{"add ñ'", 6, "", 6, 6},
+		{"add \"a", 6, "añb", 4, 6},
+		{"add n=\"a", 8, "añb", 6, 8},
+		{"add sp", 6, `sp" "ace`, 4, 6},
+		{"add 'sp a", 9, `sp" "ace`, 4, 9},
 	} {
 		r := c.request(c.shell, "complete_request", object{"code": x.code, "cursor_pos": x.cursor})
 		var matches []string
@@ -178,5 +184,15 @@ func TestWelcome(t *testing.T) {
 	}
 	if m := c.receive(c.iopub); m.kind != "iopub_welcome" || m.content["subscription"] != "kernel." {
 		t.Errorf("%s: %v", m.kind, m.content)
+	}
+}
+
+// TestComm: a comm is closed at once, so that nobody waits for it.
+func TestComm(t *testing.T) {
+	c := start(t)
+	id := c.send(c.shell, "comm_open", object{"comm_id": "7", "target_name": "jupyter.widget", "data": object{}})
+	all := c.output(id)
+	if len(all) != 1 || all[0].kind != "comm_close" || all[0].content["comm_id"] != "7" {
+		t.Errorf("%v", all)
 	}
 }
