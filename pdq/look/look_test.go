@@ -174,7 +174,20 @@ func TestSweep(t *testing.T) {
 		if _, err := look.SweepWeight(t.Context(), q, s, "relu", 20, 10); err == nil {
 			t.Error("no error for a layer without weight")
 		}
+		for _, points := range []int{-1, 0, 1001, math.MaxInt} {
+			if _, err := look.SweepOutput(t.Context(), q, s, "relu", 20, points); !refused(err, points) {
+				t.Errorf("output, %d points: error %v", points, err)
+			}
+			if _, err := look.SweepWeight(t.Context(), q, s, "conv1", 20, points); !refused(err, points) {
+				t.Errorf("weight, %d points: error %v", points, err)
+			}
+		}
 	})
+}
+
+// refused says whether err names the number that is out of range.
+func refused(err error, n int) bool {
+	return err != nil && strings.Contains(err.Error(), fmt.Sprint(n))
 }
 
 // checkSweep checks that all numbers are in range and, unless scale is 0, that the point with the least Lp has it.
@@ -369,6 +382,14 @@ func TestNewHistogramNonFinite(t *testing.T) {
 		_, err := look.NewHistogram([]float32{1, float32(v), 2}, 4)
 		if want := fmt.Sprintf("value 1 of a histogram is %g", v); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %q", err, want)
+		}
+	}
+}
+
+func TestNewHistogramLimit(t *testing.T) {
+	for _, bins := range []int{1<<16 + 1, math.MaxInt} {
+		if _, err := look.NewHistogram([]float32{1}, bins); !refused(err, bins) {
+			t.Errorf("%d bins: error %v", bins, err)
 		}
 	}
 }

@@ -51,6 +51,7 @@ func TestReport(t *testing.T) {
 		"report base base base base base base": "6 runs; a report has up to 5",
 		"report base file=" + dir:              "is a folder",
 		"report base file=" + dir + "/no/a":    "can't be written",
+		"report ~/no/such/run":                 `no student and no run folder is "/`,
 	} {
 		if err := sh.Line(t.Context(), line); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %s", line, err, want)

@@ -27,9 +27,9 @@ func (sh *Shell[S]) Keep(ctx context.Context, folder string) error {
 	if len(words) == 0 {
 		return nil
 	}
-	display, table, depth := sh.display, sh.table, sh.depth
-	sh.display, sh.depth = silent{}, depth+1 // so that it isn't part of the history
-	defer func() { sh.display, sh.table, sh.depth = display, table, depth }()
+	display, shown, table, depth := sh.display, sh.shown, sh.table, sh.depth
+	sh.display, sh.shown, sh.depth = silent{}, transcript{}, depth+1 // so that it isn't part of the history
+	defer func() { sh.display, sh.shown, sh.table, sh.depth = display, shown, table, depth }()
 	return sh.Run(ctx, words)
 }
 

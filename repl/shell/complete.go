@@ -164,13 +164,13 @@ func (sh *Shell[S]) choices(c Command[S], key, begun string) []string {
 // Paths lists what lies in the folder of a path that is begun, folders with a slash behind. Hidden ones must be begun.
 func Paths(begun string, foldersOnly bool) []string {
 	folder, name := filepath.Split(begun)
-	entries, _ := os.ReadDir(filepath.Clean(atHome(folder))) // what can't be read has nothing to complete
+	entries, _ := os.ReadDir(filepath.Clean(AtHome(folder))) // what can't be read has nothing to complete
 	var names []string
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), ".") && !strings.HasPrefix(name, ".") {
 			continue
 		}
-		info, err := os.Stat(filepath.Join(atHome(folder), e.Name()))
+		info, err := os.Stat(filepath.Join(AtHome(folder), e.Name()))
 		switch {
 		case err != nil:
 		case info.IsDir():

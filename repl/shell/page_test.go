@@ -98,3 +98,15 @@ func TestTranscriptIsBounded(t *testing.T) {
 		t.Errorf("%d parts beside one that is larger than all may be", len(all.parts))
 	}
 }
+
+// TestKeepShowsNothing: what is saved on the side isn't part of the page, nor the last table.
+func TestKeepShowsNothing(t *testing.T) {
+	sh, out := toy(t)
+	sh.language.Rescue = func(int, string) []string { return []string{"table"} }
+	if err := sh.Line(t.Context(), "add 1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := sh.Keep(t.Context(), ""); err != nil || out.Len() > 0 || len(sh.shown.parts) != 1 || sh.table != nil {
+		t.Errorf("error %v, printed %q, %d parts, table %v", err, out, len(sh.shown.parts), sh.table)
+	}
+}
