@@ -354,12 +354,14 @@ func TestComplete(t *testing.T) {
 		"rou": {"round"}, "eval; sc": {"scales"}, "scales w": {"weights"}, "scales acts layer1": {"layer1.0"},
 		"round layer1.0 st": {"steps="},
 		"teacher mob":       {"mobilenetv2", "mobilenetv2-1.0"}, "inspect layer1.0.c": {"layer1.0.conv1", "layer1.0.conv2"},
-		"scales acts fc metric=c": {"cosine"}, "set Rounding.W": {"Rounding.Weight=", "Rounding.Warmup=", "Rounding.WeightEdges="},
-		"show Seed": {"Seed"}, "plot sw": {"sweep"}, "plot sweep fc fi": {"file="}, "run conv1 layer3": {"layer3.0"},
+		"scales acts fc metric=c": {"cosine"},
+		"set Rounding.W":          {"Rounding.Weight=", "Rounding.Warmup=", "Rounding.WeightEdges="},
+		"show Seed":               {"Seed"}, "plot sw": {"sweep"}, "plot sweep fc fi": {"file="}, "run conv1 layer3": {"layer3.0"},
 		"help und": {"undo"}, "nonsense x": nil, "source shell_t": {"shell_test.go"}, "preset p": {"paper"},
 		"runs test":       {"testdata/"},
 		"set Bits.Rule=q": {"qdrop"}, "set bits.rule=b": {"brecq"}, "!ls shell_t": {"shell_test.go"}, "resume testd": {},
-		"set rounding.w": {"Rounding.Weight=", "Rounding.Warmup=", "Rounding.WeightEdges="}, "quantise resnet18 crop": {"crop="},
+		"set rounding.w":           {"Rounding.Weight=", "Rounding.Warmup=", "Rounding.WeightEdges="},
+		"quantise resnet18 crop":   {"crop="},
 		"quantise resnet18 crop=c": {"centre"}, "quantise mn": {"mnasnet-2.0"}, "download ci": {"cifar10"},
 	} {
 		if _, got := sh.Complete(text); !slices.Equal(got, want) {
