@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 // builtins are the shell's own commands.
@@ -234,13 +235,15 @@ func system[S any](c *Call[S]) (S, error) {
 		c.Display.Stderr(s)
 	}}
 	cmd.Stdout, cmd.Stderr = out, errs
+	cmd.WaitDelay = time.Second / 2 // what keeps running isn't waited for
+	endAll(cmd)
 	err := cmd.Run()
 	out.flush()
 	errs.flush()
 	if c.Context.Err() != nil {
 		return c.State, c.Context.Err()
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, exec.ErrWaitDelay) { // what goes on in the background holds its output
 		return c.State, fmt.Errorf("repl: %s: %w", text, err)
 	}
 	return c.State, nil

@@ -312,3 +312,22 @@ func TestBesideBar(t *testing.T) {
 		t.Errorf("no bar in %q", screen.String())
 	}
 }
+
+// TestSystemInterrupted: the end of the context ends what the command started, too.
+func TestSystemInterrupted(t *testing.T) {
+	sh, _ := toy(t)
+	for _, line := range []string{"!sleep 20; echo", "!trap '' INT; sleep 20; echo", "!sleep 20 & wait"} {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		began := time.Now()
+		if err := sh.Line(ctx, line); err == nil {
+			t.Errorf("%s: no error", line)
+		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("%s ends after %v", line, took)
+		}
+		cancel()
+	}
+	if err := sh.Line(t.Context(), "!sleep 3 &"); err != nil {
+		t.Errorf("a command in the background: %v", err)
+	}
+}
