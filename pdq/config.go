@@ -275,10 +275,13 @@ type limit struct {
 	value, most int
 }
 
+// mostCandidates is the largest Scales.Candidates.
+const mostCandidates = 10_000
+
 func (c Config) limits() []limit {
 	const steps, batch = 1_000_000_000, 1 << 16
 	return []limit{
-		{"Scales.Candidates", c.Scales.Candidates, 10_000}, {"Scales.Images", c.Scales.Images, 1 << 24},
+		{"Scales.Candidates", c.Scales.Candidates, mostCandidates}, {"Scales.Images", c.Scales.Images, 1 << 24},
 		{"Correction.Steps", c.Correction.Steps, steps},
 		{"Rounding.Steps", c.Rounding.Steps, steps}, {"Rounding.BatchSize", c.Rounding.BatchSize, batch},
 		{"FineTune.Steps", c.FineTune.Steps, steps}, {"FineTune.BatchSize", c.FineTune.BatchSize, batch},

@@ -39,9 +39,7 @@ func (q *Quantizer) Correct(ctx context.Context, d *UnitData) (*UnitData, error)
 	if err != nil {
 		return nil, q.fail(StepCorrect, d.Unit, err)
 	}
-	group, workers := min(q.c.Correction.Group, n), max(q.c.Machine.Workers, 1)
-	perWorker := (n + workers - 1) / workers
-	size := min(max(exec.ChunkSize(q.folded)/group, 1), (perWorker+group-1)/group) * group // whole groups
+	size, _ := q.correctionChunk(n)
 	step, err := exec.NewShared(q.b, q.correctionStep(unit))
 	if err != nil {
 		return nil, q.fail(StepCorrect, d.Unit, err)
@@ -87,6 +85,14 @@ func (q *Quantizer) Correct(ctx context.Context, d *UnitData) (*UnitData, error)
 	}
 	out.Target = target[0]
 	return &out, nil
+}
+
+// correctionChunk returns how many of n images are corrected together, in whole groups, and how many such chunks at the
+// same time.
+func (q *Quantizer) correctionChunk(n int) (size, workers int) {
+	group, workers := min(q.c.Correction.Group, n), max(q.c.Machine.Workers, 1)
+	perWorker := (n + workers - 1) / workers
+	return min(max(exec.ChunkSize(q.folded)/group, 1), (perWorker+group-1)/group) * group, workers
 }
 
 func hasNorm(n *models.Network, u models.Unit) bool {

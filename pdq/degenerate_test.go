@@ -42,7 +42,7 @@ func TestDegenerate(t *testing.T) {
 }
 
 // smallProblem returns a problem with images of 4x4 pixels, and maps of 1x1 in the last block.
-func smallProblem(t *testing.T) Problem {
+func smallProblem(t testing.TB) Problem {
 	n, err := arch.ResNet(arch.ResNetConfig{Blocks: 1, Width: 4, Input: arch.SquareInput(1, 4, 10)})
 	if err != nil {
 		t.Fatal(err)

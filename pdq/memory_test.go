@@ -2,14 +2,19 @@ package pdq
 
 import (
 	"context"
+	"fmt"
 	"os"
+	"os/exec"
 	"reflect"
 	"testing"
 
 	"github.com/gomlx/compute"
 
+	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/internal/memory"
-	"github.com/pdquant/pdquant/pdq/internal/exec"
+	"github.com/pdquant/pdquant/internal/soaked"
+	"github.com/pdquant/pdquant/models/arch"
+	"github.com/pdquant/pdquant/pdq/backend"
 )
 
 // TestCacheLimit: a run whose caches go to files gives the same student, and leaves no file.
@@ -61,7 +66,7 @@ func TestMemoryPlan(t *testing.T) {
 	var bytes int64
 	for _, d := range []*UnitData{before, d} {
 		for _, c := range []*Cache{d.StudentIn, d.TeacherIn, d.TeacherOut, d.CorrectedIn, d.Target} {
-			bytes += 4 * int64(exec.Product(c.Dims()))
+			bytes += 4 * int64(c.Len()*c.PerImage())
 		}
 	}
 	if got := q.MemoryPlan()[2]; got.Bytes != bytes || got.Unit != "layer2.0" || got.InFile {
@@ -83,5 +88,76 @@ func TestRoom(t *testing.T) {
 	}
 	if free := memory.FreeDisk(t.TempDir()); free == 0 {
 		t.Error("no room for a test's files")
+	}
+}
+
+// peakCase has, of TestPeakProcess, the network, the number of images, and the method.
+const peakCase = "PDQUANT_TEST_PEAK"
+
+// TestPeakProcess is a process whose memory TestPeakMemory measures.
+func TestPeakProcess(t *testing.T) {
+	var name, method string
+	var images int
+	if _, err := fmt.Sscan(os.Getenv(peakCase), &name, &images, &method); err != nil {
+		t.Skip("for TestPeakMemory alone")
+	}
+	teacher, err := arch.LoadTeacher(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool, err := datasets.FashionMNISTCalibration()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := Preset("quick", name, 2, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Rounding.Steps, c.Correction.Steps = 4, 4; method == "mse" {
+		c = c.MSEOnly()
+	}
+	c.Machine.Workers = 2
+	b, _, err := backend.Open("onnx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := New(b, Problem{Network: teacher.Network, Weights: teacher.Weights, Calibration: pool.Slice(0, images)}, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	memory.ResetPeak()
+	if _, err := q.Quantize(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Printf("peak %d estimate %d\n", memory.Peak(), q.PeakMemory())
+}
+
+// TestPeakMemory: the estimate is within 30 % of what a process takes.
+func TestPeakMemory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs processes; run without -short")
+	}
+	if memory.Peak() == 0 {
+		t.Skip("this system doesn't tell a process's memory")
+	}
+	if _, _, err := backend.Open("onnx"); err != nil {
+		t.Skip(err)
+	}
+	runs := []string{"resnet8 64 pd-quant"}
+	if soaked.Long() {
+		runs = append(runs, "resnet20 256 pd-quant", "mobilenetv2 256 mse")
+	}
+	for _, run := range runs {
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestPeakProcess$")
+		cmd.Env = append(os.Environ(), peakCase+"="+run)
+		out, err := cmd.CombinedOutput()
+		var peak, estimate float64
+		if _, scan := fmt.Sscanf(string(out), "peak %f estimate %f", &peak, &estimate); err != nil || scan != nil {
+			t.Fatalf("%v, %v: %s", err, scan, out)
+		}
+		t.Logf("%s: %.0f MiB, estimate %.0f", run, peak/(1<<20), estimate/(1<<20))
+		if ratio := estimate / peak; ratio < 0.7 || ratio > 1.3 {
+			t.Errorf("%s takes %.0f MiB, the estimate is %.0f", run, peak/(1<<20), estimate/(1<<20))
+		}
 	}
 }

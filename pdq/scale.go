@@ -231,6 +231,9 @@ func RangeCandidates(ctx context.Context, x []float32, bits int, c ScaleConfig) 
 		return nil, fmt.Errorf("pdq: range candidates: %d values, Candidates %d, Power %g; all must be > 0",
 			len(x), c.Candidates, c.Power)
 	}
+	if c.Candidates > mostCandidates {
+		return nil, fmt.Errorf("pdq: range candidates: Candidates is %d; it may be at most %d", c.Candidates, mostCandidates)
+	}
 	cs, p := candidates(x, bits, c.Candidates, sidesOf(x)), power.New(c.Power)
 	zeros := len(cs) / c.Candidates
 	best := make([]ActQuant, c.Candidates)

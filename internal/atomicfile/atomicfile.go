@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/pdquant/pdquant/internal/killpoint"
 )
 
 // Write writes the file at path. fill writes its content to a temporary file in the same folder. If fill succeeds, this
@@ -23,7 +25,10 @@ func Replace(path, earlier string, fill func(f *os.File) error) error {
 
 // write is Write, but calls before between writing and renaming.
 func write(path string, fill func(f *os.File) error, before func() error) (err error) {
-	part, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*"+partEnd)
+	if err := killpoint.Here(); err != nil {
+		return err
+	}
+	part, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*"+PartEnd)
 	if err != nil {
 		return err
 	}
@@ -32,10 +37,13 @@ func write(path string, fill func(f *os.File) error, before func() error) (err e
 			err = errors.Join(err, os.Remove(part.Name()))
 		}
 	}()
-	if err := errors.Join(fill(part), part.Chmod(0o644), part.Sync(), part.Close()); err != nil {
+	if err := errors.Join(killpoint.Here(), fill(part), part.Chmod(0o644), part.Sync(), part.Close()); err != nil {
 		return err
 	}
-	if err := before(); err != nil {
+	if err := errors.Join(killpoint.Here(), before()); err != nil {
+		return err
+	}
+	if err := killpoint.Here(); err != nil {
 		return err
 	}
 	if err := os.Rename(part.Name(), path); err != nil {
@@ -60,6 +68,9 @@ func keep(path, second string) error {
 		return nil
 	}
 	if err := os.Remove(second); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := killpoint.Here(); err != nil {
 		return err
 	}
 	if os.Link(path, second) == nil {
@@ -94,15 +105,15 @@ func Read(path string) ([]byte, error) {
 	return io.ReadAll(f)
 }
 
-// partEnd ends the names of temporary files.
-const partEnd = ".part"
+// PartEnd ends the names of temporary files.
+const PartEnd = ".part"
 
 // RemoveParts removes the temporary files that killed processes have left in a folder. No other process may be writing
 // there.
 func RemoveParts(dir string) error {
-	parts, err := fs.Glob(os.DirFS(dir), "*"+partEnd)
+	parts, err := fs.Glob(os.DirFS(dir), "*"+PartEnd)
 	for _, part := range parts {
-		err = errors.Join(err, os.Remove(filepath.Join(dir, part)))
+		err = errors.Join(err, killpoint.Here(), os.Remove(filepath.Join(dir, part)))
 	}
 	return err
 }

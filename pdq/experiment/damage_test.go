@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -37,6 +38,53 @@ func TestDamaged(t *testing.T) {
 			if _, err := more.Run(t.Context(), f); err == nil || !strings.Contains(err.Error(), f.Path(name)) {
 				t.Errorf("%s, %s: error %v", name, what, err)
 			}
+		}
+	}
+}
+
+// TestOtherStudents: a student's file that isn't the one that was evaluated is refused, with its name, wherever the
+// folder's results are read. A folder whose students have no hashes opens.
+func TestOtherStudents(t *testing.T) {
+	g, whole := tinyGrid(t, "nearest; nearest Scales.Candidates=5"), Folder(t.TempDir())
+	results := run(t, g, whole)
+	file, other := results[1].StudentFile(), results[2].StudentFile()
+	data, err := os.ReadFile(whole.Path(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	swapped, err := os.ReadFile(whole.Path(other))
+	if err != nil {
+		t.Fatal(err)
+	}
+	flipped := slices.Clone(data)
+	flipped[len(data)-1] ^= 1
+	for what, bad := range map[string][]byte{"flipped": flipped, "cut": data[:len(data)-1], "swapped": swapped} {
+		f := Folder(t.TempDir())
+		if err := errors.Join(os.CopyFS(string(f), os.DirFS(string(whole))), f.Write(file, bad)); err != nil {
+			t.Fatal(err)
+		}
+		_, runErr := g.Run(t.Context(), f)
+		_, resultsErr := f.Results()
+		var record Record
+		if err := f.ReadJSON(RecordFile, &record); err != nil {
+			t.Fatal(err)
+		}
+		_, lastErr := f.Last(record)
+		for where, err := range map[string]error{"Run": runErr, "Results": resultsErr, "Last": lastErr} {
+			if err == nil || !strings.Contains(err.Error(), f.Path(file)) || !strings.Contains(err.Error(), "restore it") {
+				t.Errorf("%s, %s: error %v", what, where, err)
+			}
+		}
+		k, err := f.kept(results[1].stem())
+		if err != nil {
+			t.Fatal(err)
+		}
+		k.Student = ""
+		if err := f.WriteJSON(results[1].stem()+".json", k); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := g.Run(t.Context(), f); err != nil {
+			t.Errorf("%s, without hashes: error %v", what, err)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package experiment
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/pdquant/pdquant/internal/atomicfile"
+	"github.com/pdquant/pdquant/internal/killpoint"
 	"github.com/pdquant/pdquant/internal/sealed"
 	"github.com/pdquant/pdquant/pdq"
 )
@@ -26,11 +28,15 @@ func CreateFolder(path string) (Folder, error) {
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		return "", fmt.Errorf("experiment: run folder: %w; choose another", err)
 	}
-	f, err := os.CreateTemp(path, ".write-*")
+	if err := killpoint.Here(); err != nil {
+		return "", fmt.Errorf("experiment: run folder: %w", err)
+	}
+	f, err := os.CreateTemp(path, ".write-*"+atomicfile.PartEnd)
 	if err != nil {
 		return "", fmt.Errorf("experiment: run folder %s can't be written to: %w; choose another", path, err)
 	}
-	return Folder(path), errors.Join(f.Close(), os.Remove(f.Name()))
+	err = errors.Join(f.Close(), killpoint.Here(), ignore(os.Remove(f.Name()), fs.ErrNotExist)) // Lock removes it too
+	return Folder(path), err
 }
 
 // Lock makes f this process's alone to write to, until unlock is called or the process ends, however it does, and
@@ -50,7 +56,7 @@ func (f Folder) Lock() (unlock func() error, err error) {
 		return nil, fmt.Errorf("experiment: run folder %s is being written to by another process%s; "+
 			"wait for it, or choose another folder", f, strings.TrimRight(" "+string(by), " \n"))
 	}
-	err = os.WriteFile(f.Path(lockFile), fmt.Appendf(nil, "(%d)\n", os.Getpid()), 0o644)
+	err = errors.Join(killpoint.Here(), os.WriteFile(f.Path(lockFile), fmt.Appendf(nil, "(%d)\n", os.Getpid()), 0o644))
 	if err := errors.Join(err, atomicfile.RemoveParts(string(f))); err != nil {
 		return nil, errors.Join(fmt.Errorf("experiment: run folder: %w", err), lock.Unlock())
 	}
@@ -117,13 +123,34 @@ func (f Folder) ReadJSON(name string, to any) error {
 	return nil
 }
 
-// SaveStudent writes s, a student of q, to the file called name, whole or not at all.
-func (f Folder) SaveStudent(q *pdq.Quantizer, name string, s pdq.Student) error {
+// SaveStudent writes s, a student of q, to the file called name, whole or not at all. The hash is for Unchanged.
+func (f Folder) SaveStudent(q *pdq.Quantizer, name string, s pdq.Student) (hash string, err error) {
 	var file bytes.Buffer
 	if err := q.WriteStudent(&file, s); err != nil {
-		return err
+		return "", err
 	}
-	return f.Write(name, file.Bytes())
+	return hashOfFile(file.Bytes()), f.Write(name, file.Bytes())
+}
+
+// hashOfFile returns the SHA-256 of a file's content, in hex.
+func hashOfFile(data []byte) string { return fmt.Sprintf("%x", sha256.Sum256(data)) }
+
+// Unchanged is an error if the file called name has another hash than SaveStudent returned, as a student of other
+// settings has under this name. If there is no file, the error is fs.ErrNotExist. An empty hash, which folders of older
+// versions have, fits any file.
+func (f Folder) Unchanged(name, hash string) error {
+	if hash == "" {
+		return nil
+	}
+	data, err := atomicfile.Read(f.Path(name))
+	if err != nil {
+		return fmt.Errorf("experiment: %w", err)
+	}
+	if hashOfFile(data) != hash {
+		return fmt.Errorf("experiment: %s isn't what was saved; restore it, or quantise again in another folder",
+			f.Path(name))
+	}
+	return nil
 }
 
 // LoadStudent reads what SaveStudent wrote. Errors are those of Quantizer.ReadStudent, with the file's name.
@@ -178,7 +205,11 @@ func Previous(name string) string { return name + ".previous" }
 func (f Folder) RemoveState(name string) error {
 	var errs []error
 	for _, name := range []string{name, Previous(name)} {
-		if err := os.Remove(f.Path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		err := killpoint.Here()
+		if err == nil {
+			err = ignore(os.Remove(f.Path(name)), fs.ErrNotExist)
+		}
+		if err != nil {
 			errs = append(errs, fmt.Errorf("experiment: run folder: %w", err))
 		}
 	}

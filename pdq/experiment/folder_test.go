@@ -114,7 +114,7 @@ func TestStates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := f.SaveStudent(q, "student", student); err != nil {
+	if _, err := f.SaveStudent(q, "student", student); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := f.LoadStudent(q, "student"); err != nil || !reflect.DeepEqual(got, student) {

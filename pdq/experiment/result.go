@@ -204,14 +204,15 @@ func WriteResults(w io.Writer, results []Result) error {
 	return nil
 }
 
-// Results reads the folder's table of results, with what is kept of each image. No table is no results.
+// Results reads the folder's table of results, with what is kept of each image. It is an error if a
+// student's file isn't the one that was evaluated. No table is no results.
 func (f Folder) Results() ([]Result, error) {
 	results, err := f.table()
 	if err != nil {
 		return nil, err
 	}
 	for i, r := range results {
-		if kept, err := f.kept(r.stem()); err == nil {
+		if kept, err := f.finished(r); err == nil {
 			results[i] = r.with(kept)
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
@@ -253,11 +254,21 @@ type kept struct {
 	Record            Record
 	Seconds           float64
 	PeakMemory        int64
+	Student           string    `json:",omitempty"` // hex SHA-256 of its file; "": in full precision, or not recorded
 	Test, Calibration string    `json:",omitempty"` // for each image 1 if it is right, else 0; "": not evaluated yet
 	PD                []float32 `json:",omitempty"` // of each test image
 }
 
 func (f Folder) kept(stem string) (k kept, err error) { return k, f.ReadJSON(stem+".json", &k) }
+
+// finished is kept of a result, whose student's file, if it is still there, must be the one that was evaluated.
+func (f Folder) finished(r Result) (kept, error) {
+	k, err := f.kept(r.stem())
+	if err == nil {
+		err = ignore(f.Unchanged(r.StudentFile(), k.Student), fs.ErrNotExist)
+	}
+	return k, err
+}
 
 // with returns r with what k says about each image.
 func (r Result) with(k kept) Result {

@@ -34,6 +34,9 @@ func (r *gridRun) student(ctx context.Context, c Cell, config pdq.Config) (*pdq.
 		r.forecast.skipUnits(c, config, len(c.Subject.Network.Units))
 		student, err := r.folder.LoadStudent(q, t.stem+".safetensors")
 		if err == nil {
+			err = r.folder.Unchanged(t.stem+".safetensors", k.Student)
+		}
+		if err == nil {
 			err = r.folder.RemoveState(t.stem + ".state") // of a process that was killed before it did so
 		}
 		return q, student, k, err
@@ -156,8 +159,8 @@ func (r *gridRun) quantise(ctx context.Context, tasks []*task) error {
 	peak := memory.Peak()
 	for _, t := range slices.Backward(tasks) { // the first one's cell is under way
 		k := kept{Record: t.record, Seconds: t.Elapsed.Seconds(), PeakMemory: max(peak, t.peak)}
-		err := r.folder.SaveStudent(t.Quantizer, t.stem+".safetensors", t.Student)
-		if err == nil {
+		var err error
+		if k.Student, err = r.folder.SaveStudent(t.Quantizer, t.stem+".safetensors", t.Student); err == nil {
 			err = r.folder.WriteJSON(t.stem+".json", k)
 		}
 		if err == nil {

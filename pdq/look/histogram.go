@@ -14,9 +14,15 @@ type Histogram struct {
 	Counts    []int
 }
 
+// mostBins is the largest number of bins in a histogram.
+const mostBins = 1 << 16
+
 // NewHistogram counts the numbers x, which must be finite, in bins between their extremes. It is all zeros for an empty
-// x, and counts nothing with 0 bins or fewer.
+// x, and counts nothing with 0 bins or fewer. More than 65,536 bins are an error.
 func NewHistogram(x []float32, bins int) (Histogram, error) {
+	if bins > mostBins {
+		return Histogram{}, fmt.Errorf("look: a histogram of %d bins; give at most %d", bins, mostBins)
+	}
 	h := Histogram{Counts: make([]int, max(bins, 0))}
 	if len(x) == 0 {
 		return h, nil

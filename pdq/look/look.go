@@ -20,6 +20,17 @@ func atLeastOne(n int, what string) error {
 	return nil
 }
 
+// mostPoints is the largest number of points in a sweep. A quantised copy of a weight is held for each.
+const mostPoints = 1000
+
+// checkPoints returns an error if a sweep can't have n points.
+func checkPoints(n int) error {
+	if n < 1 || n > mostPoints {
+		return fmt.Errorf("look: a sweep of %d points; give 1 to %d", n, mostPoints)
+	}
+	return nil
+}
+
 // runner returns a runner of graphs over images that doesn't report progress.
 func runner(q *pdq.Quantizer) exec.Runner {
 	n, _ := q.Folded()

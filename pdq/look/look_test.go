@@ -174,7 +174,20 @@ func TestSweep(t *testing.T) {
 		if _, err := look.SweepWeight(t.Context(), q, s, "relu", 20, 10); err == nil {
 			t.Error("no error for a layer without weight")
 		}
+		for _, points := range []int{-1, 0, 1001, math.MaxInt} {
+			if _, err := look.SweepOutput(t.Context(), q, s, "relu", 20, points); !refused(err, points) {
+				t.Errorf("output, %d points: error %v", points, err)
+			}
+			if _, err := look.SweepWeight(t.Context(), q, s, "conv1", 20, points); !refused(err, points) {
+				t.Errorf("weight, %d points: error %v", points, err)
+			}
+		}
 	})
+}
+
+// refused says whether err names the number that is out of range.
+func refused(err error, n int) bool {
+	return err != nil && strings.Contains(err.Error(), fmt.Sprint(n))
 }
 
 // checkSweep checks that all numbers are in range and, unless scale is 0, that the point with the least Lp has it.
@@ -350,9 +363,9 @@ func TestNothing(t *testing.T) {
 			{"TeacherNorms", images, func() error { _, err := look.TeacherNorms(ctx, q, 1, n); return err }},
 			{"SweepOutput", images, func() error { _, err := look.SweepOutput(ctx, q, s, "layer1.0.relu1", n, 10); return err }},
 			{"SweepWeight", images, func() error { _, err := look.SweepWeight(ctx, q, s, "layer1.0.conv1", n, 10); return err }},
-			{"SweepOutput", "look: %d points; give at least one",
+			{"SweepOutput", "look: a sweep of %d points; give 1 to 1000",
 				func() error { _, err := look.SweepOutput(ctx, q, s, "layer1.0.relu1", 8, n); return err }},
-			{"SweepWeight", "look: %d points; give at least one",
+			{"SweepWeight", "look: a sweep of %d points; give 1 to 1000",
 				func() error { _, err := look.SweepWeight(ctx, q, s, "layer1.0.conv1", 8, n); return err }},
 		} {
 			t.Run(fmt.Sprintf(c.what+" of "+c.want, n), func(t *testing.T) {
@@ -369,6 +382,14 @@ func TestNewHistogramNonFinite(t *testing.T) {
 		_, err := look.NewHistogram([]float32{1, float32(v), 2}, 4)
 		if want := fmt.Sprintf("value 1 of a histogram is %g", v); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %q", err, want)
+		}
+	}
+}
+
+func TestNewHistogramLimit(t *testing.T) {
+	for _, bins := range []int{1<<16 + 1, math.MaxInt} {
+		if _, err := look.NewHistogram([]float32{1}, bins); !refused(err, bins) {
+			t.Errorf("%d bins: error %v", bins, err)
 		}
 	}
 }

@@ -29,10 +29,10 @@ type SweepPoint struct {
 
 // SweepOutput measures ranges that are k/points of the full one, k = 1..points, for the output of layer, on the first
 // calibration images. Layers before are quantised as s quantises them, layers after are in full precision. Zero points
-// are those with the least Lp.
+// are those with the least Lp. It is an error if points isn't in 1..1000.
 func SweepOutput(ctx context.Context, q *pdq.Quantizer, s pdq.Student, layer string, images, points int) (
 	[]SweepPoint, error) {
-	if err := atLeastOne(points, "points"); err != nil {
+	if err := checkPoints(points); err != nil {
 		return nil, err
 	}
 	x, _, err := output(ctx, q, s, layer, images)
@@ -73,7 +73,7 @@ func SweepOutput(ctx context.Context, q *pdq.Quantizer, s pdq.Student, layer str
 // full range.
 func SweepWeight(ctx context.Context, q *pdq.Quantizer, s pdq.Student, layer string, images, points int) (
 	[]SweepPoint, error) {
-	if err := errors.Join(atLeastOne(images, "images"), atLeastOne(points, "points")); err != nil {
+	if err := errors.Join(atLeastOne(images, "images"), checkPoints(points)); err != nil {
 		return nil, err
 	}
 	_, weights := q.Folded()

@@ -188,7 +188,7 @@ func (c *call) describe(g experiment.Grid, f experiment.Folder) func(r experimen
 			}
 		}
 		c.Note("bits      W%dA%d, rule %v", bits.W, bits.A, bits.Rule)
-		c.Note("memory    %s", planText(q.MemoryPlan(), g.Machine.CacheLimit))
+		c.Note("memory    %s", planText(q, g.Machine.CacheLimit))
 		for _, lb := range r.Plan {
 			c.Note("          %-24s %s", lb.Layer, bitsText(lb))
 		}

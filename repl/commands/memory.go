@@ -23,8 +23,9 @@ func cacheLimit(v shell.Values) (int64, error) {
 	return int64(mib) << 20, err
 }
 
-// planText says what the caches of the largest unit will take.
-func planText(plan []pdq.UnitMemory, limit int64) string {
+// planText says what the caches of the largest unit will take, and what the whole process, where that is known.
+func planText(q *pdq.Quantizer, limit int64) string {
+	plan := q.MemoryPlan()
 	largest, inFile := plan[0], 0
 	for _, m := range plan {
 		if m.Bytes > largest.Bytes {
@@ -40,6 +41,9 @@ func planText(plan []pdq.UnitMemory, limit int64) string {
 		text += fmt.Sprintf("; those of %d units of %d go to a file, by the limit of %d MiB", inFile, len(plan), limit>>20)
 	case limit > 0:
 		text += fmt.Sprintf(", in memory, by the limit of %d MiB", limit>>20)
+	}
+	if q.Backend().Name() == "onnx" {
+		text += fmt.Sprintf("; the process takes about %d MiB in all, by an estimate", q.PeakMemory()>>20)
 	}
 	return text
 }

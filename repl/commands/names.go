@@ -32,7 +32,8 @@ func (e *engine) nameCommands() []command {
 		{Name: "use", Group: groupRuns, Changes: true, Run: e.do(useStudent),
 			Help: "go on with a student that has a name, with its teacher, images and settings",
 			Args: []shell.Argument{student}},
-		{Name: "names", Group: groupRuns, Help: "list the students that have names", Run: e.do(listNames)},
+		{Name: "names", Group: groupRuns, Run: e.do(listNames),
+			Help: "list the students that have names, with the settings in which they differ"},
 	}
 }
 
@@ -131,10 +132,18 @@ func listNames(c *call) (session, error) {
 	if len(s.student.Weights) > 0 {
 		all = append(slices.Clone(all), named{now, &s})
 	}
+	common := all[0].of.otherSettings()
+	for _, n := range all[1:] {
+		has := n.of.otherSettings()
+		common = slices.DeleteFunc(common, func(x string) bool { return !slices.Contains(has, x) })
+	}
+	if len(all) == 1 {
+		common = nil
+	}
 	for _, n := range all {
 		t.Columns = nil
 		var row []any
-		for _, f := range n.fields() {
+		for _, f := range n.fields(common) {
 			t.Columns, row = append(t.Columns, f.Name), append(row, f.Value)
 		}
 		t.Rows = append(t.Rows, row)
@@ -143,9 +152,10 @@ func listNames(c *call) (session, error) {
 	return s, nil
 }
 
-// fields say what the student is.
-func (n named) fields() []shell.Field {
+// fields say what the student is. Settings are those that aren't the preset's, without some.
+func (n named) fields(without []string) []shell.Field {
 	s, top1 := *n.of, ""
+	settings := slices.DeleteFunc(s.otherSettings(), func(x string) bool { return slices.Contains(without, x) })
 	if s.score != nil {
 		top1 = experiment.Top1(s.results()).String()
 	}
@@ -153,11 +163,11 @@ func (n named) fields() []shell.Field {
 		{Name: "bits", Value: fmt.Sprintf("W%dA%d", s.config.Bits.W, s.config.Bits.A)},
 		{Name: "images", Value: s.images.calibration.Len()},
 		{Name: "units", Value: fmt.Sprintf("%d of %d", s.finished(), len(s.units))}, {Name: "preset", Value: s.preset},
-		{Name: "other settings", Value: s.otherSettings()}, {Name: "top-1 %", Value: top1}}
+		{Name: "settings", Value: strings.Join(settings, " ")}, {Name: "top-1 %", Value: top1}}
 }
 
 // otherSettings are the fields that aren't the preset's.
-func (s session) otherSettings() string {
+func (s session) otherSettings() []string {
 	fields, _ := pdq.Fields() // none if the table fails
 	var all []string
 	for _, f := range fields {
@@ -166,7 +176,7 @@ func (s session) otherSettings() string {
 			all = append(all, f.Name+"="+is)
 		}
 	}
-	return strings.Join(all, " ")
+	return all
 }
 
 // explainStudent shows the student called name.
@@ -175,7 +185,7 @@ func explainStudent(s session, name string) shell.Value {
 	if of == nil || len(of.student.Weights) == 0 {
 		return nil
 	}
-	return recordOf(named{name, of}.fields())
+	return recordOf(named{name, of}.fields(nil))
 }
 
 // results are what eval found: none or one.

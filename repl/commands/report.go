@@ -28,7 +28,7 @@ func writeReport(c *call) (session, error) {
 	var names []string
 	for _, word := range c.Words {
 		if !strings.HasPrefix(word, "file=") {
-			names = append(names, strings.TrimPrefix(word, "run="))
+			names = append(names, shell.AtHome(strings.TrimPrefix(word, "run=")))
 		}
 	}
 	if len(names) > mostReported {

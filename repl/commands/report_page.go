@@ -164,21 +164,24 @@ func settingsOf(runs []reported) (string, error) {
 // accuracySection compares the accuracies of all methods of the runs.
 func accuracySection(runs []reported) string {
 	t := shell.Table{Columns: []string{"run", "network", "bits", "method", "top-1 %", "test images", "to full precision",
-		"calibration top-1 %", "seeds"}}
+		"to the first method", "calibration top-1 %", "seeds"}}
 	for k, r := range runs {
 		for _, s := range experiment.Summarise(r.all) {
 			row := []any{r.name, s.Network, s.Width.String(), s.Method, experiment.Top1(s.Results).String(),
-				shell.Count(s.Results[0].Test.N), "", "", len(s.Results)}
+				shell.Count(s.Results[0].Test.N), "", "", "", len(s.Results)}
 			if s.Method == experiment.FullPrecision {
 				if k > 0 && r.sameTest(runs[0]) {
 					continue
 				}
-				row[2], row[8] = "", ""
+				row[2], row[9] = "", ""
 			} else if s.Teacher != nil {
 				row[6] = experiment.Difference(s.Results, s.Teacher).Signed()
 			}
+			if s.Base != nil {
+				row[7] = experiment.Difference(s.Results, s.Base).Signed()
+			}
 			if e := experiment.CalibrationTop1(s.Results); !math.IsNaN(e.Mean) {
-				row[7] = fmt.Sprintf("%.2f", e.Mean)
+				row[8] = fmt.Sprintf("%.2f", e.Mean)
 			}
 			t.Rows = append(t.Rows, row)
 		}
@@ -261,8 +264,12 @@ func unitSection(runs []reported) string {
 	text += `<div class="charts">`
 	for _, name := range names {
 		if lines := unitLines(runs, name); len(lines) > 0 {
-			text += drawing(figure{chart: plot.Chart{Title: name, Subtitle: "loss of rounding", X: "step",
-				Y: "log10 of the loss"}, lines: lines})
+			subtitle := "loss of rounding"
+			if len(lines) == 1 {
+				subtitle += ", " + lines[0].Label
+			}
+			text += drawing(figure{chart: plot.Chart{Title: name, Subtitle: subtitle, X: "step", Y: "log10 of the loss"},
+				lines: lines})
 		}
 	}
 	text += "</div>\n"

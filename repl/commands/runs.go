@@ -3,7 +3,6 @@ package commands
 import (
 	"bufio"
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -146,9 +145,21 @@ func (c *call) saveIn(folder experiment.Folder, s session, record experiment.Rec
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.RemoveAll(string(part)) }() // empty, or after an error, which says more
+	if err := c.writeAll(part, s, record); err != nil {
+		_ = os.RemoveAll(string(part)) // err says more
+		return err
+	}
+	if err := replace(folder, part); err != nil {
+		return err // what is in saving/ must stay: finishSaving goes on with it
+	}
+	_ = os.Remove(string(part)) // empty; finishSaving removes it too
+	return nil
+}
+
+// writeAll writes s to a folder, and first the students that have names to folders in it.
+func (c *call) writeAll(f experiment.Folder, s session, record experiment.Record) error {
 	for _, n := range s.names {
-		of, err := experiment.CreateFolder(part.Path(filepath.Join(namesFolder, n.name)))
+		of, err := experiment.CreateFolder(f.Path(filepath.Join(namesFolder, n.name)))
 		if err != nil {
 			return err
 		}
@@ -161,10 +172,7 @@ func (c *call) saveIn(folder experiment.Folder, s session, record experiment.Rec
 			return fmt.Errorf("%s: %w", n.name, err)
 		}
 	}
-	if err := c.write(part, s, record); err != nil {
-		return err
-	}
-	return replace(folder, part)
+	return c.write(f, s, record)
 }
 
 // write writes s to a folder, but for the students that have names.
@@ -174,9 +182,7 @@ func (c *call) write(f experiment.Folder, s session, record experiment.Record) e
 		return err
 	}
 	what := s.saved()
-	if err = f.SaveStudent(q, studentFile, s.student); err == nil {
-		what.Student, err = fileHash(f.Path(studentFile))
-	}
+	what.Student, err = f.SaveStudent(q, studentFile, s.student)
 	_, steps := s.underWay()
 	if what.UnderWay = steps > 0; what.UnderWay && err == nil {
 		start := s.rounding.start
@@ -185,12 +191,6 @@ func (c *call) write(f experiment.Folder, s session, record experiment.Record) e
 	}
 	return firstLine(errors.Join(err, f.Write(metricsFile, s.metrics()), f.WriteJSON(sessionFile, what), s.saveScore(f),
 		f.WriteJSON(experiment.RecordFile, record)))
-}
-
-// fileHash returns the SHA-256 of a file, in hex.
-func fileHash(path string) (string, error) {
-	data, err := atomicfile.Read(path)
-	return fmt.Sprintf("%x", sha256.Sum256(data)), err
 }
 
 func exists(path string) bool {
@@ -296,8 +296,8 @@ func (c *call) load(f experiment.Folder, near session) (session, saved, error) {
 	if err != nil {
 		return s, old, err
 	}
-	if hash, err := fileHash(f.Path(studentFile)); err == nil && hash != old.Student {
-		return s, old, fmt.Errorf("repl: %s isn't what was saved; restore it, or quantise again", f.Path(studentFile))
+	if err := f.Unchanged(studentFile, old.Student); err != nil {
+		return s, old, err
 	}
 	if s.student, err = f.LoadStudent(q, studentFile); err != nil {
 		return s, old, err

@@ -6,15 +6,20 @@ import (
 	"io/fs"
 	"os"
 
+	"github.com/pdquant/pdquant/internal/killpoint"
 	"github.com/pdquant/pdquant/pdq/experiment"
 )
 
 // replace moves a session's files from the folder saving/ to its own, in place of an older session's. A process that
-// is killed meanwhile loses nothing: finishSaving goes on.
+// is killed meanwhile loses nothing, nor does an error: finishSaving goes on.
 func replace(folder, part experiment.Folder) error {
 	for _, step := range replacing(folder, part) {
-		if err := step(); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("repl: %w", err)
+		err := killpoint.Here()
+		if err == nil {
+			err = step()
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("repl: %w; save again", err)
 		}
 	}
 	return nil
@@ -50,7 +55,7 @@ func finishSaving(folder experiment.Folder) error {
 			return err
 		}
 	}
-	if err := os.RemoveAll(string(part)); err != nil {
+	if err := errors.Join(killpoint.Here(), os.RemoveAll(string(part))); err != nil {
 		return fmt.Errorf("repl: %w", err)
 	}
 	return nil

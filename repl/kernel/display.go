@@ -18,11 +18,13 @@ const (
 	between  = 500 * time.Millisecond // from one state of a step to the next
 	mostText = 1 << 16                // bytes of text in a message
 	mostCell = 1 << 20                // bytes that a cell may show; notebook servers drop what comes faster
+
+	leastValue = 1 << 10 // bytes that a value counts for at least, as servers limit the number of messages, too
 )
 
 // display sends what a cell shows. Its methods may be called side by side.
 type display struct {
-	publish func(kind string, parent json.RawMessage, content any)
+	publish sender
 
 	mu     sync.Mutex
 	parent json.RawMessage // of the cell; nil: none runs, or a silent one
@@ -59,30 +61,77 @@ func (d *display) end(count int) {
 	d.parent = nil
 }
 
+// capture returns what run shows as text, instead of sending it.
+func (d *display) capture(run func() error) (text string, err error) {
+	var shown []string
+	real := d.redirect(func(_ string, _ json.RawMessage, content any) { shown = append(shown, plain(content)) })
+	d.begin(json.RawMessage("{}"))
+	err = run()
+	d.end(0)
+	d.redirect(real)
+	return strings.TrimRight(strings.Join(shown, "\n"), "\n"), err
+}
+
+// sender is what sends a message of a type that answers the one with the header parent.
+type sender func(kind string, parent json.RawMessage, content any)
+
+// redirect makes d send by another function, and returns the one before.
+func (d *display) redirect(to sender) sender {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	was := d.publish
+	d.publish = to
+	return was
+}
+
+// plain returns what a message shows as text.
+func plain(content any) string {
+	fields, _ := content.(map[string]any)
+	if data, ok := fields["data"].(map[string]any); ok {
+		fields = map[string]any{"text": data["text/plain"]}
+	}
+	text, _ := fields["text"].(string)
+	return strings.TrimRight(text, "\n")
+}
+
 // Show sends a value: text as a stream, others as text, HTML, JSON and, if they are pictures, SVG and PNG.
 func (d *display) Show(v shell.Value) error {
 	if t, ok := v.(shell.Text); ok {
 		d.write("stdout", t.Text(0))
 		return nil
 	}
+	if d.full() {
+		return nil
+	}
 	data, err := bundle(v)
 	if err != nil {
+		d.Note(fmt.Sprintf("a %s can't be shown: %v", v.Kind(), err))
 		return err
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	size := 0
-	for _, x := range data {
-		if text, ok := x.(string); ok {
+	for _, form := range data {
+		if text, ok := form.(string); ok {
 			size += len(text)
 		}
 	}
-	if d.fits(size) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.fits(max(size, leastValue)) {
 		d.flush()
 		d.last = map[string]any{"data": data, "metadata": map[string]any{}}
 	}
 	return nil
 }
+
+// full says whether the cell may show nothing more.
+func (d *display) full() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.capped
+}
+
+// jsonType isn't application/json, which JupyterLab shows as a tree, in preference to HTML.
+const jsonType = "application/vnd.pdquant+json"
 
 // bundle returns the forms of a value by their MIME types.
 func bundle(v shell.Value) (map[string]any, error) {
@@ -100,13 +149,20 @@ func bundle(v shell.Value) (map[string]any, error) {
 		}
 		data["image/svg+xml"], data["image/png"] = string(svg), base64.StdEncoding.EncodeToString(png)
 	default:
-		data["text/html"], data["application/json"] = v.HTML(), map[string]any{"kind": v.Kind(), "value": v}
+		object, err := json.Marshal(map[string]any{"kind": v.Kind(), "value": v})
+		if err != nil {
+			return nil, err
+		}
+		data["text/html"], data[jsonType] = v.HTML(), json.RawMessage(object)
 	}
 	return data, nil
 }
 
 // Note sends text as a stream.
-func (d *display) Note(text string) { d.write("stderr", shell.Visible(text)) }
+func (d *display) Note(text string) { d.write("stdout", shell.Visible(text)) }
+
+// Stderr sends text as a stream of errors, which notebooks show on red.
+func (d *display) Stderr(text string) { d.write("stderr", shell.Visible(text)) }
 
 // Fail does nothing: the error is in the reply.
 func (d *display) Fail(error) {}
@@ -215,7 +271,8 @@ func (d *display) showStep() {
 		d.stepID, kind = newID(), "display_data"
 	}
 	d.send(kind, map[string]any{
-		"data": map[string]any{"text/plain": text, "text/html": fmt.Sprintf(`<progress value="%d" max="%d"></progress> %s`,
+		"data": map[string]any{"text/plain": text, "text/html": fmt.Sprintf(
+			`<progress value="%d" max="%d"></progress> <code>%s</code>`,
 			d.step.Done, max(d.step.Total, 1), html.EscapeString(text))},
 		"metadata": map[string]any{}, "transient": map[string]any{"display_id": d.stepID},
 	})

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/pdquant/pdquant/repl/shell"
@@ -92,7 +94,9 @@ func (k *Kernel) cell(m message, n int) map[string]any {
 		k.mu.Unlock()
 	}
 	if err := k.shell.Keep(context.Background(), k.folder); err != nil {
-		k.log.Printf("the session can't be saved: %v", err)
+		k.display.begin(parent)
+		k.display.Note(fmt.Sprintf("the session can't be saved: %v", err))
+		k.display.end(k.counted)
 	}
 	return reply
 }
@@ -164,30 +168,14 @@ func failure(name, text string) map[string]any {
 // expressions runs each expression as a line of its own, and returns what it showed.
 func (k *Kernel) expressions(ctx context.Context, lines map[string]string) map[string]any {
 	results := map[string]any{}
-	for name, line := range lines {
-		var shown []string
-		real := k.display.publish
-		k.display.publish = func(kind string, _ json.RawMessage, content any) { shown = append(shown, plain(content)) }
-		k.display.begin(json.RawMessage("{}"))
-		err := k.shell.Script(ctx, name, strings.NewReader(line))
-		k.display.end(0)
-		k.display.publish = real
+	for _, name := range slices.Sorted(maps.Keys(lines)) {
+		text, err := k.display.capture(func() error { return k.shell.Script(ctx, name, strings.NewReader(lines[name])) })
 		if err != nil {
 			results[name] = failure("Error", err.Error())
 			continue
 		}
 		results[name] = map[string]any{"status": "ok", "metadata": map[string]any{},
-			"data": map[string]any{"text/plain": strings.TrimRight(strings.Join(shown, "\n"), "\n")}}
+			"data": map[string]any{"text/plain": text}}
 	}
 	return results
-}
-
-// plain returns what a message shows as text.
-func plain(content any) string {
-	fields, _ := content.(map[string]any)
-	if data, ok := fields["data"].(map[string]any); ok {
-		fields = map[string]any{"text": data["text/plain"]}
-	}
-	text, _ := fields["text"].(string)
-	return text
 }

@@ -25,7 +25,7 @@ type Place struct {
 
 // Install writes the specification of the kernel that program is, and returns its folder.
 func Install(p Place, program string) (string, error) {
-	if !regexp.MustCompile(`^[a-zA-Z0-9._-]+$`).MatchString(p.Name) {
+	if !regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]*$`).MatchString(p.Name) {
 		return "", fmt.Errorf("kernel: %q is no name for a kernel; choose letters, digits, points and dashes", p.Name)
 	}
 	if p.User && p.Prefix != "" {

@@ -66,8 +66,8 @@ func Serve(file string, start func(d shell.Display) (Shell, error), errors io.Wr
 		return err
 	}
 	k := &Kernel{signer: signer{[]byte(c.Key)}, session: newID(), log: log.New(errors, "kernel: ", log.LstdFlags),
-		folder: time.Now().Format("runs/kernel-20060102-150405"), cells: make(chan message, 1000),
-		stopped: make(chan struct{})}
+		folder: fmt.Sprintf("runs/kernel-%s-%d", time.Now().Format("20060102-150405"), os.Getpid()), // one for each
+		cells:  make(chan message, 1000), stopped: make(chan struct{})}
 	k.display = &display{publish: k.publish}
 	if k.shell, err = start(k.display); err != nil {
 		return err
@@ -219,7 +219,9 @@ func (k *Kernel) receive(from *zmtp.Peer, frames [][]byte) {
 		return
 	}
 	k.publish("status", m.raw, map[string]any{"execution_state": "busy"})
-	k.reply(m, answer.reply, answer.content(k, m))
+	if content := answer.content(k, m); answer.reply != "" {
+		k.reply(m, answer.reply, content)
+	}
 	k.publish("status", m.raw, map[string]any{"execution_state": "idle"})
 	if answer.after != nil {
 		answer.after(k)

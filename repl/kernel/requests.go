@@ -11,7 +11,7 @@ import (
 
 // request is a request that is answered at once.
 type request struct {
-	reply   string // type of the answer
+	reply   string // type of the answer; "": none is sent
 	content func(k *Kernel, m message) map[string]any
 	after   func(k *Kernel) // runs once the answer is sent; nil: nothing
 }
@@ -24,6 +24,7 @@ func requests() map[string]request {
 		"inspect_request":     {"inspect_reply", (*Kernel).inspect, nil},
 		"is_complete_request": {"is_complete_reply", (*Kernel).isComplete, nil},
 		"history_request":     {"history_reply", (*Kernel).history, nil},
+		"comm_open":           {content: (*Kernel).refuse},
 		"comm_info_request": {"comm_info_reply", func(*Kernel, message) map[string]any {
 			return map[string]any{"status": "ok", "comms": map[string]any{}}
 		}, nil},
@@ -87,14 +88,13 @@ func (k *Kernel) complete(m message) map[string]any {
 	if err != nil {
 		return failure("Error", err.Error())
 	}
-	line := code[strings.LastIndexByte(code[:at], '\n')+1 : at]
-	word, matches := k.shell.Look().Complete(line)
+	begin := strings.LastIndexByte(code[:at], '\n') + 1
+	start, matches := k.shell.Look().Complete(code[begin:at])
 	if matches == nil {
 		matches = []string{}
 	}
-	cursor := utf8.RuneCountInString(code[:at])
-	return map[string]any{"status": "ok", "matches": matches, "cursor_start": cursor - utf8.RuneCountInString(word),
-		"cursor_end": cursor, "metadata": map[string]any{}}
+	return map[string]any{"status": "ok", "matches": matches, "metadata": map[string]any{},
+		"cursor_start": utf8.RuneCountInString(code[:begin+start]), "cursor_end": utf8.RuneCountInString(code[:at])}
 }
 
 func (k *Kernel) inspect(m message) map[string]any {
@@ -122,4 +122,15 @@ func (k *Kernel) isComplete(m message) map[string]any {
 		return map[string]any{"status": "incomplete", "indent": ""}
 	}
 	return map[string]any{"status": "complete"}
+}
+
+// refuse closes a comm at once: nobody talks by them here.
+func (k *Kernel) refuse(m message) map[string]any {
+	var c struct {
+		ID string `json:"comm_id"`
+	}
+	if err := json.Unmarshal(m.content, &c); err == nil {
+		k.publish("comm_close", m.raw, map[string]any{"comm_id": c.ID, "data": map[string]any{}})
+	}
+	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 // builtins are the shell's own commands.
@@ -229,15 +230,20 @@ func system[S any](c *Call[S]) (S, error) {
 	}
 	cmd := exec.CommandContext(c.Context, "sh", "-c", text)
 	var one sync.Mutex // both are written to at once
-	out, errs := &lines{one: &one, put: func(s string) { c.Show(Text(s)) }}, &lines{one: &one, put: c.shell.note}
+	out, errs := &lines{one: &one, put: func(s string) { c.Show(Text(s)) }}, &lines{one: &one, put: func(s string) {
+		c.shell.shown.add("note", Text(s))
+		c.Display.Stderr(s)
+	}}
 	cmd.Stdout, cmd.Stderr = out, errs
+	cmd.WaitDelay = time.Second / 2 // what keeps running isn't waited for
+	endAll(cmd)
 	err := cmd.Run()
 	out.flush()
 	errs.flush()
 	if c.Context.Err() != nil {
 		return c.State, c.Context.Err()
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, exec.ErrWaitDelay) { // what goes on in the background holds its output
 		return c.State, fmt.Errorf("repl: %s: %w", text, err)
 	}
 	return c.State, nil

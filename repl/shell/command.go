@@ -127,8 +127,8 @@ func (c Command[S]) parse(words []string) (Values, error) {
 	return v, nil
 }
 
-// atHome is path with the home folder in place of ~.
-func atHome(path string) string {
+// AtHome is path with the home folder in place of ~.
+func AtHome(path string) string {
 	rest, ok := strings.CutPrefix(path, "~")
 	home, err := os.UserHomeDir()
 	if !ok || err != nil || rest != "" && rest[0] != '/' {

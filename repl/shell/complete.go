@@ -45,6 +45,39 @@ func wordsBefore(text string) (words []string, word string) {
 	return words[:len(words)-1], word
 }
 
+// Insertions returns Complete's candidates, in quotes where they need them, and where in text what they replace begins.
+func (sh *Shell[S]) Insertions(text string) (start int, candidates []string) {
+	word, names := sh.Complete(text)
+	start = lastWord(text)
+	_, whole := wordsBefore(text)
+	words, typed := wordsBefore(text[start:])
+	before := len(whole) - len(word) // as of an option's name
+	if len(words) > 0 || typed != whole || before < 0 || !strings.HasPrefix(text[start:], whole[:before]) {
+		return len(text), nil // as in a comment
+	}
+	for _, name := range names {
+		candidates = append(candidates, quoteSpecial(name))
+	}
+	return start + before, candidates
+}
+
+// lastWord returns where the last word of text begins, with its quotes.
+func lastWord(text string) (start int) {
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; c {
+		case ' ', '\t', '\r', '\n', ';':
+			start = i + 1
+		case '\'', '"':
+			_, n, ok := quoted(text[i:])
+			if !ok {
+				return start
+			}
+			i += n - 1
+		}
+	}
+	return start
+}
+
 // Complete returns the beginning of a word that text ends with, and what words may begin so.
 func (sh *Shell[S]) Complete(text string) (word string, candidates []string) {
 	if rest, ok := strings.CutPrefix(strings.TrimLeft(text, " "), "!"); ok { // a command of the system
@@ -131,13 +164,13 @@ func (sh *Shell[S]) choices(c Command[S], key, begun string) []string {
 // Paths lists what lies in the folder of a path that is begun, folders with a slash behind. Hidden ones must be begun.
 func Paths(begun string, foldersOnly bool) []string {
 	folder, name := filepath.Split(begun)
-	entries, _ := os.ReadDir(filepath.Clean(atHome(folder))) // what can't be read has nothing to complete
+	entries, _ := os.ReadDir(filepath.Clean(AtHome(folder))) // what can't be read has nothing to complete
 	var names []string
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), ".") && !strings.HasPrefix(name, ".") {
 			continue
 		}
-		info, err := os.Stat(filepath.Join(atHome(folder), e.Name()))
+		info, err := os.Stat(filepath.Join(AtHome(folder), e.Name()))
 		switch {
 		case err != nil:
 		case info.IsDir():

@@ -72,7 +72,7 @@ func TestPage(t *testing.T) {
 		t.Errorf("error %v, page %s", err, page)
 	}
 	at := 0
-	for _, want := range []string{`<div class="command"><pre>add 1</pre>`, `<pre>table</pre>`, "<th>sum</th>",
+	for _, want := range []string{`<div class="command"><pre>add 1</pre>`, `<pre>table</pre>`, ">sum</th>",
 		`<div class="command"><pre>system `, `<pre>&lt;x&gt;</pre>`, `<div class="note"><pre>noted</pre>`,
 		`<div class="command"><pre>add x</pre>`, `<div class="error"><pre>repl: n=x; give`, "</html>"} {
 		i := strings.Index(page[at:], want)
@@ -96,5 +96,17 @@ func TestTranscriptIsBounded(t *testing.T) {
 	all.add("value", Text(strings.Repeat("x", 2*mostKept)))
 	if len(all.parts) != 1 {
 		t.Errorf("%d parts beside one that is larger than all may be", len(all.parts))
+	}
+}
+
+// TestKeepShowsNothing: what is saved on the side isn't part of the page, nor the last table.
+func TestKeepShowsNothing(t *testing.T) {
+	sh, out := toy(t)
+	sh.language.Rescue = func(int, string) []string { return []string{"table"} }
+	if err := sh.Line(t.Context(), "add 1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := sh.Keep(t.Context(), ""); err != nil || out.Len() > 0 || len(sh.shown.parts) != 1 || sh.table != nil {
+		t.Errorf("error %v, printed %q, %d parts, table %v", err, out, len(sh.shown.parts), sh.table)
 	}
 }

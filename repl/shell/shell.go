@@ -166,7 +166,7 @@ func (sh *Shell[S]) evaluate(ctx context.Context, c Command[S], words []string, 
 	}
 	for _, key := range slices.Concat(sh.language.Files, sh.language.Folders) {
 		if v[key] != "" {
-			v[key] = atHome(v[key])
+			v[key] = AtHome(v[key])
 		}
 	}
 	return c.Run(&Call[S]{ctx, s, words, v, sh.display, c, sh})

@@ -193,7 +193,8 @@ func TestFormats(t *testing.T) {
 		want   string
 	}{
 		{"text", table, "│ layer │ top-1 % │ n     │\n├───────┼─────────┼───────┤\n│ a<b   │    12.3 │ 1,234 │"},
-		{"html", table, `<td>a&lt;b</td><td style="text-align:right">12.3</td><td style="text-align:right">1,234</td>`},
+		{"html", table, `<td style="text-align:left">a&lt;b</td>` +
+			`<td style="text-align:right">12.3</td><td style="text-align:right">1,234</td>`},
 		{"tsv", table, "layer\ttop-1 %\tn\na<b\t12.345\t1234\n"},
 		{"json", table, `{"kind":"table","value":{"columns":["layer","top-1 %","n"],"rows":[["a\u003cb",12.345,1234]]}}`},
 		{"text", record, "12.3 %\n"}, {"tsv", record, "percent\t12.345\n"},
@@ -309,5 +310,24 @@ func TestBesideBar(t *testing.T) {
 	}
 	if !strings.Contains(screen.String(), "rounding of conv1") {
 		t.Errorf("no bar in %q", screen.String())
+	}
+}
+
+// TestSystemInterrupted: the end of the context ends what the command started, too.
+func TestSystemInterrupted(t *testing.T) {
+	sh, _ := toy(t)
+	for _, line := range []string{"!sleep 20; echo", "!trap '' INT; sleep 20; echo", "!sleep 20 & wait"} {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		began := time.Now()
+		if err := sh.Line(ctx, line); err == nil {
+			t.Errorf("%s: no error", line)
+		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("%s ends after %v", line, took)
+		}
+		cancel()
+	}
+	if err := sh.Line(t.Context(), "!sleep 3 &"); err != nil {
+		t.Errorf("a command in the background: %v", err)
 	}
 }

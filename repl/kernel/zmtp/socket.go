@@ -7,9 +7,11 @@ import (
 	"io"
 	"maps"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -56,6 +58,11 @@ type Socket struct {
 // it returns. nil: messages are dropped.
 func Listen(kind Kind, network, address string, handle func(from *Peer, message [][]byte)) (*Socket, error) {
 	l, err := net.Listen(network, address)
+	if network == "unix" && errors.Is(err, syscall.EADDRINUSE) && abandoned(address) {
+		if err = os.Remove(address); err == nil {
+			l, err = net.Listen(network, address)
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("zmtp: %w", err)
 	}
@@ -63,6 +70,15 @@ func Listen(kind Kind, network, address string, handle func(from *Peer, message 
 	s.served.Add(1)
 	go s.accept()
 	return s, nil
+}
+
+// abandoned says whether a socket file is of a process that was killed.
+func abandoned(path string) bool {
+	conn, err := net.Dial("unix", path)
+	if err == nil {
+		_ = conn.Close()
+	}
+	return errors.Is(err, syscall.ECONNREFUSED)
 }
 
 // Addr returns the address that s is bound to.

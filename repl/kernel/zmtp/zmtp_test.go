@@ -2,9 +2,12 @@ package zmtp_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -140,4 +143,24 @@ func TestHandshake(t *testing.T) {
 		}
 	}
 	subscribe(t, dial(t, s, "SUB", 1), 1, "")
+}
+
+// TestUnix: a socket file that a killed process left is taken over, and one in use isn't.
+func TestUnix(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	left, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	left.SetUnlinkOnClose(false)
+	_ = left.Close()
+	s, err := zmtp.Listen(zmtp.Router, "unix", path, echo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close(0)
+	if _, err := zmtp.Listen(zmtp.Router, "unix", path, echo); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("a file in use: %v", err)
+	}
+	dial(t, s, "DEALER", 1)
 }
