@@ -6,89 +6,101 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 )
 
-// jupyter runs nbconvert with its own kernel, and leaves the user's kernels alone.
-type jupyter struct{ env []string }
+// Names of the kernels that notebooks have.
+const (
+	pdquant = "pdquant"
+	gonb    = "gonb"
+)
 
-// newJupyter builds GoNB, and goimports, which GoNB calls, in bin/jupyter, so that each checkout has its own kernel.
-func newJupyter(ctx context.Context, setting string, minutes float64) (*jupyter, error) {
-	if _, err := exec.LookPath("jupyter-nbconvert"); err != nil {
-		return nil, fmt.Errorf("notebooks: %w; install Debian's jupyter-nbconvert and jupyter-client", err)
-	}
+// jupyter runs Jupyter's programs with this checkout's kernels, and leaves the user's kernels alone.
+type jupyter struct {
+	root string // of the repository
+	home string // bin/jupyter, so that each checkout has its own kernels
+	env  []string
+}
+
+func newJupyter() (*jupyter, error) {
 	root, err := os.Getwd()
 	if err != nil {
 		return nil, fmt.Errorf("notebooks: %w", err)
 	}
 	home := filepath.Join(root, "bin", "jupyter")
-	bin, kernel := filepath.Join(home, "bin"), filepath.Join(home, "kernels", "gonb")
-	if err := errors.Join(os.MkdirAll(bin, 0o755), os.MkdirAll(kernel, 0o755)); err != nil {
+	bin := filepath.Join(home, "bin")
+	if err := os.MkdirAll(bin, 0o755); err != nil {
 		return nil, fmt.Errorf("notebooks: %w", err)
 	}
-	tools := []string{"build", "-modfile=internal/tools/go.mod", "-o", bin + "/", "github.com/janpfeifer/gonb",
-		"golang.org/x/tools/cmd/goimports"}
-	if err := command(ctx, []string{"GOTOOLCHAIN=auto"}, "go", tools...); err != nil {
-		return nil, err
-	}
-	spec, err := json.Marshal(map[string]any{
-		"argv": []string{filepath.Join(bin, "gonb"), "--kernel", "{connection_file}", "--go_work=" + root,
-			"--stderrthreshold=FATAL"},
-		"display_name": "Go (gonb)", "language": "go", "interrupt_mode": "message",
-	})
-	if err == nil {
-		err = os.WriteFile(filepath.Join(kernel, "kernel.json"), spec, 0o644)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("notebooks: %w", err)
-	}
-	env := []string{"JUPYTER_PATH=" + home, "PATH=" + bin + string(filepath.ListSeparator) + os.Getenv("PATH"),
-		"PDQUANT_ROOT=" + root, "PDQUANT_NOTEBOOKS=" + setting}
-	if minutes > 0 {
-		env = append(env, fmt.Sprintf("PDQUANT_MINUTES=%g", minutes))
-	}
-	return &jupyter{env}, nil
+	return &jupyter{root: root, home: home, env: []string{"GOTOOLCHAIN=auto", before("PATH", bin),
+		before("JUPYTER_PATH", filepath.Join(home, "share", "jupyter"))}}, nil
 }
 
-// open opens the notebooks in Jupyter, which serves only this machine, until ctx ends.
-func (j *jupyter) open(ctx context.Context) error {
-	args := []string{"--ip=127.0.0.1", "notebooks"} // with a token, which Jupyter makes
-	if os.Geteuid() == 0 {
-		args = append(args, "--allow-root", "--no-browser")
+// before returns a variable of the environment, a list of folders, with one more in front.
+func before(name, folder string) string {
+	if rest := os.Getenv(name); rest != "" {
+		folder += string(filepath.ListSeparator) + rest
 	}
-	if _, err := exec.LookPath("jupyter-notebook"); err != nil {
-		return fmt.Errorf("notebooks: %w; install Debian's jupyter-notebook", err)
+	return name + "=" + folder
+}
+
+// install builds the kernel called name, and writes its specification.
+func (j *jupyter) install(ctx context.Context, name string) error {
+	switch bin := filepath.Join(j.home, "bin"); name {
+	case pdquant:
+		program := filepath.Join(bin, pdquant)
+		if err := command(ctx, j.env, "go", "build", "-o", program, "./repl"); err != nil {
+			return err
+		}
+		return command(ctx, j.env, program, "kernel", "install", "--prefix="+j.home)
+	case gonb:
+		// GoNB calls goimports.
+		tools := []string{"build", "-modfile=internal/tools/go.mod", "-o", bin + "/", "github.com/janpfeifer/gonb",
+			"golang.org/x/tools/cmd/goimports"}
+		if err := command(ctx, j.env, "go", tools...); err != nil {
+			return err
+		}
+		return j.specifyGoNB(filepath.Join(bin, gonb))
 	}
-	p := newProgram(ctx, j.env, "jupyter-notebook", args...)
-	p.Stdout, p.Stderr = os.Stdout, os.Stderr
-	err := p.Run()
-	p.killRest()
-	if err != nil && ctx.Err() == nil {
-		return fmt.Errorf("notebooks: jupyter-notebook: %w", err)
+	return fmt.Errorf("notebooks: no kernel is called %q; choose %s or %s", name, pdquant, gonb)
+}
+
+// specifyGoNB writes the specification of GoNB's kernel, which program is.
+func (j *jupyter) specifyGoNB(program string) error {
+	spec, err := json.Marshal(map[string]any{
+		"argv":         []string{program, "--kernel", "{connection_file}", "--go_work=" + j.root, "--stderrthreshold=FATAL"},
+		"display_name": "Go (gonb)", "language": "go", "interrupt_mode": "message",
+	})
+	dir := filepath.Join(j.home, "share", "jupyter", "kernels", gonb)
+	if err == nil {
+		err = os.MkdirAll(dir, 0o755)
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "kernel.json"), spec, 0o644)
+	}
+	if err != nil {
+		return fmt.Errorf("notebooks: %w", err)
 	}
 	return nil
 }
 
-// execute runs the notebook at path, and returns the path of the executed copy, which is in out. It returns an error if
-// a cell fails.
-func (j *jupyter) execute(ctx context.Context, path, out string) (string, error) {
-	err := command(ctx, j.env, "jupyter-nbconvert", "--to", "notebook", "--execute", "--allow-errors",
-		"--ExecutePreprocessor.timeout=-1", "--ExecutePreprocessor.kernel_name=gonb", "--output-dir", out, path)
+// execute runs the notebook at path, and writes its outputs there. It returns an error if a cell fails.
+func (j *jupyter) execute(ctx context.Context, path, kernel string) error {
+	err := command(ctx, j.env, "jupyter-nbconvert", "--to", "notebook", "--execute", "--allow-errors", "--inplace",
+		"--ExecutePreprocessor.timeout=-1", "--ExecutePreprocessor.kernel_name="+kernel, path)
 	if err != nil {
-		return "", err
+		return err
 	}
-	executed := filepath.Join(out, filepath.Base(path))
-	data, err := os.ReadFile(executed)
+	data, err := os.ReadFile(path)
 	if err != nil {
-		return "", fmt.Errorf("notebooks: %w", err)
+		return fmt.Errorf("notebooks: %w", err)
 	}
 	if err := failures(data); err != nil {
-		return "", fmt.Errorf("notebooks: %s: %w", executed, err)
+		return fmt.Errorf("notebooks: %s: %w", path, err)
 	}
-	return executed, nil
+	return nil
 }
 
 // failures returns the errors in a notebook's outputs, together with its standard error.
@@ -122,10 +134,12 @@ func failures(notebook []byte) error {
 	return errors.Join(append(errs, said...)...)
 }
 
-// html writes the HTML of an executed notebook to the same folder.
+// html writes the HTML of an executed notebook to the same folder. Figures are PNGs: nbconvert removes the paths of
+// SVGs.
 func (j *jupyter) html(ctx context.Context, executed string) error {
 	err := command(ctx, j.env, "jupyter-nbconvert", "--to", "html", "--HTMLExporter.mathjax_url=",
-		"--HTMLExporter.require_js_url=", "--HTMLExporter.jquery_url=", executed)
+		"--HTMLExporter.require_js_url=", "--HTMLExporter.jquery_url=",
+		"--NbConvertBase.display_data_priority=['text/html', 'image/png', 'text/markdown', 'text/plain']", executed)
 	if err != nil {
 		return err
 	}

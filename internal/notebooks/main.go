@@ -1,19 +1,21 @@
 // Command notebooks executes the notebooks of this repository. It fails if a cell fails, and writes executed copies,
 // and HTML that needs no network:
 //
-//	go run ./internal/notebooks                 # all, with few images and steps
-//	go run ./internal/notebooks -setting=desk -minutes=60 paper_tables
-//	go run ./internal/notebooks -open           # in Jupyter, to change and run them by hand
+//	go run ./internal/notebooks                       # all, with few images and steps
+//	go run ./internal/notebooks -full paper_tables    # as it stands
+//	go run ./internal/notebooks -open                 # in JupyterLab, to change and run them by hand
 //
-// It needs Debian's jupyter-nbconvert and jupyter-client, and builds the kernel.
+// It builds the kernels. To execute, it needs jupyter-nbconvert.
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -32,54 +34,116 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	f := flag.NewFlagSet("notebooks", flag.ExitOnError)
-	setting := f.String("setting", "quick", "how much is computed: quick, to check that the notebooks run; desk, some "+
-		"hours on two cores; full, the paper's settings, for days")
-	minutes := f.Float64("minutes", 0, "minutes after which a notebook that compares methods starts no further runs; "+
-		"finished runs are kept; 0: no limit")
-	out := f.String("out", "runs/notebooks", "folder for the executed notebooks and HTML")
-	open := f.Bool("open", false, "open them in Jupyter instead, with Debian's jupyter-notebook")
-	update := f.Bool("update", false, "also replace the notebooks by the executed ones")
+	full := f.Bool("full", false, "run them as they stand, not with few images and steps; a grid goes on where it stopped")
+	update := f.Bool("update", false, "run them as they stand, and replace the notebooks by the executed ones")
+	out := f.String("out", "runs/notebooks", "folder for executed notebooks, HTML and, with -full, run folders")
+	open := f.Bool("open", false, "open them in JupyterLab instead, until Ctrl-C")
 	_ = f.Parse(args) // exits on an error
-	names := f.Args()
-	if len(names) == 0 {
-		var err error
-		if names, err = filepath.Glob("notebooks/*.ipynb"); err != nil || len(names) == 0 {
-			return errors.Join(err, errors.New("notebooks: none in notebooks/; start in the repository's root"))
-		}
-	}
-	jupyter, err := newJupyter(ctx, *setting, *minutes)
+	jupyter, err := newJupyter()
 	if err != nil {
 		return err
 	}
 	if *open {
 		return jupyter.open(ctx)
 	}
+	if _, err := exec.LookPath("jupyter-nbconvert"); err != nil {
+		return fmt.Errorf("notebooks: %w; install Debian's jupyter-nbconvert and jupyter-client", err)
+	}
+	names := f.Args()
+	if len(names) == 0 {
+		if names, err = filepath.Glob("notebooks/*.ipynb"); err != nil || len(names) == 0 {
+			return errors.Join(err, errors.New("notebooks: none in notebooks/; start in the repository's root"))
+		}
+	}
 	if err := os.MkdirAll(*out, 0o755); err != nil {
 		return fmt.Errorf("notebooks: %w", err)
 	}
+	w := worker{jupyter: jupyter, folder: *out, full: *full || *update, update: *update, installed: map[string]bool{}}
+	if !w.full {
+		if w.folder, err = os.MkdirTemp("", "notebooks"); err != nil {
+			return fmt.Errorf("notebooks: %w", err)
+		}
+		defer func() { _ = os.RemoveAll(w.folder) }() // a temporary folder
+	}
 	for _, name := range names {
-		path := filepath.Join("notebooks", strings.TrimSuffix(filepath.Base(name), ".ipynb")+".ipynb")
 		start := time.Now()
-		executed, err := jupyter.execute(ctx, path, *out)
-		if err != nil {
+		name = strings.TrimSuffix(filepath.Base(name), ".ipynb")
+		if err := w.run(ctx, name); err != nil {
 			return err
 		}
-		if err := jupyter.html(ctx, executed); err != nil {
-			return err
-		}
-		if *update {
-			if err := replace(path, executed); err != nil {
+		for _, end := range []string{".ipynb", ".html"} {
+			if err := copyFile(filepath.Join(*out, name+end), filepath.Join(w.folder, name+end)); err != nil {
 				return err
 			}
 		}
-		fmt.Printf("%s: %.0f s\n", executed, time.Since(start).Seconds())
+		fmt.Printf("%s: %.0f s\n", name, time.Since(start).Seconds())
 	}
 	return nil
 }
 
-// replace replaces the notebook at path by the executed one.
+// worker executes notebooks.
+type worker struct {
+	*jupyter
+	folder       string // that they execute in, with their run folders: a new one, but if they run in full
+	full, update bool
+	installed    map[string]bool // kernels
+}
+
+// run executes the notebook called name.
+func (w worker) run(ctx context.Context, name string) error {
+	path, executed := filepath.Join("notebooks", name+".ipynb"), filepath.Join(w.folder, name+".ipynb")
+	n, err := readNotebook(path)
+	if err != nil {
+		return err
+	}
+	for _, kernel := range []string{pdquant, n.kernel} { // cells in Go call pdquant's program, too
+		if w.installed[kernel] {
+			continue
+		}
+		if err := w.install(ctx, kernel); err != nil {
+			return err
+		}
+		w.installed[kernel] = true
+	}
+	if !w.full {
+		n.shorten()
+	}
+	if err := n.write(executed); err != nil {
+		return err
+	}
+	if err := w.execute(ctx, executed, n.kernel); err != nil {
+		return err
+	}
+	if err := w.html(ctx, executed); err != nil {
+		return err
+	}
+	if w.update {
+		return replace(path, executed)
+	}
+	return nil
+}
+
+// copyFile copies a file, unless both are the same.
+func copyFile(to, from string) error {
+	if to == from {
+		return nil
+	}
+	data, err := os.ReadFile(from)
+	if err == nil {
+		err = os.WriteFile(to, data, 0o644)
+	}
+	if err != nil {
+		return fmt.Errorf("notebooks: %w", err)
+	}
+	return nil
+}
+
+// replace replaces the notebook at path by the executed one, in which the user's folder is called ~.
 func replace(path, executed string) error {
 	data, err := os.ReadFile(executed)
+	if home, e := os.UserHomeDir(); e == nil {
+		data = bytes.ReplaceAll(data, []byte(home+"/"), []byte("~/"))
+	}
 	if err == nil {
 		err = os.WriteFile(path, data, 0o644)
 	}

@@ -32,7 +32,6 @@ type Grid struct {
 	Note    string            // what backend.Open said of it
 	Machine pdq.MachineConfig // Workers 0: as many as suit the backend
 	Every   int               // steps between states to go on from; 0: 500
-	Until   time.Time         // nothing new is begun after it; zero: no limit
 	Anyway  bool              // goes on with a network that only guesses
 	Command string            // for the records: what was typed
 
@@ -126,7 +125,7 @@ func (g Grid) Check() error {
 // once what cells share. The folder is this process's alone until Run returns. It is an error if the table has a
 // result of the same name that other weights, images, settings, backend or versions gave.
 //
-// After an error, or once the time is up, the results are those that there are.
+// After an error, the results are those that there are.
 func (g Grid) Run(ctx context.Context, f Folder) (results []Result, err error) {
 	if err := g.Check(); err != nil {
 		return nil, err
@@ -145,9 +144,6 @@ func (g Grid) Run(ctx context.Context, f Folder) (results []Result, err error) {
 	for i, c := range cells {
 		result, found, err := r.find(ctx, c)
 		if err == nil && !found {
-			if !g.Until.IsZero() && time.Now().After(g.Until) {
-				continue // others may be in the table
-			}
 			if err = r.start(ctx, c); err == nil {
 				if g.Began != nil {
 					g.Began(c, i+1, len(cells))

@@ -276,3 +276,14 @@ func ParseSeeds(text string) ([]uint64, error) {
 	}
 	return seeds, nil
 }
+
+// Fixed is a configuration under a name.
+type Fixed struct {
+	Name   string
+	Config pdq.Config
+}
+
+// Method returns the method that f is, whatever the preset. Seed and machine are the grid's.
+func (f Fixed) Method() Method {
+	return Method{f.Name, func(pdq.Config) (pdq.Config, error) { return f.Config, nil }}
+}

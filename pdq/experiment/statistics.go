@@ -96,11 +96,6 @@ func CalibrationTop1(rs []Result) Estimate {
 	return overResults(rs, func(r Result) float64 { return r.Calibration.Percent() })
 }
 
-// Overfitting returns by how many points the calibration images do better than the test images, mean over seeds.
-func Overfitting(rs []Result) Estimate {
-	return overResults(rs, func(r Result) float64 { return r.Calibration.Percent() - r.Test.Percent() })
-}
-
 // Seconds returns the mean time of quantising.
 func Seconds(rs []Result) Estimate {
 	return overResults(rs, func(r Result) float64 { return r.Seconds })

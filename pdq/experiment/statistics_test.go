@@ -63,19 +63,10 @@ func TestMeans(t *testing.T) {
 	if got := Top1(rs[:1]); got.String() != "70.00 ± 4.58" || got.Over != OverImages { // 100·√(0.7·0.3/100)
 		t.Errorf("one seed: %v", got)
 	}
-	if got := Overfitting(rs).String(); got != "3.00 ± 1.15" {
-		t.Errorf("overfitting %s", got)
-	}
 	if got := CalibrationTop1(rs[:1]).String(); got != "75.00" {
 		t.Errorf("calibration of one seed %s", got)
 	}
 	if got := Top1(nil).String(); got != "-" {
 		t.Errorf("no seed: %s", got)
-	}
-	for _, row := range [][]string{MethodRow("a", rs, rs), MethodRow("b", rs, withRight(70, 71, 72)),
-		MethodRow("c", nil, rs)} {
-		if len(row) != len(MethodColumns("method")) {
-			t.Errorf("%d cells under %d columns: %q", len(row), len(MethodColumns("method")), row)
-		}
 	}
 }

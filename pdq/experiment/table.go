@@ -112,25 +112,6 @@ func (s Summary) peak() int64 {
 	return most
 }
 
-// MethodRow returns the cells under MethodColumns: a method beside another.
-func MethodRow(name string, rs, base []Result) []string {
-	difference := ""
-	if len(rs) > 0 && (len(base) == 0 || &rs[0] != &base[0]) {
-		difference = Difference(rs, base).Signed()
-	}
-	if len(rs) == 0 {
-		return []string{name, "not run", "", "", "", "", ""}
-	}
-	return []string{name, Top1(rs).String(), difference, CalibrationTop1(rs).String(),
-		Overfitting(rs).String(), fmt.Sprint(len(rs)), fmt.Sprintf("%.0f", Seconds(rs).Mean)}
-}
-
-// MethodColumns are the columns of a table of methods on one network.
-func MethodColumns(first string) []string {
-	return []string{first, "test top-1 %", "difference", "calibration top-1 %", "calibration − test",
-		"seeds", "seconds a seed"}
-}
-
 // Bars returns the accuracies for plot.Bars: a bar for each network, bits and method.
 func Bars(results []Result) []plot.Bar {
 	var bars []plot.Bar
