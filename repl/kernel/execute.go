@@ -93,7 +93,7 @@ func (k *Kernel) cell(m message, n int) map[string]any {
 		}
 		k.mu.Unlock()
 	}
-	if err := k.shell.Keep(context.Background(), k.folder); err != nil {
+	if err := k.shell.Keep(context.Background()); err != nil {
 		k.display.begin(parent)
 		k.display.Note(fmt.Sprintf("the session can't be saved: %v", err))
 		k.display.end(k.counted)
