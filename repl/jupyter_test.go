@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -14,36 +16,58 @@ import (
 
 	"github.com/charmbracelet/x/ansi"
 	"github.com/creack/pty"
+
+	"github.com/pdquant/pdquant/internal/soaked"
 )
 
-// clients are the packages of PyPI that the kernel is tested with.
-const clients = "jupyter_client==8.9.1 jupyter_kernel_test==0.7.0 jupyter_console==6.6.3"
+// What the kernel is tested with, from PyPI and npm.
+const (
+	clients = "jupyter_client==8.9.1 jupyter_kernel_test==0.7.0 jupyter_console==6.6.3"
+	lab     = "jupyterlab==4.4.10"
+	browser = "playwright-core@1.65.1"
+)
 
-// jupyter returns the bin folder of a virtual environment with clients, in the user's cache, and the environment of a
-// process that finds the kernel.
-func jupyter(t *testing.T) (bin string, env []string) {
+// fetched returns a folder of the user's cache after the commands, run in it, have once filled it with what. The test
+// is skipped if they can't.
+func fetched(t *testing.T, name, what string, commands ...string) string {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("makes a virtual environment; run without -short")
+		t.Skip("fetches programs to test with; run without -short")
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		t.Skip(err)
 	}
-	venv := filepath.Join(cache, "pdquant", "jupyter-clients")
-	bin = filepath.Join(venv, "bin")
-	done := filepath.Join(venv, "installed")
-	if has, err := os.ReadFile(done); err != nil || string(has) != clients {
-		for _, command := range []string{"python3 -m venv " + venv, bin + "/pip install -q " + clients} {
-			words := strings.Fields(command)
-			if out, err := exec.Command(words[0], words[1:]...).CombinedOutput(); err != nil {
-				t.Skipf("there are no Jupyter clients to test with: %s: %v\n%s", command, err, out)
-			}
-		}
-		if err := os.WriteFile(done, []byte(clients), 0o644); err != nil {
-			t.Fatal(err)
+	dir := filepath.Join(cache, "pdquant", name)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	done := filepath.Join(dir, "fetched")
+	if has, err := os.ReadFile(done); err == nil && string(has) == what {
+		return dir
+	}
+	for _, command := range commands {
+		cmd := exec.CommandContext(t.Context(), "sh", "-c", command)
+		cmd.Dir = dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Skipf("no %s to test with: %s: %v\n%s", what, command, err, out)
 		}
 	}
+	if err := os.WriteFile(done, []byte(what), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// python returns the bin folder of a virtual environment with packages of PyPI.
+func python(t *testing.T, name, packages string) string {
+	t.Helper()
+	return filepath.Join(fetched(t, name, packages, "python3 -m venv .", "bin/pip install -q "+packages), "bin")
+}
+
+// jupyter returns the environment of a process that finds the kernel.
+func jupyter(t *testing.T) (env []string) {
+	t.Helper()
 	program := filepath.Join(t.TempDir(), "pdquant")
 	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -55,12 +79,13 @@ func jupyter(t *testing.T) (bin string, env []string) {
 	if out, err := install.CombinedOutput(); err != nil || !strings.Contains(string(out), data) {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	return bin, env
+	return env
 }
 
 // TestJupyter runs testdata/jupyter/kernel_test.py.
 func TestJupyter(t *testing.T) {
-	bin, env := jupyter(t)
+	bin := python(t, "jupyter-clients", clients)
+	env := jupyter(t)
 	script, err := filepath.Abs(filepath.Join("testdata", "jupyter", "kernel_test.py"))
 	if err != nil {
 		t.Fatal(err)
@@ -76,7 +101,8 @@ func TestJupyter(t *testing.T) {
 
 // TestJupyterConsole: jupyter console at a terminal runs cells, completes, interrupts, and leaves.
 func TestJupyterConsole(t *testing.T) {
-	bin, env := jupyter(t)
+	bin := python(t, "jupyter-clients", clients)
+	env := jupyter(t)
 	cmd := exec.Command(filepath.Join(bin, "jupyter-console"), "--kernel=pdquant")
 	cmd.Env, cmd.Dir = append(env, "TERM=xterm", "HOME="+t.TempDir()), t.TempDir()
 	tty, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 40, Cols: 120})
@@ -150,4 +176,58 @@ func TestJupyterConsole(t *testing.T) {
 	case <-time.After(20 * time.Second):
 		t.Errorf("the console didn't end after quit:\n%s", seen.String())
 	}
+}
+
+// TestJupyterLab runs testdata/jupyter/lab.mjs, which uses JupyterLab in a browser.
+func TestJupyterLab(t *testing.T) {
+	soaked.Only(t, "a browser takes a minute; TestJupyter sends the same messages")
+	chromium, err := exec.LookPath("chromium")
+	if err != nil {
+		t.Skip(err)
+	}
+	bin := python(t, "jupyterlab", lab)
+	npm := fetched(t, "playwright", browser, "npm install --silent "+browser)
+	home, env := t.TempDir(), jupyter(t)
+	settings := filepath.Join(home, "config", "lab", "user-settings", "@jupyterlab", "notebook-extension")
+	write := func(path, text string) {
+		t.Helper()
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(filepath.Join(settings, "tracker.jupyterlab-settings"), `{"windowingMode": "none"}`) // all cells are there
+	for _, name := range []string{"one", "two"} {
+		write(filepath.Join(home, name+".ipynb"), `{"cells": [{"cell_type": "code", "id": "a", "execution_count": null,
+			"metadata": {}, "outputs": [], "source": []}], "metadata": {"kernelspec": {"display_name": "pdquant",
+			"language": "pdquant", "name": "pdquant"}}, "nbformat": 4, "nbformat_minor": 5}`)
+	}
+	server := exec.Command(filepath.Join(bin, "jupyter"), "lab", "--no-browser", "--allow-root", "--ip=127.0.0.1",
+		"--port=0", "--IdentityProvider.token=token")
+	server.Dir, server.Env = home, append(env, "JUPYTER_CONFIG_DIR="+filepath.Join(home, "config"), "HOME="+home)
+	said, err := server.StderrPipe()
+	if err == nil {
+		err = server.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = server.Process.Signal(os.Interrupt); _ = server.Process.Kill(); _ = server.Wait() }()
+	address := ""
+	for lines := bufio.NewScanner(said); address == "" && lines.Scan(); {
+		if url := regexp.MustCompile(`http://127.0.0.1:\d+/`).FindString(lines.Text()); url != "" {
+			address = url + "?token=token"
+		}
+	}
+	go func() { _, _ = io.Copy(io.Discard, said) }()
+	script, err := filepath.Abs(filepath.Join("testdata", "jupyter", "lab.mjs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	user := exec.CommandContext(t.Context(), "node", script, address, chromium, t.ArtifactDir())
+	user.Dir = npm
+	out, err := user.CombinedOutput()
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	t.Logf("%s", out)
 }

@@ -363,9 +363,9 @@ func TestNothing(t *testing.T) {
 			{"TeacherNorms", images, func() error { _, err := look.TeacherNorms(ctx, q, 1, n); return err }},
 			{"SweepOutput", images, func() error { _, err := look.SweepOutput(ctx, q, s, "layer1.0.relu1", n, 10); return err }},
 			{"SweepWeight", images, func() error { _, err := look.SweepWeight(ctx, q, s, "layer1.0.conv1", n, 10); return err }},
-			{"SweepOutput", "look: %d points; give at least one",
+			{"SweepOutput", "look: a sweep of %d points; give 1 to 1000",
 				func() error { _, err := look.SweepOutput(ctx, q, s, "layer1.0.relu1", 8, n); return err }},
-			{"SweepWeight", "look: %d points; give at least one",
+			{"SweepWeight", "look: a sweep of %d points; give 1 to 1000",
 				func() error { _, err := look.SweepWeight(ctx, q, s, "layer1.0.conv1", 8, n); return err }},
 		} {
 			t.Run(fmt.Sprintf(c.what+" of "+c.want, n), func(t *testing.T) {

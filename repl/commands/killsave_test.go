@@ -16,7 +16,7 @@ var killSeed = flag.Uint64("kill.seed", 0, "seed that draws the file operations 
 // killSession is a session whose rounding of a unit is under way.
 func killSession(t *testing.T) *rig {
 	t.Helper()
-	sh, _ := testShell(t, "set seed=2", "logits; scales weights; scales acts conv1; step conv1 n=1")
+	sh, _ := testShell(t, "set seed=2", "logits; scales weights; name b; scales acts conv1; step conv1 n=1")
 	return sh
 }
 
@@ -38,7 +38,7 @@ func TestKillSave(t *testing.T) {
 		t.Skip("builds a test of its own and runs it 10 times; run without -short")
 	}
 	older := t.TempDir()
-	testShell(t, "logits; scales weights; eval n=20; save "+older)
+	testShell(t, "logits; scales weights; name a; eval n=20; save "+older)
 	before := func(t *testing.T, dir string) {
 		t.Helper()
 		if err := os.CopyFS(dir, os.DirFS(older)); err != nil && !strings.Contains(err.Error(), "exists") {

@@ -58,5 +58,6 @@ func (s *steps) Show(shell.Value) error { return nil }
 func (s *steps) Note(string)            {}
 func (s *steps) Fail(error)             {}
 func (s *steps) Progress(x shell.Step)  { *s = append(*s, x) }
+func (s *steps) Stderr(string)          {}
 func (s *steps) Clear()                 {}
 func (s *steps) Done()                  {}

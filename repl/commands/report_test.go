@@ -15,9 +15,9 @@ func TestReport(t *testing.T) {
 	sh, _ := testShell(t, "run", "eval n=20; name 'base'; save "+saved, "set loss.pd=0; scales weights; run conv1",
 		"ablate loss=mse dc=off seeds=1 test=10 out="+grid)
 	for line, want := range map[string][]string{
-		"report base now file=" + dir + "/a.html": {"<h1>base, now</h1>", "<td>Loss.PD</td>", "layer3.0.conv2",
+		"report base now file=" + dir + "/a.html": {"<h1>base, now</h1>", ">Loss.PD</td>", "layer3.0.conv2",
 			"now against base: not both are evaluated"},
-		"report " + saved: {"<h2>Units</h2>", "<td>layer2.0</td>", "distance before", "20 of fashion-mnist/test",
+		"report " + saved: {"<h2>Units</h2>", ">layer2.0</td>", "distance before", "20 of fashion-mnist/test",
 			"settings of the last method", "linux", "run; eval n=20"},
 		"report " + grid + " " + saved: {"loss=mse dc=off", "± is one standard error", " seed 1", "peak memory",
 			"seconds of", saved + " against " + grid + ": they were evaluated on different images"},

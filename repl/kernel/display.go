@@ -159,7 +159,10 @@ func bundle(v shell.Value) (map[string]any, error) {
 }
 
 // Note sends text as a stream.
-func (d *display) Note(text string) { d.write("stderr", shell.Visible(text)) }
+func (d *display) Note(text string) { d.write("stdout", shell.Visible(text)) }
+
+// Stderr sends text as a stream of errors, which notebooks show on red.
+func (d *display) Stderr(text string) { d.write("stderr", shell.Visible(text)) }
 
 // Fail does nothing: the error is in the reply.
 func (d *display) Fail(error) {}
@@ -268,7 +271,8 @@ func (d *display) showStep() {
 		d.stepID, kind = newID(), "display_data"
 	}
 	d.send(kind, map[string]any{
-		"data": map[string]any{"text/plain": text, "text/html": fmt.Sprintf(`<progress value="%d" max="%d"></progress> %s`,
+		"data": map[string]any{"text/plain": text, "text/html": fmt.Sprintf(
+			`<progress value="%d" max="%d"></progress> <code>%s</code>`,
 			d.step.Done, max(d.step.Total, 1), html.EscapeString(text))},
 		"metadata": map[string]any{}, "transient": map[string]any{"display_id": d.stepID},
 	})

@@ -23,11 +23,11 @@ type executeRequest struct {
 
 // enqueue lets a cell wait for those before it.
 func (k *Kernel) enqueue(m message) {
+	k.mu.Lock()
+	defer k.mu.Unlock() // so that a cell is counted before it runs
 	select {
 	case k.cells <- m:
-		k.mu.Lock()
 		k.came++
-		k.mu.Unlock()
 	default:
 		k.reply(m, "execute_reply", failure("Error", "1000 cells wait already"))
 	}

@@ -26,7 +26,7 @@ func TestExecute(t *testing.T) {
 		{"", nil, []string{"ok 2", "execute_input: 2"}},
 		{"table", nil, []string{"ok 3", "execute_input: 3", "execute_result: "}},
 		{"draw; sum", nil, []string{"ok 4", "execute_input: 4", "display_data: ~~", "stream: sum 1\n"}},
-		{"note\nsum", nil, []string{"ok 5", "execute_input: 5", "stream: a note\n", "stream: sum 1\n"}},
+		{"note\nsum", nil, []string{"ok 5", "execute_input: 5", "stream: a note\nsum 1\n"}},
 		{"add 1\nsum\nñ; add 1", nil, []string{"error 6", "execute_input: 6", "stream: sum 2\n",
 			`error: cell:3: repl: no command "ñ"; help lists all`}},
 		{"add 1; sum", silent, []string{"ok 6"}},

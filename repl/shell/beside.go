@@ -84,6 +84,7 @@ type silent struct{}
 
 func (silent) Show(Value) error { return nil }
 func (silent) Note(string)      {}
+func (silent) Stderr(string)    {}
 func (silent) Fail(error)       {}
 func (silent) Progress(Step)    {}
 func (silent) Done()            {}

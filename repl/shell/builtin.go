@@ -230,7 +230,10 @@ func system[S any](c *Call[S]) (S, error) {
 	}
 	cmd := exec.CommandContext(c.Context, "sh", "-c", text)
 	var one sync.Mutex // both are written to at once
-	out, errs := &lines{one: &one, put: func(s string) { c.Show(Text(s)) }}, &lines{one: &one, put: c.shell.note}
+	out, errs := &lines{one: &one, put: func(s string) { c.Show(Text(s)) }}, &lines{one: &one, put: func(s string) {
+		c.shell.shown.add("note", Text(s))
+		c.Display.Stderr(s)
+	}}
 	cmd.Stdout, cmd.Stderr = out, errs
 	cmd.WaitDelay = time.Second / 2 // what keeps running isn't waited for
 	endAll(cmd)

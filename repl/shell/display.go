@@ -13,6 +13,7 @@ import (
 type Display interface {
 	Show(v Value) error // an error is kept: the program ends with it
 	Note(text string)   // what a person should know, and a program needn't
+	Stderr(text string) // what a program that a command ran wrote to its standard error
 	Fail(err error)     // why a line ended
 	Progress(s Step)    // how far a step has come
 	Done()              // the step has ended
@@ -97,6 +98,9 @@ func (t *Terminal) Note(text string) {
 	width, _ := screen(t.Err)
 	fmt.Fprintln(besideBar{t.progress, t.Err}, Text(text).Text(width))
 }
+
+// Stderr writes text as it is.
+func (t *Terminal) Stderr(text string) { fmt.Fprintln(besideBar{t.progress, t.Err}, Visible(text)) }
 
 // Fail writes err as Note does a text, in red on a terminal.
 func (t *Terminal) Fail(err error) {

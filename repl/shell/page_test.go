@@ -72,7 +72,7 @@ func TestPage(t *testing.T) {
 		t.Errorf("error %v, page %s", err, page)
 	}
 	at := 0
-	for _, want := range []string{`<div class="command"><pre>add 1</pre>`, `<pre>table</pre>`, "<th>sum</th>",
+	for _, want := range []string{`<div class="command"><pre>add 1</pre>`, `<pre>table</pre>`, ">sum</th>",
 		`<div class="command"><pre>system `, `<pre>&lt;x&gt;</pre>`, `<div class="note"><pre>noted</pre>`,
 		`<div class="command"><pre>add x</pre>`, `<div class="error"><pre>repl: n=x; give`, "</html>"} {
 		i := strings.Index(page[at:], want)

@@ -193,7 +193,8 @@ func TestFormats(t *testing.T) {
 		want   string
 	}{
 		{"text", table, "│ layer │ top-1 % │ n     │\n├───────┼─────────┼───────┤\n│ a<b   │    12.3 │ 1,234 │"},
-		{"html", table, `<td>a&lt;b</td><td style="text-align:right">12.3</td><td style="text-align:right">1,234</td>`},
+		{"html", table, `<td style="text-align:left">a&lt;b</td>` +
+			`<td style="text-align:right">12.3</td><td style="text-align:right">1,234</td>`},
 		{"tsv", table, "layer\ttop-1 %\tn\na<b\t12.345\t1234\n"},
 		{"json", table, `{"kind":"table","value":{"columns":["layer","top-1 %","n"],"rows":[["a\u003cb",12.345,1234]]}}`},
 		{"text", record, "12.3 %\n"}, {"tsv", record, "percent\t12.345\n"},

@@ -90,17 +90,17 @@ func (t Table) HTML() string {
 	var b strings.Builder
 	b.WriteString("<table>\n<tr>")
 	for _, name := range t.Columns {
-		fmt.Fprintf(&b, "<th>%s</th>", html.EscapeString(name))
+		fmt.Fprintf(&b, `<th style="text-align:left">%s</th>`, html.EscapeString(name))
 	}
 	b.WriteString("</tr>\n")
 	for _, row := range t.Rows {
 		b.WriteString("<tr>")
 		for _, cell := range row {
-			text, align := fmt.Sprint(cell), ""
+			text, align := fmt.Sprint(cell), "left" // notebooks put all to the right
 			if isNumber(text) {
-				align = ` style="text-align:right"`
+				align = "right"
 			}
-			fmt.Fprintf(&b, "<td%s>%s</td>", align, html.EscapeString(text))
+			fmt.Fprintf(&b, `<td style="text-align:%s">%s</td>`, align, html.EscapeString(text))
 		}
 		b.WriteString("</tr>\n")
 	}
