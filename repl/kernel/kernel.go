@@ -61,8 +61,8 @@ type Kernel struct {
 	counted int                // execution count
 }
 
-// Serve runs a kernel until it is shut down, or a signal ends it. file is the connection file. It writes a line to errors
-// for each message that it drops.
+// Serve runs a kernel until it is shut down, or a signal ends it. file is the connection file. It writes a line to
+// errors for each message that it drops.
 func Serve(file string, start func(d shell.Display) (Shell, error), errors io.Writer) (err error) {
 	c, err := readConnection(file)
 	if err != nil {
