@@ -266,6 +266,9 @@ func round(c *call) (session, error) {
 	return c.round(s, u, config)
 }
 
+// keptSteps is how many steps pass at least from one saving of a rounding under way to the next.
+const keptSteps = 20
+
 // round takes the steps of config that unit u's rounding hasn't taken yet; a finished one begins
 // anew.
 func (c *call) round(s session, u int, config pdq.Config) (session, error) {
@@ -294,9 +297,18 @@ func (c *call) round(s session, u int, config pdq.Config) (session, error) {
 		c.Print("%s: %d steps were taken already", s.unitName(u), done)
 		return s.with(u, func(st *unitState) { st.finished = true }), nil
 	}
-	s, last, err := c.advance(s, u, config, config.Rounding.Steps-done)
-	if err != nil {
-		return s, err
+	var last pdq.Loss
+	var err error
+	for left := config.Rounding.Steps - done; left > 0; {
+		some := left
+		if c.Keeps() {
+			some = min(left, keptSteps)
+		}
+		if s, last, err = c.advance(s, u, config, some); err != nil {
+			return s, err
+		}
+		left -= some
+		c.Keep(s)
 	}
 	s = s.with(u, func(st *unitState) { st.finished = true })
 	c.Print("%s: %d steps, %s", s.unitName(u), s.units[u].rounded, lossLine(last))
@@ -434,6 +446,7 @@ func step(c *call) (session, error) {
 			break
 		}
 		left -= some
+		c.Keep(s)
 		table.Rows = append(table.Rows, loss{pdq.StepRound, s.rounding.state.Done, l}.row())
 		if end.holds(l) {
 			break
@@ -494,6 +507,7 @@ func runUnits(c *call) (session, error) {
 		if s, err = c.runUnit(s, u); err != nil {
 			return s, err
 		}
+		c.Keep(s)
 	}
 	return s, nil
 }
@@ -537,6 +551,7 @@ func (c *call) runUnit(s session, u int) (session, error) {
 		if s, err = c.correct(s, u, s.config); err != nil {
 			return s, err
 		}
+		c.Keep(s)
 	}
 	if !s.scaled(u) || s.units[u].finished {
 		if s, err = c.actScales(s, u, s.config); err != nil {

@@ -23,11 +23,11 @@ type executeRequest struct {
 
 // enqueue lets a cell wait for those before it.
 func (k *Kernel) enqueue(m message) {
+	k.mu.Lock()
+	defer k.mu.Unlock() // so that a cell is counted before it runs
 	select {
 	case k.cells <- m:
-		k.mu.Lock()
 		k.came++
-		k.mu.Unlock()
 	default:
 		k.reply(m, "execute_reply", failure("Error", "1000 cells wait already"))
 	}
@@ -93,7 +93,7 @@ func (k *Kernel) cell(m message, n int) map[string]any {
 		}
 		k.mu.Unlock()
 	}
-	if err := k.shell.Keep(context.Background(), k.folder); err != nil {
+	if err := k.shell.Keep(context.Background()); err != nil {
 		k.display.begin(parent)
 		k.display.Note(fmt.Sprintf("the session can't be saved: %v", err))
 		k.display.end(k.counted)

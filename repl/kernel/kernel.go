@@ -25,9 +25,10 @@ import (
 // Shell is what the kernel needs of a shell.Shell.
 type Shell interface {
 	Script(ctx context.Context, name string, r io.Reader) error
-	Look() shell.Look                              // also beside Script
-	Keep(ctx context.Context, folder string) error // saves what would be lost
-	Interrupted() string                           // what an interruption left
+	Look() shell.Look                          // also beside Script
+	KeepIn(folder string, every time.Duration) // says where Keep saves
+	Keep(ctx context.Context) error            // saves what would be lost
+	Interrupted() string                       // what an interruption left
 	HistoryFile() string
 	Close() error
 }
@@ -35,13 +36,15 @@ type Shell interface {
 // language is what notebooks are told of the commands' language.
 const language = "pdquant"
 
+// saved is the time from one saving of the session to the next within a command.
+const saved = 20 * time.Second
+
 // Kernel is one that runs.
 type Kernel struct {
 	shell   Shell
 	display *display
 	signer  signer
 	session string // of our messages
-	folder  string // where the session is saved
 	log     *log.Logger
 
 	shellSocket, control, iopub, stdin, heartbeat *zmtp.Socket
@@ -58,20 +61,21 @@ type Kernel struct {
 	counted int                // execution count
 }
 
-// Serve runs a kernel until it is shut down, or a signal ends it. file is the connection file; about what goes wrong
-// with messages, a line each goes to errors.
+// Serve runs a kernel until it is shut down, or a signal ends it. file is the connection file. It writes a line to
+// errors for each message that it drops.
 func Serve(file string, start func(d shell.Display) (Shell, error), errors io.Writer) (err error) {
 	c, err := readConnection(file)
 	if err != nil {
 		return err
 	}
 	k := &Kernel{signer: signer{[]byte(c.Key)}, session: newID(), log: log.New(errors, "kernel: ", log.LstdFlags),
-		folder: fmt.Sprintf("runs/kernel-%s-%d", time.Now().Format("20060102-150405"), os.Getpid()), // one for each
-		cells:  make(chan message, 1000), stopped: make(chan struct{})}
+		cells: make(chan message, 1000), stopped: make(chan struct{})}
 	k.display = &display{publish: k.publish}
 	if k.shell, err = start(k.display); err != nil {
 		return err
 	}
+	folder := fmt.Sprintf("runs/kernel-%s-%d", time.Now().Format("20060102-150405"), os.Getpid()) // each has its own
+	k.shell.KeepIn(folder, saved)
 	k.past.read(k.shell.HistoryFile())
 	if err := k.listen(c); err != nil {
 		return err
@@ -161,8 +165,7 @@ func (k *Kernel) interrupt() {
 
 // close saves the session, and ends the sockets once all is sent.
 func (k *Kernel) close() error {
-	saved := k.shell.Keep(context.Background(), k.folder)
-	err := errors.Join(saved, k.shell.Close())
+	err := errors.Join(k.shell.Keep(context.Background()), k.shell.Close())
 	for _, s := range []*zmtp.Socket{k.shellSocket, k.stdin, k.heartbeat, k.iopub, k.control} {
 		err = errors.Join(err, s.Close(2*time.Second))
 	}

@@ -106,7 +106,7 @@ func TestKeepShowsNothing(t *testing.T) {
 	if err := sh.Line(t.Context(), "add 1"); err != nil {
 		t.Fatal(err)
 	}
-	if err := sh.Keep(t.Context(), ""); err != nil || out.Len() > 0 || len(sh.shown.parts) != 1 || sh.table != nil {
+	if err := sh.Keep(t.Context()); err != nil || out.Len() > 0 || len(sh.shown.parts) != 1 || sh.table != nil {
 		t.Errorf("error %v, printed %q, %d parts, table %v", err, out, len(sh.shown.parts), sh.table)
 	}
 }

@@ -36,6 +36,7 @@ type Shell[S any] struct {
 	kept     bool        // an interrupted command changed the state
 	asking   atomic.Bool // a question is being answered: no line for the history
 	looks    atomic.Pointer[Look]
+	keeping  keeping
 	shown    transcript
 	table    *Table // the last one shown; nil: none
 }
