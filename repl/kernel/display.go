@@ -263,8 +263,8 @@ func (d *display) showStep() {
 	d.sent = time.Now()
 	text := fmt.Sprintf("%s: %d of %d, %s", d.step.Name, d.step.Done, d.step.Total,
 		time.Since(d.began).Round(100*time.Millisecond))
-	if d.step.Text != "" {
-		text += ", " + d.step.Text
+	if more := strings.Trim(d.step.Text, " ;"); more != "" {
+		text += ", " + more
 	}
 	kind := "update_display_data"
 	if d.stepID == "" {
