@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -17,6 +18,7 @@ import (
 	"github.com/charmbracelet/x/ansi"
 	"github.com/creack/pty"
 
+	"github.com/pdquant/pdquant/internal/fetched"
 	"github.com/pdquant/pdquant/internal/soaked"
 )
 
@@ -27,42 +29,29 @@ const (
 	browser = "playwright-core@1.65.1"
 )
 
-// fetched returns a folder of the user's cache after the commands, run in it, have once filled it with what. The test
-// is skipped if they can't.
-func fetched(t *testing.T, name, what string, commands ...string) string {
+// ran runs a program in a folder, "" this one.
+func ran(t *testing.T, dir string, words ...string) error {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), words[0], words[1:]...)
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", strings.Join(words, " "), err, out)
+	}
+	return nil
+}
+
+// python returns the bin folder of a virtual environment with packages of PyPI. The test is skipped if there can't be
+// one.
+func python(t *testing.T, name, packages string) string {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("fetches programs to test with; run without -short")
 	}
-	cache, err := os.UserCacheDir()
+	bin, err := fetched.Python(name, packages, func(words ...string) error { return ran(t, "", words...) })
 	if err != nil {
-		t.Skip(err)
+		t.Skipf("no %s to test with: %v", packages, err)
 	}
-	dir := filepath.Join(cache, "pdquant", name)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	done := filepath.Join(dir, "fetched")
-	if has, err := os.ReadFile(done); err == nil && string(has) == what {
-		return dir
-	}
-	for _, command := range commands {
-		cmd := exec.CommandContext(t.Context(), "sh", "-c", command)
-		cmd.Dir = dir
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Skipf("no %s to test with: %s: %v\n%s", what, command, err, out)
-		}
-	}
-	if err := os.WriteFile(done, []byte(what), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return dir
-}
-
-// python returns the bin folder of a virtual environment with packages of PyPI.
-func python(t *testing.T, name, packages string) string {
-	t.Helper()
-	return filepath.Join(fetched(t, name, packages, "python3 -m venv .", "bin/pip install -q "+packages), "bin")
+	return bin
 }
 
 // jupyter returns the environment of a process that finds the kernel.
@@ -186,7 +175,12 @@ func TestJupyterLab(t *testing.T) {
 		t.Skip(err)
 	}
 	bin := python(t, "jupyterlab", lab)
-	npm := fetched(t, "playwright", browser, "npm install --silent "+browser)
+	npm, err := fetched.Folder("playwright", browser, func(dir string) error {
+		return ran(t, dir, "npm", "install", "--silent", browser)
+	})
+	if err != nil {
+		t.Skipf("no %s to test with: %v", browser, err)
+	}
 	home, env := t.TempDir(), jupyter(t)
 	settings := filepath.Join(home, "config", "lab", "user-settings", "@jupyterlab", "notebook-extension")
 	write := func(path, text string) {

@@ -6,6 +6,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
+
+	"github.com/pdquant/pdquant/internal/fetched"
 )
 
 // open opens the notebooks in JupyterLab, which serves only this machine, until ctx ends.
@@ -56,19 +59,12 @@ func lab(ctx context.Context) (string, error) {
 
 // installLab installs JupyterLab from PyPI in the user's cache folder, and returns its path.
 func installLab(ctx context.Context) (string, error) {
-	cache, err := os.UserCacheDir()
+	bin, err := fetched.Python("lab", "jupyterlab", func(words ...string) error {
+		fmt.Println("installing JupyterLab:", strings.Join(words, " "))
+		return command(ctx, nil, words[0], words[1:]...)
+	})
 	if err != nil {
-		return "", fmt.Errorf("notebooks: %w", err)
-	}
-	venv := filepath.Join(cache, "pdquant", "lab")
-	bin := filepath.Join(venv, "bin")
-	program := filepath.Join(bin, "jupyter-lab")
-	if _, err := os.Stat(program); err == nil {
-		return program, nil
-	}
-	fmt.Println("installing JupyterLab in", venv)
-	if err := command(ctx, nil, "python3", "-m", "venv", venv); err != nil {
 		return "", err
 	}
-	return program, command(ctx, nil, filepath.Join(bin, "pip"), "install", "-q", "jupyterlab")
+	return filepath.Join(bin, "jupyter-lab"), nil
 }

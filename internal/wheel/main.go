@@ -18,6 +18,7 @@ import (
 	"syscall"
 
 	"github.com/pdquant/pdquant/internal/atomicfile"
+	"github.com/pdquant/pdquant/internal/fetched"
 )
 
 // ziglang is the package of PyPI with the C compiler.
@@ -72,26 +73,13 @@ func run(ctx context.Context, args []string) error {
 
 // compiler returns the command of a C compiler for the platform, which it installs in the user's cache folder.
 func compiler(ctx context.Context) (string, error) {
-	cache, err := os.UserCacheDir()
+	bin, err := fetched.Python("ziglang", ziglang, func(words ...string) error {
+		return command(ctx, nil, words[0], words[1:]...)
+	})
 	if err != nil {
 		return "", fmt.Errorf("wheel: compiler: %w", err)
 	}
-	venv := filepath.Join(cache, "pdquant", "ziglang")
-	python, done := filepath.Join(venv, "bin", "python"), filepath.Join(venv, "installed")
-	compile := python + " -m ziglang cc -target " + target
-	if has, err := os.ReadFile(done); err == nil && string(has) == ziglang {
-		return compile, nil
-	}
-	if err := command(ctx, nil, "python3", "-m", "venv", venv); err != nil {
-		return "", fmt.Errorf("wheel: compiler: %w", err)
-	}
-	if err := command(ctx, nil, python, "-m", "pip", "install", "-q", ziglang); err != nil {
-		return "", fmt.Errorf("wheel: compiler: %w", err)
-	}
-	if err := os.WriteFile(done, []byte(ziglang), 0o644); err != nil {
-		return "", fmt.Errorf("wheel: compiler: %w", err)
-	}
-	return compile, nil
+	return filepath.Join(bin, "python") + " -m ziglang cc -target " + target, nil
 }
 
 // command runs a program to its end. Its output is in the error.
