@@ -47,7 +47,8 @@ var below = map[string][]string{
 
 // strict lists packages that may import fewer of our packages than their folder may.
 var strict = map[string][]string{
-	"repl/shell": {}, // knows nothing of pdq
+	"repl/shell":  {}, // knows nothing of pdq
+	"repl/kernel": {"repl/shell", "repl/kernel/zmtp"},
 }
 
 // generated lists pages that programs write.

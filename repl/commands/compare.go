@@ -3,7 +3,6 @@ package commands
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"slices"
 	"time"
@@ -56,10 +55,8 @@ func lastResults(f experiment.Folder, r experiment.Record) ([]experiment.Result,
 	if len(r.Methods) == 0 || !exists(f.Path(sessionFile)) {
 		return f.Last(r)
 	}
-	var e evaluation
-	if err := f.ReadJSON(evaluationFile, &e); errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	} else if err != nil {
+	e, err := readEvaluation(f)
+	if e == nil {
 		return nil, err
 	}
 	right := experiment.FromOnes(e.Student)

@@ -26,8 +26,8 @@ func (e *engine) nameCommands() []command {
 	return []command{
 		{Name: "name", Group: groupRuns, Changes: true, Help: "keep the student under a name, beside the one at work",
 			Run: e.do(nameStudent),
-			More: "Its teacher, images and settings are kept too. A name that is taken is given anew. eval student=NAME, " +
-				"compare NAME now and use NAME take it; now is the student at work. save keeps all of them.",
+			More: "Its teacher, images and settings are kept too. A name that is taken moves to this student. " +
+				"eval student=NAME, compare NAME now and use NAME take it; now is the student at work. save keeps all of them.",
 			Args: []shell.Argument{{Name: "name", Help: "of letters, digits, and . _ -", Need: true}}},
 		{Name: "use", Group: groupRuns, Changes: true, Run: e.do(useStudent),
 			Help: "go on with a student that has a name, with its teacher, images and settings",
@@ -127,7 +127,6 @@ func listNames(c *call) (session, error) {
 		c.Show(shell.Text("no student has a name yet; name NAME keeps the one at work"))
 		return s, nil
 	}
-	var t shell.Table
 	all := s.names
 	if len(s.student.Weights) > 0 {
 		all = append(slices.Clone(all), named{now, &s})
@@ -140,15 +139,11 @@ func listNames(c *call) (session, error) {
 	if len(all) == 1 {
 		common = nil
 	}
+	var students [][]shell.Field
 	for _, n := range all {
-		t.Columns = nil
-		var row []any
-		for _, f := range n.fields(common) {
-			t.Columns, row = append(t.Columns, f.Name), append(row, f.Value)
-		}
-		t.Rows = append(t.Rows, row)
+		students = append(students, n.fields(common))
 	}
-	c.Show(t)
+	c.Show(tableOf(students))
 	return s, nil
 }
 

@@ -3,7 +3,6 @@ package commands
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 
 	"github.com/pdquant/pdquant/internal/atomicfile"
@@ -68,11 +67,12 @@ func (r reported) ofSession(f experiment.Folder) (reported, error) {
 	for _, u := range old.Units {
 		r.units = append(r.units, unitOf(u.Unit, losses[u.Unit], u.Norms))
 	}
-	var e evaluation
-	if err := f.ReadJSON(evaluationFile, &e); err == nil {
-		r.withTeacher(experiment.FromOnes(e.Teacher))
-	} else if !errors.Is(err, fs.ErrNotExist) {
+	e, err := readEvaluation(f)
+	if err != nil {
 		return r, err
+	}
+	if e != nil {
+		r.withTeacher(experiment.FromOnes(e.Teacher))
 	}
 	r.student, err = readStudent(f, studentFile)
 	return r, err
@@ -94,11 +94,8 @@ func (r *reported) withTeacher(teacher pdq.Score) {
 
 // unitOf sums up the steps of a unit.
 func unitOf(name string, losses []loss, norms []look.NormView) reportedUnit {
-	u := reportedUnit{name: name, losses: losses}
-	for _, v := range norms {
-		u.before, u.after = u.before+v.Before.Distance, u.after+v.After.Distance
-	}
-	return u
+	before, after := distances(norms)
+	return reportedUnit{name, losses, before, after}
 }
 
 // readStudent reads a student's file. Without the file there is none.

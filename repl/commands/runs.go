@@ -229,6 +229,17 @@ type evaluation struct {
 	Student, Teacher string
 }
 
+// readEvaluation reads a session's evaluation.json. nil: there is none.
+func readEvaluation(f experiment.Folder) (*evaluation, error) {
+	var e evaluation
+	if err := f.ReadJSON(evaluationFile, &e); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	return &e, nil
+}
+
 func (s session) saveScore(f experiment.Folder) error {
 	if s.score == nil {
 		return nil
@@ -440,10 +451,8 @@ func readLosses(f experiment.Folder) (map[string][]loss, error) {
 
 // readScore reads what eval found, if it did.
 func (s session) readScore(f experiment.Folder) (*score, error) {
-	var e evaluation
-	if err := f.ReadJSON(evaluationFile, &e); errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	} else if err != nil {
+	e, err := readEvaluation(f)
+	if e == nil {
 		return nil, err
 	}
 	data, err := s.open(e.Data)

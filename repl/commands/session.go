@@ -63,6 +63,14 @@ type unitState struct {
 // normImages is how many images bn looks at, and correction keeps the statistics of.
 const normImages = 128
 
+// distances sums the distances to the running statistics, before correction and after.
+func distances(norms []look.NormView) (before, after float64) {
+	for _, v := range norms {
+		before, after = before+v.Before.Distance, after+v.After.Distance
+	}
+	return before, after
+}
+
 // normed is how many there are of them.
 func (s session) normed() int {
 	n := s.images.calibration.Len()

@@ -243,10 +243,7 @@ func (c *call) correct(s session, u int, config pdq.Config) (session, error) {
 	if err != nil {
 		return s, err
 	}
-	var before, after float64
-	for _, v := range norms {
-		before, after = before+v.Before.Distance, after+v.After.Distance
-	}
+	before, after := distances(norms)
 	c.Print("%s: distance to the running statistics %.4g before, %.4g after, on %d images", s.unitName(u), before, after,
 		s.normed())
 	return s.with(u, func(st *unitState) {

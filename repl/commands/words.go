@@ -75,16 +75,11 @@ func explainUnit(s session, name string) shell.Value {
 		return nil
 	}
 	unit := s.teacher.folded.Units[u]
-	var t shell.Table
+	var layers [][]shell.Field
 	for i := unit.First; i <= unit.Last; i++ {
-		var row []any
-		t.Columns = nil
-		for _, f := range s.layerFields(i)[1:] {
-			t.Columns, row = append(t.Columns, f.Name), append(row, f.Value)
-		}
-		t.Rows = append(t.Rows, row)
+		layers = append(layers, s.layerFields(i)[1:])
 	}
-	return t
+	return tableOf(layers)
 }
 
 // explainLayer shows what the layer called name is, and how it is quantised.
@@ -97,6 +92,20 @@ func explainLayer(s session, name string) shell.Value {
 		return nil
 	}
 	return recordOf(s.layerFields(i))
+}
+
+// tableOf shows records that have the same fields, a row for each.
+func tableOf(records [][]shell.Field) shell.Table {
+	var t shell.Table
+	for _, fields := range records {
+		var row []any
+		t.Columns = nil
+		for _, f := range fields {
+			t.Columns, row = append(t.Columns, f.Name), append(row, f.Value)
+		}
+		t.Rows = append(t.Rows, row)
+	}
+	return t
 }
 
 // recordOf shows fields, a line for each that isn't empty.

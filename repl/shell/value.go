@@ -112,13 +112,18 @@ func (t Table) HTML() string {
 func (t Table) TSV() string {
 	lines := []string{Visible(strings.Join(t.Columns, "\t"))}
 	for _, row := range t.Rows {
-		var cells []string
-		for _, cell := range row {
-			cells = append(cells, tsvCell(cell))
-		}
-		lines = append(lines, strings.Join(cells, "\t"))
+		lines = append(lines, strings.Join(tsvCells(row), "\t"))
 	}
 	return strings.Join(lines, "\n")
+}
+
+// tsvCells returns the cells of a row.
+func tsvCells(row []any) []string {
+	var cells []string
+	for _, cell := range row {
+		cells = append(cells, tsvCell(cell))
+	}
+	return cells
 }
 
 // tsvCell returns a cell in one line, without tabs, and a number with all its digits.

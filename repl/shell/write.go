@@ -35,11 +35,7 @@ func tableFormats() []tableFormat {
 func (t Table) csv(to io.Writer) error {
 	rows := [][]string{t.Columns}
 	for _, row := range t.Rows {
-		var cells []string
-		for _, cell := range row {
-			cells = append(cells, tsvCell(cell))
-		}
-		rows = append(rows, cells)
+		rows = append(rows, tsvCells(row))
 	}
 	return csv.NewWriter(to).WriteAll(rows)
 }

@@ -209,8 +209,6 @@ func (s *Socket) Close(most time.Duration) error {
 
 // Peer is the other side of a connection.
 type Peer struct {
-	Identity string // as the peer calls itself; "": it doesn't
-
 	conn   net.Conn
 	mu     sync.Mutex
 	more   *sync.Cond // what waits, or ended, has changed
@@ -256,7 +254,6 @@ func (p *Peer) shakeHands(r *bufio.Reader, kind Kind) error {
 		_, _ = p.conn.Write(command("ERROR", append([]byte{byte(len(reason))}, reason...)))
 		return errors.New("zmtp: " + reason)
 	}
-	p.Identity = told["identity"]
 	_, err = p.conn.Write(command("READY", ready))
 	return err
 }
