@@ -55,13 +55,13 @@ type Estimate struct {
 	Over          Over
 }
 
-// MeanOverSeeds returns the mean of a number that each seed gives one of, with the standard error of that mean:
+// meanOverSeeds returns the mean of a number that each seed gives one of, with the standard error of that mean:
 //
 //	s/√n,  s² = Σ(x-x̄)²/(n-1)
 //
 // With one seed the error is unknown (NaN), not 0. It falls with more seeds, unlike the deviation s, so the two
 // must not stand in one table under the same sign.
-func MeanOverSeeds(xs []float64) Estimate {
+func meanOverSeeds(xs []float64) Estimate {
 	e := Estimate{Mean: stat.Mean(xs, nil), StandardError: math.NaN(), N: len(xs), Over: OverSeeds}
 	if len(xs) > 1 {
 		e.StandardError = stat.StdErr(stat.StdDev(xs, nil), float64(len(xs)))
@@ -101,17 +101,12 @@ func Seconds(rs []Result) Estimate {
 	return overResults(rs, func(r Result) float64 { return r.Seconds })
 }
 
-// PredictionDifference returns the mean prediction difference of the test images.
-func PredictionDifference(rs []Result) Estimate {
-	return overResults(rs, func(r Result) float64 { return r.PD })
-}
-
 func overResults(rs []Result, of func(Result) float64) Estimate {
 	var xs []float64
 	for _, r := range rs {
 		xs = append(xs, of(r))
 	}
-	return MeanOverSeeds(xs)
+	return meanOverSeeds(xs)
 }
 
 // Difference returns by how many points the results of one method are above those of another. Results with the same
@@ -139,7 +134,7 @@ func Difference(rs, base []Result) Estimate {
 	if len(xs) == 1 {
 		return first
 	}
-	return MeanOverSeeds(xs)
+	return meanOverSeeds(xs)
 }
 
 // quantile returns how many standard errors an estimate must be from 0 to be told from it, at 95 %: Student's t
