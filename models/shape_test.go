@@ -101,25 +101,17 @@ func TestIdentities(t *testing.T) {
 	}
 }
 
-// TestShapeErrors: layers refuse attributes that are wrong for every input (in is nil), and inputs that they can't take.
-func TestShapeErrors(t *testing.T) {
-	for _, c := range []struct {
-		op   Op
-		in   [][]int
-		want string
-	}{
-		{Reshaping{To: []int{5}}, [][]int{{2, 3}}, "makes shape [5] of [2 3]; both must have the same number of elements"},
-		{Transposing{Perm: []int{0, 2}}, nil, "has axes [0 2]; each axis from 0 to 1 must occur once"},
-		{Transposing{Perm: []int{0, 1}}, [][]int{{2}}, "takes an input of 2 dimensions, but it has shape [2]"},
-		{Concat{}, nil, "joins 0 tensors; it takes 1 or more"},
-		{Concat{Axis: 2, Count: 1}, [][]int{{2, 3}}, "works on axis 2, but its input has shape [2 3]"},
-		{Concat{Axis: 1, Count: 2}, [][]int{{2, 3}, {3, 3}}, "joins shapes [2 3] and [3 3] along axis 1"},
-		{Concat{Axis: 0, Count: 2}, [][]int{{2, 3}, {2}}, "joins shapes [2 3] and [2] along axis 0"},
-		{Expand{To: []int{2, 3}}, [][]int{{2, 2}}, "makes shape [2 3] of [2 2]; from the right, sizes must be equal or 1"},
-		{Expand{To: []int{3}}, [][]int{{1, 3}}, "makes shape [3] of [1 3]"},
-		{Tile{Repeats: []int{2, 0}}, nil, "repeats [2 0] times; every axis needs a positive number"},
-		{Tile{Repeats: []int{2}}, [][]int{{2, 2}}, "takes an input of 1 dimensions, but it has shape [2 2]"},
-	} {
+// refusal is an error of a layer: of Check if in is nil, else of Shape for these inputs.
+type refusal struct {
+	op   Op
+	in   [][]int
+	want string
+}
+
+// refuse checks that layers refuse attributes that are wrong for every input, and inputs of wrong shapes.
+func refuse(t *testing.T, cases []refusal) {
+	t.Helper()
+	for _, c := range cases {
 		err := c.op.Check()
 		if c.in != nil {
 			if err != nil {
@@ -131,4 +123,20 @@ func TestShapeErrors(t *testing.T) {
 			t.Errorf("%s of %v: error %v, want %q", c.op.Kind(), c.in, err, c.want)
 		}
 	}
+}
+
+func TestShapeErrors(t *testing.T) {
+	refuse(t, []refusal{
+		{Reshaping{To: []int{5}}, [][]int{{2, 3}}, "makes shape [5] of [2 3]; both must have the same number of elements"},
+		{Transposing{Perm: []int{0, 2}}, nil, "has axes [0 2]; each axis from 0 to 1 must occur once"},
+		{Transposing{Perm: []int{0, 1}}, [][]int{{2}}, "takes an input of 2 dimensions, but it has shape [2]"},
+		{Concat{}, nil, "joins 0 tensors; it takes 1 or more"},
+		{Concat{Axis: 2, Count: 1}, [][]int{{2, 3}}, "works on axis 2, but its input has shape [2 3]"},
+		{Concat{Axis: 1, Count: 2}, [][]int{{2, 3}, {3, 3}}, "joins shapes [2 3] and [3 3] along axis 1"},
+		{Concat{Axis: 0, Count: 2}, [][]int{{2, 3}, {2}}, "joins shapes [2 3] and [2] along axis 0"},
+		{Expand{To: []int{2, 3}}, [][]int{{2, 2}}, "makes shape [2 3] of [2 2]; from the right, sizes must be equal or 1"},
+		{Expand{To: []int{3}}, [][]int{{1, 3}}, "makes shape [3] of [1 3]"},
+		{Tile{Repeats: []int{2, 0}}, nil, "repeats [2 0] times; every axis needs a positive number"},
+		{Tile{Repeats: []int{2}}, [][]int{{2, 2}}, "takes an input of 1 dimensions, but it has shape [2 2]"},
+	})
 }
