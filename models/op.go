@@ -66,7 +66,8 @@ func (Base) Role() Role { return Role{} }
 // Ops returns one value of each kind.
 func Ops() []Op {
 	return []Op{Conv{}, Linear{}, BatchNorm{}, ReLU{}, ReLU6{}, Sum{}, PadShortcut{}, MaxPooling{}, GlobalAvgPooling{},
-		Reshaping{}, Transposing{}, Concat{}, Expand{}, Tile{}, Slicing{}, Gathering{}, PadAxes{}}
+		Reshaping{}, Transposing{}, Concat{}, Expand{}, Tile{}, Slicing{}, Gathering{}, PadAxes{},
+		Reduce{}}
 }
 
 // Param is a weight tensor.
