@@ -66,7 +66,7 @@ func (Base) Role() Role { return Role{} }
 // Ops returns one value of each kind.
 func Ops() []Op {
 	return []Op{Conv{}, Linear{}, BatchNorm{}, ReLU{}, ReLU6{}, Sum{}, PadShortcut{}, MaxPooling{}, GlobalAvgPooling{},
-		Reshaping{}, Transposing{}, Concat{}, Expand{}, Tile{}, Slicing{}, Gathering{}, PadAxes{},
+		AvgPooling{}, Reshaping{}, Transposing{}, Concat{}, Expand{}, Tile{}, Slicing{}, Gathering{}, PadAxes{},
 		Reduce{}}
 }
 

@@ -121,8 +121,8 @@ func (f ReduceFunc) of(x *Node, axes []int) *Node {
 	panic(fmt.Errorf("models: reduce has no function %v", f)) // Check reports it
 }
 
-// shared returns y, the maximum or minimum of x over axes, with a gradient that equal ones share. GoMLX's own gives each
-// of them all of it.
+// shared returns y, the maximum or minimum of x over axes, with a gradient that equal ones share. GoMLX's own gradient
+// goes to each of them in full.
 func shared(y, x *Node, axes []int) *Node {
 	return WithGradient(y, []*Node{x}, []func(v *Node) *Node{func(v *Node) *Node {
 		at := ConvertDType(Equal(x, y), v.DType())
