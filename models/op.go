@@ -67,7 +67,7 @@ func (Base) Role() Role { return Role{} }
 func Ops() []Op {
 	return []Op{Conv{}, Linear{}, BatchNorm{}, ReLU{}, ReLU6{}, Sum{}, PadShortcut{}, MaxPooling{}, GlobalAvgPooling{},
 		AvgPooling{}, Reshaping{}, Transposing{}, Concat{}, Expand{}, Tile{}, Slicing{}, Gathering{}, PadAxes{},
-		Reduce{}}
+		Reduce{}, Resize{}}
 }
 
 // Param is a weight tensor.
