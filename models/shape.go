@@ -187,22 +187,27 @@ func (t Tile) Shape(in [][]int) ([]int, error) {
 func (t Tile) Graph(in []*Node, _ func(name string) *Node) *Node {
 	x := in[0]
 	for a, r := range t.Repeats {
-		x = tiled(x, a+1, r, 1)
+		x = copied(x, a+1, r, 0)
 	}
 	return x
 }
 
-// tiled returns x with its axis repeated whole times as a whole, and each of its positions each times.
-func tiled(x *Node, axis, whole, each int) *Node {
-	if whole == 1 && each == 1 {
+// copied returns x with an axis made n times as long: by copies of the whole axis if each is 0, or of each of its
+// positions if each is 1.
+func copied(x *Node, axis, n, each int) *Node {
+	if n == 1 {
 		return x
 	}
-	dims := x.Shape().Dimensions
-	before, size, after := elements(dims[:axis]), dims[axis], elements(dims[axis+1:])
-	to := slices.Clone(dims)
-	to[axis] = whole * size * each
-	x = Reshape(x, before, 1, size, 1, after)
-	return Reshape(BroadcastToDims(x, before, whole, size, each, after), to...)
+	to := slices.Clone(x.Shape().Dimensions)
+	to[axis] *= n
+	x = InsertAxes(x, axis+each)
+	if n > 8 {
+		dims := slices.Clone(x.Shape().Dimensions)
+		dims[axis+each] = n
+		return Reshape(BroadcastToDims(x, dims...), to...)
+	}
+	// To double the last axis, ONNX Runtime takes seven times as long by broadcasting: 380 ms against 53 ms.
+	return Reshape(Concatenate(slices.Repeat([]*Node{x}, n), axis+each), to...)
 }
 
 // reshaped returns x in the shape dims: x itself if it has it.
