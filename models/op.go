@@ -65,7 +65,8 @@ func (Base) Role() Role { return Role{} }
 
 // Ops returns one value of each kind.
 func Ops() []Op {
-	return []Op{Conv{}, Linear{}, BatchNorm{}, ReLU{}, ReLU6{}, Sum{}, PadShortcut{}, MaxPooling{}, GlobalAvgPooling{}}
+	return []Op{Conv{}, Linear{}, BatchNorm{}, ReLU{}, ReLU6{}, Sum{}, PadShortcut{}, MaxPooling{}, GlobalAvgPooling{},
+		Pointwise{}}
 }
 
 // Param is a weight tensor.
