@@ -44,7 +44,7 @@ func layerCase(name string, op Op, args []operand, plain func(args [][]float64) 
 		param := Hooks{Param: func(name string) *Node {
 			for i, p := range l.Params() {
 				if p.Name == name {
-					return args[1+i]
+					return args[op.Inputs()+i]
 				}
 			}
 			panic("models: no parameter " + name)

@@ -66,7 +66,7 @@ func (Base) Role() Role { return Role{} }
 // Ops returns one value of each kind.
 func Ops() []Op {
 	return []Op{Conv{}, Linear{}, BatchNorm{}, ReLU{}, ReLU6{}, Sum{}, PadShortcut{}, MaxPooling{}, GlobalAvgPooling{},
-		Pointwise{}}
+		Pointwise{}, PReLU{}, Binary{}, WithConstant{}, Constant{}}
 }
 
 // Param is a weight tensor.
