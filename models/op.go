@@ -66,7 +66,7 @@ func (Base) Role() Role { return Role{} }
 // Ops returns one value of each kind.
 func Ops() []Op {
 	return []Op{Conv{}, Linear{}, BatchNorm{}, ReLU{}, ReLU6{}, Sum{}, PadShortcut{}, MaxPooling{}, GlobalAvgPooling{},
-		Pointwise{}, PReLU{}, Binary{}, WithConstant{}, Constant{}}
+		Pointwise{}, PReLU{}, Binary{}, WithConstant{}, Constant{}, MatrixProduct{}, SoftMax{}}
 }
 
 // Param is a weight tensor.
