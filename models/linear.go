@@ -28,8 +28,8 @@ func (l Linear) Params() []Param {
 func (l Linear) Shape(in [][]int) ([]int, error) {
 	last := len(in[0]) - 1
 	if in[0][last] != l.In {
-		return nil, fmt.Errorf("takes %d channels, but its input of shape %v has %d on the last axis; they must be equal",
-			l.In, in[0], in[0][last])
+		return nil, fmt.Errorf("takes %d channels, but its input has %d on the last axis of shape %v; they must be equal",
+			l.In, in[0][last], in[0])
 	}
 	return append(slices.Clone(in[0][:last]), l.Out), nil
 }
