@@ -44,7 +44,7 @@ func layerCase(name string, op Op, args []operand, plain func(args [][]float64) 
 		param := Hooks{Param: func(name string) *Node {
 			for i, p := range l.Params() {
 				if p.Name == name {
-					return args[1+i]
+					return args[op.Inputs()+i]
 				}
 			}
 			panic("models: no parameter " + name)
@@ -198,10 +198,13 @@ func differences(f func(args [][]float64) []float64, args [][]float64, k int, v 
 
 // TestLayers compares every kind of layer with its plain form, and its gradients for all inputs and weights with
 // differences of the plain form.
-func TestLayers(t *testing.T) {
+func TestLayers(t *testing.T) { compareOps(t, opCases()) }
+
+func compareOps(t *testing.T, cases []opCase) {
+	t.Helper()
 	rng := random(t)
 	bs := testbackend.All(t)
-	for _, c := range opCases() {
+	for _, c := range cases {
 		args := make([]*tensors.Tensor, len(c.args))
 		flat := make([][]float64, len(args))
 		for i, a := range c.args {

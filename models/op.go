@@ -55,7 +55,9 @@ func (Base) Role() Role { return Role{} }
 
 // Ops returns one value of each kind.
 func Ops() []Op {
-	return []Op{Conv{}, Linear{}, BatchNorm{}, ScaleShift{}, ReLU{}, ReLU6{}, Sum{}, PadShortcut{}, MaxPooling{}, GlobalAvgPooling{}}
+	return []Op{Conv{}, Linear{}, BatchNorm{}, ScaleShift{}, ReLU{}, ReLU6{}, Sum{}, PadShortcut{}, MaxPooling{},
+		GlobalAvgPooling{}, Pointwise{}, PReLU{}, Binary{}, WithConstant{}, Constant{}, MatrixProduct{}, SoftMax{},
+		LayerNorm{}, RMSNorm{}, GroupNorm{}, LRN{}}
 }
 
 // Param is a weight tensor.
