@@ -57,7 +57,8 @@ func (Base) Role() Role { return Role{} }
 func Ops() []Op {
 	return []Op{Conv{}, Linear{}, BatchNorm{}, ScaleShift{}, ReLU{}, ReLU6{}, Sum{}, PadShortcut{}, MaxPooling{},
 		GlobalAvgPooling{}, Pointwise{}, PReLU{}, Binary{}, WithConstant{}, Constant{}, MatrixProduct{}, SoftMax{},
-		LayerNorm{}, RMSNorm{}, GroupNorm{}, LRN{}}
+		LayerNorm{}, RMSNorm{}, GroupNorm{}, LRN{}, Reshaping{}, Transposing{}, Concat{}, Expand{}, Tile{}, Slicing{},
+		Gathering{}, PadAxes{}}
 }
 
 // Param is a weight tensor.
