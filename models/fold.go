@@ -89,6 +89,8 @@ type foldable interface {
 	Op
 	// Biased returns the Op with a "bias" [channels].
 	Biased() Op
+	// channelsFirst says whether the output for such an input has the channels as first axis, as norms take them.
+	channelsFirst(in []int) bool
 }
 
 func isNorm(op Op) bool {
@@ -105,7 +107,7 @@ func (n *Network) takesNorm(l Layer) int {
 	if j < 0 || len(n.Consumers(j)) != 1 {
 		return -1
 	}
-	if _, ok := n.Layers[j].Op.(foldable); !ok {
+	if op, ok := n.Layers[j].Op.(foldable); !ok || !op.channelsFirst(n.InputShape(j)) {
 		return -1
 	}
 	return j
