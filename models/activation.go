@@ -14,8 +14,8 @@ type ReLU struct{ Base }
 // Kind returns "relu".
 func (ReLU) Kind() string { return "relu" }
 
-// Role says that the output is quantised, and never negative.
-func (ReLU) Role() Role { return Role{Output: OutputAlways, NotNegative: true} }
+// Role says that the output is never negative.
+func (ReLU) Role() Role { return Role{NotNegative: true} }
 
 // Graph returns max(x, 0). The gradient at 0 is 0, as PyTorch's.
 func (ReLU) Graph(in []*Node, _ func(name string) *Node) *Node {
@@ -29,8 +29,8 @@ type ReLU6 struct{ Base }
 // Kind returns "relu6".
 func (ReLU6) Kind() string { return "relu6" }
 
-// Role says that the output is quantised, and never negative.
-func (ReLU6) Role() Role { return Role{Output: OutputAlways, NotNegative: true} }
+// Role says that the output is never negative.
+func (ReLU6) Role() Role { return Role{NotNegative: true} }
 
 // Graph returns min(max(x, 0), 6). The gradient at 0 and at 6 is 0, as PyTorch's.
 func (ReLU6) Graph(in []*Node, _ func(name string) *Node) *Node {

@@ -9,7 +9,6 @@ import (
 // funcDefinition is what Pointwise knows of a function.
 type funcDefinition struct {
 	name        string
-	activation  bool // it follows layers with weights, so its output is quantised
 	notNegative bool // its values are never below 0, whatever the parameters
 	value       func(x *Node, a, b float64) *Node
 	slope       func(x, y *Node, a, b float64) *Node // the derivative; y is the value; nil: GoMLX's own gradient
@@ -18,37 +17,37 @@ type funcDefinition struct {
 // definition returns the table's row of f.
 func (f Func) definition() funcDefinition {
 	return [funcCount]funcDefinition{
-		FuncSigmoid:     {"sigmoid", true, true, plain(Sigmoid), nil},
-		FuncHardSigmoid: {"hardsigmoid", true, true, hardSigmoid, hardSigmoidSlope},
-		FuncHardSwish:   {"hardswish", true, false, hardSwish, hardSwishSlope},
-		FuncSiLU:        {"silu", true, false, plain(silu), siluSlope},
-		FuncMish:        {"mish", true, false, plain(mish), mishSlope},
-		FuncTanh:        {"tanh", true, false, plain(Tanh), nil},
-		FuncGELU:        {"gelu", true, false, plain(gelu), nil},
-		FuncGELUTanh:    {"gelu-tanh", true, false, plain(geluTanh), nil},
-		FuncELU:         {"elu", true, false, elu, eluSlope},
-		FuncSELU: {"selu", true, false,
+		FuncSigmoid:     {"sigmoid", true, plain(Sigmoid), nil},
+		FuncHardSigmoid: {"hardsigmoid", true, hardSigmoid, hardSigmoidSlope},
+		FuncHardSwish:   {"hardswish", false, hardSwish, hardSwishSlope},
+		FuncSiLU:        {"silu", false, plain(silu), siluSlope},
+		FuncMish:        {"mish", false, plain(mish), mishSlope},
+		FuncTanh:        {"tanh", false, plain(Tanh), nil},
+		FuncGELU:        {"gelu", false, plain(gelu), nil},
+		FuncGELUTanh:    {"gelu-tanh", false, plain(geluTanh), nil},
+		FuncELU:         {"elu", false, elu, eluSlope},
+		FuncSELU: {"selu", false,
 			func(x *Node, a, b float64) *Node { return MulScalar(elu(x, a, 0), b) },
 			func(x, y *Node, a, b float64) *Node { return MulScalar(eluSlope(x, y, a, 0), b) }},
-		FuncCELU:            {"celu", true, false, celu, celuSlope},
-		FuncLeakyReLU:       {"leakyrelu", true, false, leakyReLU, leakyReLUSlope},
-		FuncThresholdedReLU: {"thresholdedrelu", true, false, thresholdedReLU, thresholdedReLUSlope},
-		FuncSoftplus:        {"softplus", true, true, plain(softplus), softplusSlope},
-		FuncSoftsign:        {"softsign", true, false, plain(softsign), softsignSlope},
-		FuncExp:             {"exp", false, true, plain(Exp), nil},
-		FuncLog:             {"log", false, false, plain(Log), nil},
-		FuncSqrt:            {"sqrt", false, true, plain(Sqrt), nil},
-		FuncNeg:             {"neg", false, false, plain(Neg), nil},
-		FuncAbs: {"abs", false, true, plain(Abs),
+		FuncCELU:            {"celu", false, celu, celuSlope},
+		FuncLeakyReLU:       {"leakyrelu", false, leakyReLU, leakyReLUSlope},
+		FuncThresholdedReLU: {"thresholdedrelu", false, thresholdedReLU, thresholdedReLUSlope},
+		FuncSoftplus:        {"softplus", true, plain(softplus), softplusSlope},
+		FuncSoftsign:        {"softsign", false, plain(softsign), softsignSlope},
+		FuncExp:             {"exp", true, plain(Exp), nil},
+		FuncLog:             {"log", false, plain(Log), nil},
+		FuncSqrt:            {"sqrt", true, plain(Sqrt), nil},
+		FuncNeg:             {"neg", false, plain(Neg), nil},
+		FuncAbs: {"abs", true, plain(Abs),
 			func(x, _ *Node, _, _ float64) *Node { return Sign(x) }},
-		FuncErf:        {"erf", false, false, plain(Erf), nil},
-		FuncReciprocal: {"reciprocal", false, false, plain(Reciprocal), nil},
-		FuncClip:       {"clip", true, false, clip, clipSlope},
-		FuncAffine: {"affine", false, false,
+		FuncErf:        {"erf", false, plain(Erf), nil},
+		FuncReciprocal: {"reciprocal", false, plain(Reciprocal), nil},
+		FuncClip:       {"clip", false, clip, clipSlope},
+		FuncAffine: {"affine", false,
 			func(x *Node, a, b float64) *Node { return AddScalar(MulScalar(x, a), b) }, nil},
-		FuncPow: {"pow", false, false, pow, powSlope},
-		FuncSin: {"sin", false, false, plain(Sin), nil},
-		FuncCos: {"cos", false, false, plain(Cos), nil},
+		FuncPow: {"pow", false, pow, powSlope},
+		FuncSin: {"sin", false, plain(Sin), nil},
+		FuncCos: {"cos", false, plain(Cos), nil},
 	}[f]
 }
 

@@ -16,8 +16,8 @@ type Linear struct {
 // Kind returns "linear".
 func (Linear) Kind() string { return "linear" }
 
-// Role says that weight and output are quantised: the output unless only an activation function or a sum reads it.
-func (Linear) Role() Role { return Role{Weight: true, Output: OutputComputed} }
+// Role says that weight and input are quantised.
+func (Linear) Role() Role { return Role{Weight: true, Product: true} }
 
 // Params returns weight and bias.
 func (l Linear) Params() []Param {

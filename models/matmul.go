@@ -16,6 +16,9 @@ func (MatrixProduct) Kind() string { return "matmul" }
 // Inputs returns 2.
 func (MatrixProduct) Inputs() int { return 2 }
 
+// Role says that both inputs are quantised.
+func (MatrixProduct) Role() Role { return Role{Product: true} }
+
 // Shape returns [...,M,P].
 func (MatrixProduct) Shape(in [][]int) ([]int, error) {
 	a, b := in[0], in[1]

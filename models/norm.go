@@ -60,6 +60,32 @@ func (bn BatchNorm) Affine(name string, w Weights) (Affine, error) {
 	return a, nil
 }
 
+// ScaleShift is x·weight + bias of x [N,C,...], by channel: what folding leaves of a batch normalisation that it can't
+// merge. Its weights are "weight" and "bias", both [C].
+type ScaleShift struct {
+	Base
+	Channels int
+}
+
+// Kind returns "scale-shift".
+func (ScaleShift) Kind() string { return "scale-shift" }
+
+// Params returns weight and bias.
+func (s ScaleShift) Params() []Param {
+	shape := []int{s.Channels}
+	return []Param{{Name: "weight", Shape: shape, Start: StartOnes}, {Name: "bias", Shape: shape}}
+}
+
+// Shape returns the input's shape.
+func (s ScaleShift) Shape(in [][]int) ([]int, error) {
+	return in[0], wants(in[0], len(in[0]), s.Channels)
+}
+
+// Graph returns x·weight + bias.
+func (s ScaleShift) Graph(in []*Node, param func(name string) *Node) *Node {
+	return Add(Mul(in[0], perChannel(param("weight"), in[0])), perChannel(param("bias"), in[0]))
+}
+
 // perChannel reshapes v [C] to broadcast against x [N,C,...].
 func perChannel(v, x *Node) *Node {
 	dims := make([]int, x.Rank())

@@ -32,14 +32,10 @@ func (p Pointwise) Check() error {
 	return nil
 }
 
-// Role says that the output of an activation function is quantised. Other functions have the zero Role.
+// Role says whether the output can be negative.
 func (p Pointwise) Role() Role {
-	f := p.Func.definition()
-	if !f.activation {
-		return Role{}
-	}
 	above := (p.Func == FuncClip || p.Func == FuncThresholdedReLU) && p.A >= 0
-	return Role{Output: OutputAlways, NotNegative: f.notNegative || above}
+	return Role{NotNegative: p.Func.definition().notNegative || above}
 }
 
 // Graph returns the function of each number. Where the function has a corner, the gradient is that of PyTorch 2.15.

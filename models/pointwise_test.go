@@ -154,7 +154,7 @@ func TestPointwiseCorners(t *testing.T) {
 	}
 }
 
-// TestPointwiseCheck: parameters outside the domain are refused, and outputs of activation functions are quantised.
+// TestPointwiseCheck: parameters outside the domain are refused, and a role says what is never negative.
 func TestPointwiseCheck(t *testing.T) {
 	for _, p := range []Pointwise{{Func: -1}, {Func: funcCount}, {Func: FuncCELU}, {Func: FuncClip, A: 1, B: 0},
 		{Func: FuncAffine, A: math.NaN()}} {
@@ -166,11 +166,11 @@ func TestPointwiseCheck(t *testing.T) {
 		op   Pointwise
 		want Role
 	}{
-		{Pointwise{Func: FuncSigmoid}, Role{Output: OutputAlways, NotNegative: true}},
-		{Pointwise{Func: FuncGELU}, Role{Output: OutputAlways}},
-		{Pointwise{Func: FuncClip, A: 0, B: 6}, Role{Output: OutputAlways, NotNegative: true}},
-		{Pointwise{Func: FuncClip, A: -1, B: 1}, Role{Output: OutputAlways}},
-		{Pointwise{Func: FuncExp}, Role{}},
+		{Pointwise{Func: FuncSigmoid}, Role{NotNegative: true}},
+		{Pointwise{Func: FuncGELU}, Role{}},
+		{Pointwise{Func: FuncClip, A: 0, B: 6}, Role{NotNegative: true}},
+		{Pointwise{Func: FuncClip, A: -1, B: 1}, Role{}},
+		{Pointwise{Func: FuncExp}, Role{NotNegative: true}},
 	} {
 		if got := c.op.Role(); got != c.want {
 			t.Errorf("%v from %g has role %+v, want %+v", c.op.Func, c.op.A, got, c.want)

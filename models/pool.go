@@ -19,6 +19,9 @@ type MaxPooling struct {
 // Kind returns "maxpool".
 func (MaxPooling) Kind() string { return "maxpool" }
 
+// Role says that it passes its input on.
+func (MaxPooling) Role() Role { return Role{Passes: true} }
+
 // Check reports an invalid window.
 func (p MaxPooling) Check() error {
 	ok := p.valid()
@@ -52,6 +55,9 @@ type GlobalAvgPooling struct{ Base }
 
 // Kind returns "avgpool".
 func (GlobalAvgPooling) Kind() string { return "avgpool" }
+
+// Role says that it passes its input on.
+func (GlobalAvgPooling) Role() Role { return Role{Passes: true} }
 
 // Shape returns [C].
 func (GlobalAvgPooling) Shape(in [][]int) ([]int, error) {

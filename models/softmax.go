@@ -21,6 +21,9 @@ func (s SoftMax) Kind() string {
 	return "softmax"
 }
 
+// Role says that probabilities are never negative.
+func (s SoftMax) Role() Role { return Role{NotNegative: !s.Log} }
+
 // Shape returns the input's shape.
 func (s SoftMax) Shape(in [][]int) ([]int, error) {
 	if s.Axis < 0 || s.Axis >= len(in[0]) {
