@@ -10,9 +10,9 @@ import (
 //
 //	w' = w·γ/sqrt(σ²+ε)    b' = β + (b-μ)·γ/sqrt(σ²+ε)
 //
-// The new network has no BatchNorm layers; the convolutions before them have biases, and units keep their names. A
-// normalisation that doesn't follow a convolution of its unit which nothing else reads becomes a ScaleShift. n and w are
-// left alone. It returns the errors of Validate and Check, and one that names a negative variance.
+// The new network has no BatchNorm layers; the convolutions before them have biases, and units keep their names.
+// A normalisation that doesn't follow a convolution of its unit which nothing else reads becomes a ScaleShift. n and w
+// are left alone. It returns the errors of Validate and Check, and one that names a negative variance.
 func Fold(n *Network, w Weights) (*Network, Weights, error) {
 	if err := n.Validate(); err != nil {
 		return nil, nil, err

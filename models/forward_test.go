@@ -148,6 +148,10 @@ func opCases() []opCase {
 			layerCase(fmt.Sprint("batchnorm of [2], then ", rest), BatchNorm{Channels: 2, Eps: eps},
 				[]operand{x, positive(2), normal(2), normal(2), positive(2)},
 				func(a [][]float64) []float64 { return plainNormalize(a[0], a[1], a[2], a[3], a[4], 6, eps) }),
+			layerCase(fmt.Sprint("scale-shift of [2], then ", rest), ScaleShift{Channels: 2},
+				[]operand{x, normal(2), normal(2)}, func(a [][]float64) []float64 {
+					return plainNormalize(a[0], a[1], a[2], []float64{0, 0}, []float64{1, 1}, 6, 0)
+				}),
 			opCase{fmt.Sprint("batchnorm of the batch of [2], then ", rest), []operand{x, positive(2), normal(2)},
 				func(a []*Node) *Node { y, _, _ := NormalizeBatch(a[0], a[1], a[2], eps); return y },
 				func(a [][]float64) []float64 {

@@ -25,8 +25,8 @@ type Op interface {
 	Role() Role
 }
 
-// Role is what quantisation has to know of a layer. The zero Role is for layers that compute without weights and without
-// a product, such as activation functions and sums.
+// Role is what quantisation has to know of a layer. The zero Role is for layers that compute without weights and
+// without a product, such as activation functions and sums.
 type Role struct {
 	Weight      bool // its "weight" [O,...] is quantised, by output channel
 	Product     bool // it multiplies its inputs, by each other or by the weight: they are quantised
