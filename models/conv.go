@@ -68,6 +68,9 @@ func (c Conv) Biased() Op {
 	return c
 }
 
+// channelsFirst returns true.
+func (Conv) channelsFirst([]int) bool { return true }
+
 // convolve returns the cross-correlation of x [N,C,H,W] with w [O,C/groups,Kernel]: shape [N,O,H',W'].
 //
 // Its gradients are written out here, because GoMLX's own don't exist on every backend (strided convolutions on ONNX

@@ -10,9 +10,9 @@ import (
 //
 //	w' = w·γ/sqrt(σ²+ε)    b' = β + (b-μ)·γ/sqrt(σ²+ε)
 //
-// The new network has no BatchNorm layers; the convolutions before them have biases, and units keep their names. A
-// normalisation that doesn't follow a convolution of its unit which nothing else reads becomes a ScaleShift. n and w are
-// left alone. It returns the errors of Validate and Check, and one that names a negative variance.
+// The new network has no BatchNorm layers; the convolutions before them have biases, and units keep their names.
+// A normalisation that doesn't follow a convolution of its unit which nothing else reads becomes a ScaleShift. n and w
+// are left alone. It returns the errors of Validate and Check, and one that names a negative variance.
 func Fold(n *Network, w Weights) (*Network, Weights, error) {
 	if err := n.Validate(); err != nil {
 		return nil, nil, err
@@ -85,6 +85,8 @@ type foldable interface {
 	Op
 	// Biased returns the Op with a "bias" [channels].
 	Biased() Op
+	// channelsFirst says whether the output for such an input has the channels as first axis, as norms take them.
+	channelsFirst(in []int) bool
 }
 
 // layer returns the layer that computes a, and stores its weights under name in fw.
@@ -109,7 +111,7 @@ func (n *Network) takesNorm(i int) int {
 	if j < 0 || len(n.Consumers(j)) != 1 || n.unitOf(i) != n.unitOf(j) {
 		return -1
 	}
-	if _, ok := n.Layers[j].Op.(foldable); !ok {
+	if op, ok := n.Layers[j].Op.(foldable); !ok || !op.channelsFirst(n.InputShape(j)) {
 		return -1
 	}
 	return j

@@ -49,3 +49,6 @@ func (l Linear) Graph(in []*Node, param func(name string) *Node) *Node {
 
 // Biased returns l, which has a bias.
 func (l Linear) Biased() Op { return l }
+
+// channelsFirst says whether the output is [Out].
+func (Linear) channelsFirst(in []int) bool { return len(in) == 1 }

@@ -13,7 +13,7 @@ type Op interface {
 	Inputs() int
 	// Check reports attributes that are wrong for every input.
 	Check() error
-	// Shape returns the output's shape for one image, [C,H,W] or [C], given the inputs' shapes. The error says why it
+	// Shape returns the output's shape for one image, such as [C,H,W], given the inputs' shapes. The error says why it
 	// can't take such inputs.
 	Shape(in [][]int) ([]int, error)
 	// Params lists its weight tensors in PyTorch's order. Their names lack the layer's: "weight".
@@ -25,8 +25,8 @@ type Op interface {
 	Role() Role
 }
 
-// Role is what quantisation has to know of a layer. The zero Role is for layers that compute without weights and without
-// a product, such as activation functions and sums.
+// Role is what quantisation has to know of a layer. The zero Role is for layers that compute without weights and
+// without a product, such as activation functions and sums.
 type Role struct {
 	Weight      bool // its "weight" [O,...] is quantised, by output channel
 	Product     bool // it multiplies its inputs, by each other or by the weight: they are quantised
