@@ -102,7 +102,7 @@ func TestValidate(t *testing.T) {
 		}, `layer relu (pad-shortcut) of bn takes 1 channels, but its input has 2`},
 		{"classes", func(n *Network) { n.Classes = 4 }, "the last layer, fc, has shape [3]; for 4 classes it must be [4]"},
 		{"not pooled", func(n *Network) { n.Layers[4].Inputs = []string{"relu"} },
-			`layer fc (linear) of relu takes an input of 1 dimensions, but it has shape [2 6 6]`},
+			`layer fc (linear) of relu takes 2 channels, but its input has 6 on the last axis of shape [2 6 6]`},
 		{"pooled twice", func(n *Network) {
 			n.Layers[4].Op = GlobalAvgPooling{}
 		},

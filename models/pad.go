@@ -39,6 +39,9 @@ func (m PadMode) String() string {
 // Kind returns "pad".
 func (PadAxes) Kind() string { return "pad" }
 
+// Role says that it passes its input on.
+func (PadAxes) Role() Role { return Role{Passes: true} }
+
 // Check reports an unknown mode, numbers for different numbers of axes, and cuts where a mode has none.
 func (p PadAxes) Check() error {
 	if p.Mode < PadConstant || p.Mode > PadWrap || len(p.Before) != len(p.After) {

@@ -20,6 +20,9 @@ type MaxPooling struct {
 // Kind returns "maxpool".
 func (MaxPooling) Kind() string { return "maxpool" }
 
+// Role says that it passes its input on.
+func (MaxPooling) Role() Role { return Role{Passes: true} }
+
 // Check reports an invalid window.
 func (p MaxPooling) Check() error { return p.checkPool() }
 
@@ -41,6 +44,9 @@ type AvgPooling struct {
 
 // Kind returns "avgpool-window".
 func (AvgPooling) Kind() string { return "avgpool-window" }
+
+// Role says that it passes its input on.
+func (AvgPooling) Role() Role { return Role{Passes: true} }
 
 // Check reports an invalid window.
 func (p AvgPooling) Check() error {
@@ -97,6 +103,9 @@ type GlobalAvgPooling struct{ Base }
 
 // Kind returns "avgpool".
 func (GlobalAvgPooling) Kind() string { return "avgpool" }
+
+// Role says that it passes its input on.
+func (GlobalAvgPooling) Role() Role { return Role{Passes: true} }
 
 // Shape returns [C].
 func (GlobalAvgPooling) Shape(in [][]int) ([]int, error) {

@@ -43,6 +43,11 @@ func (f ReduceFunc) String() string {
 // Kind returns "reduce".
 func (Reduce) Kind() string { return "reduce" }
 
+// Role says that a mean or an extreme passes its input on.
+func (r Reduce) Role() Role {
+	return Role{Passes: r.Func == ReduceByMean || r.Func == ReduceByMax || r.Func == ReduceByMin}
+}
+
 // Check reports an unknown function, no axes, and axes named twice.
 func (r Reduce) Check() error {
 	if r.Func < 0 || r.Func > ReduceByLogSumExp {

@@ -54,6 +54,9 @@ const (
 // Kind returns "resize".
 func (Resize) Kind() string { return "resize" }
 
+// Role says that it passes its input on.
+func (Resize) Role() Role { return Role{Passes: true} }
+
 // Check reports sizes and scales that aren't positive, and unknown modes.
 func (r Resize) Check() error {
 	if len(r.Size) == 0 || slices.Min(r.Size) < 1 || r.Scale != nil && (len(r.Scale) != len(r.Size) ||

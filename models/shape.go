@@ -16,6 +16,9 @@ type Reshaping struct {
 // Kind returns "reshape".
 func (Reshaping) Kind() string { return "reshape" }
 
+// Role says that it passes its input on.
+func (Reshaping) Role() Role { return Role{Passes: true} }
+
 // Shape returns To.
 func (r Reshaping) Shape(in [][]int) ([]int, error) {
 	if elements(in[0]) != elements(r.To) {
@@ -37,6 +40,9 @@ type Transposing struct {
 
 // Kind returns "transpose".
 func (Transposing) Kind() string { return "transpose" }
+
+// Role says that it passes its input on.
+func (Transposing) Role() Role { return Role{Passes: true} }
 
 // Check reports an order that isn't a permutation.
 func (t Transposing) Check() error {
@@ -79,6 +85,9 @@ type Concat struct {
 
 // Kind returns "concat".
 func (Concat) Kind() string { return "concat" }
+
+// Role says that it passes its input on.
+func (Concat) Role() Role { return Role{Passes: true} }
 
 // Inputs returns Count.
 func (c Concat) Inputs() int { return c.Count }
@@ -133,6 +142,9 @@ type Expand struct {
 // Kind returns "expand".
 func (Expand) Kind() string { return "expand" }
 
+// Role says that it passes its input on.
+func (Expand) Role() Role { return Role{Passes: true} }
+
 // Shape returns To.
 func (e Expand) Shape(in [][]int) ([]int, error) {
 	more := len(e.To) - len(in[0])
@@ -162,6 +174,9 @@ type Tile struct {
 
 // Kind returns "tile".
 func (Tile) Kind() string { return "tile" }
+
+// Role says that it passes its input on.
+func (Tile) Role() Role { return Role{Passes: true} }
 
 // Check reports a repeat below 1.
 func (t Tile) Check() error {

@@ -19,6 +19,9 @@ type Slicing struct {
 // Kind returns "slice".
 func (Slicing) Kind() string { return "slice" }
 
+// Role says that it passes its input on.
+func (Slicing) Role() Role { return Role{Passes: true} }
+
 // Check reports a range without positions.
 func (s Slicing) Check() error {
 	if s.Step == 0 || s.Start < 0 || s.Stop < -1 || s.count() < 1 {
@@ -64,6 +67,9 @@ type Gathering struct {
 
 // Kind returns "gather".
 func (Gathering) Kind() string { return "gather" }
+
+// Role says that it passes its input on.
+func (Gathering) Role() Role { return Role{Passes: true} }
 
 // Check reports a number of indices that doesn't fit Drop.
 func (g Gathering) Check() error {
