@@ -128,7 +128,7 @@ func (c Concat) Graph(in []*Node, _ func(name string) *Node) *Node {
 	}
 	parts := make([]*Node, len(in))
 	for i, x := range in {
-		parts[i] = broadcast(x, slices.Concat([]int{n}, x.Shape().Dimensions[1:]))
+		parts[i] = repeatTo(x, slices.Concat([]int{n}, x.Shape().Dimensions[1:]))
 	}
 	return concatenate(parts, c.Axis+1)
 }
@@ -160,10 +160,8 @@ func (e Expand) Shape(in [][]int) ([]int, error) {
 
 // Graph returns [N,To...].
 func (e Expand) Graph(in []*Node, _ func(name string) *Node) *Node {
-	x := in[0]
-	n, own := x.Shape().Dimensions[:1], x.Shape().Dimensions[1:]
-	x = reshaped(x, slices.Concat(n, slices.Repeat([]int{1}, len(e.To)-len(own)), own))
-	return broadcast(x, slices.Concat(n, e.To))
+	x := withRank(in[0], 1+len(e.To))
+	return repeatTo(x, slices.Concat(x.Shape().Dimensions[:1], e.To))
 }
 
 // Tile repeats an image as a whole along each axis.
@@ -231,14 +229,6 @@ func reshaped(x *Node, dims []int) *Node {
 		return x
 	}
 	return Reshape(x, dims...)
-}
-
-// broadcast returns x with its axes of size 1 repeated to dims: x itself if it has them.
-func broadcast(x *Node, dims []int) *Node {
-	if slices.Equal(x.Shape().Dimensions, dims) {
-		return x
-	}
-	return BroadcastToDims(x, dims...)
 }
 
 // elements returns the product of dims.
