@@ -122,9 +122,14 @@ func TestValidate(t *testing.T) {
 		},
 			"layer conv (conv) of image makes shape [2 0 0] of [1 6 6]"},
 		{"pool's padding", func(n *Network) {
-			n.Layers[2].Op = MaxPooling{Window: SquareWindow(3, 2, 2)}
-		}, "layer relu (maxpool) has kernel 3, stride 2, padding 2; kernel, stride and dilation must be positive, and the " +
-			"padding at most half the kernel"},
+			n.Layers[2].Op = MaxPooling{Window: SquareWindow(3, 2, 3)}
+		}, "layer relu (maxpool) of bn has kernel 3, stride 2, padding 3; window 0 of axis 1 has nothing but padding"},
+		{"pool's stride", func(n *Network) {
+			n.Layers[2].Op = AvgPooling{Window: SquareWindow(3, 0, 1)}
+		}, "layer relu (avgpool-window) has kernel 3, stride 0, padding 1; kernel, stride and dilation must be positive"},
+		{"pixels after padding", func(n *Network) {
+			n.Layers[2].Op = AvgPooling{Window: SquareWindow(3, 2, 1), Beyond: [2]int{0, -1}}
+		}, "layer relu (avgpool-window) adds [0 -1] pixels after padding; the numbers must not be negative"},
 		{"pool's kernel", func(n *Network) {
 			n.Layers[2].Op = MaxPooling{Window: SquareWindow(7, 1, 0)}
 		}, "layer relu (maxpool) of bn makes shape [2 0 0] of [2 6 6]"},

@@ -56,9 +56,9 @@ func (Base) Role() Role { return Role{} }
 // Ops returns one value of each kind.
 func Ops() []Op {
 	return []Op{Conv{}, Linear{}, BatchNorm{}, ScaleShift{}, ReLU{}, ReLU6{}, Sum{}, PadShortcut{}, MaxPooling{},
-		GlobalAvgPooling{}, Pointwise{}, PReLU{}, Binary{}, WithConstant{}, Constant{}, MatrixProduct{}, SoftMax{},
-		LayerNorm{}, RMSNorm{}, GroupNorm{}, LRN{}, Reshaping{}, Transposing{}, Concat{}, Expand{}, Tile{}, Slicing{},
-		Gathering{}, PadAxes{}}
+		GlobalAvgPooling{}, AvgPooling{}, Pointwise{}, PReLU{}, Binary{}, WithConstant{}, Constant{}, MatrixProduct{},
+		SoftMax{}, LayerNorm{}, RMSNorm{}, GroupNorm{}, LRN{}, Reshaping{}, Transposing{}, Concat{}, Expand{}, Tile{},
+		Slicing{}, Gathering{}, PadAxes{}, Reduce{}, Resize{}}
 }
 
 // Param is a weight tensor.

@@ -1,6 +1,7 @@
 package models
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -139,4 +140,14 @@ func TestShapeErrors(t *testing.T) {
 		{Tile{Repeats: []int{2, 0}}, nil, "repeats [2 0] times; every axis needs a positive number"},
 		{Tile{Repeats: []int{2}}, [][]int{{2, 2}}, "takes an input of 1 dimensions, but it has shape [2 2]"},
 	})
+}
+
+// checkShape checks what op makes of an input's shape.
+func checkShape(t *testing.T, op Op, in []int, want string) {
+	t.Helper()
+	if err := op.Check(); err != nil {
+		t.Errorf("%+v: %v", op, err)
+	} else if got, err := op.Shape([][]int{in}); err != nil || fmt.Sprint(got) != want {
+		t.Errorf("%+v of %v has shape %v, %v; want %s", op, in, got, err, want)
+	}
 }
