@@ -135,7 +135,8 @@ func TestPReLU(t *testing.T) {
 	compareOps(t, cases)
 }
 
-// TestBinaryTies takes arguments where PyTorch's gradients follow a convention: maximum, minimum and pow at 0.
+// TestBinaryTies takes arguments where gradients follow a convention: equal ones, and 0 to a power. The numbers are
+// those of PyTorch 2.15's maximum, minimum and pow.
 func TestBinaryTies(t *testing.T) {
 	for name, b := range testbackend.All(t) {
 		for _, c := range []struct {

@@ -114,8 +114,8 @@ func (g GroupNorm) Graph(in []*Node, param func(name string) *Node) *Node {
 //
 //	x/(Bias + Alpha/Size·Σx²)^Beta
 //
-// The channels start (Size-1)/2 before the number's own, rounded down: Krizhevsky et al. 2012, section 3.3, with
-// Alpha/Size for α, as in PyTorch and ONNX.
+// The channels start (Size-1)/2 before the number's own, rounded down, as in ONNX. PyTorch's start Size/2 before, which
+// differs if Size is even. Source: Krizhevsky et al. 2012, section 3.3, with Alpha/Size for α.
 type LRN struct {
 	Base
 	Size              int // channels, >= 1

@@ -161,3 +161,24 @@ func TestUnit(t *testing.T) {
 		t.Errorf("Consumers(relu) = %v", c)
 	}
 }
+
+// TestInputShape: a unit may start with a constant, which reads nothing.
+func TestInputShape(t *testing.T) {
+	n := &Network{Name: "shifted", Channels: 3, Height: 2, Width: 4, Classes: 5,
+		Layers: []Layer{
+			{"pool", []string{Image}, GlobalAvgPooling{}},
+			{"value", nil, Constant{Dims: []int{1}}},
+			{"shift", []string{"pool", "value"}, Binary{}},
+			{"fc", []string{"shift"}, Linear{In: 3, Out: 5}},
+		},
+		Units: []Unit{{"shift", 1, 2}, {"fc", 3, 3}},
+	}
+	if err := n.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range [][]int{{3, 2, 4}, {3}, {3}, {3}} {
+		if got := n.InputShape(i); !slices.Equal(got, want) {
+			t.Errorf("input of layer %d has shape %v, want %v", i, got, want)
+		}
+	}
+}

@@ -187,8 +187,9 @@ func (im *importer) param(layer, name string, data []float32, dims ...int) {
 // name returns the name for n's layer: the PyTorch module's if known, else the node's.
 func (n *node) name(weight *constant) string {
 	if weight != nil {
-		if name, ok := strings.CutSuffix(weight.name, ".weight"); ok && !strings.Contains(name, "::") {
-			return name
+		name, isWeight := strings.CutSuffix(weight.name, "weight")
+		if isWeight && len(name) > 1 && !strings.Contains(name, "::") {
+			return name[:len(name)-1] // conv1.weight, self_attention.in_proj_weight
 		}
 	}
 	kind := strings.ToLower(n.GetOpType())
@@ -198,10 +199,20 @@ func (n *node) name(weight *constant) string {
 		return kind
 	case module == "":
 		return n.GetName()
-	case n.inner[module]:
+	case n.inner[module] || weight == nil && functional(n.GetOpType()):
 		return module + "." + kind
 	}
 	return module
+}
+
+// functional says whether PyTorch has no module for an operator, so that it is part of a larger one.
+func functional(kind string) bool {
+	for _, family := range []map[string]operator{arithmetic(), shapes()} {
+		if _, ok := family[kind]; ok {
+			return true
+		}
+	}
+	return kind == "MatMul" || kind == "Softmax"
 }
 
 // innerModules returns the modules that have modules of their own.

@@ -128,7 +128,7 @@ func (im *importer) combine(n *node, f models.BinaryFunc, x, y value) error {
 	if err != nil {
 		return err
 	}
-	out := value{dims: dims, axis: x.axis + len(dims) - len(x.dims)}
+	out := value{dims: dims, axis: x.axis + len(dims) - len(x.dims), outer: x.outer}
 	var op models.Op = models.Binary{Func: f}
 	if f == models.BinaryAdd && slices.Equal(x.dims, y.dims) {
 		op = models.Sum{}
@@ -163,7 +163,7 @@ func (im *importer) withConstant(n *node, f models.BinaryFunc, x value, c *const
 	if err != nil {
 		return err
 	}
-	out := value{dims: dims, axis: x.axis}
+	out := value{dims: dims, axis: x.axis, outer: x.outer}
 	out.layer = im.add(n, n.name(nil), models.WithConstant{Func: f, Dims: shape, Flip: flip}, x.layer)
 	im.param(out.layer, "value", c.floats, shape...)
 	im.set(n, 0, out)

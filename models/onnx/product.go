@@ -67,7 +67,7 @@ func (im *importer) linear(n *node, x value, weight *constant, bias []float32) e
 	layer := im.add(n, n.name(weight), models.Linear{In: in, Out: out}, x.layer)
 	im.param(layer, "weight", weight.floats, out, in)
 	im.param(layer, "bias", bias, out)
-	v := value{layer: layer, dims: slices.Clone(x.dims), axis: x.axis}
+	v := value{layer: layer, dims: slices.Clone(x.dims), axis: x.axis, outer: x.outer}
 	v.dims[len(v.dims)-1] = out
 	im.set(n, 0, v)
 	return nil
@@ -104,7 +104,7 @@ func importMatMul(im *importer, n *node) error {
 	if err != nil {
 		return err
 	}
-	out := value{dims: append(lead, x.dims[rx-2], y.dims[ry-1])}
+	out := value{dims: append(lead, x.dims[rx-2], y.dims[ry-1]), outer: x.outer}
 	out.axis = x.axis + len(out.dims) - rx
 	out.layer = im.add(n, n.name(nil), models.MatrixProduct{}, x.layer, y.layer)
 	im.set(n, 0, out)

@@ -68,7 +68,7 @@ func importResize(im *importer, n *node) error {
 	if err := n.resampling(&op); err != nil {
 		return err
 	}
-	out := value{dims: size, axis: x.axis, layer: x.layer}
+	out := value{dims: size, axis: x.axis, outer: x.outer, layer: x.layer}
 	if !slices.Equal(size, x.dims) {
 		out.layer = im.add(n, n.name(nil), op, x.layer)
 	}

@@ -8,9 +8,8 @@ import (
 	"github.com/pdquant/pdquant/models"
 )
 
-// setReshaped sets output 0 to x with other sizes.
-func (im *importer) setReshaped(n *node, x value, dims []int, axis int) {
-	out := value{layer: x.layer, dims: dims, axis: axis}
+// setReshaped sets output 0 to x in the sizes of out.
+func (im *importer) setReshaped(n *node, x, out value) {
 	if !slices.Equal(out.shape(), x.shape()) {
 		out.layer = im.add(n, n.name(nil), models.Reshaping{To: slices.Clone(out.shape())}, x.layer)
 	}
@@ -36,11 +35,11 @@ func importReshape(im *importer, n *node) error {
 	default:
 		return errors.New("has no sizes")
 	}
-	dims, axis, err := x.reshaped(to, n.integer("allowzero", 0) != 0, im.batch)
+	out, err := x.reshaped(to, n.integer("allowzero", 0) != 0, im.batch)
 	if err != nil {
 		return err
 	}
-	im.setReshaped(n, x, dims, axis)
+	im.setReshaped(n, x, out)
 	return nil
 }
 
@@ -63,11 +62,11 @@ func importFlatten(im *importer, n *node) error {
 		}
 		to[k] = number{to[k].n * s.n, to[k].images || s.images}
 	}
-	dims, at, err := x.reshaped(to, true, im.batch)
+	out, err := x.reshaped(to, true, im.batch)
 	if err != nil {
 		return err
 	}
-	im.setReshaped(n, x, dims, at)
+	im.setReshaped(n, x, out)
 	return nil
 }
 
@@ -102,7 +101,7 @@ func importSqueeze(im *importer, n *node) error {
 		}
 		dims = append(dims, d)
 	}
-	im.setReshaped(n, x, dims, axis)
+	im.setReshaped(n, x, value{layer: x.layer, dims: dims, axis: axis, outer: x.outer})
 	return nil
 }
 
@@ -120,7 +119,7 @@ func importUnsqueeze(im *importer, n *node) error {
 	if dims == nil {
 		return fmt.Errorf("adds axes %v to shape %v", axes, x.dims)
 	}
-	im.setReshaped(n, x, dims, slices.Index(from, x.axis))
+	im.setReshaped(n, x, value{layer: x.layer, dims: dims, axis: slices.Index(from, x.axis), outer: x.outer})
 	return nil
 }
 
@@ -183,7 +182,7 @@ func permutation(perm []int, rank int) error {
 
 // transpose appends a transposition of ONNX's axes, and sets output 0.
 func (im *importer) transpose(n *node, x value, perm []int) error {
-	out := value{layer: x.layer, dims: make([]int, len(perm)), axis: slices.Index(perm, x.axis)}
+	out := value{layer: x.layer, dims: make([]int, len(perm)), axis: slices.Index(perm, x.axis), outer: x.outer}
 	for i, p := range perm {
 		out.dims[i] = x.dims[p]
 	}
@@ -224,7 +223,7 @@ func importConcat(im *importer, n *node) error {
 		return err
 	}
 	axis, _ := within(n.integer("axis", 0), len(first.dims)) // own has checked it
-	out := value{dims: slices.Clone(first.dims), axis: first.axis}
+	out := value{dims: slices.Clone(first.dims), axis: first.axis, outer: first.outer}
 	out.dims[axis] = 0
 	var layers []string
 	for _, x := range n.in {
@@ -233,7 +232,7 @@ func importConcat(im *importer, n *node) error {
 				return err
 			}
 		}
-		if len(x.dims) != len(out.dims) || x.axis != out.axis || x.dims[x.axis] != out.dims[out.axis] {
+		if len(x.dims) != len(out.dims) || x.axis != out.axis || paired(x, *first) != nil {
 			return fmt.Errorf("joins shapes %v and %v", first.dims, x.dims)
 		}
 		out.dims[axis] += x.dims[axis]
@@ -305,7 +304,7 @@ func importExpand(im *importer, n *node) error {
 	if err != nil {
 		return err
 	}
-	out := value{layer: x.layer, dims: dims, axis: x.axis + len(dims) - len(x.dims)}
+	out := value{layer: x.layer, dims: dims, axis: x.axis + len(dims) - len(x.dims), outer: x.outer}
 	if !slices.Equal(out.dims, x.dims) {
 		if out.axis != x.axis && x.leads() {
 			return fmt.Errorf("adds axes before the images: %v to %v", x.dims, dims)

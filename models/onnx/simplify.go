@@ -271,6 +271,37 @@ func activationPatterns() []struct {
 	}
 }
 
+// lastName returns what follows the last dot.
+func lastName(name string) string { return name[strings.LastIndexByte(name, '.')+1:] }
+
+// whole says whether all layers in the module are among these.
+func (m *made) whole(module string, layers []string) bool {
+	for _, l := range m.layers {
+		if strings.HasPrefix(l.Name, module+".") && !slices.Contains(layers, l.Name) {
+			return false
+		}
+	}
+	return true
+}
+
+// rename gives layer i, which has no weights, another name.
+func (m *made) rename(i int, name string) {
+	old := m.layers[i].Name
+	m.layers[i].Name = name
+	m.nodes[name] = m.nodes[old]
+	delete(m.nodes, old)
+	if m.output == old {
+		m.output = name
+	}
+	for _, l := range m.layers {
+		for k, in := range l.Inputs {
+			if in == old {
+				l.Inputs[k] = name
+			}
+		}
+	}
+}
+
 // centred matches x minus its mean.
 func centred() pattern {
 	return kind(models.Binary{Func: models.BinarySub}, input, mean(input))
@@ -294,7 +325,12 @@ func (m *made) mergePattern(i int, shapes map[string][]int) bool {
 	}
 	for _, p := range activationPatterns() {
 		if f := (found{m: m}); p.is(&f, l.Name) {
-			return replace(p.op, f)
+			replace(p.op, f)
+			module := strings.TrimSuffix(l.Name, "."+lastName(l.Name))
+			if module != l.Name && m.layer(module) == nil && m.whole(module, f.layers) {
+				m.rename(i, module)
+			}
+			return true
 		}
 	}
 	f := found{m: m}

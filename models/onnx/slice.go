@@ -172,7 +172,7 @@ func importGather(im *importer, n *node) error {
 			return fmt.Errorf("takes position %d of axis %d of shape %v", k, axis, x.dims)
 		}
 	}
-	out := value{dims: slices.Replace(slices.Clone(x.dims), axis, axis+1, c.dims...), axis: x.axis}
+	out := value{dims: slices.Replace(slices.Clone(x.dims), axis, axis+1, c.dims...), axis: x.axis, outer: x.outer}
 	if axis < x.axis {
 		out.axis += len(c.dims) - 1
 	}
@@ -220,7 +220,7 @@ func importPad(im *importer, n *node) error {
 		return fmt.Errorf("has mode %q and %d pads for %d axes", n.text("mode", "constant"), len(pads), len(axes))
 	}
 	op := models.PadAxes{Before: make([]int, len(x.shape())), After: make([]int, len(x.shape())), Mode: mode, Value: fill}
-	out := value{dims: slices.Clone(x.dims), axis: x.axis}
+	out := value{dims: slices.Clone(x.dims), axis: x.axis, outer: x.outer}
 	for i, a := range axes {
 		before, after := pads[i], pads[len(axes)+i]
 		if before == 0 && after == 0 {
@@ -258,7 +258,7 @@ func importTile(im *importer, n *node) error {
 	if len(repeats) != len(x.dims) || repeats[x.axis] != 1 {
 		return fmt.Errorf("repeats shape %v by %v; images aren't repeated here", x.dims, repeats)
 	}
-	out := value{dims: slices.Clone(x.dims), axis: x.axis}
+	out := value{dims: slices.Clone(x.dims), axis: x.axis, outer: x.outer}
 	own := slices.Clone(repeats)
 	if x.leads() {
 		own = own[1:]

@@ -29,7 +29,11 @@ func units(n *models.Network) ([]models.Unit, error) {
 		}
 		end := attached(n, regions, i+1)
 		if block := blockOf(n, regions[i], blocks); block != "" {
-			for end < len(regions) && blockOf(n, regions[end], blocks) == block {
+			for residual := branches(n, regions[i]); end < len(regions) && blockOf(n, regions[end], blocks) == block; {
+				if residual && branches(n, regions[end]) {
+					break // the other half of a transformer's block
+				}
+				residual = residual || branches(n, regions[end])
 				end = attached(n, regions, end+1)
 			}
 		} else if len(blocks) == 0 {
@@ -169,6 +173,12 @@ func activated(n *models.Network, rs []region) bool {
 		}
 	}
 	return false
+}
+
+// branches says whether a region with weights ends in a sum: a residual block, or half of a transformer's.
+func branches(n *models.Network, r region) bool {
+	_, sum := n.Layers[r.last].Op.(models.Sum)
+	return sum && len(heavy(n, r)) > 0
 }
 
 // blockNames returns, as patterns, the names of the blocks that have branches: "layer\d+\.\d+".

@@ -8,14 +8,15 @@ import (
 
 // value is a tensor of the graph: a constant, or what a layer computes.
 //
-// A layer's output has the images as its first axis. ONNX may have them as any axis, and in front of another axis of
-// factor sizes that are merged with it: an axis of images·factor. dims has the factor there, so that the layer's output
-// has the shape [images, dims...]. The usual case, the first axis with a factor of 1, is left out of the layer's shape.
+// A layer's output has the images as its first axis. ONNX may have them as any axis, and merged with others: an axis of
+// outer·images·inner positions. dims has outer·inner there, so that the layer's output has the shape [images, dims...].
+// The usual case, the first axis with images alone, is left out of the layer's shape.
 type value struct {
 	known *constant
 	layer string // if not known: the layer, or models.Image
-	dims  []int  // ONNX's sizes, with the factor for the axis that has the images
+	dims  []int  // ONNX's sizes, without the images
 	axis  int    // the axis that has the images
+	outer int    // of that axis; 0 stands for 1
 }
 
 // leads says whether the images are simply the first axis.
@@ -92,14 +93,14 @@ func (v value) rank() int {
 
 // reshaped returns the sizes, and the axis of the images, of v after a Reshape to target, whose 0 copies a size
 // unless zero is true, and whose -1 is what is left.
-func (v value) reshaped(target []number, zero bool, batch int) (dims []int, axis int, err error) {
+func (v value) reshaped(target []number, zero bool, batch int) (value, error) {
 	t := slices.Clone(target)
 	old := v.numbers(batch)
 	left, product, images := -1, int64(1), false
 	for i := range t {
 		if t[i].n == 0 && !zero {
 			if i >= len(old) {
-				return nil, 0, fmt.Errorf("copies size %d of a tensor of %d axes", i, len(old))
+				return v, fmt.Errorf("copies size %d of a tensor of %d axes", i, len(old))
 			}
 			t[i] = old[i]
 		}
@@ -116,57 +117,74 @@ func (v value) reshaped(target []number, zero bool, batch int) (dims []int, axis
 	}
 	if left >= 0 {
 		if product <= 0 || total%product != 0 {
-			return nil, 0, fmt.Errorf("takes %d elements to sizes whose product is %d", total, product)
+			return v, fmt.Errorf("takes %d elements to sizes whose product is %d", total, product)
 		}
 		t[left] = number{total / product, batch == 0 && !images}
 		images = true
 	}
-	if dims, axis, err = v.place(t, batch); err != nil {
-		return nil, 0, err
+	out, err := v.place(t, batch)
+	if err == nil && size(out.dims) != size(v.dims) {
+		err = fmt.Errorf("takes a tensor of shape %v to %v; the number of elements must stay", v.dims, out.dims)
 	}
-	if size(dims) != size(v.dims) {
-		return nil, 0, fmt.Errorf("takes a tensor of shape %v to %v; the number of elements must stay", v.dims, dims)
-	}
-	return dims, axis, nil
+	return out, err
 }
 
 // place finds the axis of sizes t that has the images. Elements keep their order in a reshape, so that as many
 // elements must be before the images as are in v.
-func (v value) place(t []number, batch int) (dims []int, axis int, err error) {
-	dims, axis = make([]int, len(t)), -1
-	before, at := size(v.dims[:v.axis]), 1
+func (v value) place(t []number, batch int) (value, error) {
+	out := value{layer: v.layer, dims: make([]int, len(t)), axis: -1}
+	before, at := size(v.dims[:v.axis])*max(v.outer, 1), 1
+	minor := -1 // an axis at whose end the images can be
 	for i, x := range t {
-		dims[i] = int(x.n)
+		out.dims[i] = int(x.n)
 		switch {
 		case x.n < 0:
-			return nil, 0, fmt.Errorf("has the size %d", x.n)
-		case x.images && axis >= 0:
-			return nil, 0, errors.New("has the number of images in two axes")
+			return v, fmt.Errorf("has the size %d", x.n)
+		case x.images && out.axis >= 0:
+			return v, errors.New("has the number of images in two axes")
 		case x.images:
-			if at != before {
-				return nil, 0, errors.New("moves values between images; images are independent here")
+			if at > before || before%at != 0 || int(x.n)%(before/at) != 0 {
+				return v, errors.New("moves values between images; images are independent here")
 			}
-			axis = i
+			out.axis, out.outer = i, before/at
 		}
-		at *= int(x.n)
+		if at *= int(x.n); at == before && x.n > 1 {
+			minor = i
+		}
 	}
-	if axis >= 0 {
-		return dims, axis, nil
+	if out.axis < 0 { // the number of images is fixed: 1, say
+		out.placeFixed(before, minor, batch)
 	}
-	at = 1
-	for i, d := range dims { // the number of images is fixed: 1, say
-		if at == before && batch > 0 && d%batch == 0 {
-			dims[i] /= batch
-			return dims, i, nil
+	if out.axis < 0 {
+		return v, fmt.Errorf("to %v loses the axis of the images; images are independent here", out.dims)
+	}
+	return out, nil
+}
+
+// placeFixed finds the axis that has a fixed number of images: best one that has nothing else.
+func (v *value) placeFixed(before, minor, batch int) {
+	at, major := 1, -1
+	for i, d := range v.dims {
+		if at == before && batch > 0 && d%batch == 0 && (major < 0 || d == batch) {
+			if major = i; d == batch {
+				minor = -1
+				break
+			}
 		}
 		at *= d
 	}
-	return nil, 0, fmt.Errorf("to %v loses the axis of the images; images are independent here", dims)
+	switch {
+	case minor >= 0 && batch == 1:
+		v.axis, v.outer = minor, before/size(v.dims[:minor])
+	case major >= 0:
+		v.axis = major
+		v.dims[major] /= batch
+	}
 }
 
 // paired says whether x and y have the images in the same place, counted from the last axis.
 func paired(x, y value) error {
-	if x.rank()-x.axis != y.rank()-y.axis || x.dims[x.axis] != y.dims[y.axis] {
+	if x.rank()-x.axis != y.rank()-y.axis || x.dims[x.axis] != y.dims[y.axis] || max(x.outer, 1) != max(y.outer, 1) {
 		return fmt.Errorf("combines shapes %v and %v, which have the images in axes %d and %d; "+
 			"images are independent here", x.dims, y.dims, x.axis, y.axis)
 	}

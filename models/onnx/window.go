@@ -221,7 +221,7 @@ func (im *importer) reduce(n *node, x value, f models.ReduceFunc, axes []int, ke
 	if err != nil {
 		return err
 	}
-	out := value{dims: slices.Clone(x.dims), axis: x.axis}
+	out := value{dims: slices.Clone(x.dims), axis: x.axis, outer: x.outer}
 	var gone []int
 	for _, a := range axes {
 		a, _ = within(a, len(x.dims)) // owns has checked it
