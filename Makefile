@@ -20,7 +20,7 @@ TESTFLAGS =
 TIMEOUT   = 30m
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build notebooks jupyter wheel test lint race soak bench gpu-check onnxruntime teachers
+.PHONY: help demo build notebooks jupyter wheel test lint race soak bench gpu-check onnxruntime xla teachers
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -84,6 +84,9 @@ gpu-check: ## pack what checks pdquant on a machine with a GPU: OUT=.gpu
 
 onnxruntime: ## install ONNX Runtime, the fast backend, in the user's cache folder
 	@go run ./pdq/backend/onnxinstall
+
+xla: ## install XLA for the CPU in the user's cache folder: ARGS=file.whl, or ARGS=-own for go-xla's own plugin
+	@go run ./pdq/backend/xlainstall $(ARGS)
 
 # Folder with the four files of Fashion-MNIST, as Debian's dataset-fashion-mnist has them.
 FASHION_MNIST = /usr/share/datasets/fashion-mnist
