@@ -51,6 +51,21 @@ func Open(name string) (b compute.Backend, note string, err error) {
 	return openFastest()
 }
 
+// Reopen is Open for a run that goes on. For "auto" it opens the backend that was opened with this note when the run
+// began; "" is none.
+func Reopen(name, note string) (compute.Backend, string, error) {
+	asked := cmp.Or(strings.TrimSpace(name), "auto") != "auto" || os.Getenv(compute.ConfigEnvVar) != ""
+	before, _, ok := strings.Cut(note, ": ")
+	if asked || !ok {
+		return Open(name)
+	}
+	b, note, err := Open(before)
+	if err != nil {
+		return nil, "", fmt.Errorf("%w; the run was begun with it: give backend= for another", err)
+	}
+	return b, note, nil
+}
+
 // openFastest opens the backend that is expected to be the fastest one of those installed. The note says why.
 func openFastest() (compute.Backend, string, error) {
 	var reasons []string

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gomlx/compute"
 	"github.com/gomlx/gomlx/core/graph"
 
 	"github.com/pdquant/pdquant/pdq/backend/internal/pjrtlib"
@@ -147,7 +148,7 @@ func TestWithoutPath(t *testing.T) {
 	for note, want := range map[string]string{
 		"onnx: ONNX Runtime 1.30.0 at /home/a b/lib.so.1, cpu, intra_threads=1": "onnx: ONNX Runtime 1.30.0, cpu, " +
 			"intra_threads=1",
-		"xla: lammps-jax-pjrt-cpu 0.11.2 at /home/a/p.so, PJRT v0.115, 4 devices (auto: no NVIDIA driver)": "xla: " +
+		"xla:cpu: lammps-jax-pjrt-cpu 0.11.2 at /home/a/p.so, PJRT v0.115, 4 devices (auto: no NVIDIA driver)": "xla:cpu: " +
 			"lammps-jax-pjrt-cpu 0.11.2, PJRT v0.115, 4 devices",
 		"go: GoMLX's Go backend, 2 threads, ops_sequential": "go: GoMLX's Go backend, 2 threads, " +
 			"ops_sequential",
@@ -232,6 +233,33 @@ func TestOnnxLoadedOnce(t *testing.T) {
 	}
 	if !strings.Contains(second, "; not "+other) {
 		t.Errorf("second note %q, want it to say that %s is not loaded", second, other)
+	}
+}
+
+// TestReopen: a run goes on on the backend that its note names, unless another is asked for.
+func TestReopen(t *testing.T) {
+	_, goNote, err := Open("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(compute.ConfigEnvVar, "")
+	for _, c := range []struct{ name, note, want, fails string }{
+		{"auto", goNote, "go: ", ""},
+		{"", goNote + autoMark + "the fastest installed)", "go: ", ""},
+		{" go:ops_sequential", "onnx: ONNX Runtime 1.0 at /none, cpu", "go: ", ""},
+		{"auto", "other: 1", "", `"other"`},
+		{"auto", "other: 1", "", "give backend="},
+		{"go", "other: 1", "go: ", ""},
+	} {
+		_, note, err := Reopen(c.name, c.note)
+		if !strings.HasPrefix(note, c.want) || (err == nil) != (c.fails == "") ||
+			err != nil && !strings.Contains(err.Error(), c.fails) {
+			t.Errorf("Reopen(%q, %q) gives %q, %v; want %q, %q", c.name, c.note, note, err, c.want, c.fails)
+		}
+	}
+	t.Setenv(compute.ConfigEnvVar, "go")
+	if _, note, err := Reopen("auto", "other: 1"); err != nil || !strings.HasPrefix(note, "go: ") {
+		t.Errorf("$%s=go gives %q, %v", compute.ConfigEnvVar, note, err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -44,11 +45,8 @@ func openXLA(options string) (compute.Backend, string, error) {
 	if err != nil {
 		return nil, "", &openError{"xla", fmt.Errorf("plugin %s: %w%s", plugin.Path, err, remark), pluginRemedy}
 	}
-	what := plugin.From
-	if what == "" {
-		what = strings.TrimSpace("PJRT plugin " + plugin.Name)
-	}
-	note := fmt.Sprintf("xla: %s at %s, PJRT %s", what, plugin.Path, version)
+	note := fmt.Sprintf("%s: %s at %s, PJRT %s", strings.TrimSuffix("xla:"+plugin.Name, ":"),
+		cmp.Or(plugin.From, "PJRT plugin"), plugin.Path, version)
 	if options != "" {
 		note += ", " + options
 	}

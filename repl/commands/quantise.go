@@ -45,7 +45,7 @@ func quantise(c *call) error {
 		return err
 	}
 	s, w := g.Subjects[0], g.Bits[0]
-	f, err := c.gridFolder(g, fmt.Sprintf("runs/%s-w%da%d-s%d", s.Name, w.W, w.A, g.Seeds[0]))
+	f, err := c.gridFolder(&g, fmt.Sprintf("runs/%s-w%da%d-s%d", s.Name, w.W, w.A, g.Seeds[0]))
 	if err != nil {
 		return err
 	}
@@ -108,7 +108,7 @@ func newQuantisation(v shell.Values) (g experiment.Grid, err error) {
 		return g, err
 	}
 	g.Subjects = []experiment.Subject{s}
-	return g, gridBackend(v, &g)
+	return g, nil
 }
 
 // designOf returns the architecture of a network of the registry, or else name itself.
