@@ -20,7 +20,7 @@ TESTFLAGS =
 TIMEOUT   = 30m
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build notebooks jupyter wheel test lint race soak bench gpu-check onnxruntime xla teachers
+.PHONY: help demo build notebooks jupyter wheel test test-xla lint race soak bench gpu-check onnxruntime xla teachers
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,12 @@ wheel: ## write dist/pdquant-*.whl, which pip installs, with the Jupyter kernel
 test: lint ## check the code and run all tests: TESTFLAGS=-v TIMEOUT=30m
 	go test -vet=off -count=1 $(TESTFLAGS) .
 	go test -vet=off -timeout $(TIMEOUT) $(TESTFLAGS) $$(go list ./... | grep pdquant/pdquant/)
+
+# Tests of pdq that go through the backend: numbers of the reference, single steps, going on. Each compiles much.
+XLA_TESTS = ^Test(Golden|FakeQuantize|DropQuantize|SoftRoundGradient|Losses|FeatureLossGradient|CorrectLowers|RounderGoesOn|QuantizeFrom)
+
+test-xla: ## run the tests of numbers, steps and going on, on XLA for the CPU, which "make xla" installs
+	PDQUANT_TEST_BACKENDS=xla:cpu go test -vet=off -count=1 -run '$(XLA_TESTS)' -timeout $(TIMEOUT) $(TESTFLAGS) ./pdq
 
 lint: ## gofmt, go mod tidy, go vet, staticcheck, checksums of the modules
 	@unformatted=$$("$$(go env GOROOT)/bin/gofmt" -l .); test -z "$$unformatted" || { echo "gofmt -w $$unformatted"; exit 1; }
