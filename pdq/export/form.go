@@ -1,0 +1,61 @@
+package export
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Form is how a model holds levels.
+type Form int
+
+// The forms. All compute the same, but for the order of sums.
+const (
+	// Packed stores weights in 2, 4 or 8 bits, in the narrowest that has enough, and quantises activations to these
+	// types with QuantizeLinear and DequantizeLinear. 2 bits need opset 25, 4 bits opset 21.
+	Packed Form = iota
+	// QCDQ stores weights in 8 bits, and clips activations to their levels between QuantizeLinear and DequantizeLinear.
+	QCDQ
+	// Float stores weights on their levels in float32, and quantises activations with Div, Round, Clip and Mul. It holds
+	// any zero point.
+	Float
+)
+
+// Choices lists the names of forms.
+func (Form) Choices() []string { return formNames() }
+
+func formNames() []string { return []string{"packed", "qcdq", "float"} }
+
+// String returns the form's name.
+func (f Form) String() string {
+	if f < 0 || int(f) >= len(formNames()) {
+		return strconv.Itoa(int(f))
+	}
+	return formNames()[f]
+}
+
+// MarshalText returns the form's name.
+func (f Form) MarshalText() ([]byte, error) { return []byte(f.String()), nil }
+
+// UnmarshalText sets f to the form called text. The error lists the names.
+func (f *Form) UnmarshalText(text []byte) error {
+	i := slices.Index(formNames(), string(text))
+	if i < 0 {
+		return fmt.Errorf("export: form %q is unknown; choose one of %s", text, strings.Join(formNames(), ", "))
+	}
+	*f = Form(i)
+	return nil
+}
+
+// typeFor returns the type that holds levels of the given number of bits. ok is false if the form has no such types.
+func (f Form) typeFor(bits int) (t levelType, ok bool) {
+	if f == Float {
+		return t, false
+	}
+	types := levelTypes()
+	if f == QCDQ {
+		return types[len(types)-1], true
+	}
+	return types[slices.IndexFunc(types, func(t levelType) bool { return t.bits >= bits })], true
+}
