@@ -20,8 +20,8 @@ type Comparison struct {
 	Model, Student pdq.Score // on the same images
 }
 
-// Compare runs a written model of the student s, and s itself, on images. run computes the model's logits [n,Classes] of
-// normalised images of shape dims, [n,C,H,W].
+// Compare runs a written model of the student s, and s itself, on images. run computes the model's logits [n,Classes]
+// of normalised images of shape dims, [n,C,H,W].
 func Compare(ctx context.Context, q *pdq.Quantizer, s pdq.Student, images datasets.Images,
 	run func(images []float32, dims ...int) ([]float32, error)) (c Comparison, err error) {
 	student, err := logits(ctx, q, s, images)

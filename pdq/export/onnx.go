@@ -33,14 +33,15 @@ type Options struct {
 // ONNX writes the network of q, with its tensors quantised as s quantises them, as an ONNX model.
 //
 // It returns an error if s lacks quantisers of q's plan, if a zero point isn't a level that the form's types can hold,
-// if the opset is too old for these, or if the model would have 2 GiB or more. Unless w failed, nothing is written then.
+// if the opset is too old for these, or if the model would have 2 GiB or more. Nothing is written
+// then, unless w failed.
 func ONNX(w io.Writer, q *pdq.Quantizer, s pdq.Student, o Options) error {
 	m, err := newModel(q, s, o)
 	if err != nil {
 		return fmt.Errorf("export: ONNX: %w", err)
 	}
 	if size := proto.Size(m); size > math.MaxInt32 {
-		return fmt.Errorf("export: ONNX: the model has %d bytes, but an ONNX file can't have 2 GiB; choose another form", size)
+		return fmt.Errorf("export: ONNX: the model has %d bytes, but a file can't have 2 GiB; choose another form", size)
 	}
 	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
 	if err == nil {

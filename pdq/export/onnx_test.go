@@ -58,11 +58,12 @@ func TestLogits(t *testing.T) {
 	b := runtime(t)
 	for _, teacher := range arch.TeacherNames() {
 		for _, bits := range []pdq.Bits{{W: 2, A: 2}, {W: 4, A: 4}, {W: 3, A: 3}} {
-			q, s := nearest(t, b, teacher, bits)
-			for form := range export.Float + 1 {
-				name := fmt.Sprintf("%s/w%da%d/%v", teacher, bits.W, bits.A, form)
-				t.Run(name, func(t *testing.T) { sameLogits(t, q, s, form) })
-			}
+			t.Run(fmt.Sprintf("%s w%da%d", teacher, bits.W, bits.A), func(t *testing.T) {
+				q, s := nearest(t, b, teacher, bits)
+				for form := range export.Float + 1 {
+					t.Run(form.String(), func(t *testing.T) { sameLogits(t, q, s, form) })
+				}
+			})
 		}
 	}
 }
