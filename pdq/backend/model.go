@@ -16,30 +16,15 @@ type Model struct{ session *ort.DynamicAdvancedSession }
 
 // OpenModel loads the content of an ONNX file into ONNX Runtime: into the library that a backend has loaded, else into
 // that of the backend "onnx". input and output name the model's tensors. The caller closes the model.
-//
-// Nodes stay as they are in the file: ONNX Runtime doesn't join QuantizeLinear and DequantizeLinear with their
-// neighbours to integer arithmetic, which would round the biases.
 func OpenModel(onnx []byte, input, output string) (*Model, error) {
-	session, err := openSession(onnx, input, output)
-	if err != nil {
-		return nil, fmt.Errorf("backend: ONNX model: %w", err)
+	err := startRuntime()
+	if err == nil {
+		var s *ort.DynamicAdvancedSession
+		if s, err = ort.NewDynamicAdvancedSessionWithONNXData(onnx, []string{input}, []string{output}, nil); err == nil {
+			return &Model{s}, nil
+		}
 	}
-	return &Model{session}, nil
-}
-
-func openSession(onnx []byte, input, output string) (s *ort.DynamicAdvancedSession, err error) {
-	if err := startRuntime(); err != nil {
-		return nil, err
-	}
-	o, err := ort.NewSessionOptions()
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, o.Destroy()) }()
-	if err := o.AddSessionConfigEntry("session.disable_quant_qdq", "1"); err != nil {
-		return nil, err
-	}
-	return ort.NewDynamicAdvancedSessionWithONNXData(onnx, []string{input}, []string{output}, o)
+	return nil, fmt.Errorf("backend: ONNX model: %w", err)
 }
 
 // startRuntime loads the library, unless the process has.

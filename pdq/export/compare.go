@@ -16,6 +16,7 @@ import (
 // Comparison says how far a written model computes what its student does.
 type Comparison struct {
 	Largest        float64   // difference of two logits
+	Close          int       // images whose logits all differ by at most 1e-4; for others a level flipped at a tie
 	Same           int       // images for which both predict the same class
 	Model, Student pdq.Score // on the same images
 }
@@ -50,10 +51,13 @@ func Compare(ctx context.Context, q *pdq.Quantizer, s pdq.Student, images datase
 
 // add counts an image's logits.
 func (c *Comparison) add(model, student []float32, label int) {
+	var most float64
 	for k, x := range model {
-		if d := math.Abs(float64(x) - float64(student[k])); d > c.Largest || d != d {
-			c.Largest = d
-		}
+		most = max(most, math.Abs(float64(x)-float64(student[k]))) // NaN if any is
+	}
+	c.Largest = max(c.Largest, most)
+	if most <= 1e-4 {
+		c.Close++
 	}
 	a, b := largest(model), largest(student)
 	if a == b {

@@ -12,8 +12,8 @@ type Form int
 
 // The forms. All compute the same, but for the order of sums.
 const (
-	// Packed stores weights in 2, 4 or 8 bits, in the narrowest that has enough, and quantises activations to these
-	// types with QuantizeLinear and DequantizeLinear. 2 bits need opset 25, 4 bits opset 21.
+	// Packed stores weights in 2, 4 or 8 bits, in the narrowest that has enough: 2 bits need opset 25, 4 bits opset 21.
+	// Activations are quantised as in QCDQ.
 	Packed Form = iota
 	// QCDQ stores weights in 8 bits, and clips activations to their levels between QuantizeLinear and DequantizeLinear.
 	QCDQ
@@ -46,16 +46,4 @@ func (f *Form) UnmarshalText(text []byte) error {
 	}
 	*f = Form(i)
 	return nil
-}
-
-// typeFor returns the type that holds levels of the given number of bits. ok is false if the form has no such types.
-func (f Form) typeFor(bits int) (t levelType, ok bool) {
-	if f == Float {
-		return t, false
-	}
-	types := levelTypes()
-	if f == QCDQ {
-		return types[len(types)-1], true
-	}
-	return types[slices.IndexFunc(types, func(t levelType) bool { return t.bits >= bits })], true
 }

@@ -13,9 +13,14 @@ import (
 func (b *builder) kind(l models.Layer, in []string) error {
 	switch op := l.Op.(type) {
 	case models.Conv:
-		b.conv(l, in, op)
+		attributes := append(window(op.Window), integer("group", op.Groups))
+		if op.Bias {
+			b.weighted(l, "Conv", in, attributes, op.Out, 1, 1)
+		} else {
+			b.weighted(l, "Conv", in, attributes)
+		}
 	case models.Linear:
-		b.node("Gemm", l.Name, append(in, b.params(l, "weight", "bias")...), integer("transB", 1))
+		b.weighted(l, "Gemm", in, []*protos.AttributeProto{integer("transB", 1)}, op.Out)
 	case models.BatchNorm:
 		b.node("BatchNormalization", l.Name,
 			append(in, b.params(l, "weight", "bias", "running_mean", "running_var")...), float("epsilon", op.Eps))
@@ -38,34 +43,25 @@ func (b *builder) kind(l models.Layer, in []string) error {
 	return nil
 }
 
-// conv adds a convolution. In the packed form the bias is added after it. Otherwise ONNX Runtime would take integer
-// arithmetic, which has no types of 2 bits, so that version 1.30 couldn't load the model.
-func (b *builder) conv(l models.Layer, in []string, op models.Conv) {
+// weighted adds a node that multiplies in by the weight of l, and one that adds the bias, if dims is its shape.
+//
+// As an input of the first, ONNX Runtime would round the bias to whole numbers of the input's scale times the weight's,
+// which is coarse at 2 to 4 bits, to take integer arithmetic.
+func (b *builder) weighted(l models.Layer, op string, in []string, attributes []*protos.AttributeProto, dims ...int) {
 	in = append(in, b.params(l, "weight")...)
-	attributes := append(window(op.Window), integer("group", op.Groups))
-	switch {
-	case !op.Bias:
-		b.node("Conv", l.Name, in, attributes...)
-	case b.form == Packed:
-		product := l.Name + ".product"
-		b.node("Conv", product, in, attributes...)
-		b.node("Add", l.Name, []string{product, b.param(l, "bias", op.Out, 1, 1)})
-	default:
-		b.node("Conv", l.Name, append(in, b.params(l, "bias")...), attributes...)
-	}
-}
-
-// clip adds y = min(max(x, lo), hi). In the packed form it isn't a Clip: ONNX Runtime 1.30 can't load a model with a
-// Clip before a QuantizeLinear to 2 or 4 bits.
-func (b *builder) clip(y, x string, lo, hi float32) {
-	low := b.constant(floatTensor(y+".min", nil, []float32{lo}))
-	high := b.constant(floatTensor(y+".max", nil, []float32{hi}))
-	if b.form != Packed {
-		b.node("Clip", y, []string{x, low, high})
+	if dims == nil {
+		b.node(op, l.Name, in, attributes...)
 		return
 	}
-	b.node("Max", y+".low", []string{x, low})
-	b.node("Min", y, []string{y + ".low", high})
+	product := l.Name + ".product"
+	b.node(op, product, in, attributes...)
+	b.node("Add", l.Name, []string{product, b.param(l, "bias", dims...)})
+}
+
+// clip adds y = min(max(x, lo), hi).
+func (b *builder) clip(y, x string, lo, hi float32) {
+	b.node("Clip", y, []string{x, b.constant(floatTensor(y+".min", nil, []float32{lo})),
+		b.constant(floatTensor(y+".max", nil, []float32{hi}))})
 }
 
 // padShortcut takes every Stride-th pixel, and pads the channels.

@@ -12,10 +12,14 @@ const firstOpset = 13
 
 // weight adds a weight [O,...] on its levels. Its name is then that of the values in float32.
 func (b *builder) weight(name string, dims []int, values []float32, q pdq.WeightQuant) error {
-	t, ok := b.form.typeFor(q.Bits)
-	if !ok {
+	if b.form == Float {
 		b.constant(floatTensor(name, dims, values))
 		return nil
+	}
+	t := uint8Type()
+	if b.form == Packed {
+		t = packedType(q.Bits)
+		b.opset = max(b.opset, t.opset)
 	}
 	zeros := make([]uint8, len(q.Zero))
 	for o, z := range q.Zero {
@@ -29,7 +33,6 @@ func (b *builder) weight(name string, dims []int, values []float32, q pdq.Weight
 		o := i / per
 		levels[i] = uint8(math.Round(float64(x/q.Scale[o] + q.Zero[o])))
 	}
-	b.needs(t)
 	b.node("DequantizeLinear", name, []string{b.constant(t.tensor(name+".levels", dims, levels)),
 		b.constant(floatTensor(name+".scale", []int{len(q.Scale)}, q.Scale)),
 		b.constant(t.tensor(name+".zero", []int{len(zeros)}, zeros))}, integer("axis", 0))
@@ -37,37 +40,33 @@ func (b *builder) weight(name string, dims []int, values []float32, q pdq.Weight
 }
 
 // activation adds the quantiser of a layer's output, which later layers read instead of the output.
+//
+// Levels have 8 bits in the packed form too: ONNX Runtime 1.30 computes wrong sizes of tensors with narrower types, and
+// its QuantizeLinear writes outside of them.
 func (b *builder) activation(layer string, q pdq.ActQuant) error {
-	y := layer + ".quantized"
+	y, most := layer+".quantized", 1<<q.Bits-1
+	levels := y + ".levels"
 	b.read[layer] = y
-	most := 1<<q.Bits - 1
-	lo, hi := -q.Zero, float32(most)-q.Zero // levels less the zero point
-	t, ok := b.form.typeFor(q.Bits)
-	if !ok {
-		scale := b.constant(floatTensor(y+".scale", nil, []float32{q.Scale}))
+	scale := b.constant(floatTensor(y+".scale", nil, []float32{q.Scale}))
+	if b.form == Float {
 		b.node("Div", y+".ratio", []string{layer, scale})
 		b.node("Round", y+".nearest", []string{y + ".ratio"})
-		b.clip(y+".level", y+".nearest", lo, hi)
-		b.node("Mul", y, []string{y + ".level", scale})
+		b.clip(levels, y+".nearest", -q.Zero, float32(most)-q.Zero)
+		b.node("Mul", y, []string{levels, scale})
 		return nil
 	}
+	t := uint8Type()
 	z, err := b.zero(t, q.Zero)
 	if err != nil {
 		return fmt.Errorf("the output: %w", err)
 	}
-	b.needs(t)
-	levels, x, clip := y+".levels", layer, t.last() > most
-	if clip && b.form == Packed { // ONNX's Clip takes no integers of 2 and 4 bits
-		x = layer + ".clipped"
-		b.clip(x, layer, lo*q.Scale, hi*q.Scale)
-	}
-	scale := b.constant(floatTensor(y+".scale", nil, []float32{q.Scale}))
 	zero := b.constant(t.tensor(y+".zero", nil, []uint8{z}))
-	b.node("QuantizeLinear", levels, []string{x, scale, zero})
-	if clip && b.form == QCDQ {
-		x, levels = levels, y+".level"
-		b.node("Clip", levels, []string{x, b.constant(t.tensor(levels+".min", nil, []uint8{0})),
+	if most < t.last() {
+		b.node("QuantizeLinear", y+".unclipped", []string{layer, scale, zero})
+		b.node("Clip", levels, []string{y + ".unclipped", b.constant(t.tensor(levels+".min", nil, []uint8{0})),
 			b.constant(t.tensor(levels+".max", nil, []uint8{uint8(most)}))})
+	} else {
+		b.node("QuantizeLinear", levels, []string{layer, scale, zero})
 	}
 	b.node("DequantizeLinear", y, []string{levels, scale, zero})
 	return nil
@@ -82,6 +81,3 @@ func (b *builder) zero(t levelType, z float32) (uint8, error) {
 	}
 	return k, nil
 }
-
-// needs says that the model has tensors of t.
-func (b *builder) needs(t levelType) { b.opset = max(b.opset, t.opset) }

@@ -11,24 +11,32 @@ import (
 type levelType struct {
 	id    protos.TensorProto_DataType
 	bits  int // of an element
-	opset int // the first version of QuantizeLinear and DequantizeLinear that takes the type
+	opset int // the first version of DequantizeLinear that takes the type
 }
 
-// levelTypes lists the types, the narrowest first.
-func levelTypes() []levelType {
-	return []levelType{{protos.TensorProto_UINT2, 2, 25}, {protos.TensorProto_UINT4, 4, 21},
-		{protos.TensorProto_UINT8, 8, 13}}
+// uint8Type is the type of activations, and of weights that aren't packed.
+func uint8Type() levelType { return levelType{protos.TensorProto_UINT8, 8, firstOpset} }
+
+// packedType returns the narrowest type that holds levels of the given number of bits, 2 to 8.
+func packedType(bits int) levelType {
+	switch {
+	case bits <= 2:
+		return levelType{protos.TensorProto_UINT2, 2, 25}
+	case bits <= 4:
+		return levelType{protos.TensorProto_UINT4, 4, 21}
+	}
+	return uint8Type()
 }
 
-// last returns the largest number of t.
+// last returns the highest level that t can hold.
 func (t levelType) last() int { return 1<<t.bits - 1 }
 
-// tensor returns the elements as a tensor of t: several in a byte where t is narrower, the first in the lowest bits.
-func (t levelType) tensor(name string, dims []int, elements []uint8) *protos.TensorProto {
+// tensor returns levels as a tensor of t: several in a byte where t is narrower, the first in the lowest bits.
+func (t levelType) tensor(name string, dims []int, levels []uint8) *protos.TensorProto {
 	per := 8 / t.bits
-	raw := make([]byte, (len(elements)+per-1)/per)
-	for i, x := range elements {
-		raw[i/per] |= x << (i % per * t.bits)
+	raw := make([]byte, (len(levels)+per-1)/per)
+	for i, level := range levels {
+		raw[i/per] |= level << (i % per * t.bits)
 	}
 	return rawTensor(name, t.id, dims, raw)
 }
