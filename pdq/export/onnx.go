@@ -13,6 +13,7 @@ import (
 
 	"github.com/pdquant/pdquant/models"
 	"github.com/pdquant/pdquant/pdq"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
 // Names of every model's input [N,C,H,W] and output [N,Classes].
@@ -30,27 +31,46 @@ type Options struct {
 	Opset int // version of ONNX's operators, 13 to 25; 0: the lowest that has the form's types
 }
 
+// Written says what ONNX wrote.
+type Written struct {
+	Opset, IR    int // versions of the operators and of the file format
+	Bytes        int // of the file
+	Weights      int // bytes of all weights and biases in it, without scales and zero points
+	FloatWeights int // bytes of these in float32
+}
+
 // ONNX writes the network of q, with its tensors quantised as s quantises them, as an ONNX model.
 //
 // It returns an error if s lacks quantisers of q's plan, if a zero point isn't a level that the form's types can hold,
-// if the opset is too old for these, or if the model would have 2 GiB or more. Nothing is written
-// then, unless w failed.
-func ONNX(w io.Writer, q *pdq.Quantizer, s pdq.Student, o Options) error {
+// if the opset is too old for these, or if the model would have 2 GiB or more. It has then written nothing, unless w
+// failed.
+func ONNX(w io.Writer, q *pdq.Quantizer, s pdq.Student, o Options) (Written, error) {
 	m, err := newModel(q, s, o)
 	if err != nil {
-		return fmt.Errorf("export: ONNX: %w", err)
+		return Written{}, fmt.Errorf("export: ONNX: %w", err)
 	}
 	if size := proto.Size(m); size > math.MaxInt32 {
-		return fmt.Errorf("export: ONNX: the model has %d bytes, but a file can't have 2 GiB; choose another form", size)
+		return Written{}, fmt.Errorf("export: ONNX: the model has %d bytes, but a file must have less than 2 GiB; choose "+
+			"another form", size)
 	}
 	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
 	if err == nil {
 		_, err = w.Write(data)
 	}
 	if err != nil {
-		return fmt.Errorf("export: ONNX: writing: %w", err)
+		return Written{}, fmt.Errorf("export: ONNX: writing: %w", err)
 	}
-	return nil
+	out := Written{Opset: int(m.OpsetImport[0].Version), IR: int(m.IrVersion), Bytes: len(data)}
+	n, _ := q.Folded()
+	for _, p := range n.Params() {
+		for _, t := range m.Graph.Initializer {
+			if t.Name == p.Name || t.Name == p.Name+levelsEnd {
+				out.Weights += len(t.RawData)
+			}
+		}
+		out.FloatWeights += 4 * exec.Product(p.Shape)
+	}
+	return out, nil
 }
 
 // newModel returns the model that ONNX writes.

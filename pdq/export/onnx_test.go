@@ -104,7 +104,7 @@ func mixed(t testing.TB, teacher string) string {
 
 func sameLogits(t testing.TB, q *pdq.Quantizer, s pdq.Student, form export.Form) {
 	var file bytes.Buffer
-	if err := export.ONNX(&file, q, s, export.Options{Form: form}); err != nil {
+	if _, err := export.ONNX(&file, q, s, export.Options{Form: form}); err != nil {
 		t.Fatal(err)
 	}
 	m, err := backend.OpenModel(file.Bytes(), export.Input, export.Output)

@@ -10,6 +10,9 @@ import (
 // firstOpset is the lowest version of ONNX's operators that ONNX writes: the first with scales by channel.
 const firstOpset = 13
 
+// levelsEnd is what a weight's levels have after its name.
+const levelsEnd = ".levels"
+
 // weight adds a weight [O,...] on its levels. Its name is then that of the values in float32.
 func (b *builder) weight(name string, dims []int, values []float32, q pdq.WeightQuant) error {
 	if b.form == Float {
@@ -33,7 +36,7 @@ func (b *builder) weight(name string, dims []int, values []float32, q pdq.Weight
 		o := i / per
 		levels[i] = uint8(math.Round(float64(x/q.Scale[o] + q.Zero[o])))
 	}
-	b.node("DequantizeLinear", name, []string{b.constant(t.tensor(name+".levels", dims, levels)),
+	b.node("DequantizeLinear", name, []string{b.constant(t.tensor(name+levelsEnd, dims, levels)),
 		b.constant(floatTensor(name+".scale", []int{len(q.Scale)}, q.Scale)),
 		b.constant(t.tensor(name+".zero", []int{len(zeros)}, zeros))}, integer("axis", 0))
 	return nil
