@@ -97,7 +97,8 @@ func newModel(q *pdq.Quantizer, s pdq.Student, o Options) (*protos.ModelProto, e
 		o.Opset = b.opset
 	}
 	if o.Opset < b.opset || o.Opset > lastOpset {
-		return nil, fmt.Errorf("opset %d; the form %v of this student needs %d to %d", o.Opset, o.Form, b.opset, lastOpset)
+		return nil, fmt.Errorf("opset %d: the types of this student's weights in the form %v are in opsets %d to %d; "+
+			"choose one of these, or the form %v, which needs %d", o.Opset, o.Form, b.opset, lastOpset, QCDQ, firstOpset)
 	}
 	return &protos.ModelProto{IrVersion: irVersion(o.Opset), ProducerName: "pdquant", Graph: b.graph,
 		OpsetImport: []*protos.OperatorSetIdProto{{Version: int64(o.Opset)}}, MetadataProps: metadata(q, o)}, nil
@@ -110,10 +111,10 @@ func complete(q *pdq.Quantizer, s pdq.Student) error {
 	}
 	for _, l := range q.Plan() {
 		if _, ok := s.Weights[l.Layer]; l.Weight > 0 && !ok {
-			return fmt.Errorf("the weight of %s has no scales; take all steps first", l.Layer)
+			return fmt.Errorf("the weight of %s has no scales; quantise all units first", l.Layer)
 		}
 		if _, ok := s.Acts[l.Layer]; l.Output > 0 && !ok {
-			return fmt.Errorf("the output of %s has no scale; take all steps first", l.Layer)
+			return fmt.Errorf("the output of %s has no scale; quantise all units first", l.Layer)
 		}
 	}
 	return nil
