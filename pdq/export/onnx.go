@@ -75,6 +75,9 @@ func ONNX(w io.Writer, q *pdq.Quantizer, s pdq.Student, o Options) (Written, err
 
 // newModel returns the model that ONNX writes.
 func newModel(q *pdq.Quantizer, s pdq.Student, o Options) (*protos.ModelProto, error) {
+	if o.Form < Packed || o.Form > Float {
+		return nil, fmt.Errorf("form %v is unknown; choose one of %s", o.Form, strings.Join(formNames(), ", "))
+	}
 	if err := complete(q, s); err != nil {
 		return nil, err
 	}
