@@ -12,8 +12,8 @@ type Form int
 
 // The forms. All compute the same, but for the order of sums.
 const (
-	// Packed stores weights in 2, 4 or 8 bits, in the narrowest that has enough: 2 bits need opset 25, 4 bits opset 21.
-	// Activations are quantised as in QCDQ.
+	// Packed stores weights in 2, 4 or 8 bits, in the narrowest that has enough, but those of Linear in 4 or 8. 2 bits
+	// need opset 25, 4 bits opset 21. Activations are quantised as in QCDQ.
 	Packed Form = iota
 	// QCDQ stores weights in 8 bits, and clips activations to their levels between QuantizeLinear and DequantizeLinear.
 	QCDQ

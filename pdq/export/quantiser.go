@@ -21,7 +21,11 @@ func (b *builder) weight(name string, dims []int, values []float32, q pdq.Weight
 	}
 	t := uint8Type()
 	if b.form == Packed {
-		t = packedType(q.Bits)
+		bits := q.Bits
+		if len(dims) == 2 { // ONNX Runtime 1.30 can't load a Gemm with 2-bit weights that reads quantised activations
+			bits = max(bits, 4)
+		}
+		t = packedType(bits)
 		b.opset = max(b.opset, t.opset)
 	}
 	zeros := make([]uint8, len(q.Zero))
