@@ -16,9 +16,11 @@ import (
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute-onnx/support/protos"
+	"github.com/gomlx/gomlx/core/tensors"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/pdquant/pdquant/internal/fetched"
+	"github.com/pdquant/pdquant/internal/soaked"
 	"github.com/pdquant/pdquant/internal/testbackend"
 )
 
@@ -282,5 +284,51 @@ func writeTable(t *testing.T, rows map[string]*tally) {
 	want, err := os.ReadFile(path)
 	if err != nil || string(want) != text.String() {
 		t.Errorf("%s isn't what the tests give; write it with -update: %v", path, err)
+	}
+}
+
+// TestLight imports ONNX's whole networks, whose weights are constants that nodes compute.
+func TestLight(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(conformanceData(t), "light", "*.onnx"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no networks: %v", err)
+	}
+	// ONNX Runtime rounds equal channels unlike each other, which shows in a softmax of SqueezeNet's logits of 10¹⁰.
+	b := testbackend.All(t)["go"]
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".onnx")
+		t.Run(name, func(t *testing.T) {
+			if slices.Contains([]string{"light_vgg19", "light_bvlc_alexnet", "light_zfnet512"}, name) {
+				soaked.Only(t, "large")
+			}
+			m, err := Open(file, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			out := &protos.TensorProto{}
+			if err := message(strings.TrimSuffix(file, ".onnx")+"_output_0.pb", out); err != nil {
+				t.Fatal(err)
+			}
+			want, err := decode(out, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n := m.Network
+			dims := []int{n.Channels, n.Height, n.Width}
+			x := make([]float32, size(dims)) // as ONNX's runner generates it
+			for i := range x {
+				x[i] = float32(float64(i) / float64(len(x)))
+			}
+			run := &made{image: dims, layers: n.Layers, weights: m.Weights}
+			y, err := run.compute(b, tensors.FromFlatDataAndDimensions(x, slices.Concat([]int{1}, dims)...))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := &constant{floats: tensors.MustCopyFlatData[float32](y)}
+			if err := compare(result{want.dims, got.expected(1)}, want); err != nil {
+				t.Error(err)
+			}
+			t.Logf("%d layers, %d units", len(n.Layers), len(n.Units))
+		})
 	}
 }

@@ -86,8 +86,8 @@ func expanded(c *constant, to []number) (*constant, error) {
 	return picked(c, dims, func(i int) int { return position(i, dims, steps) }), nil
 }
 
-// maxComputed is the most elements of a constant that an operator computes: 256 MiB of floats.
-const maxComputed = 1 << 26
+// maxComputed is the most elements of a constant that an operator computes: 512 MiB of floats, room for VGG-19's.
+const maxComputed = 1 << 27
 
 // affordable reports sizes that no constant of a classifier has.
 func affordable(dims []int) error {
