@@ -141,13 +141,13 @@ func (c contents) joinArrays(all, inTrain, inTest []array, o OpenOptions) (Data,
 	if slices.Contains(tested.Labels, Unlabelled) {
 		return fail(errors.New("the images to test on have no labels; add an array labels of integers [N]"))
 	}
-	classes, given, err := classesOf(all, train.Labels, test.Labels)
+	classes, err := arrayClasses(all, train.Labels, test.Labels)
 	if err != nil {
 		return fail(err)
 	}
 	train.Classes, test.Classes = classes, classes
 	d, err := inMemory(c.name, formatArrays, train, test, o)
-	d.Counted, d.Unlabelled = !given, slices.Contains(train.Labels, Unlabelled)
+	d.Unlabelled = slices.Contains(train.Labels, Unlabelled)
 	return d, err
 }
 
@@ -241,23 +241,23 @@ func arrayLabels(a array, n int) ([]int32, error) {
 	return labels, nil
 }
 
-// classesOf returns names for the classes, "0", "1" and so on: as many as the array classes, an integer, says, which is
-// given then, or up to the largest label.
-func classesOf(all []array, labels ...[]int32) (names []string, given bool, err error) {
+// arrayClasses returns names for the classes, "0", "1" and so on: as many as the array classes, an integer, says, or
+// without it up to the largest label.
+func arrayClasses(all []array, labels ...[]int32) ([]string, error) {
 	n := int64(1 + slices.Max(append(slices.Concat(labels...), Unlabelled)))
-	at := slices.IndexFunc(all, func(a array) bool { return a.integers(0) && a.named("classes") })
-	if at >= 0 {
+	if at := slices.IndexFunc(all, func(a array) bool { return a.integers(0) && a.named("classes") }); at >= 0 {
 		number, err := all[at].Ints()
 		if err != nil {
-			return nil, false, fmt.Errorf("%v: %w", all[at], err)
+			return nil, fmt.Errorf("%v: %w", all[at], err)
 		}
 		if number[0] < n || number[0] > maxClasses {
-			return nil, false, fmt.Errorf("%v: %d classes, but labels up to %d; correct it", all[at], number[0], n-1)
+			return nil, fmt.Errorf("%v: %d classes, but labels up to %d; correct it", all[at], number[0], n-1)
 		}
 		n = number[0]
 	}
-	for i := range n {
-		names = append(names, strconv.FormatInt(i, 10))
+	names := make([]string, n)
+	for i := range names {
+		names[i] = strconv.Itoa(i)
 	}
-	return names, at >= 0, nil
+	return names, nil
 }

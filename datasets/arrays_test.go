@@ -54,16 +54,16 @@ func TestOpenArrays(t *testing.T) {
 	}{
 		{"one", map[string][]byte{"a.npz": archive(t, four, labels)}, "a.npz",
 			"a.npz (NumPy arrays, used unchanged): 2 calibration and 2 test images of 3x1x2 in 3 classes" + divided},
-		{"only", map[string][]byte{"images.npz": archive(t, ramp("inputs", 4, 3, 1, 2), whole("classification", 0, 2, 1, 0),
-			ramp("features", 4, 9))}, "", "only (NumPy arrays, used unchanged): 2 calibration and 2 test images of 3x1x2 " +
-			"in 3 classes" + divided},
+		{"only", map[string][]byte{"images.npz": archive(t, ramp("inputs", 4, 3, 1, 2),
+			whole("classification", 0, 2, 1, 0), ramp("features", 4, 9))}, "",
+			"only (NumPy arrays, used unchanged): 2 calibration and 2 test images of 3x1x2 in 3 classes" + divided},
 		{"parts", map[string][]byte{"train.npz": archive(t, four), "test_b.npz": archive(t, ramp("x", 2, 3, 1, 2),
 			whole("y", 0, 4), npz.Array{Name: "classes", Values: []int64{9}}), "val.npz": archive(t, ramp("x", 1, 3, 1, 2)),
 			"notes.txt": []byte("notes")}, "", "parts (NumPy arrays, used unchanged): 4 calibration and 2 test images of " +
 			"3x1x2 in 9 classes; the calibration images have no labels"},
-		{"calib", map[string][]byte{"train.npz": archive(t, ramp("x", 9, 3, 1, 2)), "calibration.npz": archive(t, four, labels),
-			"validation.npz": archive(t, four, labels)}, "", "calib (NumPy arrays, used unchanged): 4 calibration and 4 test " +
-			"images of 3x1x2 in 3 classes"},
+		{"calib", map[string][]byte{"train.npz": archive(t, ramp("x", 9, 3, 1, 2)),
+			"calibration.npz": archive(t, four, labels), "validation.npz": archive(t, four, labels)}, "",
+			"calib (NumPy arrays, used unchanged): 4 calibration and 4 test images of 3x1x2 in 3 classes"},
 		{"keras", map[string][]byte{"k.npz": archive(t, ramp("x_train", 2, 1, 1, 2), whole("y_train", 0, 1),
 			ramp("x_test", 3, 1, 1, 2), whole("y_test", 0, 1, 0))}, "k.npz",
 			"k.npz (NumPy arrays, used unchanged): 2 calibration and 3 test images of 1x1x2 in 2 classes"},
@@ -82,8 +82,8 @@ func TestOpenArrays(t *testing.T) {
 			continue
 		}
 		checkData(t, d)
-		if im := d.Pool.(Images); im.Mean != nil || d.Counted == (c.name == "parts") {
-			t.Errorf("%s: mean %v, classes counted %t", c.name, im.Mean, d.Counted)
+		if im := d.Pool.(Images); im.Mean != nil || !d.Numbered() {
+			t.Errorf("%s: mean %v, classes %v", c.name, im.Mean, d.Classes)
 		}
 	}
 }
@@ -118,12 +118,13 @@ func TestArraysWrong(t *testing.T) {
 		{"bytes", npyFile("|u1", "1, 1, 1, 2", "ab"), "1 array (a.npz (|u1 [1 1 1 2])); give images as floats"},
 		{"wrong name", archive(t, ramp("images", 4, 6), ramp("z", 4, 3, 1, 2), labels), "images (<f4 [4 6]) isn't floats"},
 		{"channels last", archive(t, ramp("x", 4, 8, 8, 3), labels), "channels last; save x.transpose(0, 3, 1, 2)"},
-		{"two", archive(t, ramp("a", 4, 3, 1, 2), ramp("b", 4, 3, 1, 2), labels), "can be floats [N,C,H,W]; call one of them " +
-			"images"},
+		{"two", archive(t, ramp("a", 4, 3, 1, 2), ramp("b", 4, 3, 1, 2), labels),
+			"can be floats [N,C,H,W]; call one of them images"},
 		{"float labels", archive(t, four, ramp("labels", 4)), "labels (<f4 [4]) isn't integers [N]"},
 		{"few labels", archive(t, four, whole("labels", 0, 1)), "has labels for 2 images, of which there are 4"},
 		{"negative", archive(t, four, whole("labels", 0, -1, 0, 0)), "label -1 of image 1 is not 0 to"},
-		{"classes", archive(t, four, labels, npz.Array{Name: "classes", Values: []int64{2}}), "2 classes, but labels up to 2"},
+		{"classes", archive(t, four, labels, npz.Array{Name: "classes", Values: []int64{2}}),
+			"2 classes, but labels up to 2"},
 		{"none", archive(t, ramp("images", 0, 3, 1, 2), labels), "has no images"},
 		{"NaN", npyFile("<f4", "4, 1, 1, 2", nan), "image 3 has the value NaN"},
 		{"cut", npyFile("<f4", "4, 1, 1, 2", nan[:9]), "9 bytes of the 32 of shape [4 1 1 2]"},

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -17,8 +18,17 @@ type Data struct {
 	Classes                 []string // names of the classes
 	Divided                 bool     // the files have one part, and a fixed draw gave half of it to Pool and half to Test
 	Unlabelled              bool     // images of Pool have no labels
-	Counted                 bool     // Classes are numbers up to the largest label: a network may have more
 	Others                  []string // paths of files in image folders that were left out
+}
+
+// Numbered says whether classes are known by the numbers of a network's outputs, of which there may be more.
+func (d Data) Numbered() bool {
+	for i, class := range d.Classes {
+		if class != strconv.Itoa(i) {
+			return false
+		}
+	}
+	return true
 }
 
 // String describes d in a line: name, format, numbers of images, shape, classes, whether one part was divided, and
@@ -46,14 +56,14 @@ func (d Data) String() string {
 type OpenOptions struct {
 	Dir     string      // set known by name: its folder or file; "": what is built in
 	Labels  string      // image folders: file that labels a folder without a folder per class; "": there is none
-	Images  ImageConfig // image folders; its Mean and Std, unless nil, replace those of every format of bytes
+	Images  ImageConfig // image folders; its Mean and Std, unless nil, replace those of all formats of bytes
 	Centred bool        // image folders: calibrate on the images' centres, not on random parts as the reference does
 }
 
 // Open opens a data set. Its name is one of Sets, whose files are in o.Dir, or the path of a folder or file, whose
-// content tells the format: CIFAR-10 (binary or Python), IDX with images and labels, NumPy's arrays, images in train/ and
-// val/ (or test/) with one folder per class, or in one such folder, or a flat folder of images with o.Labels. A path
-// that is also a name of Sets needs "./" before it.
+// content tells the format: CIFAR-10 (binary or Python), IDX with images and labels, NumPy's arrays, images in train/
+// and val/ (or test/) with one folder per class, or in one such folder, or a flat folder of images with o.Labels. A
+// path that is also a name of Sets needs "./" before it.
 //
 // Arrays are floats of 16, 32 or 64 bits [N,C,H,W] and integer labels [N], in files .npz or .npy. Their values are used
 // unchanged: they are already normalised as the network takes them. They are named images (or image, x, data) and

@@ -128,7 +128,7 @@ func (c Concat) Graph(in []*Node, _ func(name string) *Node) *Node {
 	}
 	parts := make([]*Node, len(in))
 	for i, x := range in {
-		parts[i] = broadcast(x, slices.Concat([]int{n}, x.Shape().Dimensions[1:]))
+		parts[i] = repeatTo(x, slices.Concat([]int{n}, x.Shape().Dimensions[1:]))
 	}
 	return concatenate(parts, c.Axis+1)
 }
@@ -160,10 +160,8 @@ func (e Expand) Shape(in [][]int) ([]int, error) {
 
 // Graph returns [N,To...].
 func (e Expand) Graph(in []*Node, _ func(name string) *Node) *Node {
-	x := in[0]
-	n, own := x.Shape().Dimensions[:1], x.Shape().Dimensions[1:]
-	x = reshaped(x, slices.Concat(n, slices.Repeat([]int{1}, len(e.To)-len(own)), own))
-	return broadcast(x, slices.Concat(n, e.To))
+	x := withRank(in[0], 1+len(e.To))
+	return repeatTo(x, slices.Concat(x.Shape().Dimensions[:1], e.To))
 }
 
 // Tile repeats an image as a whole along each axis.
@@ -202,22 +200,27 @@ func (t Tile) Shape(in [][]int) ([]int, error) {
 func (t Tile) Graph(in []*Node, _ func(name string) *Node) *Node {
 	x := in[0]
 	for a, r := range t.Repeats {
-		x = tiled(x, a+1, r, 1)
+		x = copied(x, a+1, r, 0)
 	}
 	return x
 }
 
-// tiled returns x with its axis repeated whole times as a whole, and each of its positions each times.
-func tiled(x *Node, axis, whole, each int) *Node {
-	if whole == 1 && each == 1 {
+// copied returns x with an axis made n times as long: by copies of the whole axis if each is 0, or of each of its
+// positions if each is 1.
+func copied(x *Node, axis, n, each int) *Node {
+	if n == 1 {
 		return x
 	}
-	dims := x.Shape().Dimensions
-	before, size, after := elements(dims[:axis]), dims[axis], elements(dims[axis+1:])
-	to := slices.Clone(dims)
-	to[axis] = whole * size * each
-	x = Reshape(x, before, 1, size, 1, after)
-	return Reshape(BroadcastToDims(x, before, whole, size, each, after), to...)
+	to := slices.Clone(x.Shape().Dimensions)
+	to[axis] *= n
+	x = InsertAxes(x, axis+each)
+	if n > 8 {
+		dims := slices.Clone(x.Shape().Dimensions)
+		dims[axis+each] = n
+		return Reshape(BroadcastToDims(x, dims...), to...)
+	}
+	// To double the last axis, ONNX Runtime takes seven times as long by broadcasting: 380 ms against 53 ms.
+	return Reshape(Concatenate(slices.Repeat([]*Node{x}, n), axis+each), to...)
 }
 
 // reshaped returns x in the shape dims: x itself if it has it.
@@ -226,14 +229,6 @@ func reshaped(x *Node, dims []int) *Node {
 		return x
 	}
 	return Reshape(x, dims...)
-}
-
-// broadcast returns x with its axes of size 1 repeated to dims: x itself if it has them.
-func broadcast(x *Node, dims []int) *Node {
-	if slices.Equal(x.Shape().Dimensions, dims) {
-		return x
-	}
-	return BroadcastToDims(x, dims...)
 }
 
 // elements returns the product of dims.

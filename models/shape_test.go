@@ -66,6 +66,8 @@ func TestShapeOps(t *testing.T) {
 		pickCase("expand to itself", Expand{To: []int{3, 2}}, []int{3, 2}, []int{3, 2}, slices.Clone[[]int]),
 		pickCase("tile", Tile{Repeats: []int{2, 1, 3}}, []int{2, 3, 2}, []int{4, 3, 6},
 			func(at []int) []int { return []int{at[0] % 2, at[1], at[2] % 2} }),
+		pickCase("tile, many times", Tile{Repeats: []int{9, 1}}, []int{2, 3}, []int{18, 3},
+			func(at []int) []int { return []int{at[0] % 2, at[1]} }),
 		layerCase("concat", Concat{Axis: 1, Count: 2}, []operand{normal(2, 3, 2), normal(2, 3, 1)},
 			func(a [][]float64) (y []float64) {
 				for i := range 6 {

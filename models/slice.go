@@ -127,7 +127,7 @@ func taken(x *Node, axis int, at []int) *Node {
 	case straight:
 		return strided(x, axis, at[0], step, len(at))
 	case repeats:
-		return tiled(x, axis, 1, each)
+		return copied(x, axis, each, 1)
 	}
 	return WithGradient(gathered(x, axis, at), []*Node{x}, []func(v *Node) *Node{func(v *Node) *Node {
 		back := make([]float32, len(at)*size)

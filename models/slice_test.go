@@ -1,6 +1,9 @@
 package models
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 func TestSliceOps(t *testing.T) {
 	var cases []opCase
@@ -33,6 +36,8 @@ func TestSliceOps(t *testing.T) {
 		{"gather backwards", []int{2, 1, 0}},
 		{"gather one twice", []int{1, 1}},
 		{"gather each twice", []int{0, 0, 1, 1, 2, 2}},
+		{"gather each many times", slices.Concat(slices.Repeat([]int{0}, 9), slices.Repeat([]int{1}, 9),
+			slices.Repeat([]int{2}, 9))},
 		{"gather in any order", []int{2, 0, 0, 1, 2, 2, 0}},
 		{"gather some", []int{0, 2, 0}},
 	} {

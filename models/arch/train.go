@@ -187,7 +187,8 @@ func (a *augmented) batch(rng *rand.Rand, indices []int) train.Batch {
 	}
 }
 
-// shiftImage moves one image [C,H,W] by dy and dx pixels, filling with black (Values with 0), and mirrors it if mirror is set.
+// shiftImage moves one image [C,H,W] by dy and dx pixels, filling with black (Values with 0), and mirrors it if
+// mirror is set.
 func shiftImage(flat []float32, im datasets.Images, dy, dx int, mirror bool) []float32 {
 	out := make([]float32, len(flat))
 	h, w := im.Height, im.Width

@@ -8,7 +8,7 @@ import (
 )
 
 // foldUnary returns the fold of a function of one element. Integers are left as integers.
-func foldUnary(f func(x float64) float64) func(im *importer, n *node) (*constant, error) {
+func foldUnary(f func(x float64) float64) fold {
 	return func(_ *importer, n *node) (*constant, error) {
 		in, err := n.arguments(1)
 		if err != nil {
@@ -36,7 +36,7 @@ func foldUnary(f func(x float64) float64) func(im *importer, n *node) (*constant
 }
 
 // foldBinary returns the fold of a function of two elements: of floats, and of numbers.
-func foldBinary(f func(x, y float64) float64, g func(x, y number) (number, error)) func(im *importer, n *node) (*constant, error) {
+func foldBinary(f func(x, y float64) float64, g func(x, y number) (number, error)) fold {
 	return func(_ *importer, n *node) (*constant, error) {
 		in, err := n.arguments(2)
 		if err != nil {
@@ -141,7 +141,7 @@ func truth(b bool) int64 {
 }
 
 // foldCompare returns the fold of a comparison.
-func foldCompare(f func(x, y float64) bool, unlike int64) func(im *importer, n *node) (*constant, error) {
+func foldCompare(f func(x, y float64) bool, unlike int64) fold {
 	return func(_ *importer, n *node) (*constant, error) {
 		in, err := n.arguments(2)
 		if err != nil {
@@ -244,7 +244,7 @@ func foldClip(_ *importer, n *node) (*constant, error) {
 	return foldUnary(func(x float64) float64 { return min(max(x, low), high) })(nil, &one)
 }
 
-// floorDiv and floorMod are Python's // and % of integers.
+// floorMod is Python's % of integers.
 func floorMod(x, y int64) int64 {
 	if y == 0 {
 		return 0

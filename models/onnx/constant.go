@@ -9,7 +9,7 @@ import (
 	"github.com/gomlx/compute-onnx/support/protos"
 )
 
-// The functions here compute constants from constants: mostly shapes, and weights that an exporter left to be reordered.
+// The functions here compute constants from constants: mostly shapes, and weights that an exporter left as they were.
 
 // picked returns a tensor of sizes dims whose element i is from's element at(i).
 func picked(from *constant, dims []int, at func(i int) int) *constant {

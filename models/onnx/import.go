@@ -22,7 +22,6 @@ type importer struct {
 	batch  int              // the number of images if the file fixes it, else 0
 	values map[string]value // by ONNX's names
 	made   made
-	notes  []string
 }
 
 // made is the network so far.
@@ -167,9 +166,7 @@ func (im *importer) set(n *node, i int, v value) {
 
 // add appends a layer that stands for n, and returns its name.
 func (im *importer) add(n *node, name string, op models.Op, inputs ...string) string {
-	taken := func(name string) bool {
-		return name == models.Image || slices.ContainsFunc(im.made.layers, func(l models.Layer) bool { return l.Name == name })
-	}
+	taken := func(name string) bool { return name == models.Image || im.made.layer(name) != nil }
 	unique := name
 	for i := 2; taken(unique); i++ {
 		unique = fmt.Sprintf("%s_%d", name, i)

@@ -14,8 +14,8 @@ func importPointwise(f models.Func) func(im *importer, n *node) error {
 	return func(im *importer, n *node) error { return im.unary(n, models.Pointwise{Func: f}) }
 }
 
-// importParametric returns the importer of a function whose parameters are attributes. b may be "".
-func importParametric(f models.Func, a string, aElse float64, b string, bElse float64) func(im *importer, n *node) error {
+// importParametric returns the importer of a function with attributes, and their defaults. b may be "".
+func importParametric(f models.Func, a string, aElse float64, b string, bElse float64) func(*importer, *node) error {
 	return func(im *importer, n *node) error {
 		return im.unary(n, models.Pointwise{Func: f, A: n.float(a, aElse), B: n.float(b, bElse)})
 	}
@@ -42,7 +42,8 @@ func importClip(im *importer, n *node) error {
 	case low > high:
 		return fmt.Errorf("clips to the range from %g to %g", low, high)
 	}
-	return im.unary(n, models.Pointwise{Func: models.FuncClip, A: max(low, -math.MaxFloat32), B: min(high, math.MaxFloat32)})
+	op := models.Pointwise{Func: models.FuncClip, A: max(low, -math.MaxFloat32), B: min(high, math.MaxFloat32)}
+	return im.unary(n, op)
 }
 
 // importGelu imports Gelu.

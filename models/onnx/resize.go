@@ -93,7 +93,7 @@ func (n *node) resampling(op *models.Resize) error {
 	op.Coord, ok[1] = coords[n.text("coordinate_transformation_mode", coord)]
 	op.Nearest, ok[2] = roundings[n.text("nearest_mode", nearest)]
 	if ok != [3]bool{true, true, true} || n.integer("antialias", 0) != 0 || n.integer("exclude_outside", 0) != 0 {
-		return fmt.Errorf("resizes by mode %q, coordinates %q, rounding %q, antialias %d, exclude_outside %d, which aren't read",
+		return fmt.Errorf("resizes by mode %q, coordinates %q, rounding %q, antialias %d, exclude_outside %d, not read",
 			n.text("mode", "nearest"), n.text("coordinate_transformation_mode", coord), n.text("nearest_mode", nearest),
 			n.integer("antialias", 0), n.integer("exclude_outside", 0))
 	}

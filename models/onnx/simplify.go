@@ -23,6 +23,7 @@ func (m *made) simplify() error {
 		for i := range m.layers {
 			changed = m.mergePattern(i, shapes) || changed
 		}
+		changed = m.mergePads() || changed
 		changed = m.mergeBiases() || changed
 		changed = m.mergeAffine() || changed
 	}
@@ -376,6 +377,34 @@ func (m *made) mergeAffine() (changed bool) {
 		before.Op = norm
 		m.absorb(before.Name, l.Name)
 		m.bypass(i)
+		changed = true
+	}
+	return changed
+}
+
+// mergePads gives a convolution the zeros around its input.
+func (m *made) mergePads() (changed bool) {
+	for i := range m.layers {
+		l := &m.layers[i]
+		c, ok := l.Op.(models.Conv)
+		if !ok {
+			continue
+		}
+		before := m.layer(l.Inputs[0])
+		if before == nil {
+			continue
+		}
+		p, ok := before.Op.(models.PadAxes)
+		if !ok || p.Mode != models.PadConstant || p.Value != 0 || len(p.Before) != 3 || p.Before[0] != 0 || p.After[0] != 0 ||
+			slices.Min(p.Before) < 0 || slices.Min(p.After) < 0 {
+			continue
+		}
+		c.Pad.Top += p.Before[1]
+		c.Pad.Left += p.Before[2]
+		c.Pad.Bottom += p.After[1]
+		c.Pad.Right += p.After[2]
+		l.Op, l.Inputs = c, slices.Clone(before.Inputs)
+		m.absorb(l.Name, before.Name)
 		changed = true
 	}
 	return changed

@@ -213,8 +213,8 @@ func importPad(im *importer, n *node) error {
 	if err != nil {
 		return err
 	}
-	modes := map[string]models.PadMode{"constant": models.PadConstant, "reflect": models.PadReflect, "edge": models.PadEdge,
-		"wrap": models.PadWrap}
+	modes := map[string]models.PadMode{"constant": models.PadConstant, "reflect": models.PadReflect,
+		"edge": models.PadEdge, "wrap": models.PadWrap}
 	mode, ok := modes[n.text("mode", "constant")]
 	if !ok || len(pads) != 2*len(axes) {
 		return fmt.Errorf("has mode %q and %d pads for %d axes", n.text("mode", "constant"), len(pads), len(axes))

@@ -108,8 +108,8 @@ func decode(t *protos.TensorProto, root *os.Root) (*constant, error) {
 	}
 	if data != nil {
 		if int64(len(data)) != (n*int64(width)+7)/8 {
-			return nil, fmt.Errorf("%s has %d bytes; for shape %v of %v it must have %d: the file is damaged", c.title(), len(data),
-				t.GetDims(), protos.TensorProto_DataType(kind), (n*int64(width)+7)/8)
+			return nil, fmt.Errorf("%s has %d bytes; for shape %v of %v it must have %d: the file is damaged", c.title(),
+				len(data), t.GetDims(), protos.TensorProto_DataType(kind), (n*int64(width)+7)/8)
 		}
 		c.fromBytes(data, protos.TensorProto_DataType(kind), int(n))
 		return c, nil

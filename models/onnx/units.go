@@ -29,12 +29,18 @@ func units(n *models.Network) ([]models.Unit, error) {
 		}
 		end := attached(n, regions, i+1)
 		if block := blockOf(n, regions[i], blocks); block != "" {
-			for residual := branches(n, regions[i]); end < len(regions) && blockOf(n, regions[end], blocks) == block; {
-				if residual && branches(n, regions[end]) {
-					break // the other half of a transformer's block
+			residual := branches(n, regions[i])
+			for {
+				next := end
+				for next < len(regions) && len(heavy(n, regions[next])) == 0 {
+					next++
 				}
-				residual = residual || branches(n, regions[end])
-				end = attached(n, regions, end+1)
+				if next == len(regions) || blockOf(n, regions[next], blocks) != block ||
+					residual && branches(n, regions[next]) { // the other half of a transformer's block
+					break
+				}
+				residual = residual || branches(n, regions[next])
+				end = attached(n, regions, next+1)
 			}
 		} else if len(blocks) == 0 {
 			end = bottleneck(n, regions, i)

@@ -96,7 +96,8 @@ func TestZoo(t *testing.T) {
 				if !(e <= 1e-4) || !(ef <= 1e-4) {
 					t.Errorf("largest difference of logits %.2g, folded %.2g of the largest logit; want at most 1e-4", e, ef)
 				}
-				t.Logf("%d layers, %d units, %v to import, difference %.1e", len(n.Layers), len(n.Units), took.Round(time.Millisecond), e)
+				t.Logf("%d layers, %d units, %v to import, difference %.1e", len(n.Layers), len(n.Units),
+					took.Round(time.Millisecond), e)
 				t.Log(describe(n))
 			})
 		}
@@ -106,7 +107,7 @@ func TestZoo(t *testing.T) {
 // run returns the logits of n for images x.
 func run(t *testing.T, b compute.Backend, n *models.Network, w models.Weights, x *tensors.Tensor) [][]float64 {
 	t.Helper()
-	out, err := graph.ExecOnce(b, func(x *graph.Node) *graph.Node {
+	out, err := graph.CallOnce(b, func(x *graph.Node) *graph.Node {
 		return n.Forward(x, 0, len(n.Layers)-1, models.Hooks{Param: func(name string) *graph.Node {
 			return graph.ConstTensor(x.Graph(), w[name])
 		}})

@@ -77,7 +77,7 @@ func fitsData(s Subject, d datasets.Data) error {
 		return fmt.Errorf("experiment: %s takes images of %dx%dx%d, but those of %s are %dx%dx%d", s.Name, n.Channels,
 			n.Height, n.Width, d.Name, d.Channels, d.Height, d.Width)
 	}
-	if n.Classes < len(d.Classes) || n.Classes > len(d.Classes) && !d.Counted {
+	if n.Classes != len(d.Classes) && !(d.Numbered() && len(d.Classes) < n.Classes) {
 		return fmt.Errorf("experiment: %s has %d classes, but %s has %d; give the data set that it was trained for", s.Name,
 			n.Classes, d.Name, len(d.Classes))
 	}
