@@ -2,7 +2,6 @@ package npz
 
 import (
 	"archive/zip"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -101,41 +100,45 @@ func findIn(f *zip.File, size int64) (Stored, error) {
 
 // Floats returns the values of an array of floats of 16, 32 or 64 bits, as float32. It needs the memory of the result.
 func (a Stored) Floats() ([]float32, error) {
-	return values(a, "f", func(b []byte, order binary.ByteOrder) float32 {
-		switch len(b) {
-		case 2:
-			return half(order.Uint16(b))
-		case 4:
-			return math.Float32frombits(order.Uint32(b))
+	return values(a, "f", func(to []float32, from []byte) {
+		for i := range to {
+			switch b := from[i*a.Size:]; a.Size {
+			case 2:
+				to[i] = half(a.Order.Uint16(b))
+			case 4:
+				to[i] = math.Float32frombits(a.Order.Uint32(b))
+			case 8:
+				to[i] = float32(math.Float64frombits(a.Order.Uint64(b)))
+			}
 		}
-		return float32(math.Float64frombits(order.Uint64(b)))
 	})
 }
 
-// Ints returns the values of an array of integers, signed or not, of 8 to 64 bits.
+// Ints returns the values of an array of integers, signed or not, of 8 to 64 bits. Those above int64's are its largest.
 func (a Stored) Ints() ([]int64, error) {
-	signed := a.Kind == 'i'
-	return values(a, "iu", func(b []byte, order binary.ByteOrder) int64 {
-		var v uint64
-		switch len(b) {
-		case 1:
-			v = uint64(b[0])
-		case 2:
-			v = uint64(order.Uint16(b))
-		case 4:
-			v = uint64(order.Uint32(b))
-		case 8:
-			v = order.Uint64(b)
+	unused := 64 - 8*a.Size // bits
+	return values(a, "iu", func(to []int64, from []byte) {
+		for i := range to {
+			var v uint64
+			switch b := from[i*a.Size:]; a.Size {
+			case 1:
+				v = uint64(b[0])
+			case 2:
+				v = uint64(a.Order.Uint16(b))
+			case 4:
+				v = uint64(a.Order.Uint32(b))
+			case 8:
+				v = a.Order.Uint64(b)
+			}
+			if to[i] = int64(min(v, math.MaxInt64)); a.Kind == 'i' {
+				to[i] = int64(v<<unused) >> unused
+			}
 		}
-		if unused := 64 - 8*len(b); signed {
-			return int64(v<<unused) >> unused
-		}
-		return int64(min(v, math.MaxInt64))
 	})
 }
 
 // values reads all values of a, which are of one of these kinds. It checks the archive's checksum.
-func values[T any](a Stored, kinds string, convert func([]byte, binary.ByteOrder) T) ([]T, error) {
+func values[T any](a Stored, kinds string, convert func(to []T, from []byte)) ([]T, error) {
 	if strings.IndexByte(kinds, a.Kind) < 0 {
 		return nil, fmt.Errorf("values of type %s are not read here", a.Type)
 	}
@@ -149,16 +152,15 @@ func values[T any](a Stored, kinds string, convert func([]byte, binary.ByteOrder
 	if c, ok := r.(io.Closer); ok {
 		defer c.Close() // only read from
 	}
-	out := make([]T, 0, a.Len())
-	for buffer := make([]byte, min(chunkBytes, a.Len()*a.Size)); len(out) < a.Len(); {
-		part := buffer[:min(len(buffer), (a.Len()-len(out))*a.Size)]
+	out := make([]T, a.Len())
+	buffer := make([]byte, min(chunkBytes, len(out)*a.Size))
+	for at := 0; at < len(out); at += len(buffer) / a.Size {
+		rest := out[at:]
+		part := buffer[:min(len(buffer), len(rest)*a.Size)]
 		if _, err := io.ReadFull(r, part); err != nil {
-			return nil, fmt.Errorf("value %d of %d: %w; the file is cut off or damaged, copy it again",
-				len(out), a.Len(), err)
+			return nil, fmt.Errorf("value %d of %d: %w; the file is cut off or damaged, copy it again", at, len(out), err)
 		}
-		for at := 0; at < len(part); at += a.Size {
-			out = append(out, convert(part[at:at+a.Size], a.Order))
-		}
+		convert(rest[:len(part)/a.Size], part)
 	}
 	if _, err := io.Copy(io.Discard, r); err != nil {
 		return nil, fmt.Errorf("at the end: %w; the file is damaged, copy it again", err)
