@@ -387,6 +387,43 @@ func foldGather(_ *importer, n *node) (*constant, error) {
 	}), nil
 }
 
+// foldScatterND computes ScatterND: a copy of the first input, with slices replaced.
+func foldScatterND(_ *importer, n *node) (*constant, error) {
+	in, err := n.arguments(3)
+	if err != nil {
+		return nil, err
+	}
+	c, updates := in[0], in[2]
+	at, err := in[1].plain()
+	if err != nil {
+		return nil, err
+	}
+	if len(in[1].dims) == 0 || c.isFloat() != updates.isFloat() || n.text("reduction", "none") != "none" {
+		return nil, fmt.Errorf("replaces parts of shape %v at positions of shape %v", c.dims, in[1].dims)
+	}
+	depth := in[1].dims[len(in[1].dims)-1]
+	if depth > len(c.dims) || depth < 1 || size(updates.dims)*depth != len(at)*size(c.dims[depth:]) {
+		return nil, fmt.Errorf("replaces parts of shape %v by shape %v", c.dims, updates.dims)
+	}
+	out := picked(c, c.dims, func(i int) int { return i })
+	steps, run := strides(c.dims), size(c.dims[depth:])
+	for i := range len(at) / depth {
+		to := 0
+		for k, p := range at[i*depth : (i+1)*depth] {
+			if p, err = within(p, c.dims[k]); err != nil {
+				return nil, err
+			}
+			to += p * steps[k]
+		}
+		if c.isFloat() {
+			copy(out.floats[to:to+run], updates.floats[i*run:(i+1)*run])
+		} else {
+			copy(out.ints[to:to+run], updates.ints[i*run:(i+1)*run])
+		}
+	}
+	return out, nil
+}
+
 func foldTranspose(_ *importer, n *node) (*constant, error) {
 	in, err := n.arguments(1)
 	if err != nil {

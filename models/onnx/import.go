@@ -71,6 +71,9 @@ func (im *importer) nodes() error {
 
 // take imports one node.
 func (im *importer) take(n *node, op operator) error {
+	if ramped(n) {
+		return im.takeRamp(n)
+	}
 	if op.fold != nil && !slices.ContainsFunc(n.in, func(v value) bool { return v.layer != "" }) {
 		c, err := op.fold(im, n)
 		if err != nil {

@@ -148,6 +148,7 @@ func shapes() map[string]operator {
 		"Range":           {fold: foldRange},
 		"Where":           {fold: foldWhere},
 		"NonZero":         {fold: foldNonZero},
+		"ScatterND":       {fold: foldScatterND},
 	}
 }
 
