@@ -87,7 +87,7 @@ func newModel(q *pdq.Quantizer, s pdq.Student, o Options) (*protos.ModelProto, e
 		return nil, err
 	}
 	b := &builder{form: o.Form, s: s, weights: weights, opset: firstOpset, read: map[string]string{models.Image: Input},
-		graph: &protos.GraphProto{Name: n.Name,
+		shapes: shapesOf(n), single: map[string]bool{}, graph: &protos.GraphProto{Name: n.Name,
 			Input:  []*protos.ValueInfoProto{floatValue(Input, n.Channels, n.Height, n.Width)},
 			Output: []*protos.ValueInfoProto{floatValue(Output, n.Classes)}}}
 	for _, l := range n.Layers {
@@ -105,6 +105,15 @@ func newModel(q *pdq.Quantizer, s pdq.Student, o Options) (*protos.ModelProto, e
 	}
 	return &protos.ModelProto{IrVersion: irVersion(o.Opset), ProducerName: "pdquant", Graph: b.graph,
 		OpsetImport: []*protos.OperatorSetIdProto{{Version: int64(o.Opset)}}, MetadataProps: metadata(q, o)}, nil
+}
+
+// shapesOf returns the shapes for one image of the images and of all layers' outputs.
+func shapesOf(n *models.Network) map[string][]int {
+	shapes := map[string][]int{models.Image: {n.Channels, n.Height, n.Width}}
+	for i, shape := range n.Shapes() {
+		shapes[n.Layers[i].Name] = shape
+	}
+	return shapes
 }
 
 // complete returns an error that names a tensor which q's plan quantises, but s doesn't.
