@@ -28,7 +28,7 @@ const lastOpset = 25
 // Options say how ONNX writes a model.
 type Options struct {
 	Form  Form
-	Opset int // version of ONNX's operators, 13 to 25; 0: the lowest that has the form's types
+	Opset int // version of ONNX's operators, 13 to 25; 0: the lowest that has the types and operators
 }
 
 // Written says what ONNX wrote.
@@ -100,8 +100,8 @@ func newModel(q *pdq.Quantizer, s pdq.Student, o Options) (*protos.ModelProto, e
 		o.Opset = b.opset
 	}
 	if o.Opset < b.opset || o.Opset > lastOpset {
-		return nil, fmt.Errorf("opset %d: the types of this student's weights in the form %v are in opsets %d to %d; "+
-			"choose one of these, or the form %v, which needs %d", o.Opset, o.Form, b.opset, lastOpset, QCDQ, firstOpset)
+		return nil, fmt.Errorf("opset %d: the types and operators of this student in the form %v are in opsets %d to %d; "+
+			"choose one of these, or another form", o.Opset, o.Form, b.opset, lastOpset)
 	}
 	return &protos.ModelProto{IrVersion: irVersion(o.Opset), ProducerName: "pdquant", Graph: b.graph,
 		OpsetImport: []*protos.OperatorSetIdProto{{Version: int64(o.Opset)}}, MetadataProps: metadata(q, o)}, nil
