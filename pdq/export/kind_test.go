@@ -108,7 +108,7 @@ func TestKinds(t *testing.T) {
 func sameOp(t *testing.T, bk compute.Backend, s sample) {
 	rng := rand.New(rand.NewPCG(7, 7))
 	numbers := func(dims []int) []float32 {
-		out := make([]float32, product(dims))
+		out := make([]float32, exec.Product(dims))
 		for i := range out {
 			out[i] = 0.1 + 1.8*rng.Float32() // positive, for logarithms, roots and variances
 		}
@@ -149,10 +149,12 @@ func sameOp(t *testing.T, bk compute.Backend, s sample) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := run(t, b, ins[0], "x", s.shapes[0], out)
-	for i, x := range tensors.MustCopyFlatData[float32](want) {
-		if d := math.Abs(float64(got[i] - x)); !(d <= 2e-5*max(1, math.Abs(float64(x)))) {
-			t.Fatalf("element %d is %g, want %g", i, got[i], x)
+	for _, opset := range []int{max(b.opset, firstOpset), lastOpset} {
+		got := run(t, b, opset, ins[0], "x", s.shapes[0], out)
+		for i, x := range tensors.MustCopyFlatData[float32](want) {
+			if d := math.Abs(float64(got[i] - x)); !(d <= 2e-5*max(1, math.Abs(float64(x)))) {
+				t.Fatalf("opset %d: element %d is %g, want %g", opset, i, got[i], x)
+			}
 		}
 	}
 }
@@ -172,18 +174,17 @@ func TestClassToken(t *testing.T) {
 		}
 	}
 	images := tensors.FromValue([][][]float32{{{1, 2}, {3, 4}}, {{5, 6}, {9, 10}}})
-	got := run(t, b, images, "rows", []int{2, 2}, []int{3, 2})
+	got := run(t, b, firstOpset, images, "rows", []int{2, 2}, []int{3, 2})
 	if want := []float32{7, 8, 1, 2, 3, 4, 7, 8, 5, 6, 9, 10}; !slices.Equal(got, want) {
 		t.Errorf("rows %v, want %v", got, want)
 	}
 }
 
 // run returns what ONNX Runtime computes of x as the result y of the builder's graph.
-func run(t *testing.T, b *builder, x *tensors.Tensor, y string, in, out []int) []float32 {
+func run(t *testing.T, b *builder, opset int, x *tensors.Tensor, y string, in, out []int) []float32 {
 	t.Helper()
 	b.graph.Input = []*protos.ValueInfoProto{floatValue(Input, in...)}
 	b.graph.Output = []*protos.ValueInfoProto{floatValue(y, out...)}
-	opset := max(b.opset, firstOpset)
 	data, err := proto.Marshal(&protos.ModelProto{IrVersion: irVersion(opset), Graph: b.graph,
 		OpsetImport: []*protos.OperatorSetIdProto{{Version: int64(opset)}}})
 	if err != nil {
@@ -199,14 +200,6 @@ func run(t *testing.T, b *builder, x *tensors.Tensor, y string, in, out []int) [
 		t.Fatal(err)
 	}
 	return got
-}
-
-func product(dims []int) int {
-	n := 1
-	for _, d := range dims {
-		n *= d
-	}
-	return n
 }
 
 // TestUnknown: a kind that can't be written is an error.
