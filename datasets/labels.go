@@ -9,13 +9,14 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
 // OpenLabelled lists the images in one folder by a file of labels. Its lines are a file's name and a class, separated
 // by white space, "ILSVRC2012_val_00000001.JPEG n01751748", or by a comma; the first may be a header. classes are all
-// classes in the order of the network's outputs, which is sorted, as OpenImageFolder lists those of train/; nil: the
-// classes in the file. Errors give the line.
+// classes in the order of the network's outputs, as OpenImageFolder lists those of train/; nil: those in the file, sorted,
+// or where all are whole numbers from 0 on, the numbers of the network's outputs. Errors give the line.
 func OpenLabelled(dir, labels string, classes []string) (ImageFolder, error) {
 	f := ImageFolder{Name: filepath.Base(dir), Classes: classes}
 	names, err := readLabels(labels)
@@ -23,15 +24,15 @@ func OpenLabelled(dir, labels string, classes []string) (ImageFolder, error) {
 		return f, err
 	}
 	if classes == nil {
-		for _, l := range names {
-			f.Classes = append(f.Classes, l.class)
-		}
-		slices.Sort(f.Classes)
-		f.Classes = slices.Compact(f.Classes)
+		f.Classes = classesOf(names)
+	}
+	number := map[string]int{}
+	for i, class := range f.Classes {
+		number[class] = i
 	}
 	used := map[string]bool{}
 	for _, l := range names {
-		label, known := slices.BinarySearch(f.Classes, l.class)
+		label, known := number[l.class]
 		if !known {
 			return f, fmt.Errorf("datasets: %s:%d: class %q is none of the %d of the training images; "+
 				"give the labels of the same data set", labels, l.line, l.class, len(f.Classes))
@@ -53,6 +54,30 @@ func OpenLabelled(dir, labels string, classes []string) (ImageFolder, error) {
 		}
 	}
 	return f, nil
+}
+
+// maxClassNumber is the largest number that stands for a class itself.
+const maxClassNumber = 1 << 16
+
+// classesOf returns the classes that lines name: sorted, or all numbers up to the largest.
+func classesOf(names []labelled) []string {
+	var classes []string
+	largest, numbers := 0, true
+	for _, l := range names {
+		classes = append(classes, l.class)
+		n, err := strconv.Atoi(l.class)
+		numbers = numbers && err == nil && n >= 0 && n < maxClassNumber && l.class == strconv.Itoa(n)
+		largest = max(largest, n)
+	}
+	if !numbers {
+		slices.Sort(classes)
+		return slices.Compact(classes)
+	}
+	classes = make([]string, largest+1)
+	for i := range classes {
+		classes[i] = strconv.Itoa(i)
+	}
+	return classes
 }
 
 // labelsLine is a line of a file of labels, for messages.

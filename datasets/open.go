@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -17,6 +18,16 @@ type Data struct {
 	Classes                 []string // names of the classes
 	Divided                 bool     // the files have one part, and a fixed draw gave half of it to Pool and half to Test
 	Others                  []string // paths of files in image folders that were left out
+}
+
+// Numbered says whether classes are known by the numbers of a network's outputs, of which there may be more.
+func (d Data) Numbered() bool {
+	for i, class := range d.Classes {
+		if class != strconv.Itoa(i) {
+			return false
+		}
+	}
+	return true
 }
 
 // String describes d in a line: name, format, numbers of images, shape, classes, whether one part was divided, and

@@ -1,6 +1,9 @@
 package models
 
 import (
+	"fmt"
+	"slices"
+
 	"github.com/gomlx/compute"
 	. "github.com/gomlx/gomlx/core/graph"
 )
@@ -11,8 +14,8 @@ type ReLU struct{ Base }
 // Kind returns "relu".
 func (ReLU) Kind() string { return "relu" }
 
-// Role says that the output is quantised, and never negative.
-func (ReLU) Role() Role { return Role{Output: OutputAlways, NotNegative: true} }
+// Role says that the output is never negative.
+func (ReLU) Role() Role { return Role{NotNegative: true} }
 
 // Graph returns max(x, 0). The gradient at 0 is 0, as PyTorch's.
 func (ReLU) Graph(in []*Node, _ func(name string) *Node) *Node {
@@ -26,13 +29,46 @@ type ReLU6 struct{ Base }
 // Kind returns "relu6".
 func (ReLU6) Kind() string { return "relu6" }
 
-// Role says that the output is quantised, and never negative.
-func (ReLU6) Role() Role { return Role{Output: OutputAlways, NotNegative: true} }
+// Role says that the output is never negative.
+func (ReLU6) Role() Role { return Role{NotNegative: true} }
 
 // Graph returns min(max(x, 0), 6). The gradient at 0 and at 6 is 0, as PyTorch's.
 func (ReLU6) Graph(in []*Node, _ func(name string) *Node) *Node {
 	return clipped(MinScalar(positivePart(in[0]), 6), in[0], func(y *Node) *Node {
 		return LogicalAnd(GreaterThan(y, ScalarZero(y.Graph(), y.DType())), LessThan(y, Scalar(y.Graph(), y.DType(), 6)))
+	})
+}
+
+// PReLU is x where x > 0, and x·weight elsewhere, weight broadcast by NumPy's rule.
+type PReLU struct {
+	Base
+	Slope []int // shape of "weight", without the images: [C,1,1] for one slope a channel
+}
+
+// Kind returns "prelu".
+func (PReLU) Kind() string { return "prelu" }
+
+// Params returns weight.
+func (p PReLU) Params() []Param { return []Param{{Name: "weight", Shape: p.Slope}} }
+
+// Shape returns the input's shape.
+func (p PReLU) Shape(in [][]int) ([]int, error) {
+	shape, err := broadcastShape(in[0], p.Slope)
+	if err == nil && !slices.Equal(shape, in[0]) {
+		err = fmt.Errorf("has slopes of shape %v, which don't fit into its input's shape %v", p.Slope, in[0])
+	}
+	return in[0], err
+}
+
+// Graph returns x or x·weight. The gradient at 0 is weight, as PyTorch's.
+func (PReLU) Graph(in []*Node, param func(name string) *Node) *Node {
+	x, weight := repeated(in[0], asImage(param("weight")))
+	return WithGradient(Add(positivePart(x), Mul(weight, negativePart(x))), []*Node{x, weight}, []func(v *Node) *Node{
+		func(v *Node) *Node {
+			positive := above(x, 0)
+			return Mul(v, Add(positive, Mul(OneMinus(positive), weight)))
+		},
+		func(v *Node) *Node { return Mul(v, negativePart(x)) },
 	})
 }
 

@@ -18,9 +18,6 @@ func (Sum) Kind() string { return "add" }
 // Inputs returns 2.
 func (Sum) Inputs() int { return 2 }
 
-// Role says that the output is quantised, unless only an activation function reads it.
-func (Sum) Role() Role { return Role{Output: OutputSummed} }
-
 // Shape returns the shape of both inputs.
 func (Sum) Shape(in [][]int) ([]int, error) {
 	if !slices.Equal(in[0], in[1]) {
@@ -42,6 +39,9 @@ type PadShortcut struct {
 
 // Kind returns "pad-shortcut".
 func (PadShortcut) Kind() string { return "pad-shortcut" }
+
+// Role says that it passes its input on.
+func (PadShortcut) Role() Role { return Role{Passes: true} }
 
 // Check reports a stride below 1, and channels that would be lost.
 func (p PadShortcut) Check() error {

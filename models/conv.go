@@ -22,8 +22,8 @@ type Conv struct {
 // Kind returns "conv".
 func (Conv) Kind() string { return "conv" }
 
-// Role says that weight and output are quantised: the output unless only an activation function or a sum reads it.
-func (Conv) Role() Role { return Role{Weight: true, Output: OutputComputed} }
+// Role says that weight and input are quantised.
+func (Conv) Role() Role { return Role{Weight: true, Product: true} }
 
 // Check reports an invalid window or number of groups.
 func (c Conv) Check() error {
@@ -67,6 +67,9 @@ func (c Conv) Biased() Op {
 	c.Bias = true
 	return c
 }
+
+// channelsFirst returns true.
+func (Conv) channelsFirst([]int) bool { return true }
 
 // convolve returns the cross-correlation of x [N,C,H,W] with w [O,C/groups,Kernel]: shape [N,O,H',W'].
 //

@@ -1,7 +1,7 @@
 package models
 
 import (
-	"fmt"
+	"slices"
 
 	"github.com/gomlx/gomlx/core/tensors"
 )
@@ -10,9 +10,9 @@ import (
 //
 //	w' = w·γ/sqrt(σ²+ε)    b' = β + (b-μ)·γ/sqrt(σ²+ε)
 //
-// The new network has no BatchNorm layers; the convolutions before them have biases, and units keep their names. n and
-// w are left alone. It returns the errors of Validate and Check, and one that names a normalisation which can't be
-// folded.
+// The new network has no BatchNorm layers; the convolutions before them have biases, and units keep their names.
+// A normalisation that doesn't follow a convolution of its unit which nothing else reads becomes a ScaleShift. n and w
+// are left alone. It returns the errors of Validate and Check, and one that names a negative variance.
 func Fold(n *Network, w Weights) (*Network, Weights, error) {
 	if err := n.Validate(); err != nil {
 		return nil, nil, err
@@ -26,19 +26,17 @@ func Fold(n *Network, w Weights) (*Network, Weights, error) {
 	position := make([]int, len(n.Layers))
 	for i, l := range n.Layers {
 		if norm, ok := l.Op.(norm); ok {
-			j := n.takesNorm(l)
-			if j < 0 {
-				return nil, nil, fmt.Errorf("models: %s: %s can't be folded: it must follow a convolution that nothing "+
-					"else reads", n.Name, l.Name)
-			}
 			affine, err := norm.Affine(l.Name, w)
 			if err != nil {
 				return nil, nil, err
 			}
-			foldInto(fw, n.Layers[j], affine, w)
-			renamed[l.Name] = l.Inputs[0]
-			position[i] = position[j]
-			continue
+			if j := n.takesNorm(i); j >= 0 {
+				foldInto(fw, n.Layers[j], affine, w)
+				renamed[l.Name] = l.Inputs[0]
+				position[i] = position[j]
+				continue
+			}
+			l.Op = affine.layer(l.Name, fw)
 		}
 		position[i] = len(f.Layers)
 		inputs := make([]string, len(l.Inputs))
@@ -50,18 +48,16 @@ func Fold(n *Network, w Weights) (*Network, Weights, error) {
 		}
 		l.Inputs = inputs
 		for _, p := range l.Params() {
-			fw[p.Name] = w[p.Name]
+			if fw[p.Name] == nil {
+				fw[p.Name] = w[p.Name]
+			}
 		}
-		if c := n.Consumers(i); len(c) == 1 && n.takesNorm(n.Layers[c[0]]) == i {
+		if c := n.Consumers(i); len(c) == 1 && n.takesNorm(c[0]) == i {
 			l.Op = l.Op.(foldable).Biased()
 		}
 		f.Layers = append(f.Layers, l)
 	}
 	for _, u := range n.Units {
-		if l := n.Layers[u.First]; isNorm(l.Op) {
-			return nil, nil, fmt.Errorf("models: %s: %s can't be folded: the convolution before it is in another unit",
-				n.Name, l.Name)
-		}
 		f.Units = append(f.Units, Unit{u.Name, position[u.First], position[u.Last]})
 	}
 	if err := f.Validate(); err != nil {
@@ -89,26 +85,41 @@ type foldable interface {
 	Op
 	// Biased returns the Op with a "bias" [channels].
 	Biased() Op
+	// channelsFirst says whether the output for such an input has the channels as first axis, as norms take them.
+	channelsFirst(in []int) bool
 }
 
-func isNorm(op Op) bool {
-	_, ok := op.(norm)
-	return ok
+// layer returns the layer that computes a, and stores its weights under name in fw.
+func (a Affine) layer(name string, fw Weights) ScaleShift {
+	weight, bias := make([]float32, len(a.Scale)), make([]float32, len(a.Scale))
+	for c, scale := range a.Scale {
+		weight[c] = float32(scale)
+		bias[c] = float32(float64(a.Shift[c]) - float64(a.Mean[c])*scale)
+	}
+	fw[name+".weight"] = tensors.FromFlatDataAndDimensions(weight, len(weight))
+	fw[name+".bias"] = tensors.FromFlatDataAndDimensions(bias, len(bias))
+	return ScaleShift{Channels: len(weight)}
 }
 
-// takesNorm returns the index of the layer that l, if it is a norm, can be folded into; else -1.
-func (n *Network) takesNorm(l Layer) int {
-	if !isNorm(l.Op) {
+// takesNorm returns the index of the layer that layer i, if it is a norm, can be folded into; else -1.
+func (n *Network) takesNorm(i int) int {
+	l := n.Layers[i]
+	if _, ok := l.Op.(norm); !ok {
 		return -1
 	}
 	j := n.Index(l.Inputs[0])
-	if j < 0 || len(n.Consumers(j)) != 1 {
+	if j < 0 || len(n.Consumers(j)) != 1 || n.unitOf(i) != n.unitOf(j) {
 		return -1
 	}
-	if _, ok := n.Layers[j].Op.(foldable); !ok {
+	if op, ok := n.Layers[j].Op.(foldable); !ok || !op.channelsFirst(n.InputShape(j)) {
 		return -1
 	}
 	return j
+}
+
+// unitOf returns the index of the unit that has layer i, or -1.
+func (n *Network) unitOf(i int) int {
+	return slices.IndexFunc(n.Units, func(u Unit) bool { return u.First <= i && i <= u.Last })
 }
 
 // foldInto folds a into the weight and bias that layer l has in w, and stores them in fw.

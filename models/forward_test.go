@@ -1,6 +1,7 @@
 package models
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -44,7 +45,7 @@ func layerCase(name string, op Op, args []operand, plain func(args [][]float64) 
 		param := Hooks{Param: func(name string) *Node {
 			for i, p := range l.Params() {
 				if p.Name == name {
-					return args[1+i]
+					return args[op.Inputs()+i]
 				}
 			}
 			panic("models: no parameter " + name)
@@ -132,15 +133,6 @@ func opCases() []opCase {
 			return y
 		}),
 		layerCase("linear", Linear{In: 4, Out: 3}, []operand{normal(2, 4), normal(3, 4), normal(3)}, plainLinear),
-		layerCase("batchnorm", BatchNorm{Channels: 3, Eps: eps},
-			[]operand{normal(2, 3, 4, 5), positive(3), normal(3), normal(3), positive(3)},
-			func(a [][]float64) []float64 { return plainNormalize(a[0], a[1], a[2], a[3], a[4], 2, eps) }),
-		{"batchnorm of the batch", []operand{normal(3, 2, 4, 5), positive(2), normal(2)},
-			func(a []*Node) *Node { y, _, _ := NormalizeBatch(a[0], a[1], a[2], eps); return y },
-			func(a [][]float64) []float64 {
-				mean, variance := nettest.Moments(a[0], 3, 2)
-				return plainNormalize(a[0], a[1], a[2], mean, variance, 3, eps)
-			}},
 		layerCase("conv with bias", Conv{In: 2, Out: 4, Window: SquareWindow(3, 2, 1), Groups: 2, Bias: true},
 			[]operand{normal(2, 2, 5, 6), normal(4, 1, 3, 3), normal(4)}, func(a [][]float64) []float64 {
 				y, _, _, h, w := plainConv(convCase{2, 2, 5, 6, 4, SquareWindow(3, 2, 1), 2}, float32s(a[0]), float32s(a[1]), nil)
@@ -149,6 +141,23 @@ func opCases() []opCase {
 				}
 				return y
 			}),
+	}
+	for _, rest := range [][]int{{4, 5}, {7}, {}} {
+		x := normal(append([]int{6, 2}, rest...)...)
+		cases = append(cases,
+			layerCase(fmt.Sprint("batchnorm of [2], then ", rest), BatchNorm{Channels: 2, Eps: eps},
+				[]operand{x, positive(2), normal(2), normal(2), positive(2)},
+				func(a [][]float64) []float64 { return plainNormalize(a[0], a[1], a[2], a[3], a[4], 6, eps) }),
+			layerCase(fmt.Sprint("scale-shift of [2], then ", rest), ScaleShift{Channels: 2},
+				[]operand{x, normal(2), normal(2)}, func(a [][]float64) []float64 {
+					return plainNormalize(a[0], a[1], a[2], []float64{0, 0}, []float64{1, 1}, 6, 0)
+				}),
+			opCase{fmt.Sprint("batchnorm of the batch of [2], then ", rest), []operand{x, positive(2), normal(2)},
+				func(a []*Node) *Node { y, _, _ := NormalizeBatch(a[0], a[1], a[2], eps); return y },
+				func(a [][]float64) []float64 {
+					mean, variance := nettest.Moments(a[0], 6, 2)
+					return plainNormalize(a[0], a[1], a[2], mean, variance, 6, eps)
+				}})
 	}
 	for _, s := range []struct {
 		name                     string
@@ -198,10 +207,13 @@ func differences(f func(args [][]float64) []float64, args [][]float64, k int, v 
 
 // TestLayers compares every kind of layer with its plain form, and its gradients for all inputs and weights with
 // differences of the plain form.
-func TestLayers(t *testing.T) {
+func TestLayers(t *testing.T) { compareOps(t, opCases()) }
+
+func compareOps(t *testing.T, cases []opCase) {
+	t.Helper()
 	rng := random(t)
 	bs := testbackend.All(t)
-	for _, c := range opCases() {
+	for _, c := range cases {
 		args := make([]*tensors.Tensor, len(c.args))
 		flat := make([][]float64, len(args))
 		for i, a := range c.args {

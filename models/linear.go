@@ -1,8 +1,13 @@
 package models
 
-import . "github.com/gomlx/gomlx/core/graph"
+import (
+	"fmt"
+	"slices"
 
-// Linear is x·Wᵀ + b of x [N,In]. Its weights are "weight" [Out,In] and "bias" [Out].
+	. "github.com/gomlx/gomlx/core/graph"
+)
+
+// Linear is x·Wᵀ + b of x [N,...,In]. Its weights are "weight" [Out,In] and "bias" [Out].
 type Linear struct {
 	Base
 	In, Out int // channels
@@ -11,24 +16,39 @@ type Linear struct {
 // Kind returns "linear".
 func (Linear) Kind() string { return "linear" }
 
-// Role says that weight and output are quantised: the output unless only an activation function or a sum reads it.
-func (Linear) Role() Role { return Role{Weight: true, Output: OutputComputed} }
+// Role says that weight and input are quantised.
+func (Linear) Role() Role { return Role{Weight: true, Product: true} }
 
 // Params returns weight and bias.
 func (l Linear) Params() []Param {
 	return []Param{{Name: "weight", Shape: []int{l.Out, l.In}, Start: StartNormal}, {Name: "bias", Shape: []int{l.Out}}}
 }
 
-// Shape returns [Out] for an input [In].
+// Shape returns [...,Out] for an input [...,In].
 func (l Linear) Shape(in [][]int) ([]int, error) {
-	return []int{l.Out}, wants(in[0], 1, l.In)
+	last := len(in[0]) - 1
+	if in[0][last] != l.In {
+		return nil, fmt.Errorf("takes %d channels, but its input has %d on the last axis of shape %v; they must be equal",
+			l.In, in[0][last], in[0])
+	}
+	return append(slices.Clone(in[0][:last]), l.Out), nil
 }
 
-// Graph returns [N,Out].
+// Graph returns [N,...,Out].
 func (l Linear) Graph(in []*Node, param func(name string) *Node) *Node {
-	product := Dot(in[0], param("weight")).General([]int{1}, nil, []int{1}, nil)
-	return Add(product, Reshape(param("bias"), 1, l.Out))
+	x, dims := in[0], slices.Clone(in[0].Shape().Dimensions)
+	if dims[len(dims)-1] = l.Out; len(dims) > 2 {
+		x = Reshape(x, -1, l.In)
+	}
+	y := Add(Dot(x, param("weight")).General([]int{1}, nil, []int{1}, nil), Reshape(param("bias"), 1, l.Out))
+	if len(dims) > 2 {
+		y = Reshape(y, dims...)
+	}
+	return y
 }
 
 // Biased returns l, which has a bias.
 func (l Linear) Biased() Op { return l }
+
+// channelsFirst says whether the output is [Out].
+func (Linear) channelsFirst(in []int) bool { return len(in) == 1 }

@@ -219,13 +219,19 @@ func (l Layer) inputs(shapes map[string][]int) [][]int {
 	return in
 }
 
-// InputShape returns the shape of layer i's first input, for one image.
+// InputShape returns the shape, for one image, of the first tensor from before layer i that layer i or a later one
+// reads.
 func (n *Network) InputShape(i int) []int {
-	name := n.Layers[i].Inputs[0]
-	if name == Image {
-		return n.imageShape()
+	for _, l := range n.Layers[i:] {
+		for _, name := range l.Inputs {
+			if j := n.Index(name); j < 0 {
+				return n.imageShape()
+			} else if j < i {
+				return n.Shapes()[j]
+			}
+		}
 	}
-	return n.Shapes()[n.Index(name)]
+	return n.imageShape() // no layer reads anything
 }
 
 // Params lists the weight tensors of a layer, in PyTorch's order.

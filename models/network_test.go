@@ -102,7 +102,7 @@ func TestValidate(t *testing.T) {
 		}, `layer relu (pad-shortcut) of bn takes 1 channels, but its input has 2`},
 		{"classes", func(n *Network) { n.Classes = 4 }, "the last layer, fc, has shape [3]; for 4 classes it must be [4]"},
 		{"not pooled", func(n *Network) { n.Layers[4].Inputs = []string{"relu"} },
-			`layer fc (linear) of relu takes an input of 1 dimensions, but it has shape [2 6 6]`},
+			`layer fc (linear) of relu takes 2 channels, but its input has 6 on the last axis of shape [2 6 6]`},
 		{"pooled twice", func(n *Network) {
 			n.Layers[4].Op = GlobalAvgPooling{}
 		},
@@ -122,9 +122,14 @@ func TestValidate(t *testing.T) {
 		},
 			"layer conv (conv) of image makes shape [2 0 0] of [1 6 6]"},
 		{"pool's padding", func(n *Network) {
-			n.Layers[2].Op = MaxPooling{Window: SquareWindow(3, 2, 2)}
-		}, "layer relu (maxpool) has kernel 3, stride 2, padding 2; kernel, stride and dilation must be positive, and the " +
-			"padding at most half the kernel"},
+			n.Layers[2].Op = MaxPooling{Window: SquareWindow(3, 2, 3)}
+		}, "layer relu (maxpool) of bn has kernel 3, stride 2, padding 3; window 0 of axis 1 has nothing but padding"},
+		{"pool's stride", func(n *Network) {
+			n.Layers[2].Op = AvgPooling{Window: SquareWindow(3, 0, 1)}
+		}, "layer relu (avgpool-window) has kernel 3, stride 0, padding 1; kernel, stride and dilation must be positive"},
+		{"pixels after padding", func(n *Network) {
+			n.Layers[2].Op = AvgPooling{Window: SquareWindow(3, 2, 1), Beyond: [2]int{0, -1}}
+		}, "layer relu (avgpool-window) adds [0 -1] pixels after padding; the numbers must not be negative"},
 		{"pool's kernel", func(n *Network) {
 			n.Layers[2].Op = MaxPooling{Window: SquareWindow(7, 1, 0)}
 		}, "layer relu (maxpool) of bn makes shape [2 0 0] of [2 6 6]"},
@@ -154,5 +159,26 @@ func TestUnit(t *testing.T) {
 	}
 	if c := n.Consumers(2); !slices.Equal(c, []int{3}) {
 		t.Errorf("Consumers(relu) = %v", c)
+	}
+}
+
+// TestInputShape: a unit may start with a constant, which reads nothing.
+func TestInputShape(t *testing.T) {
+	n := &Network{Name: "shifted", Channels: 3, Height: 2, Width: 4, Classes: 5,
+		Layers: []Layer{
+			{"pool", []string{Image}, GlobalAvgPooling{}},
+			{"value", nil, Constant{Dims: []int{1}}},
+			{"shift", []string{"pool", "value"}, Binary{}},
+			{"fc", []string{"shift"}, Linear{In: 3, Out: 5}},
+		},
+		Units: []Unit{{"shift", 1, 2}, {"fc", 3, 3}},
+	}
+	if err := n.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range [][]int{{3, 2, 4}, {3}, {3}, {3}} {
+		if got := n.InputShape(i); !slices.Equal(got, want) {
+			t.Errorf("input of layer %d has shape %v, want %v", i, got, want)
+		}
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
-// BatchNorm normalises each channel of x [N,C,H,W]. Its weights are "weight" and "bias", its statistics "running_mean"
+// BatchNorm normalises each channel of x [N,C,...]. Its weights are "weight" and "bias", its statistics "running_mean"
 // and "running_var", all [C].
 type BatchNorm struct {
 	Base
@@ -28,14 +28,16 @@ func (bn BatchNorm) Params() []Param {
 }
 
 // Shape returns the input's shape.
-func (bn BatchNorm) Shape(in [][]int) ([]int, error) { return in[0], wants(in[0], 3, bn.Channels) }
+func (bn BatchNorm) Shape(in [][]int) ([]int, error) {
+	return in[0], wants(in[0], len(in[0]), bn.Channels)
+}
 
 // Graph normalises with the running statistics.
 func (bn BatchNorm) Graph(in []*Node, param func(name string) *Node) *Node {
 	return bn.Normalize(in[0], param("running_mean"), param("running_var"), param)
 }
 
-// Normalize returns x [N,C,H,W] normalised with mean and variance [C]:
+// Normalize returns x [N,C,...] normalised with mean and variance [C]:
 //
 //	(x - mean)/sqrt(variance + eps)·weight + bias
 func (bn BatchNorm) Normalize(x, mean, variance *Node, param func(name string) *Node) *Node {
@@ -58,6 +60,32 @@ func (bn BatchNorm) Affine(name string, w Weights) (Affine, error) {
 	return a, nil
 }
 
+// ScaleShift is x·weight + bias of x [N,C,...], by channel: what folding leaves of a batch normalisation that it can't
+// merge. Its weights are "weight" and "bias", both [C].
+type ScaleShift struct {
+	Base
+	Channels int
+}
+
+// Kind returns "scale-shift".
+func (ScaleShift) Kind() string { return "scale-shift" }
+
+// Params returns weight and bias.
+func (s ScaleShift) Params() []Param {
+	shape := []int{s.Channels}
+	return []Param{{Name: "weight", Shape: shape, Start: StartOnes}, {Name: "bias", Shape: shape}}
+}
+
+// Shape returns the input's shape.
+func (s ScaleShift) Shape(in [][]int) ([]int, error) {
+	return in[0], wants(in[0], len(in[0]), s.Channels)
+}
+
+// Graph returns x·weight + bias.
+func (s ScaleShift) Graph(in []*Node, param func(name string) *Node) *Node {
+	return Add(Mul(in[0], perChannel(param("weight"), in[0])), perChannel(param("bias"), in[0]))
+}
+
 // perChannel reshapes v [C] to broadcast against x [N,C,...].
 func perChannel(v, x *Node) *Node {
 	dims := make([]int, x.Rank())
@@ -68,20 +96,24 @@ func perChannel(v, x *Node) *Node {
 	return Reshape(v, dims...)
 }
 
-// NormalizeBatch returns y, which is x [N,C,H,W] normalised with the batch's own mean and variance, and these [C],
+// NormalizeBatch returns y, which is x [N,C,...] normalised with the batch's own mean and variance, and these [C],
 // which pass on no gradient. The gradient for x, given the gradient v that arrives at y, is
 //
 //	γ/σ·(v - mean(v) - x̂·mean(v·x̂))
 func NormalizeBatch(x, gamma, beta *Node, eps float64) (y, mean, variance *Node) {
-	mean = ReduceMean(x, 0, 2, 3)
+	axes := []int{0}
+	for axis := 2; axis < x.Rank(); axis++ {
+		axes = append(axes, axis)
+	}
+	mean = ReduceMean(x, axes...)
 	centred := Sub(x, perChannel(mean, x))
-	variance = ReduceMean(Square(centred), 0, 2, 3)
+	variance = ReduceMean(Square(centred), axes...)
 	inverse := Inverse(Sqrt(AddScalar(variance, eps)))
 	normal := Mul(centred, perChannel(inverse, x))
 	y = Add(Mul(normal, perChannel(gamma, x)), perChannel(beta, x))
 	count := float64(x.Shape().Size() / x.Shape().Dim(1))
 	sums := func(v *Node) (sum, product *Node) {
-		return ReduceSum(v, 0, 2, 3), ReduceSum(Mul(v, normal), 0, 2, 3)
+		return ReduceSum(v, axes...), ReduceSum(Mul(v, normal), axes...)
 	}
 	return WithGradient(y, []*Node{x, gamma, beta}, []func(v *Node) *Node{
 		func(v *Node) *Node {

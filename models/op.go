@@ -13,7 +13,7 @@ type Op interface {
 	Inputs() int
 	// Check reports attributes that are wrong for every input.
 	Check() error
-	// Shape returns the output's shape for one image, [C,H,W] or [C], given the inputs' shapes. The error says why it
+	// Shape returns the output's shape for one image, such as [C,H,W], given the inputs' shapes. The error says why it
 	// can't take such inputs.
 	Shape(in [][]int) ([]int, error)
 	// Params lists its weight tensors in PyTorch's order. Their names lack the layer's: "weight".
@@ -25,24 +25,14 @@ type Op interface {
 	Role() Role
 }
 
-// Role says which tensors of a layer are quantised. The zero Role quantises nothing: it is for layers such as pooling,
-// whose input is quantised already.
+// Role is what quantisation has to know of a layer. The zero Role is for layers that compute without weights and
+// without a product, such as activation functions and sums.
 type Role struct {
-	Weight      bool   // its "weight" [O,...] is quantised, by output channel
-	Output      Output // when its output is quantised
-	NotNegative bool   // its output is never below 0
+	Weight      bool // its "weight" [O,...] is quantised, by output channel
+	Product     bool // it multiplies its inputs, by each other or by the weight: they are quantised
+	Passes      bool // it picks, moves or averages its input's values: the input is quantised in place of its output
+	NotNegative bool // its output is never below 0
 }
-
-// Output says when a layer's output is quantised.
-type Output int
-
-// When an output is quantised. Logits never are.
-const (
-	OutputNever    Output = iota // for layers whose input is quantised already, such as pooling
-	OutputComputed               // for convolutions: unless only an activation function or only a sum reads it
-	OutputSummed                 // for sums: unless only an activation function reads it
-	OutputAlways                 // for activation functions
-)
 
 // Base gives an Op what most kinds share: one input, no attributes to check, no weights, nothing quantised, and an
 // output of the input's shape.
@@ -65,7 +55,10 @@ func (Base) Role() Role { return Role{} }
 
 // Ops returns one value of each kind.
 func Ops() []Op {
-	return []Op{Conv{}, Linear{}, BatchNorm{}, ReLU{}, ReLU6{}, Sum{}, PadShortcut{}, MaxPooling{}, GlobalAvgPooling{}}
+	return []Op{Conv{}, Linear{}, BatchNorm{}, ScaleShift{}, ReLU{}, ReLU6{}, Sum{}, PadShortcut{}, MaxPooling{},
+		GlobalAvgPooling{}, AvgPooling{}, Pointwise{}, PReLU{}, Binary{}, WithConstant{}, Constant{}, MatrixProduct{},
+		SoftMax{}, LayerNorm{}, RMSNorm{}, GroupNorm{}, LRN{}, Reshaping{}, Transposing{}, Concat{}, Expand{}, Tile{},
+		Slicing{}, Gathering{}, PadAxes{}, Reduce{}, Resize{}}
 }
 
 // Param is a weight tensor.

@@ -3,6 +3,7 @@ package models
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/gobackend"
@@ -13,38 +14,88 @@ import (
 // MaxPooling is the maximum of each window, padding not counted.
 type MaxPooling struct {
 	Base
-	Window
+	Window // its Pad may be larger at the bottom and right, as PyTorch's ceil_mode makes it
 }
 
 // Kind returns "maxpool".
 func (MaxPooling) Kind() string { return "maxpool" }
 
+// Role says that it passes its input on.
+func (MaxPooling) Role() Role { return Role{Passes: true} }
+
 // Check reports an invalid window.
-func (p MaxPooling) Check() error {
-	ok := p.valid()
-	for a := range 2 {
-		x := p.axis(a)
-		ok = ok && 2*max(x.before, x.after) <= x.reach()
-	}
-	if !ok {
-		return fmt.Errorf("has %v; kernel, stride and dilation must be positive, and the padding at most half the kernel",
-			p.Window)
-	}
-	return nil
-}
+func (p MaxPooling) Check() error { return p.checkPool() }
 
 // Shape returns [C,H',W'].
-func (p MaxPooling) Shape(in [][]int) ([]int, error) {
-	if len(in[0]) != 3 {
-		return nil, wants(in[0], 3, 0)
-	}
-	h, w := p.out(in[0][1], in[0][2])
-	return []int{in[0][0], h, w}, nil
-}
+func (p MaxPooling) Shape(in [][]int) ([]int, error) { return p.poolShape(in[0]) }
 
 // Graph returns [N,C,H',W'].
 func (p MaxPooling) Graph(in []*Node, _ func(name string) *Node) *Node {
 	return maxPool(in[0], p.Window)
+}
+
+// AvgPooling is the mean of each window.
+type AvgPooling struct {
+	Base
+	Window
+	CountPadding bool   // whether the mean counts padding, as zeros
+	Beyond       [2]int // pixels added at the bottom and right after padding, and never counted: PyTorch's ceil_mode
+}
+
+// Kind returns "avgpool-window".
+func (AvgPooling) Kind() string { return "avgpool-window" }
+
+// Role says that it passes its input on.
+func (AvgPooling) Role() Role { return Role{Passes: true} }
+
+// Check reports an invalid window.
+func (p AvgPooling) Check() error {
+	if min(p.Beyond[0], p.Beyond[1]) < 0 {
+		return fmt.Errorf("adds %v pixels after padding; the numbers must not be negative", p.Beyond)
+	}
+	return p.checkPool()
+}
+
+// Shape returns [C,H',W'].
+func (p AvgPooling) Shape(in [][]int) ([]int, error) { return p.extended().poolShape(in[0]) }
+
+// Graph returns [N,C,H',W']. The mean over a window is that over columns of that over rows: each is a product with a
+// matrix.
+func (p AvgPooling) Graph(in []*Node, _ func(name string) *Node) *Node {
+	x := in[0]
+	for a := range 2 {
+		size := x.Shape().Dim(2 + a)
+		x = mixed(x, 2+a, p.extended().axis(a).count(size), p.means(a, size))
+	}
+	return x
+}
+
+// extended returns the window with Beyond added to its padding.
+func (p AvgPooling) extended() Window {
+	w := p.Window
+	w.Pad.Bottom += p.Beyond[0]
+	w.Pad.Right += p.Beyond[1]
+	return w
+}
+
+// means returns the weight of each pixel of axis a (a row) in the mean of each window (a column).
+func (p AvgPooling) means(a, size int) []float32 {
+	win := p.axis(a)
+	first, end := 0, size // the pixels that count
+	if p.CountPadding {
+		first, end = -win.before, size+win.after
+	}
+	windows := p.extended().axis(a).count(size)
+	matrix := make([]float32, size*windows)
+	for i := range windows {
+		counted := slices.DeleteFunc(win.at(i), func(place int) bool { return place < first || place >= end })
+		for _, place := range counted {
+			if place >= 0 && place < size {
+				matrix[place*windows+i] = 1 / float32(len(counted))
+			}
+		}
+	}
+	return matrix
 }
 
 // GlobalAvgPooling is the mean over H and W: [N,C,H,W] to [N,C].
@@ -52,6 +103,9 @@ type GlobalAvgPooling struct{ Base }
 
 // Kind returns "avgpool".
 func (GlobalAvgPooling) Kind() string { return "avgpool" }
+
+// Role says that it passes its input on.
+func (GlobalAvgPooling) Role() Role { return Role{Passes: true} }
 
 // Shape returns [C].
 func (GlobalAvgPooling) Shape(in [][]int) ([]int, error) {
@@ -80,7 +134,9 @@ func maxPool(x *Node, win Window) *Node {
 // maxForward takes the form that is fastest on the graph's backend. In BenchmarkMaxPool the Go backend takes 59 ms for
 // maxima of slices and 620 ms for its own pooling, ONNX Runtime 88 and 14 ms.
 func maxForward(x *Node, win Window) *Node {
-	if x.Graph().Backend().String() == gobackend.BackendName {
+	p := win.Pad
+	wide := max(p.Top, p.Bottom) >= win.Kernel[0] || max(p.Left, p.Right) >= win.Kernel[1] // ONNX Runtime refuses it
+	if wide || x.Graph().Backend().String() == gobackend.BackendName {
 		return maxTaps(x, win)
 	}
 	return windowMax(x, win)

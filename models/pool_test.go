@@ -54,7 +54,7 @@ func randomPoolCase(rng *rand.Rand) poolCase {
 		for a := range 2 {
 			c.win.Kernel[a], c.win.Stride[a] = 1+rng.IntN(4), 1+rng.IntN(4)
 		}
-		high, wide := c.win.Kernel[0]/2+1, c.win.Kernel[1]/2+1
+		high, wide := c.win.Kernel[0], c.win.Kernel[1]
 		c.win.Pad = Padding{rng.IntN(high), rng.IntN(high), rng.IntN(wide), rng.IntN(wide)}
 	}
 	c.h, c.w = c.win.axis(0).reach()+rng.IntN(9), c.win.axis(1).reach()+rng.IntN(9)
@@ -70,6 +70,8 @@ func TestMaxPool(t *testing.T) {
 	dilated.Dilation = [2]int{2, 3}
 	cases := []poolCase{{2, 3, 8, 8, SquareWindow(3, 2, 1)}, {1, 2, 7, 9, SquareWindow(3, 2, 1)},
 		{1, 1, 1, 1, SquareWindow(3, 2, 1)},
+		{1, 2, 5, 6, Window{[2]int{2, 2}, [2]int{4, 3}, [2]int{1, 1}, Padding{0, 2, 1, 2}}}, // as ceil_mode makes it
+		{1, 1, 7, 7, Window{[2]int{2, 3}, [2]int{1, 2}, [2]int{3, 1}, Padding{3, 2, 0, 0}}}, // padding above the kernel
 		{2, 1, 6, 6, SquareWindow(2, 2, 0)}, {1, 1, 9, 9, SquareWindow(1, 3, 0)}, {1, 2, 6, 7, dilated}}
 	for range 30 {
 		cases = append(cases, randomPoolCase(rng))
@@ -105,6 +107,58 @@ func TestMaxPool(t *testing.T) {
 			}
 		}
 	}
+}
+
+// plainAvgPool is the mean of each window of p in x [2,c,h,w] by its definition.
+func plainAvgPool(p AvgPooling, c, h, w int) func(args [][]float64) []float64 {
+	return func(args [][]float64) (y []float64) {
+		pad := p.Pad
+		ho := (h+pad.Top+pad.Bottom+p.Beyond[0]-(p.Kernel[0]-1)*p.Dilation[0]-1)/p.Stride[0] + 1
+		wo := (w+pad.Left+pad.Right+p.Beyond[1]-(p.Kernel[1]-1)*p.Dilation[1]-1)/p.Stride[1] + 1
+		for i := range 2 * c * ho * wo {
+			plane, row, column := i/(ho*wo), i/wo%ho, i%wo
+			var sum, count float64
+			for k := range p.Kernel[0] * p.Kernel[1] {
+				a := row*p.Stride[0] - pad.Top + k/p.Kernel[1]*p.Dilation[0]
+				b := column*p.Stride[1] - pad.Left + k%p.Kernel[1]*p.Dilation[1]
+				switch {
+				case a >= 0 && b >= 0 && a < h && b < w:
+					sum += args[0][(plane*h+a)*w+b]
+					count++
+				case p.CountPadding && a < h+pad.Bottom && b < w+pad.Right:
+					count++
+				}
+			}
+			y = append(y, sum/count)
+		}
+		return y
+	}
+}
+
+func TestAvgPool(t *testing.T) {
+	dilated := SquareWindow(2, 1, 1)
+	dilated.Dilation = [2]int{2, 3}
+	uneven := Window{[2]int{3, 2}, [2]int{2, 3}, [2]int{1, 1}, Padding{2, 1, 0, 1}}
+	var cases []opCase
+	for _, c := range []struct {
+		name   string
+		h, w   int
+		win    Window
+		beyond [2]int
+	}{
+		{"halves", 4, 6, SquareWindow(2, 2, 0), [2]int{}},
+		{"padded", 5, 5, SquareWindow(3, 1, 1), [2]int{}},
+		{"uneven", 6, 7, uneven, [2]int{}},
+		{"dilated", 6, 7, dilated, [2]int{}},
+		{"beyond padding", 5, 6, SquareWindow(3, 2, 1), [2]int{1, 1}},
+		{"beyond uneven padding", 6, 7, uneven, [2]int{1, 2}},
+	} {
+		for name, counted := range map[string]bool{"": false, ", padding counted": true} {
+			p := AvgPooling{Window: c.win, CountPadding: counted, Beyond: c.beyond}
+			cases = append(cases, layerCase(c.name+name, p, []operand{normal(2, 3, c.h, c.w)}, plainAvgPool(p, 3, c.h, c.w)))
+		}
+	}
+	compareOps(t, cases)
 }
 
 // TestMaxPoolNegative has a window with nothing but negative infinity.

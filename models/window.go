@@ -2,6 +2,7 @@ package models
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/gomlx/compute"
 	. "github.com/gomlx/gomlx/core/graph"
@@ -87,6 +88,40 @@ func (a axisWindow) reach() int { return (a.kernel-1)*a.dilation + 1 }
 // count returns how many windows fit on size pixels: a number below 1 if none does.
 func (a axisWindow) count(size int) int {
 	return (size + a.before + a.after - a.reach() + a.stride) / a.stride
+}
+
+// at returns the places of window i's pixels. Those before 0 or from the axis' size on are padding.
+func (a axisWindow) at(i int) []int {
+	places := make([]int, a.kernel)
+	for k := range places {
+		places[k] = i*a.stride - a.before + k*a.dilation
+	}
+	return places
+}
+
+// checkPool reports a window that is invalid for poolings.
+func (w Window) checkPool() error {
+	if !w.valid() {
+		return fmt.Errorf("has %v; kernel, stride and dilation must be positive, and padding not negative", w)
+	}
+	return nil
+}
+
+// poolShape returns [C,H',W'] for [C,H,W]. It reports windows without a pixel.
+func (w Window) poolShape(in []int) ([]int, error) {
+	if len(in) != 3 {
+		return nil, wantsRank(in, 3)
+	}
+	h, wd := w.out(in[1], in[2])
+	for a, count := range []int{h, wd} {
+		size := in[1+a]
+		for i := range max(count, 0) {
+			if !slices.ContainsFunc(w.axis(a).at(i), func(p int) bool { return p >= 0 && p < size }) {
+				return nil, fmt.Errorf("has %v; window %d of axis %d has nothing but padding; pad less", w, i, a+1)
+			}
+		}
+	}
+	return []int{in[0], h, wd}, nil
 }
 
 // shiftedInputs returns, for each position in the kernel, the pixels [N,C,H'·W'] of x [N,C,H,W] that are multiplied

@@ -20,8 +20,6 @@ type leakyReLU struct {
 
 func (leakyReLU) Kind() string { return "leaky-relu" }
 
-func (leakyReLU) Role() models.Role { return models.Role{Output: models.OutputAlways} }
-
 func (l leakyReLU) Graph(in []*Node, _ func(name string) *Node) *Node {
 	return Max(in[0], MulScalar(in[0], l.Slope))
 }

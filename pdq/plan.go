@@ -26,9 +26,10 @@ type Plan []LayerBits
 
 // Plan returns the widths that the rule and the exceptions give to the folded network n.
 //
-// Outputs are quantised after a layer's activation function, and after an addition and its activation function, but not
-// between a convolution and the addition that follows it. Logits aren't quantised. The error names a tensor in Except
-// that the rule doesn't quantise.
+// What products read is quantised: the inputs of convolutions and linear layers, and both inputs of a matrix product.
+// Where pooling, reshaping and the like come between, the tensor before them is quantised. So a convolution's output
+// isn't quantised before the activation function or the addition that follows it, and logits never are. The error names
+// a tensor in Except that the rule doesn't quantise.
 func (b Bits) Plan(n *models.Network) (Plan, error) {
 	p := b.rule(n)
 	for _, x := range strings.Fields(b.Except) {
@@ -270,22 +271,16 @@ func (p Plan) check() error {
 	return nil
 }
 
-// quantisesOutput says whether the output of layer i of a folded network is quantised.
+// quantisesOutput says whether the output of layer i of a folded network is quantised: whether a product reads it,
+// directly or through layers that pass it on. A network's input and its logits aren't quantised.
 func quantisesOutput(n *models.Network, i int) bool {
-	consumers := n.Consumers(i)
-	if len(consumers) == 0 {
-		return false // logits
-	}
-	onlyReadBy := func(by models.Output) bool { // whether a single layer reads it, and that layer's rule is by
-		return len(consumers) == 1 && n.Layers[consumers[0]].Op.Role().Output == by
-	}
-	switch n.Layers[i].Op.Role().Output {
-	case models.OutputAlways:
-		return true
-	case models.OutputSummed:
-		return !onlyReadBy(models.OutputAlways)
-	case models.OutputComputed:
-		return !onlyReadBy(models.OutputAlways) && !onlyReadBy(models.OutputSummed)
-	}
-	return false
+	return !n.Layers[i].Op.Role().Passes && multiplied(n, i)
+}
+
+// multiplied says whether a product reads the output of layer i, directly or through layers that pass it on.
+func multiplied(n *models.Network, i int) bool {
+	return slices.ContainsFunc(n.Consumers(i), func(c int) bool {
+		role := n.Layers[c].Op.Role()
+		return role.Product || role.Passes && multiplied(n, c)
+	})
 }

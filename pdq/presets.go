@@ -2,8 +2,11 @@ package pdq
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+
+	"github.com/pdquant/pdquant/models"
 )
 
 // presets lists the constructors and their names, in the order in which users see them.
@@ -48,11 +51,37 @@ func architectures() map[string]perArchitecture {
 	}
 }
 
+// Family returns the family of the paper's networks whose settings suit n, and why: MobileNetV2's for networks with
+// depthwise convolutions, RegNetX's for others with grouped ones, and else ResNet's.
+func Family(n *models.Network) (family, reason string) {
+	var all, grouped, depthwise int
+	for _, l := range n.Layers {
+		if c, ok := l.Op.(models.Conv); ok {
+			all++
+			if c.Groups > 1 {
+				grouped++
+			}
+			if c.Groups > 1 && c.Groups == c.In {
+				depthwise++
+			}
+		}
+	}
+	switch {
+	case depthwise > 0:
+		return "mobilenetv2", fmt.Sprintf("%d of %d convolutions are depthwise", depthwise, all)
+	case grouped > 0:
+		return "regnetx", fmt.Sprintf("%d of %d convolutions are grouped", grouped, all)
+	}
+	return "resnet", "no convolution is grouped"
+}
+
+// Families lists the families of networks that presets know, sorted.
+func Families() []string { return slices.Sorted(maps.Keys(architectures())) }
+
 // Paper returns the reference's settings for an architecture: a network's name ("resnet20", "mnasnet-2.0") or its
 // family ("resnet"). The error lists the families. Fine-tuning, which the reference doesn't have, is off:
 // FineTune.Steps is 0, and the other fields are a start for experiments.
 func Paper(arch string, w, a int) (Config, error) {
-	var known []string
 	for family, p := range architectures() {
 		if strings.HasPrefix(arch, family) {
 			return Config{
@@ -66,10 +95,8 @@ func Paper(arch string, w, a int) (Config, error) {
 				FineTune: fineTuning(w, a),
 			}, nil
 		}
-		known = append(known, family)
 	}
-	slices.Sort(known)
-	return Config{}, fmt.Errorf("pdq: no settings for architecture %q; known are %s", arch, strings.Join(known, ", "))
+	return Config{}, fmt.Errorf("pdq: no settings for architecture %q; known are %s", arch, strings.Join(Families(), ", "))
 }
 
 // fineTuning returns settings of FineTune for w bits of weights and a bits of activations, with 0 steps. Levels of 2

@@ -10,6 +10,7 @@ import (
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models"
 	"github.com/pdquant/pdquant/models/arch"
+	"github.com/pdquant/pdquant/pdq"
 )
 
 // ErrMissing is the error of Open where images or weights aren't on this machine. The message says how to get them.
@@ -18,7 +19,8 @@ var ErrMissing = errors.New("experiment: missing")
 // Subject is a network to quantise, with its images.
 type Subject struct {
 	Name    string // the registry's, or the architecture's
-	Design  string // the architecture, which decides a preset's settings
+	Design  string // the architecture
+	Family  string // what presets know the network by: the architecture, or the one in Source.Like
 	Data    string // name of the data set: one of datasets.Sets, or the last element of a path
 	About   string // the data set in a line: format, numbers of images, shape, classes
 	Network *models.Network
@@ -29,11 +31,15 @@ type Subject struct {
 	Pool    datasets.Pool     // images to calibrate on
 	Test    datasets.Stream   // images to test on
 	Tested  string            // what those are: "test images", or images of the training files that aren't calibrated on
+	Notes   []string          // what the user should know, a line each
 }
 
 // Source says where a Subject's network and images are.
 type Source struct {
-	Name       string // in the registry, as "resnet20-cifar10"; or any architecture, as "resnet34", with Checkpoint
+	Name       string // in the registry, as "resnet20-cifar10"; an architecture with Checkpoint, as "resnet34"; a file
+	Like       string // what presets take the network for, as "mobilenetv2"; "": what it is, or for a file looks like
+	Input      string // ONNX files: the images among several inputs
+	Output     string // ONNX files: the logits among several outputs
 	Checkpoint string // file of the weights; "": the registry's file in Root, or the built-in weights
 	Set        string // name of the data set, which Data has if that is given, too; "": Data, or the registry's network's
 	Data       string // data set: a name, or the path of a folder or file; "": Set in Root, or what is built in
@@ -54,8 +60,23 @@ type Source struct {
 const DefaultRoot = "data"
 
 // Open finds a network and its images. The data set says how many channels and classes the network has, and of what
-// size its images are. What isn't on this machine is ErrMissing.
+// size its images are; an ONNX file says so itself. What isn't on this machine is ErrMissing.
 func Open(src Source) (Subject, error) {
+	s, err := src.open()
+	if err != nil {
+		return s, err
+	}
+	if src.Like != "" {
+		s.Family = src.Like
+	}
+	_, err = pdq.Paper(s.Family, 4, 4)
+	return s, err
+}
+
+func (src Source) open() (Subject, error) {
+	if IsONNX(src.Name) {
+		return src.openONNX()
+	}
 	s := Subject{Name: src.Name, Design: src.Name, Tested: "test images"}
 	trained, err := arch.Find(src.Name)
 	if err == nil {
@@ -63,6 +84,7 @@ func Open(src Source) (Subject, error) {
 	} else if src.Checkpoint == "" {
 		return s, fmt.Errorf("%w; or give an architecture with its checkpoint and data set", err)
 	}
+	s.Family = s.Design
 	data, err := src.data(trained)
 	if err != nil {
 		return s, err

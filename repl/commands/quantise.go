@@ -89,7 +89,7 @@ func newQuantisation(v shell.Values) (g experiment.Grid, err error) {
 	if err := readSteps(v, &g); err != nil {
 		return g, err
 	}
-	preset, err := pdq.Preset(g.Preset, designOf(src.Name), g.Bits[0].W, g.Bits[0].A)
+	preset, err := pdq.Preset(g.Preset, "resnet", g.Bits[0].W, g.Bits[0].A) // all families fine-tune alike
 	if err != nil {
 		return g, err
 	}
@@ -109,14 +109,6 @@ func newQuantisation(v shell.Values) (g experiment.Grid, err error) {
 	}
 	g.Subjects = []experiment.Subject{s}
 	return g, nil
-}
-
-// designOf returns the architecture of a network of the registry, or else name itself.
-func designOf(name string) string {
-	if trained, err := arch.Find(name); err == nil {
-		return trained.Design
-	}
-	return name
 }
 
 // openSubject opens a network of the registry with the data set that it was trained on or, where that isn't what

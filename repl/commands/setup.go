@@ -27,9 +27,10 @@ func (e *engine) setupCommands() []command {
 			Run: e.do(loadTeacher),
 			More: "Networks that models lists come with weights, or say where to get them. Any architecture (resnet34, " +
 				"mobilenetv2-1.4, ...) takes its weights from checkpoint= and its images from data=, which decide channels, " +
-				"size and classes. What the steps made of another teacher is gone; settings stay.",
+				"size and classes. An ONNX file is its own architecture and weights, and needs images from data= too. What the " +
+				"steps made of another teacher is gone; settings stay.",
 			Args: []shell.Argument{{Name: "teacher",
-				Help: "network of the command models, as resnet8, or an architecture", Need: true}},
+				Help: "network of the command models, as resnet8, an architecture, or an ONNX file", Need: true}},
 			Options: append([]shell.Option{
 				option("checkpoint", "", "weights in PyTorch's format or safetensors; empty: the network's own"),
 				option("backend", "", "auto, go, onnx, xla, ...; empty: the one that is open, or auto")}, dataOptions()...)},
@@ -94,6 +95,9 @@ func loadTeacher(c *call) (session, error) {
 	}
 	c.Print("%s: %d units, %s parameters; %s", t.Name, len(t.Network.Units),
 		shell.Count(parameters(t.Network, 0, len(t.Network.Layers)-1)), accuracy)
+	for _, note := range t.Notes {
+		c.Note("%s", note)
+	}
 	c.Note("data %s", t.About)
 	c.Note("backend %s", s.note)
 	return s, nil
@@ -101,7 +105,7 @@ func loadTeacher(c *call) (session, error) {
 
 // known is an error if nothing is known of a network of that name, or if only its weights aren't.
 func known(name, checkpoint string) error {
-	if _, err := arch.Find(name); err == nil {
+	if _, err := arch.Find(name); err == nil || experiment.IsONNX(name) {
 		return nil
 	}
 	if _, err := arch.Design(name, arch.SquareInput(3, 224, 1000)); err != nil {

@@ -11,6 +11,10 @@ func dataOptions() []shell.Option {
 	return []shell.Option{
 		option("data", "", "name of a data set, or a folder or file in any known format; empty: what the network was "+
 			"trained on"),
+		option("like", "", "take a preset's settings for another architecture: mobilenetv2; empty: the network's own, or "+
+			"for an ONNX file those that its convolutions suggest"),
+		option("input", "", "ONNX files: the images among several inputs"),
+		option("output", "", "ONNX files: the logits among several outputs"),
 		option("root", "data", "folder of data sets by their names, and of checkpoints"),
 		option("labels", "", "image folders: file that labels a folder without a folder per class"),
 		option("size", "224", "image folders: pixels of an image, or height x width: 32x40"),
@@ -23,7 +27,8 @@ func dataOptions() []shell.Option {
 
 // sourceOf reads the options of dataOptions, and checkpoint.
 func sourceOf(v shell.Values) (src experiment.Source, err error) {
-	src = experiment.Source{Checkpoint: v["checkpoint"], Data: v["data"], Root: v["root"], Labels: v["labels"]}
+	src = experiment.Source{Checkpoint: v["checkpoint"], Data: v["data"], Root: v["root"], Labels: v["labels"],
+		Like: v["like"], Input: v["input"], Output: v["output"]}
 	if src.Images, err = datasets.ParseImageConfig(v["size"], v["resize"], v["mean"], v["std"]); err != nil {
 		return src, err
 	}

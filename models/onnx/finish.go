@@ -1,0 +1,84 @@
+package onnx
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/pdquant/pdquant/models"
+)
+
+// finish returns the network that has been made.
+func (im *importer) finish() (*Model, error) {
+	logits, err := im.logits()
+	if err != nil {
+		return nil, err
+	}
+	m := &im.made
+	m.output = logits.layer
+	if err := m.simplify(); err != nil {
+		return nil, err
+	}
+	m.last()
+	n := &models.Network{Name: im.g.name, Channels: m.image[0], Height: m.image[1], Width: m.image[2],
+		Classes: size(logits.shape()), Layers: m.layers}
+	if n.Units, err = units(n); err != nil {
+		return nil, err
+	}
+	if err := n.Validate(); err != nil {
+		return nil, err
+	}
+	return &Model{Network: n, Weights: m.weights, Opset: im.opset, Nodes: m.nodes, Notes: notes(n)}, nil
+}
+
+// logits returns the output, in the shape [classes] for one image.
+func (im *importer) logits() (value, error) {
+	v := im.values[im.g.output]
+	if v.layer == "" || v.layer == models.Image {
+		return value{}, fmt.Errorf("output %q isn't computed from the images", im.g.output)
+	}
+	shape := v.shape()
+	classes := size(shape)
+	for _, d := range shape {
+		if d != 1 && d != classes {
+			return value{}, fmt.Errorf("output %q has shape %v for one image; a classifier's is [classes]: "+
+				"choose another with output=", im.g.output, shape)
+		}
+	}
+	if len(shape) != 1 {
+		n := &node{NodeProto: im.g.nodes[len(im.g.nodes)-1]}
+		v.layer = im.add(n, v.layer+".flat", models.Reshaping{To: []int{classes}}, v.layer)
+		v.dims, v.axis = []int{1, classes}, 0
+	}
+	return v, nil
+}
+
+// last moves the layer with the logits to the end. Nothing reads it.
+func (m *made) last() {
+	i := slices.IndexFunc(m.layers, func(l models.Layer) bool { return l.Name == m.output })
+	l := m.layers[i]
+	m.layers = append(slices.Delete(m.layers, i, i+1), l)
+}
+
+// notes says what the user should know of the network.
+func notes(n *models.Network) []string {
+	var products, norms int
+	for _, l := range n.Layers {
+		switch l.Op.(type) {
+		case models.Conv:
+			products++
+		case models.BatchNorm:
+			norms++
+		}
+	}
+	var notes []string
+	if products > 0 && norms == 0 {
+		notes = append(notes, "no batch normalisation: if the exporter folded it, distribution correction has nothing to "+
+			"correct towards; keep it with torch.onnx.export(..., dynamo=False, training=TrainingMode.PRESERVE, "+
+			"do_constant_folding=False)")
+	}
+	if last := n.Layers[len(n.Layers)-1]; strings.HasSuffix(last.Op.Kind(), "softmax") {
+		notes = append(notes, fmt.Sprintf("the last layer, %s, is a softmax: it is taken for part of the network", last.Name))
+	}
+	return notes
+}

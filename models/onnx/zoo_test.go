@@ -1,0 +1,164 @@
+package onnx_test
+
+import (
+	"encoding/csv"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute-onnx/support/protos"
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/pdquant/pdquant/internal/onnxzoo"
+	"github.com/pdquant/pdquant/internal/testbackend"
+	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/models/onnx"
+)
+
+// zoo returns the exported architectures in testdata, filled with weights, and ONNX Runtime's logits for each.
+func zoo(t *testing.T) (files []string, logits map[string][][]float64) {
+	f, err := os.Open("testdata/logits.tsv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	r := csv.NewReader(f)
+	r.Comma = '\t'
+	rows, err := r.ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	logits = map[string][][]float64{}
+	for _, row := range rows[1:] {
+		var v []float64
+		for _, text := range row[2:] {
+			x, err := strconv.ParseFloat(text, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			v = append(v, x)
+		}
+		if logits[row[0]] == nil {
+			files = append(files, row[0])
+		}
+		logits[row[0]] = append(logits[row[0]], v)
+	}
+	return files, logits
+}
+
+// filled returns the graph in a file of testdata with its weights.
+func filled(t *testing.T, file string) *protos.ModelProto {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("testdata", file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &protos.ModelProto{}
+	if err := proto.Unmarshal(data, m); err != nil {
+		t.Fatal(err)
+	}
+	if err := onnxzoo.Fill(m); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// TestZoo imports the architectures and compares their logits with those of ONNX Runtime.
+func TestZoo(t *testing.T) {
+	files, logits := zoo(t)
+	testbackend.One(t, func(t *testing.T, b compute.Backend) {
+		for _, file := range files {
+			t.Run(file, func(t *testing.T) {
+				start := time.Now()
+				m, err := onnx.Read(filled(t, file), onnx.Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				took := time.Since(start)
+				n := m.Network
+				images := onnxzoo.Images(2, []int{n.Channels, n.Height, n.Width})
+				x := tensors.FromFlatDataAndDimensions(images, 2, n.Channels, n.Height, n.Width)
+				e := difference(run(t, b, n, m.Weights, x), logits[file])
+				folded, weights, err := models.Fold(n, m.Weights)
+				if err != nil {
+					t.Fatal(err)
+				}
+				ef := difference(run(t, b, folded, weights, x), logits[file])
+				if !(e <= 1e-4) || !(ef <= 1e-4) {
+					t.Errorf("largest difference of logits %.2g, folded %.2g of the largest logit; want at most 1e-4", e, ef)
+				}
+				t.Logf("%d layers, %d units, %v to import, difference %.1e", len(n.Layers), len(n.Units),
+					took.Round(time.Millisecond), e)
+				t.Log(describe(n))
+			})
+		}
+	})
+}
+
+// run returns the logits of n for images x.
+func run(t *testing.T, b compute.Backend, n *models.Network, w models.Weights, x *tensors.Tensor) [][]float64 {
+	t.Helper()
+	out, err := graph.CallOnce(b, func(x *graph.Node) *graph.Node {
+		return n.Forward(x, 0, len(n.Layers)-1, models.Hooks{Param: func(name string) *graph.Node {
+			return graph.ConstTensor(x.Graph(), w[name])
+		}})
+	}, x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows [][]float64
+	for row := range slices.Chunk(tensors.MustCopyFlatData[float32](out), n.Classes) {
+		var v []float64
+		for _, y := range row {
+			v = append(v, float64(y))
+		}
+		rows = append(rows, v)
+	}
+	return rows
+}
+
+// difference returns the largest difference, relative to the largest of want.
+func difference(got, want [][]float64) float64 {
+	var most, largest float64
+	for i := range want {
+		if len(got[i]) != len(want[i]) {
+			return math.Inf(1)
+		}
+		for k := range want[i] {
+			most = max(most, math.Abs(got[i][k]-want[i][k]))
+			largest = max(largest, math.Abs(want[i][k]))
+		}
+	}
+	return most / largest
+}
+
+// describe lists the units and their layers.
+func describe(n *models.Network) string {
+	var text strings.Builder
+	for i, u := range n.Units {
+		var names []string
+		for _, l := range n.Layers[u.First : u.Last+1] {
+			name, inside := strings.CutPrefix(l.Name, u.Name+".")
+			if !inside && name == u.Name {
+				name = "-"
+			}
+			names = append(names, name+" "+l.Op.Kind())
+		}
+		fmt.Fprintf(&text, "%s: %s\n", u.Name, strings.Join(names, ", "))
+		if i+1 < len(n.Units) {
+			for _, l := range n.Layers[u.Last+1 : n.Units[i+1].First] {
+				fmt.Fprintf(&text, "  between: %s %s\n", l.Name, l.Op.Kind())
+			}
+		}
+	}
+	return text.String()
+}

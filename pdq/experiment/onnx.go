@@ -1,0 +1,99 @@
+package experiment
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/pdquant/pdquant/datasets"
+	"github.com/pdquant/pdquant/models/arch"
+	"github.com/pdquant/pdquant/models/onnx"
+	"github.com/pdquant/pdquant/pdq"
+)
+
+// IsONNX says whether name is that of an ONNX file.
+func IsONNX(name string) bool { return strings.EqualFold(filepath.Ext(name), ".onnx") }
+
+// openONNX is open for an ONNX file. It says what images it takes; images of another size are refused.
+func (src Source) openONNX() (Subject, error) {
+	base := filepath.Base(src.Name)
+	s := Subject{Name: strings.TrimSuffix(base, filepath.Ext(base)), Tested: "test images"}
+	if src.Data == "" && src.Set == "" {
+		return s, fmt.Errorf("experiment: %s comes with no images; give them with data=", base)
+	}
+	m, err := onnx.Open(src.Name, onnx.Options{Input: src.Input, Output: src.Output})
+	if errors.Is(err, fs.ErrNotExist) {
+		return s, fmt.Errorf("%w: %w", ErrMissing, err)
+	} else if err != nil {
+		return s, err
+	}
+	m.Network.Name = s.Name
+	hash, err := fileHash(src.Name)
+	if err != nil {
+		return s, err
+	}
+	s.Network, s.Weights, s.Notes = m.Network, m.Weights, m.Notes
+	s.Origin = fmt.Sprintf("ONNX file %s (opset %d, SHA-256 %.12s)", base, m.Opset, hash)
+	var reason string
+	s.Design, reason = pdq.Family(s.Network)
+	s.Family = s.Design
+	if src.Like == "" {
+		s.Notes = append(s.Notes, fmt.Sprintf("settings as for %s: %s; like= takes another's of %s", s.Family, reason,
+			strings.Join(pdq.Families(), ", ")))
+	}
+	data, err := src.sized(s).data(arch.Trained{})
+	if err != nil {
+		return s, err
+	}
+	s.Data, s.About, s.Pool, s.Test = data.Name, data.String(), data.Pool, data.Test
+	if data.Divided {
+		s.Tested = "images that aren't calibrated on"
+	}
+	if err := fitsData(s, data); err != nil {
+		return s, err
+	}
+	return src.split(s)
+}
+
+// sized returns src with images of the size that the network takes.
+func (src Source) sized(s Subject) Source {
+	n := s.Network
+	if im := &src.Images; im.Height != n.Height || im.Width != n.Width {
+		im.Height, im.Width = n.Height, n.Width
+		im.Resize = min(n.Height, n.Width) * 256 / 224
+	}
+	return src
+}
+
+// fitsData is an error if a network can't read the data set's images or has other classes.
+func fitsData(s Subject, d datasets.Data) error {
+	n := s.Network
+	if n.Channels != d.Channels || n.Height != d.Height || n.Width != d.Width {
+		return fmt.Errorf("experiment: %s takes images of %dx%dx%d, but those of %s are %dx%dx%d", s.Name, n.Channels,
+			n.Height, n.Width, d.Name, d.Channels, d.Height, d.Width)
+	}
+	if n.Classes != len(d.Classes) && !(d.Numbered() && len(d.Classes) < n.Classes) {
+		return fmt.Errorf("experiment: %s has %d classes, but %s has %d; give the data set that it was trained for", s.Name,
+			n.Classes, d.Name, len(d.Classes))
+	}
+	return nil
+}
+
+// fileHash returns the hex SHA-256 of a file.
+func fileHash(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%x", h.Sum(nil)), nil
+}
