@@ -159,6 +159,8 @@ func TestWithoutPath(t *testing.T) {
 			"intra_threads=1",
 		"xla:cpu: lammps-jax-pjrt-cpu 0.11.2 at /home/a/p.so, PJRT v0.115, 4 devices (auto: no NVIDIA driver)": "xla:cpu: " +
 			"lammps-jax-pjrt-cpu 0.11.2, PJRT v0.115, 4 devices",
+		"onnx: ONNX Runtime 1 at /a/lib.so.1, cpu (xla: no PJRT plugin is installed)": "onnx: ONNX Runtime 1, cpu",
+		"go: GoMLX's Go backend, 2 threads ($GOMLX_BACKEND)":                          "go: GoMLX's Go backend, 2 threads",
 		"go: GoMLX's Go backend, 2 threads, ops_sequential": "go: GoMLX's Go backend, 2 threads, " +
 			"ops_sequential",
 	} {
