@@ -17,8 +17,11 @@ import (
 
 const names = "auto, go, onnx, onnx:/path/libonnxruntime.so.1, xla, xla:cpu, xla:cuda, xla:/path/plugin.so"
 
-// autoMark begins, in a note, why auto took the backend.
-const autoMark = " (auto: "
+// Marks begin, in a note, why the backend was taken.
+const (
+	autoMark = " (auto: "
+	envMark  = " ($" + compute.ConfigEnvVar + ")"
+)
 
 // openError says why a backend didn't open.
 type openError struct {
@@ -39,24 +42,25 @@ func (e *openError) Unwrap() error { return e.cause }
 // Open opens the backend called name; the package's comment lists the names. The note is a line for the user and the
 // run's log: which backend it is, and why.
 func Open(name string) (b compute.Backend, note string, err error) {
-	if name = strings.TrimSpace(name); name != "" && name != "auto" {
+	if name = strings.TrimSpace(name); !isAuto(name) {
 		return open(name)
 	}
-	if env := strings.TrimSpace(os.Getenv(compute.ConfigEnvVar)); env != "" && env != "auto" {
+	if env := strings.TrimSpace(os.Getenv(compute.ConfigEnvVar)); !isAuto(env) {
 		if b, note, err = open(env); err != nil {
 			return nil, "", fmt.Errorf("%w ($%s)", err, compute.ConfigEnvVar)
 		}
-		return b, fmt.Sprintf("%s ($%s)", note, compute.ConfigEnvVar), nil
+		return b, note + envMark, nil
 	}
 	return openFastest()
 }
 
+func isAuto(name string) bool { return name == "" || name == "auto" }
+
 // Reopen is Open for a run that goes on. For "auto" it opens the backend that was opened with this note when the run
 // began; "" is none.
 func Reopen(name, note string) (compute.Backend, string, error) {
-	asked := cmp.Or(strings.TrimSpace(name), "auto") != "auto" || os.Getenv(compute.ConfigEnvVar) != ""
 	before, _, ok := strings.Cut(note, ": ")
-	if asked || !ok {
+	if !ok || !isAuto(name) || !isAuto(os.Getenv(compute.ConfigEnvVar)) {
 		return Open(name)
 	}
 	b, note, err := Open(before)
@@ -95,10 +99,12 @@ func openFastest() (compute.Backend, string, error) {
 	return nil, "", fmt.Errorf("backend: auto: %s", strings.Join(reasons, "; "))
 }
 
-// WithoutPath returns a note of Open without the path of a library and the reasons of auto, for records that leave the
-// machine.
+// WithoutPath returns a note of Open without the path of a library and the reasons of the choice, for records that
+// leave the machine, and to compare backends.
 func WithoutPath(note string) string {
-	note, _, _ = strings.Cut(note, autoMark)
+	for _, mark := range []string{autoMark, envMark, " (xla: "} { // the last is that of older records
+		note, _, _ = strings.Cut(note, mark)
+	}
 	short, rest, found := strings.Cut(note, " at ")
 	if _, options, ok := strings.Cut(rest, ", "); found && ok {
 		short += ", " + options

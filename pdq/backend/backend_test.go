@@ -61,7 +61,14 @@ func TestOpen(t *testing.T) {
 	dir := t.TempDir()
 	text := filepath.Join(dir, "libonnxruntime.so.1")
 	plugin := filepath.Join(dir, "pjrt_c_api_cpu_plugin.so")
-	for _, f := range []string{text, plugin} {
+	cuda, noCUDA := filepath.Join(dir, "jax_plugins", "xla_cuda13", "xla_cuda_plugin.so"), "no NVIDIA driver"
+	if pjrtlib.This().HasNVIDIA() {
+		noCUDA = "not a shared library"
+	}
+	if err := os.MkdirAll(filepath.Dir(cuda), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []string{text, plugin, cuda} {
 		if err := os.WriteFile(f, []byte("not a library\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -92,7 +99,9 @@ func TestOpen(t *testing.T) {
 		{"xla:/none/plugin.so", nil, true, []string{failure, "/none/plugin.so", "make xla"}},
 		{"xla:" + plugin, nil, true, []string{failure, plugin, "not a shared library", "make xla"}},
 		{"xla:cpu", []string{pjrtlib.Env + "=" + dir}, true, []string{failure, plugin, "not a shared library"}},
-		{"xla:rocm", []string{pjrtlib.Env + "=" + dir}, true, []string{failure, `"rocm"`, "only cpu"}},
+		{"xla:rocm", []string{pjrtlib.Env + "=" + dir}, true, []string{failure, `"rocm"`, "only cuda, cpu"}},
+		{"xla:cuda", []string{pjrtlib.Env + "=" + dir}, true, []string{failure, cuda, noCUDA}},
+		{"xla:" + cuda, nil, true, []string{failure, cuda, noCUDA}},
 		{"xla", []string{pjrtlib.Env + "=/none/plugin.so"}, true, []string{failure, "$" + pjrtlib.Env, "/none/plugin.so"}},
 		{"auto", nil, true, []string{goBackend, "auto: ", "xla:cpu: $" + pjrtlib.Env, "onnx: ONNX Runtime is not installed",
 			"make onnxruntime"}},
@@ -150,6 +159,8 @@ func TestWithoutPath(t *testing.T) {
 			"intra_threads=1",
 		"xla:cpu: lammps-jax-pjrt-cpu 0.11.2 at /home/a/p.so, PJRT v0.115, 4 devices (auto: no NVIDIA driver)": "xla:cpu: " +
 			"lammps-jax-pjrt-cpu 0.11.2, PJRT v0.115, 4 devices",
+		"onnx: ONNX Runtime 1 at /a/lib.so.1, cpu (xla: no PJRT plugin is installed)": "onnx: ONNX Runtime 1, cpu",
+		"go: GoMLX's Go backend, 2 threads ($GOMLX_BACKEND)":                          "go: GoMLX's Go backend, 2 threads",
 		"go: GoMLX's Go backend, 2 threads, ops_sequential": "go: GoMLX's Go backend, 2 threads, " +
 			"ops_sequential",
 	} {

@@ -4,7 +4,6 @@ package backend
 
 import (
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/gomlx/compute"
@@ -24,10 +23,8 @@ const telemetryEnv = "ORT_DISABLE_TELEMETRY"
 
 func newONNX(config string) (b compute.Backend, version string, err error) {
 	onnxbackend.EnableAutoInstall(false)
-	if _, set := os.LookupEnv(telemetryEnv); !set {
-		if err := os.Setenv(telemetryEnv, "1"); err != nil {
-			return nil, "", err
-		}
+	if err := switchTelemetryOff(); err != nil {
+		return nil, "", err
 	}
 	b, err = onnxbackend.New(config)
 	if err != nil {

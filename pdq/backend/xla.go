@@ -29,14 +29,15 @@ func openXLA(options string) (compute.Backend, string, error) {
 	if err != nil {
 		return nil, "", &openError{"xla", err, xlaRemedy}
 	}
+	cuda := plugin.Kind() == "cuda"
+	if cuda && !machine.HasNVIDIA() {
+		return nil, "", &openError{"xla", fmt.Errorf("plugin %s: no NVIDIA driver", plugin.Path), cudaRemedy}
+	}
 	if err := pjrtlib.Check(plugin.Path); err != nil {
 		return nil, "", &openError{"xla", err, pluginRemedy}
 	}
 	remark := ""
-	if plugin.Kind() == "cuda" {
-		if !machine.HasNVIDIA() {
-			return nil, "", &openError{"xla", fmt.Errorf("plugin %s: no NVIDIA driver", plugin.Path), cudaRemedy}
-		}
+	if cuda {
 		if remark, err = prepareCUDA(machine, plugin); err != nil {
 			return nil, "", &openError{"xla", err, ""}
 		}
