@@ -38,8 +38,8 @@ var mayImport = map[string][]string{
 var below = map[string][]string{
 	"models":            {"models/arch", "models/checkpoint"},
 	"models/checkpoint": {"models/arch"},
-	"pdq":               {"pdq/look", "pdq/experiment", "pdq/backend", "pdq/plot"},
-	"pdq/internal/exec": {"pdq", "pdq/look", "pdq/experiment"},
+	"pdq":               {"pdq/look", "pdq/experiment", "pdq/export", "pdq/backend", "pdq/plot"},
+	"pdq/internal/exec": {"pdq", "pdq/look", "pdq/experiment", "pdq/export"},
 	"pdq/look":          {"pdq/experiment"},
 	"pdq/backend":       {"pdq"},
 	"pdq/plot":          {"pdq"},

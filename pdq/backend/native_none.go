@@ -15,6 +15,21 @@ func newONNX(string) (compute.Backend, string, error) { return nil, "", errors.E
 
 func intraThreads(compute.Backend) (int, bool) { return 0, false }
 
-func newXLA(string) (compute.Backend, error) { return nil, errors.ErrUnsupported }
+func newXLA(string, string) (compute.Backend, string, error) { return nil, "", errors.ErrUnsupported }
 
-func pjrtPlugins() []string { return nil }
+// Model is an ONNX model. This build can't run any.
+type Model struct{}
+
+// OpenModel returns an error: this build can't load ONNX Runtime.
+func OpenModel([]byte, string, string) (*Model, error) {
+	return nil, &openError{"ONNX model", errors.New("built without cgo"), nativeRemedy}
+}
+
+// Run returns an error.
+func (*Model) Run([]float32, ...int) ([]float32, error) { return nil, errors.ErrUnsupported }
+
+// Close does nothing.
+func (*Model) Close() error { return nil }
+
+// RuntimeVersion returns "".
+func RuntimeVersion() string { return "" }

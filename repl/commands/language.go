@@ -15,6 +15,7 @@ import (
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/backend"
 	"github.com/pdquant/pdquant/pdq/experiment"
+	"github.com/pdquant/pdquant/pdq/export"
 	"github.com/pdquant/pdquant/repl/shell"
 )
 
@@ -39,7 +40,7 @@ func newShell(d shell.Display) (*Shell, *engine, error) {
 // commands is the table. The groups' order is that of help.
 func (e *engine) commands() []command {
 	return slices.Concat(e.setupCommands(), e.stepCommands(), e.insideCommands(), []command{e.dumpCommand()},
-		e.runCommands(), e.nameCommands(), []command{e.reportCommand()},
+		e.runCommands(), e.exportCommands(), e.nameCommands(), []command{e.reportCommand()},
 		[]command{e.demoCommand(), e.quantiseCommand(), e.modelsCommand(), e.downloadCommand(), e.reproduceCommand(),
 			e.gridCommand(), e.trainCommand()})
 }
@@ -159,6 +160,7 @@ func choices(s session, command, key, begun string) []string {
 		"crop":    func() []string { return []string{"random", "centre"} },
 		"metric":  func() []string { return []string{"mse", "lp", "cosine", "pd"} },
 		"loss":    func() []string { return []string{"mse", "pd"} },
+		"form":    export.Form(0).Choices,
 		"of":      func() []string { return []string{"weight", "output"} },
 		"rule":    func() []string { return []string{"qdrop", "brecq", "all-low"} },
 		"preset":  pdq.PresetNames,

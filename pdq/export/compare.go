@@ -1,0 +1,96 @@
+package export
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/gomlx/gomlx/core/graph"
+
+	"github.com/pdquant/pdquant/datasets"
+	"github.com/pdquant/pdquant/pdq"
+	"github.com/pdquant/pdquant/pdq/internal/exec"
+)
+
+// Comparison says how far a written model computes what its student does.
+type Comparison struct {
+	Largest        float64   // difference of two logits
+	Close          int       // images whose logits all differ by at most 1e-4; for others a level flipped at a tie
+	Same           int       // images for which both predict the same class
+	Model, Student pdq.Score // on the same images
+}
+
+// Compare runs a written model of the student s, and s itself, on images. run computes the model's logits [n,Classes]
+// of normalised images of shape dims, [n,C,H,W].
+func Compare(ctx context.Context, q *pdq.Quantizer, s pdq.Student, images datasets.Images,
+	run func(images []float32, dims ...int) ([]float32, error)) (c Comparison, err error) {
+	student, err := logits(ctx, q, s, images)
+	if err != nil {
+		return c, fmt.Errorf("export: compare: student: %w", err)
+	}
+	classes := len(student) / images.Len()
+	for lo := 0; lo < images.Len(); lo += exec.MaxChunk {
+		if err := ctx.Err(); err != nil {
+			return c, err
+		}
+		hi := min(lo+exec.MaxChunk, images.Len())
+		model, err := run(images.Floats(lo, hi), hi-lo, images.Channels, images.Height, images.Width)
+		if err == nil && len(model) != (hi-lo)*classes {
+			err = fmt.Errorf("%d logits of %d images and %d classes", len(model), hi-lo, classes)
+		}
+		if err != nil {
+			return c, fmt.Errorf("export: compare: model: %w", err)
+		}
+		for i := range hi - lo {
+			c.add(model[i*classes:(i+1)*classes], student[(lo+i)*classes:(lo+i+1)*classes], int(images.Labels[lo+i]))
+		}
+	}
+	return c, nil
+}
+
+// add counts an image's logits.
+func (c *Comparison) add(model, student []float32, label int) {
+	var most float64
+	for k, x := range model {
+		most = max(most, math.Abs(float64(x)-float64(student[k]))) // NaN if any is
+	}
+	c.Largest = max(c.Largest, most)
+	if most <= 1e-4 {
+		c.Close++
+	}
+	a, b := largest(model), largest(student)
+	if a == b {
+		c.Same++
+	}
+	c.Model.Top1, c.Student.Top1 = append(c.Model.Top1, a == label), append(c.Student.Top1, b == label)
+}
+
+func largest(x []float32) (at int) {
+	for k, v := range x {
+		if v > x[at] {
+			at = k
+		}
+	}
+	return at
+}
+
+// logits returns the student's logits [N,Classes] of images.
+func logits(ctx context.Context, q *pdq.Quantizer, s pdq.Student, images datasets.Images) ([]float32, error) {
+	if images.Len() == 0 {
+		return nil, errors.New("no images; give at least one")
+	}
+	w, err := q.StudentWeights(s)
+	if err != nil {
+		return nil, err
+	}
+	n, _ := q.Folded()
+	out, err := exec.NewRunner(q.Backend(), q.Config().Machine.Workers, n).Run(ctx, func(xs []*graph.Node) []*graph.Node {
+		return []*graph.Node{n.Forward(xs[0], 0, len(n.Layers)-1, s.Hooks(xs[0].Graph(), w))}
+	}, exec.Normalised{Images: images})
+	if err != nil {
+		return nil, err
+	}
+	defer exec.FreeCaches(out...)
+	return out[0].Flat(), nil
+}

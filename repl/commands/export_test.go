@@ -1,0 +1,44 @@
+package commands
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+// TestExport: export and encodings write files, and leave none if they fail.
+func TestExport(t *testing.T) {
+	dir := t.TempDir()
+	sh, out := testShell(t, "set rounding.steps=0 correction.steps=0", "run", "export "+dir+"/a.onnx images=4",
+		"export form=qcdq opset=14 "+dir+"/b.ONNX", "encodings "+dir+"/a.json", "encodings "+dir+"/a.tsv")
+	for _, want := range []string{"a.onnx: opset 25, IR version 13, 34.0 kB; weights 21.2 kB, 309.7 kB in float32",
+		"b.ONNX: opset 14, IR version 7", "10 weights and 7 outputs in " + dir + "/a.json"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("printed %s, without %q", out, want)
+		}
+	}
+	if checked := strings.Contains(out.String(), "4 of 4 predictions are the same"); !checked &&
+		!strings.Contains(out.String(), "not checked: backend: ONNX model: ONNX Runtime is not installed") {
+		t.Errorf("printed %s", out)
+	}
+	for _, bad := range [][2]string{ // in this order: the last two are about a new session
+		{"export " + dir + "/c", "ONNX files end in .onnx; export " + dir + "/c.onnx"},
+		{"export " + dir + "/no/c.onnx", "can't be written"},
+		{"export form=q8 " + dir + "/c.onnx", `form "q8" is unknown; choose one of packed, qcdq, float`},
+		{"export opset=21 " + dir + "/c.onnx", "in the form packed are in opsets 25 to 25; choose"},
+		{"export opset=0 " + dir + "/c.onnx", "opset=0; give"},
+		{"export images=0 " + dir + "/c.onnx", "images=0; give"},
+		{"encodings " + dir + "/c.txt", "ends in .json or .tsv"},
+		{"encodings " + dir + "/no/c.tsv", "can't be written"},
+		{"teacher resnet8; export " + dir + "/c.onnx", "the weight of conv1 has no scales; quantise all units first"},
+		{"encodings " + dir + "/c.tsv", "the weight of conv1 has no scales; quantise all units first"},
+	} {
+		if err := sh.Line(t.Context(), bad[0]); err == nil || !strings.Contains(err.Error(), bad[1]) {
+			t.Errorf("%s: error %v, want %s", bad[0], err, bad[1])
+		}
+	}
+	files, err := os.ReadDir(dir)
+	if err != nil || len(files) != 4 {
+		t.Errorf("%d files, %v", len(files), err)
+	}
+}
