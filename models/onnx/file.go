@@ -26,7 +26,7 @@ const (
 type Options struct {
 	Input  string // the images; "": the only input
 	Output string // the logits; "": the only output
-	Units  string // how layers make units: a pattern or a file, as Cut takes them; "": by what they compute and their names
+	Units  string // how layers make units: a pattern or a file, as Cut takes them; "": by shortcuts and names
 }
 
 // Model is what a file holds.
