@@ -211,18 +211,35 @@ func foldReduceProd(_ *importer, n *node) (*constant, error) {
 	return out, nil
 }
 
-func foldSum(im *importer, n *node) (*constant, error) {
-	in, err := n.arguments(1)
-	if err != nil {
-		return nil, err
-	}
-	all := in[0]
-	for _, c := range in[1:] {
-		if all, err = combined(all, c, func(x, y float64) float64 { return x + y }, sum(1)); err != nil {
+// foldVariadic is foldBinary for any number of inputs.
+func foldVariadic(f func(x, y float64) float64, g func(x, y number) (number, error)) fold {
+	return func(_ *importer, n *node) (*constant, error) {
+		in, err := n.arguments(max(1, len(n.in)))
+		if err != nil {
 			return nil, err
 		}
+		all := in[0]
+		for _, c := range in[1:] {
+			if all, err = combined(all, c, f, g); err != nil {
+				return nil, err
+			}
+		}
+		return all, nil
 	}
-	return all, nil
+}
+
+// foldMod computes Mod of constants: C's with fmod, else Python's.
+func foldMod(im *importer, n *node) (*constant, error) {
+	f := floorMod
+	if n.integer("fmod", 0) != 0 {
+		f = func(x, y int64) int64 {
+			if y == 0 {
+				return 0
+			}
+			return x % y
+		}
+	}
+	return foldBinary(math.Mod, plainly(f))(im, n)
 }
 
 // foldClip computes Clip of a constant.

@@ -38,15 +38,20 @@ func newImporter(g *graph, root *os.Root, opset int) *importer {
 		made: made{weights: models.Weights{}, nodes: map[string][]string{}}}
 }
 
-// run imports all nodes.
+// run imports the graph.
 func (im *importer) run() error {
-	table := operators()
-	if err := unknown(im.g.nodes, table); err != nil {
+	if err := unknown(im.g.nodes, operators()); err != nil {
 		return err
 	}
 	if err := im.image(); err != nil {
 		return err
 	}
+	return im.nodes()
+}
+
+// nodes imports all nodes. What they read is a value, a weight, or an earlier node's.
+func (im *importer) nodes() error {
+	table := operators()
 	inner := innerModules(im.g.nodes)
 	for _, p := range im.g.nodes {
 		n := &node{NodeProto: p, opset: im.opset, inner: inner}
@@ -66,6 +71,9 @@ func (im *importer) run() error {
 
 // take imports one node.
 func (im *importer) take(n *node, op operator) error {
+	if ramped(n) {
+		return im.takeRamp(n)
+	}
 	if op.fold != nil && !slices.ContainsFunc(n.in, func(v value) bool { return v.layer != "" }) {
 		c, err := op.fold(im, n)
 		if err != nil {

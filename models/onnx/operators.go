@@ -65,14 +65,14 @@ func arithmetic() map[string]operator {
 		"Sub": {importBinary(models.BinarySub), foldBinary(func(x, y float64) float64 { return x - y }, sum(-1))},
 		"Mul": {importBinary(models.BinaryMul), foldBinary(func(x, y float64) float64 { return x * y }, times)},
 		"Div": {importBinary(models.BinaryDiv), foldBinary(func(x, y float64) float64 { return x / y }, over)},
-		"Mod": {fold: foldBinary(math.Mod, plainly(floorMod))},
+		"Mod": {fold: foldMod},
 		"Pow": {importBinary(models.BinaryPow), foldBinary(math.Pow,
 			plainly(func(x, y int64) int64 { return int64(math.Pow(float64(x), float64(y))) }))},
 		"Max": {importVariadic(models.BinaryMax, false),
-			foldBinary(math.Max, plainly(func(x, y int64) int64 { return max(x, y) }))},
+			foldVariadic(math.Max, plainly(func(x, y int64) int64 { return max(x, y) }))},
 		"Min": {importVariadic(models.BinaryMin, false),
-			foldBinary(math.Min, plainly(func(x, y int64) int64 { return min(x, y) }))},
-		"Sum": {importVariadic(models.BinaryAdd, false), foldSum},
+			foldVariadic(math.Min, plainly(func(x, y int64) int64 { return min(x, y) }))},
+		"Sum": {importVariadic(models.BinaryAdd, false), foldVariadic(func(x, y float64) float64 { return x + y }, sum(1))},
 
 		"Mean":       {layer: importVariadic(models.BinaryAdd, true)},
 		"Neg":        {importPointwise(models.FuncNeg), foldUnary(func(x float64) float64 { return -x })},
@@ -122,11 +122,11 @@ func pools() map[string]operator {
 func shapes() map[string]operator {
 	return map[string]operator{
 		"Identity":        {importSame, foldIdentity},
-		"Dropout":         {importSame, foldIdentity},
+		"Dropout":         {layer: importDropout},
 		"Cast":            {importSame, foldCast},
 		"CastLike":        {importSame, foldCast},
 		"Reshape":         {importReshape, foldReshape},
-		"Flatten":         {layer: importFlatten},
+		"Flatten":         {importFlatten, foldFlatten},
 		"Squeeze":         {importSqueeze, foldSqueeze},
 		"Unsqueeze":       {importUnsqueeze, foldUnsqueeze},
 		"Transpose":       {importTranspose, foldTranspose},
@@ -148,6 +148,7 @@ func shapes() map[string]operator {
 		"Range":           {fold: foldRange},
 		"Where":           {fold: foldWhere},
 		"NonZero":         {fold: foldNonZero},
+		"ScatterND":       {fold: foldScatterND},
 	}
 }
 

@@ -65,6 +65,13 @@ func importPReLU(im *importer, n *node) error {
 	if err != nil {
 		return err
 	}
+	if n.opset < 7 && len(slope.dims) == 1 && slope.dims[0] > 1 { // one slope per channel
+		to := slices.Repeat([]int{1}, max(1, len(x.dims)-1))
+		to[0] = slope.dims[0]
+		if slope, err = slope.sized(to); err != nil {
+			return err
+		}
+	}
 	dims, err := x.beside(slope)
 	if err != nil {
 		return err

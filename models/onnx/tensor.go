@@ -139,11 +139,7 @@ func (c *constant) fromBytes(data []byte, kind protos.TensorProto_DataType, n in
 	var integer func(i int) int64
 	packed := func(i, bits int, signed bool) int64 {
 		per := 8 / bits
-		x := int64(data[i/per]>>(bits*(i%per))) & (1<<bits - 1)
-		if signed && x >= 1<<(bits-1) {
-			x -= 1 << bits
-		}
-		return x
+		return wrapped(int64(data[i/per]>>(bits*(i%per))), bits, signed)
 	}
 	switch kind {
 	case protos.TensorProto_FLOAT:

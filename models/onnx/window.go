@@ -267,7 +267,7 @@ func importReduce(f models.ReduceFunc) func(im *importer, n *node) error {
 		if err != nil {
 			return err
 		}
-		if axes == nil {
+		if len(axes) == 0 {
 			if n.integer("noop_with_empty_axes", 0) != 0 {
 				im.set(n, 0, x)
 				return nil

@@ -51,6 +51,11 @@
 // leaves open, NVIDIA_TF32_OVERRIDE=0 in the environment. With both, the golden tests pass on an H200. With neither, a
 // third of their quantities have larger errors than the tests allow (testdata/gpu).
 //
+// # Models
+//
+// OpenModel loads an ONNX file into ONNX Runtime, beside the backend or without one. It is how package export's files
+// are checked.
+//
 // # Caveats
 //
 // A process loads ONNX Runtime once: the first path wins, and the note of a later Open says so. A tensor that was used

@@ -2,7 +2,7 @@ package export
 
 import (
 	"errors"
-	"fmt"
+	"slices"
 
 	"github.com/gomlx/compute-onnx/support/protos"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -18,6 +18,8 @@ type builder struct {
 	weights models.Weights    // the student's: on their levels, if they have any
 	opset   int               // the lowest that all so far can have
 	read    map[string]string // by layer: the tensor that later layers read
+	shapes  map[string][]int  // by layer: the output for one image
+	single  map[string]bool   // by layer: whether the output is the same for all images, and is there once
 	graph   *protos.GraphProto
 	err     error // of parameters
 }
@@ -35,6 +37,7 @@ func (b *builder) layer(l models.Layer) error {
 		return b.err
 	}
 	b.read[l.Name] = l.Name
+	b.single[l.Name] = !slices.ContainsFunc(l.Inputs, func(name string) bool { return !b.single[name] })
 	if a, ok := b.s.Acts[l.Name]; ok {
 		return b.activation(l.Name, a)
 	}
@@ -61,6 +64,9 @@ func (b *builder) param(l models.Layer, name string, dims ...int) string {
 	b.err = errors.Join(b.err, err)
 	return full
 }
+
+// needs says that the model has nodes of an opset.
+func (b *builder) needs(opset int) { b.opset = max(b.opset, opset) }
 
 // constant adds a constant tensor and returns its name.
 func (b *builder) constant(t *protos.TensorProto) string {
@@ -95,7 +101,6 @@ func float(name string, x float64) *protos.AttributeProto {
 	return &protos.AttributeProto{Name: name, Type: protos.AttributeProto_FLOAT, F: float32(x)}
 }
 
-// noKind is the error for a kind of layer that has no entry in kind.
-func noKind(op models.Op) error {
-	return fmt.Errorf("layers of the kind %s can't be written; add the kind to package export", op.Kind())
+func text(name, x string) *protos.AttributeProto {
+	return &protos.AttributeProto{Name: name, Type: protos.AttributeProto_STRING, S: []byte(x)}
 }

@@ -87,7 +87,9 @@ func layerOutput(t *testing.T, q *pdq.Quantizer, s pdq.Student, l models.Layer, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &builder{s: s, weights: weights, read: map[string]string{}, graph: &protos.GraphProto{Name: l.Name}}
+	n, _ := q.Folded()
+	b := &builder{s: s, weights: weights, read: map[string]string{}, shapes: shapesOf(n), single: map[string]bool{},
+		graph: &protos.GraphProto{Name: l.Name}}
 	for i := range inputs {
 		b.read[l.Inputs[i]] = l.Inputs[i]
 		if i > 0 {
@@ -98,7 +100,6 @@ func layerOutput(t *testing.T, q *pdq.Quantizer, s pdq.Student, l models.Layer, 
 		t.Fatal(err)
 	}
 	b.graph.Input = []*protos.ValueInfoProto{floatValue(l.Inputs[0], inputs[0].Shape[1:]...)}
-	n, _ := q.Folded()
 	b.graph.Output = []*protos.ValueInfoProto{floatValue(b.read[l.Name], n.Shapes()[n.Index(l.Name)]...)}
 	data, err := proto.Marshal(&protos.ModelProto{IrVersion: irVersion(lastOpset), Graph: b.graph,
 		OpsetImport: []*protos.OperatorSetIdProto{{Version: lastOpset}}})

@@ -28,7 +28,7 @@ const lastOpset = 25
 // Options say how ONNX writes a model.
 type Options struct {
 	Form  Form
-	Opset int // version of ONNX's operators, 13 to 25; 0: the lowest that has the form's types
+	Opset int // version of ONNX's operators, 13 to 25; 0: the lowest that has the types and operators
 }
 
 // Written says what ONNX wrote.
@@ -87,7 +87,7 @@ func newModel(q *pdq.Quantizer, s pdq.Student, o Options) (*protos.ModelProto, e
 		return nil, err
 	}
 	b := &builder{form: o.Form, s: s, weights: weights, opset: firstOpset, read: map[string]string{models.Image: Input},
-		graph: &protos.GraphProto{Name: n.Name,
+		shapes: shapesOf(n), single: map[string]bool{}, graph: &protos.GraphProto{Name: n.Name,
 			Input:  []*protos.ValueInfoProto{floatValue(Input, n.Channels, n.Height, n.Width)},
 			Output: []*protos.ValueInfoProto{floatValue(Output, n.Classes)}}}
 	for _, l := range n.Layers {
@@ -100,11 +100,20 @@ func newModel(q *pdq.Quantizer, s pdq.Student, o Options) (*protos.ModelProto, e
 		o.Opset = b.opset
 	}
 	if o.Opset < b.opset || o.Opset > lastOpset {
-		return nil, fmt.Errorf("opset %d: the types of this student's weights in the form %v are in opsets %d to %d; "+
-			"choose one of these, or the form %v, which needs %d", o.Opset, o.Form, b.opset, lastOpset, QCDQ, firstOpset)
+		return nil, fmt.Errorf("opset %d: the types and operators of this student in the form %v are in opsets %d to %d; "+
+			"choose one of these, or another form", o.Opset, o.Form, b.opset, lastOpset)
 	}
 	return &protos.ModelProto{IrVersion: irVersion(o.Opset), ProducerName: "pdquant", Graph: b.graph,
 		OpsetImport: []*protos.OperatorSetIdProto{{Version: int64(o.Opset)}}, MetadataProps: metadata(q, o)}, nil
+}
+
+// shapesOf returns the shapes for one image of the images and of all layers' outputs.
+func shapesOf(n *models.Network) map[string][]int {
+	shapes := map[string][]int{models.Image: {n.Channels, n.Height, n.Width}}
+	for i, shape := range n.Shapes() {
+		shapes[n.Layers[i].Name] = shape
+	}
+	return shapes
 }
 
 // complete returns an error that names a tensor which q's plan quantises, but s doesn't.

@@ -26,7 +26,7 @@ func (b *builder) weight(name string, dims []int, values []float32, q pdq.Weight
 			bits = max(bits, 4)
 		}
 		t = packedType(bits)
-		b.opset = max(b.opset, t.opset)
+		b.needs(t.opset)
 	}
 	zeros := make([]uint8, len(q.Zero))
 	for o, z := range q.Zero {

@@ -26,7 +26,7 @@ func (e *engine) exportCommands() []command {
 				"other level, and other logits. docs/formats.md describes the file and has a program that runs it.",
 			Args: []shell.Argument{{Name: "file", Help: "to write: student.onnx", Need: true}},
 			Options: []shell.Option{option("form", "packed", "packed, qcdq or float"),
-				option("opset", "", "version of ONNX's operators, 13 to 25; default the lowest that has the form's types"),
+				option("opset", "", "version of ONNX's operators, 13 to 25; default the lowest that has all that is needed"),
 				option("images", "128", "calibration images for the check, the first ones")}},
 		{Name: "encodings", Group: groupRuns, Help: "write the student's scales and zero points", Run: e.do(exportEncodings),
 			More: "FILE.json has AIMET's encodings, version 1.0.0: an offset is the zero point times -1. FILE.tsv is a table.",
@@ -60,8 +60,7 @@ func exportONNX(c *call) (session, error) {
 	if err := shell.WriteFile(path, func(w io.Writer) error { _, err := w.Write(model.Bytes()); return err }); err != nil {
 		return s, err
 	}
-	c.Print("%s: opset %d, IR version %d, %s; weights %s, %s in float32", path, written.Opset, written.IR,
-		kilobytes(written.Bytes), kilobytes(written.Weights), kilobytes(written.FloatWeights))
+	c.Show(writtenRecord(path, written))
 	m, err := backend.OpenModel(model.Bytes(), export.Input, export.Output)
 	if err != nil {
 		c.Print("not checked: %v", err)
@@ -74,6 +73,16 @@ func exportONNX(c *call) (session, error) {
 		c.Show(comparisonRecord(compared))
 	}
 	return s, err
+}
+
+// writtenRecord shows what was written to path.
+func writtenRecord(path string, w export.Written) shell.Record {
+	return shell.Record{
+		Line: fmt.Sprintf("%s: opset %d, IR version %d, %s; weights %s, %s in float32", path, w.Opset, w.IR,
+			kilobytes(w.Bytes), kilobytes(w.Weights), kilobytes(w.FloatWeights)),
+		Fields: []shell.Field{{Name: "file", Value: path}, {Name: "opset", Value: w.Opset}, {Name: "ir_version", Value: w.IR},
+			{Name: "bytes", Value: w.Bytes}, {Name: "weight_bytes", Value: w.Weights},
+			{Name: "float_weight_bytes", Value: w.FloatWeights}}}
 }
 
 // comparisonRecord shows how far ONNX Runtime computes what the student does.
