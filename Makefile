@@ -20,7 +20,7 @@ TESTFLAGS =
 TIMEOUT   = 30m
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build notebooks jupyter wheel test lint race soak bench gpu-check onnxruntime teachers
+.PHONY: help demo build notebooks jupyter wheel test test-xla lint race soak bench gpu-check onnxruntime xla teachers
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,12 @@ test: lint ## check the code and run all tests: TESTFLAGS=-v TIMEOUT=30m
 	go test -vet=off -count=1 $(TESTFLAGS) .
 	go test -vet=off -timeout $(TIMEOUT) $(TESTFLAGS) $$(go list ./... | grep pdquant/pdquant/)
 
+# Tests of pdq that go through the backend: numbers of the reference, single steps, going on. Each compiles much.
+XLA_TESTS = ^Test(Golden|FakeQuantize|DropQuantize|SoftRoundGradient|Losses|FeatureLossGradient|CorrectLowers|RounderGoesOn)
+
+test-xla: ## run the tests of numbers, steps and going on, on XLA for the CPU, which "make xla" installs
+	PDQUANT_TEST_BACKENDS=xla:cpu go test -vet=off -count=1 -run '$(XLA_TESTS)' -timeout $(TIMEOUT) $(TESTFLAGS) ./pdq
+
 lint: ## gofmt, go mod tidy, go vet, staticcheck, checksums of the modules
 	@unformatted=$$("$$(go env GOROOT)/bin/gofmt" -l .); test -z "$$unformatted" || { echo "gofmt -w $$unformatted"; exit 1; }
 	go mod tidy -diff
@@ -84,6 +90,9 @@ gpu-check: ## pack what checks pdquant on a machine with a GPU: OUT=.gpu
 
 onnxruntime: ## install ONNX Runtime, the fast backend, in the user's cache folder
 	@go run ./pdq/backend/onnxinstall
+
+xla: ## install XLA for the CPU in the user's cache folder: ARGS=file.whl, or ARGS=-own for go-xla's own plugin
+	@go run ./pdq/backend/xlainstall $(ARGS)
 
 # Folder with the four files of Fashion-MNIST, as Debian's dataset-fashion-mnist has them.
 FASHION_MNIST = /usr/share/datasets/fashion-mnist

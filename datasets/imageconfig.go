@@ -9,11 +9,13 @@ import (
 
 // ImageConfig says how image files become images of one size.
 type ImageConfig struct {
-	Height, Width int       // pixels of an image, > 0; ImageNet's networks take 224 and 224
-	Resize        int       // pixels of the shorter side before the centre is cut out, >= Height, Width's; reference 256
-	Mean, Std     []float32 // [3], red first, that pixel/255 is normalised with; nil: ImageNetMoments
-	Orient        bool      // turn images as EXIF says; false, as the reference: networks were trained without
-	SkipCorrupt   bool      // leave out and count files that can't be decoded; false: they are errors
+	Height, Width int           // pixels of an image, > 0; ImageNet's networks take 224 and 224
+	Resize        int           // pixels of the shorter side before the centre is cut out, >= that of Height, Width
+	Squash        bool          // resize the longer side in proportion to Height and Width; false: to the image's sides
+	Interpolation Interpolation // of resizing; the reference's is Bilinear
+	Mean, Std     []float32     // [3], red first, that pixel/255 is normalised with; nil: ImageNetMoments
+	Orient        bool          // turn images as EXIF says; false, as the reference: networks were trained without
+	SkipCorrupt   bool          // leave out and count files that can't be decoded; false: they are errors
 }
 
 // ImageNetConfig returns the reference's: the centre of 224x224 pixels of images whose shorter side has 256.

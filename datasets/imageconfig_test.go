@@ -50,5 +50,10 @@ func TestCovering(t *testing.T) {
 		if w != c.wantW || h != c.wantH {
 			t.Errorf("%+v: %d x %d", c, w, h)
 		}
+		frame := ImageConfig{Height: c.height, Width: c.width, Resize: c.resize, Squash: true}
+		short := min(c.height, c.width)
+		if w, h := newRGB(c.w, c.h).covering(frame); w != c.resize*c.width/short || h != c.resize*c.height/short {
+			t.Errorf("%+v, squashed: %d x %d", c, w, h)
+		}
 	}
 }

@@ -65,7 +65,8 @@ func TestImagesAgree(t *testing.T) {
 		w, h := min(full.w, 40), min(full.h, 40)
 		decoding, worst := levels(t, full.crop(image.Rect(0, 0, w, h)).pix, goldenImage(t, imagesDir, c.file+"/decoded"))
 		rw, rh := full.covering(c56)
-		result, most := levels(t, resizePart(full, rw, rh, centre(rw, rh, 56, 56)).pix, goldenImage(t, imagesDir, c.file))
+		middle := resizePart(full, rw, rh, centre(rw, rh, 56, 56), Bilinear)
+		result, most := levels(t, middle.pix, goldenImage(t, imagesDir, c.file))
 		t.Logf("%-12s decoded: %.3f levels in the mean, %d at most; resized and cut out: %.3f, %d",
 			c.file, decoding, worst, result, most)
 		if decoding > c.mean || result > c.mean {
@@ -78,7 +79,7 @@ func TestImagesAgree(t *testing.T) {
 		t.Fatal(err)
 	}
 	w, h := turned.covering(c56)
-	middle := resizePart(turned, w, h, centre(w, h, 56, 56))
+	middle := resizePart(turned, w, h, centre(w, h, 56, 56), Bilinear)
 	if mean, _ := levels(t, middle.pix, goldenImage(t, imagesDir, "turned.jpg/oriented")); mean > 0.5 {
 		t.Errorf("turned.jpg by EXIF: %.3f levels from Pillow's", mean)
 	}
@@ -86,7 +87,7 @@ func TestImagesAgree(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	part := resize(plain.crop(image.Rect(7, 11, 90, 72)), 56, 56)
+	part := resize(plain.crop(image.Rect(7, 11, 90, 72)), 56, 56, Bilinear)
 	if !slices.Equal(part.pix, goldenImage(t, imagesDir, "rgb.png/crop")) {
 		t.Error("a part of rgb.png, resized, differs from Pillow's")
 	}

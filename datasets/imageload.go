@@ -19,9 +19,9 @@ type Crop struct {
 
 // Load decodes all of f. Each image is resized until its shorter side has c.Resize pixels, and its centre of
 // c.Height x c.Width pixels is cut out. (Where Height and Width differ, the image is resized until it covers a frame of
-// their proportions whose shorter side has c.Resize pixels.)
+// their proportions whose shorter side has c.Resize pixels. With c.Squash it becomes that frame.)
 //
-// Reference: torchvision's Resize, with Pillow's antialiased bilinear filter, and CenterCrop.
+// Reference: torchvision's Resize, with Pillow's antialiased filters, and CenterCrop.
 func (f ImageFolder) Load(ctx context.Context, c ImageConfig) (im Images, err error) {
 	for part, err := range f.Batches(ctx, c, f.Len()) {
 		if err != nil {
@@ -46,7 +46,7 @@ func (f ImageFolder) LoadRandom(ctx context.Context, c ImageConfig, seed uint64)
 	for d := range f.decode(ctx, c, 1, func(k int, full *rgb) (*rgb, Crop) {
 		rng := rand.New(rand.NewPCG(seed, uint64(k)))
 		crop := Crop{f.Files[k], randomCrop(rng, full.w, full.h), rng.Uint64()>>63 == 1}
-		part := resize(full.crop(crop.Box), c.Width, c.Height)
+		part := resize(full.crop(crop.Box), c.Width, c.Height, c.Interpolation)
 		if crop.Flip {
 			part = part.flipped()
 		}
@@ -85,7 +85,7 @@ func (f ImageFolder) Batches(ctx context.Context, c ImageConfig, size int) iter.
 		var last error
 		for d := range f.decode(ctx, c, size, func(k int, full *rgb) (*rgb, Crop) {
 			w, h := full.covering(c)
-			return resizePart(full, w, h, centre(w, h, c.Width, c.Height)), Crop{File: f.Files[k]}
+			return resizePart(full, w, h, centre(w, h, c.Width, c.Height), c.Interpolation), Crop{File: f.Files[k]}
 		}) {
 			if d.err != nil {
 				if !c.SkipCorrupt {

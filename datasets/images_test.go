@@ -146,7 +146,8 @@ func TestValidate(t *testing.T) {
 		{"negative sides", "2x-1x-2", func(im *Images) { im.Height, im.Width = -1, -2 }},
 		{"overflow", "12 pixels", func(im *Images) { im.Height, im.Width = math.MaxInt/2+1, 4 }},
 		{"label above", "label 3 of image 1", func(im *Images) { im.Labels[1] = 3 }},
-		{"label below", "label -1 of image 2", func(im *Images) { im.Labels[2] = -1 }},
+		{"label below", "label -2 of image 2", func(im *Images) { im.Labels[2] = -2 }},
+		{"both forms", "both Pixels and Values", func(im *Images) { im.Values = make([]float32, 12) }},
 		{"no classes", "0 classes", func(im *Images) { im.Classes = nil }},
 		{"one mean", "1 means and 2 deviations for 2 channels", func(im *Images) { im.Mean = im.Mean[:1] }},
 		{"three deviations", "2 means and 3 deviations", func(im *Images) { im.Std = append(im.Std, 1) }},
@@ -160,5 +161,32 @@ func TestValidate(t *testing.T) {
 		if lacks(err, c.want) || !strings.HasPrefix(err.Error(), "datasets: images small: ") {
 			t.Errorf("%s: error %v, want one with %q", c.name, err, c.want)
 		}
+	}
+}
+
+// TestValues: images that are kept as numbers are used as they are.
+func TestValues(t *testing.T) {
+	im := Images{Name: "small", Channels: 1, Height: 1, Width: 2, Values: []float32{1, -2, 3, 4, 5, 0.5},
+		Labels: []int32{0, Unlabelled, 0}, Classes: []string{"a"}}
+	if err := im.Validate(); err != nil {
+		t.Error(err)
+	}
+	got := im.Floats(1, 3)
+	if !slices.Equal(got, []float32{3, 4, 5, 0.5}) {
+		t.Errorf("images 1 and 2 are %v", got)
+	}
+	if got[0] = 9; im.Values[2] != 3 {
+		t.Error("Floats shares memory")
+	}
+	picked, err := im.Select([]int{2, 0})
+	if err != nil || picked.Validate() != nil || !slices.Equal(picked.Values, []float32{5, 0.5, 1, -2}) {
+		t.Errorf("images 2 and 0 are %v, error %v", picked.Values, err)
+	}
+	before := im.Hash()
+	if im.Values[5]++; im.Hash() == before {
+		t.Error("a changed value has the same hash")
+	}
+	if im.Values = im.Values[1:]; lacks(im.Validate(), "5 pixels are not 3 images of 1x1x2") {
+		t.Error("a value is missing")
 	}
 }

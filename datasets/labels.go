@@ -15,7 +15,7 @@ import (
 
 // OpenLabelled lists the images in one folder by a file of labels. Its lines are a file's name and a class, separated
 // by white space, "ILSVRC2012_val_00000001.JPEG n01751748", or by a comma; the first may be a header. classes are all
-// classes in the order of the network's outputs, as OpenImageFolder lists those of train/; nil: the classes in the file,
+// classes in the order of the network's outputs, as OpenImageFolder lists those of train/; nil: those in the file,
 // sorted, or where all are whole numbers from 0 on, the numbers of the network's outputs. Errors give the line.
 func OpenLabelled(dir, labels string, classes []string) (ImageFolder, error) {
 	f := ImageFolder{Name: filepath.Base(dir), Classes: classes}

@@ -17,6 +17,7 @@ type Data struct {
 	Channels, Height, Width int      // of an image as networks take it
 	Classes                 []string // names of the classes
 	Divided                 bool     // the files have one part, and a fixed draw gave half of it to Pool and half to Test
+	Unlabelled              bool     // images of Pool have no labels
 	Others                  []string // paths of files in image folders that were left out
 }
 
@@ -38,6 +39,9 @@ func (d Data) String() string {
 	if d.Divided {
 		text += ", drawn from the same files; no image is in both"
 	}
+	if d.Unlabelled {
+		text += "; the calibration images have no labels"
+	}
 	if len(d.Others) > 0 {
 		names := make([]string, len(d.Others))
 		for i, path := range d.Others {
@@ -52,14 +56,20 @@ func (d Data) String() string {
 type OpenOptions struct {
 	Dir     string      // set known by name: its folder or file; "": what is built in
 	Labels  string      // image folders: file that labels a folder without a folder per class; "": there is none
-	Images  ImageConfig // image folders; its Mean and Std, unless nil, replace those of every format
+	Images  ImageConfig // image folders; its Mean and Std, unless nil, replace those of all formats of bytes
 	Centred bool        // image folders: calibrate on the images' centres, not on random parts as the reference does
 }
 
 // Open opens a data set. Its name is one of Sets, whose files are in o.Dir, or the path of a folder or file, whose
-// content tells the format: CIFAR-10 (binary or Python), IDX with images and labels, images in train/ and val/ (or
-// test/) with one folder per class, or in one such folder, or a flat folder of images with o.Labels. A path that is
-// also a name of Sets needs "./" before it.
+// content tells the format: CIFAR-10 (binary or Python), IDX with images and labels, NumPy's arrays, images in train/
+// and val/ (or test/) with one folder per class, or in one such folder, or a flat folder of images with o.Labels. A
+// path that is also a name of Sets needs "./" before it.
+//
+// Arrays are floats of 16, 32 or 64 bits [N,C,H,W] and integer labels [N], in files .npz or .npy. Their values are used
+// unchanged: they are already normalised as the network takes them. They are named images (or image, x, data) and
+// labels (or label, y, targets, target), unless there is only one of a kind. Words in the names of arrays and files say
+// what is tested on (test, or else val) and calibrated on (calib..., or else all others); the latter need no labels.
+// An integer named classes is the number of classes, which otherwise is counted.
 //
 // Folders with a part to train and a part to test give both. A file, or a folder that has one part, is divided: a draw
 // that is always the same gives half of its images to Pool and the others to Test.
@@ -86,14 +96,16 @@ func inMemory(name, format string, train, test Images, o OpenOptions) (Data, err
 	}
 	d.Divided = divided
 	for _, part := range []*Images{&train, &test} {
-		part.Mean, part.Std = perChannel(o.Images.Mean, part.Mean), perChannel(o.Images.Std, part.Std)
+		if part.Values == nil {
+			part.Mean, part.Std = perChannel(o.Images.Mean, part.Mean), perChannel(o.Images.Std, part.Std)
+		}
 		if err := part.Validate(); err != nil {
 			return d, err
 		}
 	}
-	if train.Height != test.Height || train.Width != test.Width {
-		return d, fmt.Errorf("datasets: %s has images of %dx%d pixels to calibrate on and of %dx%d to test on; "+
-			"give files of one set", name, train.Height, train.Width, test.Height, test.Width)
+	if train.Channels != test.Channels || train.Height != test.Height || train.Width != test.Width {
+		return d, fmt.Errorf("datasets: %s has images of %dx%dx%d to calibrate on and of %dx%dx%d to test on; give files "+
+			"of one set", name, train.Channels, train.Height, train.Width, test.Channels, test.Height, test.Width)
 	}
 	d.Pool, d.Test, d.Classes = train, test, train.Classes
 	d.Channels, d.Height, d.Width = train.Channels, train.Height, train.Width

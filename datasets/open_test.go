@@ -299,7 +299,7 @@ func TestOpenErrors(t *testing.T) {
 		{"labels", "has labels, but no images", OpenOptions{}},
 		{"images", "has no labels: there is no file train-labels", OpenOptions{}},
 		{"several", "has 2 files of images to calibrate on and 1 to test on; give one file", OpenOptions{}},
-		{"sizes", "has images of 2x2 pixels to calibrate on and of 2x3 to test on", OpenOptions{}},
+		{"sizes", "has images of 1x2x2 to calibrate on and of 1x2x3 to test on", OpenOptions{}},
 		{"classes", "a file of labels for", OpenOptions{Labels: "x"}},
 		{"cifar", "a file of labels for", OpenOptions{Labels: "x"}},
 		{"train only", "give the file that labels its images", OpenOptions{}},

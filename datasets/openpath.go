@@ -15,7 +15,8 @@ func openPath(path string, o OpenOptions) (Data, error) {
 			err, strings.Join(setNames(), ", "))
 	}
 	for _, format := range []func(contents, OpenOptions) (Data, bool, error){
-		contents.imageParts, contents.idx, contents.cifar10, contents.onePart, contents.classFolders, contents.labelled,
+		contents.imageParts, contents.idx, contents.cifar10, contents.onePart, contents.classFolders, contents.arrays,
+		contents.labelled,
 	} {
 		if d, known, err := format(c, o); known || err != nil {
 			return d, err

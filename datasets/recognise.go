@@ -19,6 +19,7 @@ const (
 	formatCIFAR10       = "CIFAR-10, binary"
 	formatCIFAR10Python = "CIFAR-10, python"
 	formatIDX           = "IDX"
+	formatArrays        = "NumPy arrays, used unchanged"
 	formatFolders       = "image folders"
 	formatLabelled      = "images with a file of labels"
 )
@@ -29,13 +30,14 @@ func formatsKnown() []string {
 		"CIFAR-10's binary files: its batches, train*.bin and test*.bin, or one file",
 		"CIFAR-10's python batches",
 		"IDX files of the MNIST family, images and labels, gzip'ed or not",
+		"NumPy's arrays (.npz or .npy): images as floats [N,C,H,W], used unchanged, and labels as integers [N]",
 		"images (" + pictureFormats + ") with one folder per class, in train/ and val/ (or test/), or in one folder",
 		"a folder of images with a file that labels them",
 	}
 }
 
-// fileKind is what a file holds. Its beginning and size decide; for images, and for records of CIFAR-10 that are cut
-// off, its name.
+// fileKind is what a file holds. Its beginning and size decide; for images, archives of
+// arrays, and records of CIFAR-10 that are cut off, its name.
 type fileKind int
 
 const (
@@ -44,6 +46,7 @@ const (
 	pickleFile           // perhaps a batch of CIFAR-10's Python form
 	idxImages            // IDX with 3 dimensions
 	idxLabels            // IDX with 1 dimension
+	arrayFile            // NumPy's arrays, by its beginning or its name
 	pictureFile          // an image, by its name
 )
 
@@ -127,6 +130,8 @@ func kindOf(path string, info os.FileInfo) (fileKind, error) {
 	switch name := filepath.Base(path); {
 	case idx && (packed || !records || idxSize(start) == info.Size()): // a record may begin as IDX does
 		return map[byte]fileKind{3: idxImages, 1: idxLabels}[start[3]], nil
+	case bytes.HasPrefix(start, []byte("\x93NUMPY")), filepath.Ext(name) == ".npz", filepath.Ext(name) == ".npy":
+		return arrayFile, nil
 	case packed:
 		return otherFile, nil
 	case isPickle(f):
@@ -176,7 +181,7 @@ func anyPrefix(name string, prefixes ...string) bool {
 // String says what is there, after the path in messages.
 func (c contents) String() string {
 	var names []string
-	for _, k := range []fileKind{cifarFile, pickleFile, idxImages, idxLabels, pictureFile, otherFile} {
+	for _, k := range []fileKind{cifarFile, pickleFile, idxImages, idxLabels, arrayFile, pictureFile, otherFile} {
 		for _, f := range c.files[k] {
 			names = append(names, filepath.Base(f))
 		}

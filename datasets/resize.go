@@ -5,20 +5,21 @@ import (
 	"math"
 )
 
-// resize returns im with w x h pixels, by the triangle filter, widened where the image shrinks: the
-// numbers of Pillow's Image.resize with BILINEAR, in its fixed-point arithmetic, to the bit. (BiLinear
-// of golang.org/x/image/draw is the same filter, but differs by 0.2 levels in the mean.)
+// resize returns im with w x h pixels: the numbers of Pillow's Image.resize, in its fixed-point arithmetic, to the bit.
+// (BiLinear of golang.org/x/image/draw is the same filter, but differs by 0.2 levels in the mean.)
 //
 // Source: Pillow, src/libImaging/Resample.c.
-func resize(im *rgb, w, h int) *rgb { return resizePart(im, w, h, image.Rect(0, 0, w, h)) }
+func resize(im *rgb, w, h int, by Interpolation) *rgb {
+	return resizePart(im, w, h, image.Rect(0, 0, w, h), by)
+}
 
 // resizePart returns part of im resized to w x h pixels, and makes nothing of the resized image that isn't needed.
-func resizePart(im *rgb, w, h int, part image.Rectangle) *rgb {
-	rows := newFilter(im.h, h, part.Min.Y, part.Max.Y)
+func resizePart(im *rgb, w, h int, part image.Rectangle, by Interpolation) *rgb {
+	rows := newFilter(im.h, h, part.Min.Y, part.Max.Y, by)
 	top, bottom := rows.span()
 	im = im.crop(image.Rect(0, top, im.w, bottom))
 	if w != im.w {
-		im = im.pass(newFilter(im.w, w, part.Min.X, part.Max.X))
+		im = im.pass(newFilter(im.w, w, part.Min.X, part.Max.X, by))
 	} else {
 		im = im.crop(image.Rect(part.Min.X, 0, part.Max.X, im.h))
 	}
@@ -45,22 +46,24 @@ type filter struct {
 }
 
 // newFilter returns the filter of pixels lo to hi-1 of a row that is resized from a number of pixels to another.
-func newFilter(from, to, lo, hi int) filter {
+func newFilter(from, to, lo, hi int, by Interpolation) filter {
 	var f filter
 	scale := float64(from) / float64(to)
-	support := max(scale, 1) // the triangle's half width
+	wider := max(scale, 1)
+	support := wider * by.support()
 	for x := lo; x < hi; x++ {
 		centre := (float64(x) + 0.5) * scale
 		first, end := max(int(centre-support+0.5), 0), min(int(centre+support+0.5), from)
 		var sum float64
 		w := make([]float64, end-first)
 		for i := range w {
-			w[i] = max(0, 1-math.Abs((float64(first+i)-centre+0.5)/support))
+			w[i] = by.at((float64(first+i) - centre + 0.5) / wider)
 			sum += w[i]
 		}
 		fixed := make([]int32, len(w))
 		for i := range w {
-			fixed[i] = int32(0.5 + w[i]/sum*(1<<filterBits))
+			v := w[i] / sum * (1 << filterBits)
+			fixed[i] = int32(v + math.Copysign(0.5, v))
 		}
 		f.first, f.weights = append(f.first, first), append(f.weights, fixed)
 	}
@@ -127,10 +130,14 @@ func (im *rgb) flipped() *rgb {
 }
 
 // covering returns the size of im resized for c: the smallest at which im covers a frame of c's proportions whose
-// shorter side has c.Resize pixels. For a square that is the size of torchvision's Resize(c.Resize).
+// shorter side has c.Resize pixels, or with c.Squash that frame. For a square the former is torchvision's
+// Resize(c.Resize).
 func (im *rgb) covering(c ImageConfig) (w, h int) {
 	short := min(c.Width, c.Height)
 	frameW, frameH := c.Resize*c.Width/short, c.Resize*c.Height/short
+	if c.Squash {
+		return frameW, frameH
+	}
 	if im.w*frameH <= im.h*frameW {
 		return frameW, max(frameH, frameW*im.h/im.w)
 	}

@@ -13,11 +13,16 @@ type augmenter struct {
 	images datasets.Images
 	c      FineTuneConfig
 	seed   uint64
-	unit   int // selects the streams of random numbers: a number that no unit has
+	unit   int     // selects the streams of random numbers: a number that no unit has
+	lo, hi float64 // between which pixels or values stay
 }
 
 func newAugmenter(images datasets.Images, c Config) augmenter {
-	return augmenter{images, c.FineTune, c.Seed, math.MaxInt32}
+	a := augmenter{images, c.FineTune, c.Seed, math.MaxInt32, 0, 255}
+	if len(images.Values) > 0 {
+		a.lo, a.hi = float64(slices.Min(images.Values)), float64(slices.Max(images.Values))
+	}
+	return a
 }
 
 // withMirrored returns the images, followed by a mirrored copy of each.
@@ -31,11 +36,16 @@ func withMirrored(images datasets.Images) (datasets.Images, error) {
 	if err != nil {
 		return out, err
 	}
-	copies := out.Pixels[len(out.Pixels)/2:]
-	for row := range slices.Chunk(copies, images.Width) {
+	mirror(out.Pixels[len(out.Pixels)/2:], images.Width)
+	mirror(out.Values[len(out.Values)/2:], images.Width)
+	return out, nil
+}
+
+// mirror reverses each row of w pixels.
+func mirror[T any](pixels []T, w int) {
+	for row := range slices.Chunk(pixels, w) {
 		slices.Reverse(row)
 	}
-	return out, nil
 }
 
 // batch returns size changed images for the given step.
@@ -45,32 +55,40 @@ func (a augmenter) batch(step, size int) (datasets.Images, error) {
 	if err != nil {
 		return out, err
 	}
-	per := len(out.Pixels) / size
-	for i := range indices {
-		rng := rand.New(stream(a.seed, a.unit, step, i))
-		to := out.Pixels[i*per : (i+1)*per]
-		a.draw(rng, to, indices[i])
-		if rng.Float64() < a.c.Mix {
-			other := make([]uint8, per)
-			a.draw(rng, other, rng.IntN(a.images.Len()))
-			a.paste(rng, to, other)
-		}
+	if a.images.Values != nil {
+		change(a, step, indices, out.Values, a.images.Values, func(v float64) float32 { return float32(v) })
+	} else {
+		change(a, step, indices, out.Pixels, a.images.Pixels, func(v float64) uint8 { return uint8(math.Round(v)) })
 	}
 	return out, nil
 }
 
-// draw writes image k to the slice to, randomly mirrored, shifted, turned, scaled and with other contrast and
+// change writes the images at indices of all to the slice to, changed at random.
+func change[T uint8 | float32](a augmenter, step int, indices []int, to, all []T, store func(float64) T) {
+	per := len(to) / len(indices)
+	for i, to := range slices.Collect(slices.Chunk(to, per)) {
+		rng := rand.New(stream(a.seed, a.unit, step, i))
+		draw(a, rng, to, all[indices[i]*per:][:per], store)
+		if rng.Float64() < a.c.Mix {
+			other, k := make([]T, per), rng.IntN(a.images.Len())
+			draw(a, rng, other, all[k*per:][:per], store)
+			paste(a, rng, to, other)
+		}
+	}
+}
+
+// draw writes an image to the slice to, randomly mirrored, shifted, turned, scaled and with other contrast and
 // brightness.
-func (a augmenter) draw(rng *rand.Rand, to []uint8, k int) {
+func draw[T uint8 | float32](a augmenter, rng *rand.Rand, to, from []T, store func(float64) T) {
 	h, w := a.images.Height, a.images.Width
-	from := a.images.Pixels[k*len(to) : (k+1)*len(to)]
-	at, light := a.place(rng), a.light(rng, from)
+	at := a.place(rng)
+	light := a.light(rng, meanOf(from))
 	for y := range h {
 		for x := range w {
 			fx, fy := at(float64(x), float64(y))
 			for c := range a.images.Channels {
 				plane := c * h * w
-				to[plane+y*w+x] = light(bilinear(from[plane:plane+h*w], w, fx, fy))
+				to[plane+y*w+x] = store(light(bilinear(from[plane:plane+h*w], w, fx, fy)))
 			}
 		}
 	}
@@ -94,23 +112,26 @@ func (a augmenter) place(rng *rand.Rand) func(x, y float64) (float64, float64) {
 	}
 }
 
-// light draws a change of an image's contrast, around its mean, and of its brightness.
-func (a augmenter) light(rng *rand.Rand, image []uint8) func(float64) uint8 {
-	contrast, brightness := 1+a.c.Light*symmetric(rng), 255*a.c.Light/2*symmetric(rng)
-	mean := 0.0
+// light draws a change of the contrast of an image of this mean, and of its brightness.
+func (a augmenter) light(rng *rand.Rand, mean float64) func(float64) float64 {
+	contrast, brightness := 1+a.c.Light*symmetric(rng), (a.hi-a.lo)*a.c.Light/2*symmetric(rng)
+	return func(v float64) float64 { return min(max(mean+contrast*(v-mean)+brightness, a.lo), a.hi) }
+}
+
+// meanOf returns the mean of an image's pixels.
+func meanOf[T uint8 | float32](image []T) float64 {
+	m := 0.0
 	for _, v := range image {
-		mean += float64(v) / float64(len(image))
+		m += float64(v) / float64(len(image))
 	}
-	return func(v float64) uint8 {
-		return uint8(math.Round(min(max(mean+contrast*(v-mean)+brightness, 0), 255)))
-	}
+	return m
 }
 
 // symmetric draws a number uniformly from [-1,1).
 func symmetric(rng *rand.Rand) float64 { return 2*rng.Float64() - 1 }
 
 // bilinear interpolates a plane, whose rows have w pixels, at x, y. The border is repeated beyond it.
-func bilinear(plane []uint8, w int, x, y float64) float64 {
+func bilinear[T uint8 | float32](plane []T, w int, x, y float64) float64 {
 	x, y = min(max(x, 0), float64(w-1)), min(max(y, 0), float64(len(plane)/w-1))
 	left, top := int(x), int(y)
 	right, bottom := min(left+1, w-1), min(top+1, len(plane)/w-1)
@@ -124,7 +145,7 @@ func bilinear(plane []uint8, w int, x, y float64) float64 {
 
 // paste copies a rectangle of another image into an image. Its part of the area is uniform in [0,1) (CutMix, arXiv
 // 1905.04899).
-func (a augmenter) paste(rng *rand.Rand, to, other []uint8) {
+func paste[T any](a augmenter, rng *rand.Rand, to, other []T) {
 	h, w := a.images.Height, a.images.Width
 	side := math.Sqrt(rng.Float64())
 	rows, columns := int(side*float64(h)), int(side*float64(w))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/gomlx/compute"
 	. "github.com/gomlx/gomlx/core/graph"
@@ -134,9 +135,7 @@ func evaluate(ctx context.Context, r exec.Runner, n *models.Network, forward fun
 			err = batch.Validate()
 		}
 		if err == nil {
-			if err = fitsInput(n, batch); err != nil {
-				err = fmt.Errorf("images %w", err)
-			}
+			err = canTest(n, batch)
 		}
 		if err != nil {
 			return Score{}, nil, err
@@ -156,6 +155,17 @@ func evaluate(ctx context.Context, r exec.Runner, n *models.Network, forward fun
 		return s, nil, errNoImages
 	}
 	return s, each, nil
+}
+
+// canTest returns an error unless the images have the size that n takes, and labels.
+func canTest(n *models.Network, im datasets.Images) error {
+	if err := fitsInput(n, im); err != nil {
+		return fmt.Errorf("images %w", err)
+	}
+	if slices.Contains(im.Labels, datasets.Unlabelled) {
+		return fmt.Errorf("images of %s have no labels; test on images that have", im.Name)
+	}
+	return nil
 }
 
 var errNoImages = errors.New("no images to evaluate on; give at least one")

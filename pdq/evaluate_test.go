@@ -87,6 +87,12 @@ func TestEvaluateBrokenStream(t *testing.T) {
 			err.Error() != "pdq: evaluation: images are 1x14x28, but resnet8 takes 1x28x28" {
 			t.Errorf("images of another size: error %v", err)
 		}
+		unknown := p.Calibration
+		unknown.Labels = []int32{0, datasets.Unlabelled, 0}
+		if _, err := EvaluateTeacher(t.Context(), b, 1, p.Network, p.Weights, unknown, nil); err == nil ||
+			!strings.Contains(err.Error(), "have no labels; test on images that have") {
+			t.Errorf("images without labels: error %v", err)
+		}
 	})
 }
 

@@ -1,6 +1,7 @@
 package pdq
 
 import (
+	"errors"
 	"maps"
 	"math"
 	"math/rand/v2"
@@ -453,5 +454,41 @@ func TestAugment(t *testing.T) {
 	}
 	if !slices.Equal(images.Pixels, tinyProblem(t, 8).Calibration.Pixels) {
 		t.Error("the calibration images were changed")
+	}
+}
+
+// TestAugmentValues: images that are kept as numbers are changed as those of bytes are.
+func TestAugmentValues(t *testing.T) {
+	images := tinyProblem(t, 8).Calibration
+	images.Pixels[0], images.Pixels[1] = 0, 255 // the limits that pixels have
+	values := images
+	values.Pixels, values.Values, values.Mean, values.Std = nil, make([]float32, len(images.Pixels)), nil, nil
+	for i, p := range images.Pixels {
+		values.Values[i] = float32(p)
+	}
+	differ := func(pixels []uint8, values []float32) (most float64) {
+		for i, v := range values {
+			most = max(most, math.Abs(float64(v)-float64(pixels[i])))
+		}
+		return most
+	}
+	c := Config{Seed: 1, FineTune: FineTuneConfig{Flip: 0.5, Shift: 2, Zoom: 0.2, Turn: 0.1, Light: 0.3, Mix: 0.5}}
+	for step := range 4 {
+		a, err := newAugmenter(images, c).batch(step, 8)
+		b, err2 := newAugmenter(values, c).batch(step, 8)
+		if err = errors.Join(err, err2, b.Validate()); err != nil {
+			t.Fatal(err)
+		}
+		if most := differ(a.Pixels, b.Values); len(b.Values) != len(a.Pixels) || most > 0.51 {
+			t.Errorf("step %d: values differ by up to %g", step, most)
+		}
+	}
+	a, err := withMirrored(images)
+	b, err2 := withMirrored(values)
+	if err = errors.Join(err, err2); err != nil {
+		t.Fatal(err)
+	}
+	if most := differ(a.Pixels, b.Values); len(b.Values) != len(a.Pixels) || most > 0 {
+		t.Errorf("mirrored: values differ by up to %g", most)
 	}
 }

@@ -2,7 +2,9 @@
 package fetched
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,7 +22,7 @@ func Folder(name, what string, fill func(dir string) error) (string, error) {
 		return dir, nil
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", fmt.Errorf("fetched: %w", err)
+		return "", fmt.Errorf("fetched: %w; let XDG_CACHE_HOME name a folder that can be written", err)
 	}
 	if err := fill(dir); err != nil {
 		return "", err
@@ -42,4 +44,17 @@ func Python(name, packages string, run func(words ...string) error) (string, err
 		return run(append(pip, strings.Fields(packages)...)...)
 	})
 	return filepath.Join(dir, "bin"), err
+}
+
+// Write writes r to a new file, to the disk itself: a library that a crash cut off would load, and fail later.
+func Write(path string, r io.Reader) (err error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if _, err := io.Copy(f, r); err != nil {
+		return err
+	}
+	return f.Sync()
 }

@@ -4,7 +4,7 @@
 //	go run ./internal/gpucheck -out=.gpu
 //	bash .gpu/run.sh /path/results
 //
-// The script takes JAX's PJRT plugin from python3's packages, or the plugin that $PJRT_PLUGIN names, which may be one
+// The programs take JAX's PJRT plugin from python3's packages, or the plugin that $PDQUANT_XLA names, which may be one
 // for the CPU to try the script. It leaves a table, check.tsv, and logs in the folder for results.
 // testdata/gpu/README.md says what the numbers mean.
 package main

@@ -3,8 +3,8 @@
 #
 # RESULTS gets check.tsv and a log of each stage. Stages are lines of "stages" below, by their first word; without
 # any, all run, one after the other, until $SECONDS_IN_ALL (480) have passed. A stage that fails doesn't stop the
-# others, but for the opening of the backend. $PJRT_PLUGIN names the plugin; unset, it is that of JAX in python3's
-# packages.
+# others, but for the opening of the backend. $PDQUANT_XLA names the plugin; unset, it is that of JAX in the packages
+# of python3.
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 results=$1
@@ -23,27 +23,16 @@ table=$results/check.tsv
 test -e "$table" || printf 'stage\twhat\tvalue\tlimit\tverdict\n' >"$table"
 row() { (IFS=$'\t'; echo "$*") >>"$table"; }
 
-# The plugin, and NVIDIA's libraries beside it.
-packages=$(python3 -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])' 2>/dev/null)
-plugin=${PJRT_PLUGIN:-$(ls -d "$packages"/jax_plugins/xla_cuda1*/xla_cuda_plugin.so 2>/dev/null | sort | tail -n 1)}
+# The programs find JAX's plugin, or take the one that $PDQUANT_XLA names.
+xla=xla:cuda
+test -n "${PDQUANT_XLA:-}" && xla=xla
 device=cpu
-case $plugin in *cuda*)
-	device=cuda
-	for dir in "$packages"/nvidia/*/lib /usr/local/nvidia/lib64 /usr/local/cuda/lib64; do
-		test -d "$dir" && LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$dir
-	done
-	export LD_LIBRARY_PATH
-	for dir in "$packages"/nvidia/cu13 "$packages"/nvidia/cuda_nvcc /usr/local/cuda; do
-		test -e "$dir/nvvm/libdevice" && cuda=$dir && break
-	done
-	test -n "${cuda:-}" && export XLA_FLAGS="--xla_gpu_cuda_data_dir=$cuda ${XLA_FLAGS:-}"
-	export GOPJRT_CUDA_CHECKS=no PATH=$PATH:/usr/local/cuda/bin:/usr/local/nvidia/bin
-	;;
-esac
-xla=xla:$plugin
+test -e /dev/nvidiactl && device=cuda
+export PATH=$PATH:/usr/local/cuda/bin:/usr/local/nvidia/bin # nvidia-smi, ptxas
+export LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}/usr/local/nvidia/lib64
+packages=$(python3 -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])' 2>/dev/null)
 
 facts() {
-	row facts plugin "${plugin##*/}" "" ""
 	row facts xla_flags "$(echo ${XLA_FLAGS:-})" "" ""
 	row facts processor "$(nproc) x $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" "" ""
 	command -v nvidia-smi >/dev/null &&
@@ -92,8 +81,7 @@ stages=(
 
 # verdict STAGE: what of the stage's log goes to the table.
 verdict() {
-	awk -v stage="$1" -v plugin="/$xla" -v OFS='\t' '
-		{ while (i = index($0, plugin)) $0 = substr($0, 1, i - 1) "/xla" substr($0, i + length(plugin)) }
+	awk -v stage="$1" -v OFS='\t' '
 		/ error [^ ]+, limit / {
 			what = $0; sub(/^[^:]*:[0-9]*: /, "", what); sub(/ +error .*/, "", what); sub(/^ +/, "", what)
 			error = $0; sub(/.* error /, "", error); sub(/,.*/, "", error)

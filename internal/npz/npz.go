@@ -1,4 +1,4 @@
-// Package npz writes archives of arrays that NumPy loads.
+// Package npz reads and writes arrays as NumPy does: archives (.npz) and, to read, files of one array (.npy).
 package npz
 
 import (

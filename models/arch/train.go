@@ -7,6 +7,7 @@ import (
 	"iter"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
@@ -107,6 +108,7 @@ func (c TrainConfig) check(n *models.Network, images datasets.Images) error {
 		images.Name, images.Channels, images.Height, images.Width, n.Channels, n.Height, n.Width)
 	check(len(images.Classes) <= n.Classes, "images of %s have %d classes, but the network has %d",
 		images.Name, len(images.Classes), n.Classes)
+	check(!slices.Contains(images.Labels, datasets.Unlabelled), "images of %s have no labels", images.Name)
 	check(c.Epochs >= 1, "Epochs is %d; it must be >= 1", c.Epochs)
 	check(c.BatchSize >= 1 && c.BatchSize <= images.Len(),
 		"BatchSize is %d; it must be in [1,%d], the number of images", c.BatchSize, images.Len())
@@ -185,12 +187,16 @@ func (a *augmented) batch(rng *rand.Rand, indices []int) train.Batch {
 	}
 }
 
-// shiftImage moves one image [C,H,W] by dy and dx pixels, filling with black, and mirrors it if mirror is set.
+// shiftImage moves one image [C,H,W] by dy and dx pixels, filling with black (Values with 0), and mirrors it if
+// mirror is set.
 func shiftImage(flat []float32, im datasets.Images, dy, dx int, mirror bool) []float32 {
 	out := make([]float32, len(flat))
 	h, w := im.Height, im.Width
 	for c := range im.Channels {
-		black := -im.Mean[c] / im.Std[c]
+		var black float32
+		if im.Values == nil {
+			black = -im.Mean[c] / im.Std[c]
+		}
 		for y := range h {
 			for x := range w {
 				sy, sx := y+dy, x+dx

@@ -8,7 +8,7 @@ import (
 )
 
 // foldUnary returns the fold of a function of one element. Integers are left as integers.
-func foldUnary(f func(x float64) float64) func(im *importer, n *node) (*constant, error) {
+func foldUnary(f func(x float64) float64) fold {
 	return func(_ *importer, n *node) (*constant, error) {
 		in, err := n.arguments(1)
 		if err != nil {
@@ -36,7 +36,7 @@ func foldUnary(f func(x float64) float64) func(im *importer, n *node) (*constant
 }
 
 // foldBinary returns the fold of a function of two elements: of floats, and of numbers.
-func foldBinary(f func(x, y float64) float64, g func(x, y number) (number, error)) func(im *importer, n *node) (*constant, error) {
+func foldBinary(f func(x, y float64) float64, g func(x, y number) (number, error)) fold {
 	return func(_ *importer, n *node) (*constant, error) {
 		in, err := n.arguments(2)
 		if err != nil {
@@ -141,7 +141,7 @@ func truth(b bool) int64 {
 }
 
 // foldCompare returns the fold of a comparison.
-func foldCompare(f func(x, y float64) bool, unlike int64) func(im *importer, n *node) (*constant, error) {
+func foldCompare(f func(x, y float64) bool, unlike int64) fold {
 	return func(_ *importer, n *node) (*constant, error) {
 		in, err := n.arguments(2)
 		if err != nil {
@@ -211,18 +211,35 @@ func foldReduceProd(_ *importer, n *node) (*constant, error) {
 	return out, nil
 }
 
-func foldSum(im *importer, n *node) (*constant, error) {
-	in, err := n.arguments(1)
-	if err != nil {
-		return nil, err
-	}
-	all := in[0]
-	for _, c := range in[1:] {
-		if all, err = combined(all, c, func(x, y float64) float64 { return x + y }, sum(1)); err != nil {
+// foldVariadic is foldBinary for any number of inputs.
+func foldVariadic(f func(x, y float64) float64, g func(x, y number) (number, error)) fold {
+	return func(_ *importer, n *node) (*constant, error) {
+		in, err := n.arguments(max(1, len(n.in)))
+		if err != nil {
 			return nil, err
 		}
+		all := in[0]
+		for _, c := range in[1:] {
+			if all, err = combined(all, c, f, g); err != nil {
+				return nil, err
+			}
+		}
+		return all, nil
 	}
-	return all, nil
+}
+
+// foldMod computes Mod of constants: C's with fmod, else Python's.
+func foldMod(im *importer, n *node) (*constant, error) {
+	f := floorMod
+	if n.integer("fmod", 0) != 0 {
+		f = func(x, y int64) int64 {
+			if y == 0 {
+				return 0
+			}
+			return x % y
+		}
+	}
+	return foldBinary(math.Mod, plainly(f))(im, n)
 }
 
 // foldClip computes Clip of a constant.
@@ -244,7 +261,7 @@ func foldClip(_ *importer, n *node) (*constant, error) {
 	return foldUnary(func(x float64) float64 { return min(max(x, low), high) })(nil, &one)
 }
 
-// floorDiv and floorMod are Python's // and % of integers.
+// floorMod is Python's % of integers.
 func floorMod(x, y int64) int64 {
 	if y == 0 {
 		return 0

@@ -9,7 +9,7 @@ import (
 	"github.com/gomlx/compute-onnx/support/protos"
 )
 
-// The functions here compute constants from constants: mostly shapes, and weights that an exporter left to be reordered.
+// The functions here compute constants from constants: mostly shapes, and weights that an exporter left as they were.
 
 // picked returns a tensor of sizes dims whose element i is from's element at(i).
 func picked(from *constant, dims []int, at func(i int) int) *constant {
@@ -86,8 +86,8 @@ func expanded(c *constant, to []number) (*constant, error) {
 	return picked(c, dims, func(i int) int { return position(i, dims, steps) }), nil
 }
 
-// maxComputed is the most elements of a constant that an operator computes: 256 MiB of floats.
-const maxComputed = 1 << 26
+// maxComputed is the most elements of a constant that an operator computes: 512 MiB of floats, room for VGG-19's.
+const maxComputed = 1 << 27
 
 // affordable reports sizes that no constant of a classifier has.
 func affordable(dims []int) error {
@@ -190,19 +190,63 @@ func foldCast(_ *importer, n *node) (*constant, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, float := in[0], false
 	if n.GetOpType() == "CastLike" {
 		if len(in) < 2 || in[1] == nil {
 			return nil, errors.New("has no input that gives the type")
 		}
-		float = in[1].isFloat()
-	} else {
-		switch protos.TensorProto_DataType(n.integer("to", 0)) {
-		case protos.TensorProto_FLOAT, protos.TensorProto_DOUBLE, protos.TensorProto_FLOAT16, protos.TensorProto_BFLOAT16:
-			float = true
-		}
+		return cast(in[0], in[1].isFloat())
 	}
-	return cast(c, float)
+	kind := protos.TensorProto_DataType(n.integer("to", 0))
+	bits, known := widths()[kind]
+	switch {
+	case !known:
+		return nil, fmt.Errorf("casts to type %v, which isn't read", kind)
+	case isFloat(kind):
+		return cast(in[0], true)
+	case kind == protos.TensorProto_BOOL:
+		return truths(in[0]), nil
+	}
+	c, err := cast(in[0], false)
+	if err != nil || bits == 64 {
+		return c, err
+	}
+	signed := kind == protos.TensorProto_INT32 || kind == protos.TensorProto_INT16 || kind == protos.TensorProto_INT8 ||
+		kind == protos.TensorProto_INT4 || kind == protos.TensorProto_INT2
+	out := picked(c, c.dims, func(i int) int { return i })
+	for i := range out.ints {
+		out.ints[i].n = wrapped(out.ints[i].n, bits, signed)
+	}
+	return out, nil
+}
+
+// truths returns whether each element of c isn't 0. The number of images never is.
+func truths(c *constant) *constant {
+	out := &constant{dims: c.dims, ints: make([]number, size(c.dims))}
+	for i, x := range c.floats {
+		out.ints[i].n = truth(x != 0)
+	}
+	for i, x := range c.ints {
+		out.ints[i].n = truth(x.n != 0)
+	}
+	return out
+}
+
+// wrapped returns x as an integer of so many bits.
+func wrapped(x int64, bits int, signed bool) int64 {
+	x &= 1<<bits - 1
+	if signed && x >= 1<<(bits-1) {
+		x -= 1 << bits
+	}
+	return x
+}
+
+// isFloat says whether tensors of the type are read as floats.
+func isFloat(kind protos.TensorProto_DataType) bool {
+	switch kind {
+	case protos.TensorProto_FLOAT, protos.TensorProto_DOUBLE, protos.TensorProto_FLOAT16, protos.TensorProto_BFLOAT16:
+		return true
+	}
+	return false
 }
 
 // cast returns c as floats or as integers.
@@ -343,6 +387,43 @@ func foldGather(_ *importer, n *node) (*constant, error) {
 	}), nil
 }
 
+// foldScatterND computes ScatterND: a copy of the first input, with slices replaced.
+func foldScatterND(_ *importer, n *node) (*constant, error) {
+	in, err := n.arguments(3)
+	if err != nil {
+		return nil, err
+	}
+	c, updates := in[0], in[2]
+	at, err := in[1].plain()
+	if err != nil {
+		return nil, err
+	}
+	if len(in[1].dims) == 0 || c.isFloat() != updates.isFloat() || n.text("reduction", "none") != "none" {
+		return nil, fmt.Errorf("replaces parts of shape %v at positions of shape %v", c.dims, in[1].dims)
+	}
+	depth := in[1].dims[len(in[1].dims)-1]
+	if depth > len(c.dims) || depth < 1 || size(updates.dims)*depth != len(at)*size(c.dims[depth:]) {
+		return nil, fmt.Errorf("replaces parts of shape %v by shape %v", c.dims, updates.dims)
+	}
+	out := picked(c, c.dims, func(i int) int { return i })
+	steps, run := strides(c.dims), size(c.dims[depth:])
+	for i := range len(at) / depth {
+		to := 0
+		for k, p := range at[i*depth : (i+1)*depth] {
+			if p, err = within(p, c.dims[k]); err != nil {
+				return nil, err
+			}
+			to += p * steps[k]
+		}
+		if c.isFloat() {
+			copy(out.floats[to:to+run], updates.floats[i*run:(i+1)*run])
+		} else {
+			copy(out.ints[to:to+run], updates.ints[i*run:(i+1)*run])
+		}
+	}
+	return out, nil
+}
+
 func foldTranspose(_ *importer, n *node) (*constant, error) {
 	in, err := n.arguments(1)
 	if err != nil {
@@ -396,6 +477,18 @@ func foldReshape(_ *importer, n *node) (*constant, error) {
 		dims[left] = size(in[0].dims) / product
 	}
 	return in[0].sized(dims)
+}
+
+func foldFlatten(_ *importer, n *node) (*constant, error) {
+	in, err := n.arguments(1)
+	if err != nil {
+		return nil, err
+	}
+	axis, err := n.flattened(len(in[0].dims))
+	if err != nil {
+		return nil, err
+	}
+	return in[0].sized([]int{size(in[0].dims[:axis]), size(in[0].dims[axis:])})
 }
 
 func foldSqueeze(_ *importer, n *node) (*constant, error) {

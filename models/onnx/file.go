@@ -118,7 +118,8 @@ func read(m *protos.ModelProto, root *os.Root, o Options) (*Model, error) {
 // versions returns the opset of m. The error says what is wrong with it or with the version of the format.
 func versions(m *protos.ModelProto) (int, error) {
 	if ir := m.GetIrVersion(); ir < oldestIR || ir > newestIR {
-		return 0, fmt.Errorf("has IR version %d; versions %d to %d are read: export it for one of them", ir, oldestIR, newestIR)
+		return 0, fmt.Errorf("has IR version %d; versions %d to %d are read: export it for one of them", ir, oldestIR,
+			newestIR)
 	}
 	opset := int64(0)
 	for _, s := range m.GetOpsetImport() {
@@ -127,7 +128,8 @@ func versions(m *protos.ModelProto) (int, error) {
 		}
 	}
 	if opset < oldestOpset || opset > newestOpset {
-		return 0, fmt.Errorf("has opset %d; opsets %d to %d are read: export it with one of them", opset, oldestOpset, newestOpset)
+		return 0, fmt.Errorf("has opset %d; opsets %d to %d are read: export it with one of them", opset, oldestOpset,
+			newestOpset)
 	}
 	return int(opset), nil
 }

@@ -28,7 +28,7 @@ func (im *importer) finish() (*Model, error) {
 	if err := n.Validate(); err != nil {
 		return nil, err
 	}
-	return &Model{Network: n, Weights: m.weights, Opset: im.opset, Nodes: m.nodes, Notes: append(im.notes, notes(n)...)}, nil
+	return &Model{Network: n, Weights: m.weights, Opset: im.opset, Nodes: m.nodes, Notes: notes(n)}, nil
 }
 
 // logits returns the output, in the shape [classes] for one image.

@@ -217,17 +217,18 @@ func body(f *protos.FunctionProto, n *protos.NodeProto, prefix string) []*protos
 	}
 	var nodes []*protos.NodeProto
 	for _, inner := range f.GetNode() {
-		c := &protos.NodeProto{Name: n.GetName() + "/" + inner.GetName(), OpType: inner.GetOpType(), Domain: inner.GetDomain(),
-			Overload: inner.GetOverload(), Input: outer(inner.GetInput()), Output: outer(inner.GetOutput()),
+		c := &protos.NodeProto{Name: n.GetName() + "/" + inner.GetName(), OpType: inner.GetOpType(),
+			Domain: inner.GetDomain(), Overload: inner.GetOverload(), Input: outer(inner.GetInput()),
+			Output:        outer(inner.GetOutput()),
 			MetadataProps: n.GetMetadataProps()}
 		for _, a := range inner.GetAttribute() {
 			if ref := a.GetRefAttrName(); ref != "" {
 				if given[ref] == nil {
 					continue
 				}
-				a = &protos.AttributeProto{Name: a.GetName(), Type: given[ref].GetType(), F: given[ref].GetF(), I: given[ref].GetI(),
-					S: given[ref].GetS(), T: given[ref].GetT(), Floats: given[ref].GetFloats(), Ints: given[ref].GetInts(),
-					Strings: given[ref].GetStrings()}
+				g := given[ref]
+				a = &protos.AttributeProto{Name: a.GetName(), Type: g.GetType(), F: g.GetF(), I: g.GetI(), S: g.GetS(),
+					T: g.GetT(), Floats: g.GetFloats(), Ints: g.GetInts(), Strings: g.GetStrings()}
 			}
 			c.Attribute = append(c.Attribute, a)
 		}

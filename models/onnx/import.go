@@ -22,7 +22,6 @@ type importer struct {
 	batch  int              // the number of images if the file fixes it, else 0
 	values map[string]value // by ONNX's names
 	made   made
-	notes  []string
 }
 
 // made is the network so far.
@@ -39,15 +38,20 @@ func newImporter(g *graph, root *os.Root, opset int) *importer {
 		made: made{weights: models.Weights{}, nodes: map[string][]string{}}}
 }
 
-// run imports all nodes.
+// run imports the graph.
 func (im *importer) run() error {
-	table := operators()
-	if err := unknown(im.g.nodes, table); err != nil {
+	if err := unknown(im.g.nodes, operators()); err != nil {
 		return err
 	}
 	if err := im.image(); err != nil {
 		return err
 	}
+	return im.nodes()
+}
+
+// nodes imports all nodes. What they read is a value, a weight, or an earlier node's.
+func (im *importer) nodes() error {
+	table := operators()
 	inner := innerModules(im.g.nodes)
 	for _, p := range im.g.nodes {
 		n := &node{NodeProto: p, opset: im.opset, inner: inner}
@@ -67,6 +71,9 @@ func (im *importer) run() error {
 
 // take imports one node.
 func (im *importer) take(n *node, op operator) error {
+	if ramped(n) {
+		return im.takeRamp(n)
+	}
 	if op.fold != nil && !slices.ContainsFunc(n.in, func(v value) bool { return v.layer != "" }) {
 		c, err := op.fold(im, n)
 		if err != nil {
@@ -167,9 +174,7 @@ func (im *importer) set(n *node, i int, v value) {
 
 // add appends a layer that stands for n, and returns its name.
 func (im *importer) add(n *node, name string, op models.Op, inputs ...string) string {
-	taken := func(name string) bool {
-		return name == models.Image || slices.ContainsFunc(im.made.layers, func(l models.Layer) bool { return l.Name == name })
-	}
+	taken := func(name string) bool { return name == models.Image || im.made.layer(name) != nil }
 	unique := name
 	for i := 2; taken(unique); i++ {
 		unique = fmt.Sprintf("%s_%d", name, i)

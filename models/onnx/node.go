@@ -17,7 +17,7 @@ type node struct {
 
 // given says whether input i is there.
 func (n *node) given(i int) bool {
-	return i < len(n.in) && (n.in[i].known != nil || n.in[i].layer != "")
+	return i >= 0 && i < len(n.in) && (n.in[i].known != nil || n.in[i].layer != "")
 }
 
 // computed says whether a layer computes input i.

@@ -8,14 +8,18 @@ import (
 
 // operator is one entry of the table.
 type operator struct {
-	layer func(im *importer, n *node) error              // appends layers; nil: only constants are read
-	fold  func(im *importer, n *node) (*constant, error) // computes a constant of constants; nil: layer does both
+	layer func(im *importer, n *node) error // appends layers; nil: only constants are read
+	fold  fold                              // nil: layer computes constants, too
 }
+
+// fold computes a constant of constants.
+type fold func(im *importer, n *node) (*constant, error)
 
 // operators is the table of what is read.
 func operators() map[string]operator {
 	t := map[string]operator{}
-	for _, family := range []map[string]operator{products(), activations(), arithmetic(), norms(), pools(), shapes(), comparisons()} {
+	for _, family := range []map[string]operator{products(), activations(), arithmetic(), norms(), pools(), shapes(),
+		comparisons()} {
 		for name, op := range family {
 			t[name] = op
 		}
@@ -39,7 +43,7 @@ func activations() map[string]operator {
 		"PRelu":           {layer: importPReLU},
 		"Elu":             {layer: importParametric(models.FuncELU, "alpha", 1, "", 0)},
 		"Celu":            {layer: importParametric(models.FuncCELU, "alpha", 1, "", 0)},
-		"Selu":            {layer: importParametric(models.FuncSELU, "alpha", 1.67326319217681884765625, "gamma", 1.05070102214813232421875)},
+		"Selu":            {layer: importParametric(models.FuncSELU, "alpha", 1.6732632, "gamma", 1.0507010)},
 		"ThresholdedRelu": {layer: importParametric(models.FuncThresholdedReLU, "alpha", 1, "", 0)},
 		"Sigmoid":         {layer: importPointwise(models.FuncSigmoid)},
 		"HardSigmoid":     {layer: importParametric(models.FuncHardSigmoid, "alpha", 0.2, "beta", 0.5)},
@@ -61,12 +65,14 @@ func arithmetic() map[string]operator {
 		"Sub": {importBinary(models.BinarySub), foldBinary(func(x, y float64) float64 { return x - y }, sum(-1))},
 		"Mul": {importBinary(models.BinaryMul), foldBinary(func(x, y float64) float64 { return x * y }, times)},
 		"Div": {importBinary(models.BinaryDiv), foldBinary(func(x, y float64) float64 { return x / y }, over)},
-		"Mod": {fold: foldBinary(math.Mod, plainly(floorMod))},
+		"Mod": {fold: foldMod},
 		"Pow": {importBinary(models.BinaryPow), foldBinary(math.Pow,
 			plainly(func(x, y int64) int64 { return int64(math.Pow(float64(x), float64(y))) }))},
-		"Max": {importVariadic(models.BinaryMax, false), foldBinary(math.Max, plainly(func(x, y int64) int64 { return max(x, y) }))},
-		"Min": {importVariadic(models.BinaryMin, false), foldBinary(math.Min, plainly(func(x, y int64) int64 { return min(x, y) }))},
-		"Sum": {importVariadic(models.BinaryAdd, false), foldSum},
+		"Max": {importVariadic(models.BinaryMax, false),
+			foldVariadic(math.Max, plainly(func(x, y int64) int64 { return max(x, y) }))},
+		"Min": {importVariadic(models.BinaryMin, false),
+			foldVariadic(math.Min, plainly(func(x, y int64) int64 { return min(x, y) }))},
+		"Sum": {importVariadic(models.BinaryAdd, false), foldVariadic(func(x, y float64) float64 { return x + y }, sum(1))},
 
 		"Mean":       {layer: importVariadic(models.BinaryAdd, true)},
 		"Neg":        {importPointwise(models.FuncNeg), foldUnary(func(x float64) float64 { return -x })},
@@ -116,11 +122,11 @@ func pools() map[string]operator {
 func shapes() map[string]operator {
 	return map[string]operator{
 		"Identity":        {importSame, foldIdentity},
-		"Dropout":         {importSame, foldIdentity},
+		"Dropout":         {layer: importDropout},
 		"Cast":            {importSame, foldCast},
 		"CastLike":        {importSame, foldCast},
 		"Reshape":         {importReshape, foldReshape},
-		"Flatten":         {layer: importFlatten},
+		"Flatten":         {importFlatten, foldFlatten},
 		"Squeeze":         {importSqueeze, foldSqueeze},
 		"Unsqueeze":       {importUnsqueeze, foldUnsqueeze},
 		"Transpose":       {importTranspose, foldTranspose},
@@ -142,6 +148,7 @@ func shapes() map[string]operator {
 		"Range":           {fold: foldRange},
 		"Where":           {fold: foldWhere},
 		"NonZero":         {fold: foldNonZero},
+		"ScatterND":       {fold: foldScatterND},
 	}
 }
 

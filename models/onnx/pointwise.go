@@ -14,8 +14,8 @@ func importPointwise(f models.Func) func(im *importer, n *node) error {
 	return func(im *importer, n *node) error { return im.unary(n, models.Pointwise{Func: f}) }
 }
 
-// importParametric returns the importer of a function whose parameters are attributes. b may be "".
-func importParametric(f models.Func, a string, aElse float64, b string, bElse float64) func(im *importer, n *node) error {
+// importParametric returns the importer of a function with attributes, and their defaults. b may be "".
+func importParametric(f models.Func, a string, aElse float64, b string, bElse float64) func(*importer, *node) error {
 	return func(im *importer, n *node) error {
 		return im.unary(n, models.Pointwise{Func: f, A: n.float(a, aElse), B: n.float(b, bElse)})
 	}
@@ -42,7 +42,8 @@ func importClip(im *importer, n *node) error {
 	case low > high:
 		return fmt.Errorf("clips to the range from %g to %g", low, high)
 	}
-	return im.unary(n, models.Pointwise{Func: models.FuncClip, A: max(low, -math.MaxFloat32), B: min(high, math.MaxFloat32)})
+	op := models.Pointwise{Func: models.FuncClip, A: max(low, -math.MaxFloat32), B: min(high, math.MaxFloat32)}
+	return im.unary(n, op)
 }
 
 // importGelu imports Gelu.
@@ -63,6 +64,13 @@ func importPReLU(im *importer, n *node) error {
 	slope, err := n.weight(1)
 	if err != nil {
 		return err
+	}
+	if n.opset < 7 && len(slope.dims) == 1 && slope.dims[0] > 1 { // one slope per channel
+		to := slices.Repeat([]int{1}, max(1, len(x.dims)-1))
+		to[0] = slope.dims[0]
+		if slope, err = slope.sized(to); err != nil {
+			return err
+		}
 	}
 	dims, err := x.beside(slope)
 	if err != nil {

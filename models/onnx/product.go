@@ -35,7 +35,7 @@ func importGemm(im *importer, n *node) error {
 	var b []float32
 	if bias != nil {
 		full, err := expanded(bias, []number{{n: 1}, {n: int64(w.dims[0])}})
-		if err != nil {
+		if err != nil || size(full.dims) != w.dims[0] || !bias.isFloat() {
 			return fmt.Errorf("has a bias of shape %v for %d outputs", bias.dims, w.dims[0])
 		}
 		b = scaled(full.floats, n.float("beta", 1))

@@ -6,8 +6,26 @@ import (
 	"math"
 	"slices"
 
+	"github.com/gomlx/compute-onnx/support/protos"
+
 	"github.com/pdquant/pdquant/models"
 )
+
+// importDropout imports Dropout, which does nothing once a network is trained.
+func importDropout(im *importer, n *node) error {
+	training, err := n.scalar("", 2, 0)
+	if err != nil {
+		return err
+	}
+	ratio, err := n.scalar("ratio", 1, 0.5)
+	if err != nil {
+		return err
+	}
+	if training != 0 && ratio != 0 {
+		return errors.New("drops elements at random, as in training; export it in evaluation mode")
+	}
+	return importSame(im, n)
+}
 
 // importSame imports operators that leave the images' tensors as they are. Floats are float32 throughout.
 func importSame(im *importer, n *node) error {
@@ -23,6 +41,10 @@ func importSame(im *importer, n *node) error {
 	if err != nil {
 		return err
 	}
+	to := protos.TensorProto_DataType(n.integer("to", int(protos.TensorProto_FLOAT)))
+	if !isFloat(to) || n.GetOpType() == "CastLike" && n.given(1) && n.in[1].known != nil && !n.in[1].known.isFloat() {
+		return errors.New("makes integers of what is computed from the images; only floats are read there")
+	}
 	im.set(n, 0, x)
 	return nil
 }
@@ -37,15 +59,23 @@ func importResize(im *importer, n *node) error {
 	if n.opset < 11 || n.GetOpType() == "Upsample" {
 		scalesAt, sizesAt = 1, -1
 	}
-	var scale []float64
-	size := slices.Clone(x.dims)
-	if scale, err = n.scales(scalesAt); err != nil {
+	if p := n.text("keep_aspect_ratio_policy", "stretch"); p != "stretch" {
+		return fmt.Errorf("keeps the aspect ratio by policy %q, which isn't read", p)
+	}
+	axes, err := n.resized(x)
+	if err != nil {
 		return err
 	}
+	size := slices.Clone(x.dims)
+	scale, err := n.scales(scalesAt)
+	if err != nil {
+		return err
+	}
+	scale = spread(scale, axes, slices.Repeat([]float64{1}, len(size)))
 	if sizes, err := n.constant(sizesAt); err != nil {
 		return err
 	} else if sizes != nil {
-		given, err := sizes.sizes(x)
+		given, err := sizes.sizes(x, axes, im.batch)
 		if err != nil {
 			return err
 		}
@@ -93,7 +123,7 @@ func (n *node) resampling(op *models.Resize) error {
 	op.Coord, ok[1] = coords[n.text("coordinate_transformation_mode", coord)]
 	op.Nearest, ok[2] = roundings[n.text("nearest_mode", nearest)]
 	if ok != [3]bool{true, true, true} || n.integer("antialias", 0) != 0 || n.integer("exclude_outside", 0) != 0 {
-		return fmt.Errorf("resizes by mode %q, coordinates %q, rounding %q, antialias %d, exclude_outside %d, which aren't read",
+		return fmt.Errorf("resizes by mode %q, coordinates %q, rounding %q, antialias %d, exclude_outside %d, not read",
 			n.text("mode", "nearest"), n.text("coordinate_transformation_mode", coord), n.text("nearest_mode", nearest),
 			n.integer("antialias", 0), n.integer("exclude_outside", 0))
 	}
@@ -120,16 +150,47 @@ func (n *node) scales(i int) ([]float64, error) {
 	return out, nil
 }
 
-// sizes returns the sizes in c, one for each axis of x.
-func (c *constant) sizes(x value) ([]int, error) {
-	if c.isFloat() || len(c.ints) != len(x.dims) {
+// resized returns the axes that a Resize has sizes or scales for.
+func (n *node) resized(x value) ([]int, error) {
+	axes := n.integers("axes")
+	if axes == nil {
+		for i := range x.dims {
+			axes = append(axes, i)
+		}
+	}
+	var err error
+	for i := range axes {
+		if axes[i], err = within(axes[i], len(x.dims)); err != nil {
+			return nil, err
+		}
+	}
+	return axes, nil
+}
+
+// spread returns all with v in places of axes, or v if it isn't for these axes.
+func spread[T any](v []T, axes []int, all []T) []T {
+	if len(v) != len(axes) {
+		return v
+	}
+	for i, a := range axes {
+		all[a] = v[i]
+	}
+	return all
+}
+
+// sizes returns the sizes in c, for the axes of x.
+func (c *constant) sizes(x value, axes []int, batch int) ([]int, error) {
+	old := x.numbers(batch)
+	if c.isFloat() || len(c.ints) != len(axes) {
 		return nil, fmt.Errorf("has sizes of shape %v for shape %v", c.dims, x.dims)
 	}
-	out := make([]int, len(c.ints))
-	for i, s := range c.ints {
+	out := make([]int, len(x.dims))
+	for i, s := range spread(c.ints, axes, slices.Clone(old)) {
 		out[i] = int(s.n)
 		if i == x.axis {
-			out[i] = x.dims[i]
+			if out[i] = x.dims[i]; s.n != old[i].n {
+				return nil, fmt.Errorf("resizes axis %d, which has the images", i)
+			}
 		}
 		if out[i] < 1 || out[i] > 1<<16 {
 			return nil, fmt.Errorf("has the size %d", out[i])

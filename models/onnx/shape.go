@@ -43,13 +43,22 @@ func importReshape(im *importer, n *node) error {
 	return nil
 }
 
+// flattened returns the axis of a Flatten of a tensor of so many axes: the first of the output's second.
+func (n *node) flattened(rank int) (int, error) {
+	axis := n.integer("axis", 1)
+	if axis == rank {
+		return axis, nil // the second has one position
+	}
+	return within(axis, rank)
+}
+
 // importFlatten imports Flatten.
 func importFlatten(im *importer, n *node) error {
 	x, err := n.layer(0)
 	if err != nil {
 		return err
 	}
-	axis, err := within(n.integer("axis", 1), len(x.dims)+1)
+	axis, err := n.flattened(len(x.dims))
 	if err != nil {
 		return err
 	}

@@ -67,17 +67,29 @@ func (n *node) cuts(dims []int) ([]cut, error) {
 	return all, nil
 }
 
+// anyImages is a size of the images' axis that no part of them reaches. Files have ends of 2³¹-1 for all of it.
+const anyImages = 1 << 30
+
 // importSlice imports Slice.
 func importSlice(im *importer, n *node) error {
 	x, err := n.layer(0)
 	if err != nil {
 		return err
 	}
-	cuts, err := n.cuts(x.dims)
+	sizes := make([]int, len(x.dims))
+	for i, s := range x.numbers(im.batch) {
+		if sizes[i] = int(s.n); s.images {
+			sizes[i] = anyImages
+		}
+	}
+	cuts, err := n.cuts(sizes)
 	if err != nil {
 		return err
 	}
 	for _, c := range cuts {
+		if c == (cut{c.axis, 0, sizes[c.axis], 1}) {
+			continue // all of it
+		}
 		if x, err = im.cut(n, x, c); err != nil {
 			return err
 		}
@@ -88,8 +100,8 @@ func importSlice(im *importer, n *node) error {
 
 // cut returns the part of x.
 func (im *importer) cut(n *node, x value, c cut) (value, error) {
-	if c == (cut{c.axis, 0, x.dims[c.axis], 1}) || c.axis == x.axis && c.step == 1 && c.start == 0 && c.stop > 0 {
-		return x, nil // all of it; for the images, an end far away
+	if c == (cut{c.axis, 0, x.dims[c.axis], 1}) && c.axis != x.axis {
+		return x, nil // all of it
 	}
 	own, err := x.own(c.axis)
 	if err != nil {
@@ -124,6 +136,10 @@ func importSplit(im *importer, n *node) error {
 		for left := x.dims[axis]; left > 0; left -= each {
 			sizes = append(sizes, min(each, left))
 		}
+	}
+	if axis == x.axis {
+		_, err := x.own(axis)
+		return err
 	}
 	if len(sizes) < len(n.GetOutput()) {
 		return fmt.Errorf("makes %d parts for %d outputs", len(sizes), len(n.GetOutput()))
@@ -213,8 +229,8 @@ func importPad(im *importer, n *node) error {
 	if err != nil {
 		return err
 	}
-	modes := map[string]models.PadMode{"constant": models.PadConstant, "reflect": models.PadReflect, "edge": models.PadEdge,
-		"wrap": models.PadWrap}
+	modes := map[string]models.PadMode{"constant": models.PadConstant, "reflect": models.PadReflect,
+		"edge": models.PadEdge, "wrap": models.PadWrap}
 	mode, ok := modes[n.text("mode", "constant")]
 	if !ok || len(pads) != 2*len(axes) {
 		return fmt.Errorf("has mode %q and %d pads for %d axes", n.text("mode", "constant"), len(pads), len(axes))

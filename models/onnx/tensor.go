@@ -108,8 +108,8 @@ func decode(t *protos.TensorProto, root *os.Root) (*constant, error) {
 	}
 	if data != nil {
 		if int64(len(data)) != (n*int64(width)+7)/8 {
-			return nil, fmt.Errorf("%s has %d bytes; for shape %v of %v it must have %d: the file is damaged", c.title(), len(data),
-				t.GetDims(), protos.TensorProto_DataType(kind), (n*int64(width)+7)/8)
+			return nil, fmt.Errorf("%s has %d bytes; for shape %v of %v it must have %d: the file is damaged", c.title(),
+				len(data), t.GetDims(), protos.TensorProto_DataType(kind), (n*int64(width)+7)/8)
 		}
 		c.fromBytes(data, protos.TensorProto_DataType(kind), int(n))
 		return c, nil
@@ -139,11 +139,7 @@ func (c *constant) fromBytes(data []byte, kind protos.TensorProto_DataType, n in
 	var integer func(i int) int64
 	packed := func(i, bits int, signed bool) int64 {
 		per := 8 / bits
-		x := int64(data[i/per]>>(bits*(i%per))) & (1<<bits - 1)
-		if signed && x >= 1<<(bits-1) {
-			x -= 1 << bits
-		}
-		return x
+		return wrapped(int64(data[i/per]>>(bits*(i%per))), bits, signed)
 	}
 	switch kind {
 	case protos.TensorProto_FLOAT:

@@ -13,7 +13,8 @@ import (
 // The usual case, the first axis with images alone, is left out of the layer's shape.
 type value struct {
 	known *constant
-	layer string // if not known: the layer, or models.Image
+	ramp  *ramp  // if not known: positions that differ between images
+	layer string // else the layer, or models.Image
 	dims  []int  // ONNX's sizes, without the images
 	axis  int    // the axis that has the images
 	outer int    // of that axis; 0 stands for 1

@@ -73,7 +73,8 @@ func (n *node) window(x spatial, kernel []int) (w models.Window, beyond [2]int, 
 	for a := range 2 {
 		w.Kernel[a], w.Stride[a], w.Dilation[a] = kernel[a], strides[a], dilations[a]
 		if kernel[a] < 1 || strides[a] < 1 || dilations[a] < 1 {
-			return w, beyond, fmt.Errorf("has kernel %v, strides %v, dilations %v; all must be positive", kernel, strides, dilations)
+			return w, beyond, fmt.Errorf("has kernel %v, strides %v, dilations %v; all must be positive", kernel, strides,
+				dilations)
 		}
 		reach := (kernel[a]-1)*dilations[a] + 1
 		before[a], after[a] = pads[a], pads[a+2]
@@ -181,7 +182,8 @@ func importAveragePool(im *importer, n *node) error {
 	if err != nil {
 		return err
 	}
-	return im.pool(n, x, models.AvgPooling{Window: w, CountPadding: n.integer("count_include_pad", 0) != 0, Beyond: beyond})
+	op := models.AvgPooling{Window: w, CountPadding: n.integer("count_include_pad", 0) != 0, Beyond: beyond}
+	return im.pool(n, x, op)
 }
 
 // pool appends a pooling.
@@ -265,7 +267,7 @@ func importReduce(f models.ReduceFunc) func(im *importer, n *node) error {
 		if err != nil {
 			return err
 		}
-		if axes == nil {
+		if len(axes) == 0 {
 			if n.integer("noop_with_empty_axes", 0) != 0 {
 				im.set(n, 0, x)
 				return nil

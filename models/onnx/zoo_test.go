@@ -2,6 +2,7 @@ package onnx_test
 
 import (
 	"encoding/csv"
+	"flag"
 	"fmt"
 	"math"
 	"os"
@@ -22,7 +23,10 @@ import (
 	"github.com/pdquant/pdquant/internal/testbackend"
 	"github.com/pdquant/pdquant/models"
 	"github.com/pdquant/pdquant/models/onnx"
+	"github.com/pdquant/pdquant/pdq"
 )
+
+var update = flag.Bool("update", false, "write the golden files")
 
 // zoo returns the exported architectures in testdata, filled with weights, and ONNX Runtime's logits for each.
 func zoo(t *testing.T) (files []string, logits map[string][][]float64) {
@@ -96,17 +100,46 @@ func TestZoo(t *testing.T) {
 				if !(e <= 1e-4) || !(ef <= 1e-4) {
 					t.Errorf("largest difference of logits %.2g, folded %.2g of the largest logit; want at most 1e-4", e, ef)
 				}
-				t.Logf("%d layers, %d units, %v to import, difference %.1e", len(n.Layers), len(n.Units), took.Round(time.Millisecond), e)
-				t.Log(describe(n))
+				t.Logf("%d layers, %d units, %v to import, difference %.1e", len(n.Layers), len(n.Units),
+					took.Round(time.Millisecond), e)
 			})
 		}
 	})
 }
 
+// TestUnits compares the units and the quantised tensors of the architectures with a golden file; -update writes it.
+func TestUnits(t *testing.T) {
+	files, _ := zoo(t)
+	var text strings.Builder
+	for _, file := range files {
+		m, err := onnx.Read(filled(t, file), onnx.Options{})
+		if err != nil {
+			t.Errorf("%s: %v", file, err)
+			continue
+		}
+		fmt.Fprintf(&text, "# %s\n%s\n", file, describe(t, m))
+	}
+	if *update {
+		if err := os.WriteFile("testdata/units.txt", []byte(text.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile("testdata/units.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := strings.Split(text.String(), "\n")
+	for i, line := range strings.Split(string(want), "\n") {
+		if i >= len(got) || got[i] != line {
+			t.Fatalf("units.txt:%d: got\n%s\nwant\n%s", i+1, got[min(i, len(got)-1)], line)
+		}
+	}
+}
+
 // run returns the logits of n for images x.
 func run(t *testing.T, b compute.Backend, n *models.Network, w models.Weights, x *tensors.Tensor) [][]float64 {
 	t.Helper()
-	out, err := graph.ExecOnce(b, func(x *graph.Node) *graph.Node {
+	out, err := graph.CallOnce(b, func(x *graph.Node) *graph.Node {
 		return n.Forward(x, 0, len(n.Layers)-1, models.Hooks{Param: func(name string) *graph.Node {
 			return graph.ConstTensor(x.Graph(), w[name])
 		}})
@@ -140,22 +173,42 @@ func difference(got, want [][]float64) float64 {
 	return most / largest
 }
 
-// describe lists the units and their layers.
-func describe(n *models.Network) string {
+// describe lists the units of the folded network and their layers: weights that are quantised have a w, outputs an a.
+func describe(t *testing.T, m *onnx.Model) string {
+	t.Helper()
+	n, _, err := models.Fold(m.Network, m.Weights)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := pdq.Bits{W: 4, A: 4, Rule: pdq.AllLow}.Plan(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	title := func(l models.Layer, unit string) string {
+		name, inside := strings.CutPrefix(l.Name, unit+".")
+		if !inside && name == unit {
+			name = "-"
+		}
+		bits := plan.Layer(l.Name)
+		mark := ""
+		if bits.Weight > 0 {
+			mark += "w"
+		}
+		if bits.Output > 0 {
+			mark += "a"
+		}
+		return strings.TrimSpace(fmt.Sprint(name, " ", l.Op.Kind(), " ", mark))
+	}
 	var text strings.Builder
 	for i, u := range n.Units {
 		var names []string
 		for _, l := range n.Layers[u.First : u.Last+1] {
-			name, inside := strings.CutPrefix(l.Name, u.Name+".")
-			if !inside && name == u.Name {
-				name = "-"
-			}
-			names = append(names, name+" "+l.Op.Kind())
+			names = append(names, title(l, u.Name))
 		}
 		fmt.Fprintf(&text, "%s: %s\n", u.Name, strings.Join(names, ", "))
 		if i+1 < len(n.Units) {
 			for _, l := range n.Layers[u.Last+1 : n.Units[i+1].First] {
-				fmt.Fprintf(&text, "  between: %s %s\n", l.Name, l.Op.Kind())
+				fmt.Fprintf(&text, "  between: %s\n", title(l, ""))
 			}
 		}
 	}

@@ -1,17 +1,27 @@
 package backend
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/gobackend"
+
+	"github.com/pdquant/pdquant/pdq/backend/internal/pjrtlib"
 )
 
 const names = "auto, go, onnx, onnx:/path/libonnxruntime.so.1, xla, xla:cpu, xla:cuda, xla:/path/plugin.so"
+
+// Marks begin, in a note, why the backend was taken.
+const (
+	autoMark = " (auto: "
+	envMark  = " ($" + compute.ConfigEnvVar + ")"
+)
 
 // openError says why a backend didn't open.
 type openError struct {
@@ -32,51 +42,69 @@ func (e *openError) Unwrap() error { return e.cause }
 // Open opens the backend called name; the package's comment lists the names. The note is a line for the user and the
 // run's log: which backend it is, and why.
 func Open(name string) (b compute.Backend, note string, err error) {
-	if name = strings.TrimSpace(name); name != "" && name != "auto" {
+	if name = strings.TrimSpace(name); !isAuto(name) {
 		return open(name)
 	}
-	if env := strings.TrimSpace(os.Getenv(compute.ConfigEnvVar)); env != "" && env != "auto" {
+	if env := strings.TrimSpace(os.Getenv(compute.ConfigEnvVar)); !isAuto(env) {
 		if b, note, err = open(env); err != nil {
 			return nil, "", fmt.Errorf("%w ($%s)", err, compute.ConfigEnvVar)
 		}
-		return b, fmt.Sprintf("%s ($%s)", note, compute.ConfigEnvVar), nil
+		return b, note + envMark, nil
 	}
-	var skipped []*openError
-	for _, kind := range []string{"xla", "onnx"} {
+	return openFastest()
+}
+
+func isAuto(name string) bool { return name == "" || name == "auto" }
+
+// Reopen is Open for a run that goes on. For "auto" it opens the backend that was opened with this note when the run
+// began; "" is none.
+func Reopen(name, note string) (compute.Backend, string, error) {
+	before, _, ok := strings.Cut(note, ": ")
+	if !ok || !isAuto(name) || !isAuto(os.Getenv(compute.ConfigEnvVar)) {
+		return Open(name)
+	}
+	b, note, err := Open(before)
+	if err != nil {
+		return nil, "", fmt.Errorf("%w; the run was begun with it: give backend= for another", err)
+	}
+	return b, note, nil
+}
+
+// openFastest opens the backend that is expected to be the fastest one of those installed. The note says why.
+func openFastest() (compute.Backend, string, error) {
+	var reasons []string
+	kinds := byTime()
+	if pjrtlib.This().HasNVIDIA() {
+		kinds = slices.Insert(kinds, 0, "xla:cuda")
+	} else {
+		reasons = append(reasons, "no NVIDIA driver")
+	}
+	remedy := ""
+	for _, kind := range kinds {
 		b, note, err := open(kind)
 		if err == nil {
-			return b, note + skippedNote(skipped), nil
+			reasons = append(reasons, "the fastest installed")
+			if kind == "go" && remedy != "" {
+				reasons = append(reasons, remedy)
+			}
+			return b, note + autoMark + strings.Join(reasons, "; ") + ")", nil
 		}
 		e, ok := errors.AsType[*openError](err)
 		if !ok {
 			return nil, "", err
 		}
-		skipped = append(skipped, e)
+		reasons = append(reasons, fmt.Sprintf("%s: %v", kind, e.cause))
+		remedy = cmp.Or(remedy, e.remedy)
 	}
-	if b, note, err = open("go"); err != nil {
-		return nil, "", err
-	}
-	note += skippedNote(skipped)
-	if remedy := skipped[len(skipped)-1].remedy; remedy != "" {
-		note += "; " + remedy
-	}
-	return b, note, nil
+	return nil, "", fmt.Errorf("backend: auto: %s", strings.Join(reasons, "; "))
 }
 
-// skippedNote returns, for a note, why backends were skipped.
-func skippedNote(skipped []*openError) string {
-	var causes []string
-	for _, e := range skipped {
-		causes = append(causes, fmt.Sprintf("%s: %v", e.kind, e.cause))
-	}
-	if len(causes) == 0 {
-		return ""
-	}
-	return " (" + strings.Join(causes, "; ") + ")"
-}
-
-// WithoutPath returns a note of Open without the path of a library, for records that leave the machine.
+// WithoutPath returns a note of Open without the path of a library and the reasons of the choice, for records that
+// leave the machine, and to compare backends.
 func WithoutPath(note string) string {
+	for _, mark := range []string{autoMark, envMark, " (xla: "} { // the last is that of older records
+		note, _, _ = strings.Cut(note, mark)
+	}
 	short, rest, found := strings.Cut(note, " at ")
 	if _, options, ok := strings.Cut(rest, ", "); found && ok {
 		short += ", " + options
@@ -97,7 +125,7 @@ func Workers(b compute.Backend) int {
 	return max(1, runtime.GOMAXPROCS(0)/threads)
 }
 
-// Available lists the names of the backends that are installed, slowest first.
+// Available lists the names of the backends that are installed and that this machine has the hardware for.
 func Available() []string {
 	list := []string{"go"}
 	if !native {
@@ -106,9 +134,12 @@ func Available() []string {
 	if _, err := findONNX(); err == nil {
 		list = append(list, "onnx")
 	}
-	plugins, _ := installedPlugins() // a plugin that doesn't load isn't available
+	machine := pjrtlib.This()
+	plugins, _ := machine.Plugins() // an error: the variable names no plugin
 	for _, p := range plugins {
-		list = append(list, "xla:"+p)
+		if pjrtlib.Check(p.Path) == nil && (p.Kind() != "cuda" || machine.HasNVIDIA()) {
+			list = append(list, "xla:"+p.Name)
+		}
 	}
 	return list
 }

@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"os/exec"
@@ -10,7 +11,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gomlx/compute"
 	"github.com/gomlx/gomlx/core/graph"
+
+	"github.com/pdquant/pdquant/pdq/backend/internal/pjrtlib"
 )
 
 const childEnv = "PDQUANT_TEST_OPEN"
@@ -42,7 +46,7 @@ func openInChild(t *testing.T, name string, env ...string) string {
 	}
 	empty := t.TempDir()
 	cmd := exec.Command(self)
-	cmd.Env = []string{"PATH=" + empty, "HOME=" + empty, "XDG_CACHE_HOME=" + empty, "PJRT_PLUGIN_LIBRARY_PATH=" + empty,
+	cmd.Env = []string{"PATH=" + empty, "HOME=" + empty, "XDG_CACHE_HOME=" + empty, pjrtlib.Env + "=" + empty,
 		"LD_LIBRARY_PATH=" + os.Getenv("LD_LIBRARY_PATH"), childEnv + "=" + name}
 	cmd.Env = append(cmd.Env, env...) // the last value of a variable counts
 	out, err := cmd.Output()
@@ -57,7 +61,14 @@ func TestOpen(t *testing.T) {
 	dir := t.TempDir()
 	text := filepath.Join(dir, "libonnxruntime.so.1")
 	plugin := filepath.Join(dir, "pjrt_c_api_cpu_plugin.so")
-	for _, f := range []string{text, plugin} {
+	cuda, noCUDA := filepath.Join(dir, "jax_plugins", "xla_cuda13", "xla_cuda_plugin.so"), "no NVIDIA driver"
+	if pjrtlib.This().HasNVIDIA() {
+		noCUDA = "not a shared library"
+	}
+	if err := os.MkdirAll(filepath.Dir(cuda), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []string{text, plugin, cuda} {
 		if err := os.WriteFile(f, []byte("not a library\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -83,15 +94,19 @@ func TestOpen(t *testing.T) {
 		{"onnx:" + text, nil, true, []string{failure, text, "make onnxruntime"}},
 		{"onnx:" + text + ",threads=2", nil, true, []string{failure, `"threads"`}},
 		{"onnx:cuda", nil, true, []string{failure, "onnx: "}},
-		{"xla", nil, true, []string{failure, "no PJRT plugin", "xla:/path/plugin.so"}},
-		{"xla:cuda", nil, true, []string{failure, "no PJRT plugin", "xla:/path/plugin.so"}},
-		{"xla:/none/plugin.so", nil, true, []string{failure, "/none/plugin.so"}},
-		{"xla:" + plugin, nil, true, []string{failure, plugin}},
-		{"xla", []string{"PJRT_PLUGIN_LIBRARY_PATH=" + dir}, true, []string{failure, "panicked"}},
-		{"auto", nil, true, []string{goBackend, "xla: no PJRT plugin", "onnx: ONNX Runtime is not installed",
+		{"xla", nil, true, []string{failure, "$" + pjrtlib.Env, "no plugin in", "make xla", "xla:/path/plugin.so"}},
+		{"xla:cuda", nil, true, []string{failure, "no plugin in", "make xla"}},
+		{"xla:/none/plugin.so", nil, true, []string{failure, "/none/plugin.so", "make xla"}},
+		{"xla:" + plugin, nil, true, []string{failure, plugin, "not a shared library", "make xla"}},
+		{"xla:cpu", []string{pjrtlib.Env + "=" + dir}, true, []string{failure, plugin, "not a shared library"}},
+		{"xla:rocm", []string{pjrtlib.Env + "=" + dir}, true, []string{failure, `"rocm"`, "only cuda, cpu"}},
+		{"xla:cuda", []string{pjrtlib.Env + "=" + dir}, true, []string{failure, cuda, noCUDA}},
+		{"xla:" + cuda, nil, true, []string{failure, cuda, noCUDA}},
+		{"xla", []string{pjrtlib.Env + "=/none/plugin.so"}, true, []string{failure, "$" + pjrtlib.Env, "/none/plugin.so"}},
+		{"auto", nil, true, []string{goBackend, "auto: ", "xla:cpu: $" + pjrtlib.Env, "onnx: ONNX Runtime is not installed",
 			"make onnxruntime"}},
 		{"", nil, true, []string{goBackend, "make onnxruntime"}},
-		{"auto", []string{"PJRT_PLUGIN_LIBRARY_PATH=" + dir}, true, []string{goBackend, "panicked"}},
+		{"auto", []string{pjrtlib.Env + "=" + dir}, true, []string{goBackend, "not a shared library"}},
 		{"auto", []string{libraryEnv + "=/none/lib.so"}, true, []string{goBackend, "$" + libraryEnv, "/none/lib.so"}},
 		{"auto", []string{libraryEnv + "=" + text}, true, []string{goBackend, text}},
 		{"auto", []string{"GOMLX_BACKEND=go:ops_sequential"}, false, []string{goBackend, "ops_sequential", "$GOMLX_BACKEND"}},
@@ -142,6 +157,10 @@ func TestWithoutPath(t *testing.T) {
 	for note, want := range map[string]string{
 		"onnx: ONNX Runtime 1.30.0 at /home/a b/lib.so.1, cpu, intra_threads=1": "onnx: ONNX Runtime 1.30.0, cpu, " +
 			"intra_threads=1",
+		"xla:cpu: lammps-jax-pjrt-cpu 0.11.2 at /home/a/p.so, PJRT v0.115, 4 devices (auto: no NVIDIA driver)": "xla:cpu: " +
+			"lammps-jax-pjrt-cpu 0.11.2, PJRT v0.115, 4 devices",
+		"onnx: ONNX Runtime 1 at /a/lib.so.1, cpu (xla: no PJRT plugin is installed)": "onnx: ONNX Runtime 1, cpu",
+		"go: GoMLX's Go backend, 2 threads ($GOMLX_BACKEND)":                          "go: GoMLX's Go backend, 2 threads",
 		"go: GoMLX's Go backend, 2 threads, ops_sequential": "go: GoMLX's Go backend, 2 threads, " +
 			"ops_sequential",
 	} {
@@ -151,12 +170,16 @@ func TestWithoutPath(t *testing.T) {
 	}
 }
 
-func TestPluginOrder(t *testing.T) {
-	got := []string{"tpu", "cpu_v0.83.1", "cpu", "cuda_v13", "cpu_v0.83.4", "rocm"}
-	slices.SortFunc(got, comparePlugins)
-	want := []string{"cuda_v13", "rocm", "cpu_v0.83.4", "cpu_v0.83.1", "cpu", "tpu"}
-	if !slices.Equal(got, want) {
-		t.Errorf("plugins in the order %v, want %v", got, want)
+// TestTimes: ONNX Runtime comes before XLA before Go for each kind of network, so that Open needn't know the kind.
+func TestTimes(t *testing.T) {
+	order := byTime()
+	if want := []string{"onnx", "xla:cpu", "go"}; !slices.Equal(order, want) {
+		t.Errorf("order %v, want %v", order, want)
+	}
+	for network, of := range times() {
+		if !slices.IsSortedFunc(order, func(p, q string) int { return cmp.Compare(of[p], of[q]) }) {
+			t.Errorf("%s: times %v are in another order than %v; let Open know the kind of network", network, of, order)
+		}
 	}
 }
 
@@ -224,14 +247,41 @@ func TestOnnxLoadedOnce(t *testing.T) {
 	}
 }
 
-// TestAutoTakesONNX: if the library is there, auto takes it and says why it isn't XLA.
+// TestReopen: a run goes on on the backend that its note names, unless another is asked for.
+func TestReopen(t *testing.T) {
+	_, goNote, err := Open("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(compute.ConfigEnvVar, "")
+	for _, c := range []struct{ name, note, want, fails string }{
+		{"auto", goNote, "go: ", ""},
+		{"", goNote + autoMark + "the fastest installed)", "go: ", ""},
+		{" go:ops_sequential", "onnx: ONNX Runtime 1.0 at /none, cpu", "go: ", ""},
+		{"auto", "other: 1", "", `"other"`},
+		{"auto", "other: 1", "", "give backend="},
+		{"go", "other: 1", "go: ", ""},
+	} {
+		_, note, err := Reopen(c.name, c.note)
+		if !strings.HasPrefix(note, c.want) || (err == nil) != (c.fails == "") ||
+			err != nil && !strings.Contains(err.Error(), c.fails) {
+			t.Errorf("Reopen(%q, %q) gives %q, %v; want %q, %q", c.name, c.note, note, err, c.want, c.fails)
+		}
+	}
+	t.Setenv(compute.ConfigEnvVar, "go")
+	if _, note, err := Reopen("auto", "other: 1"); err != nil || !strings.HasPrefix(note, "go: ") {
+		t.Errorf("$%s=go gives %q, %v", compute.ConfigEnvVar, note, err)
+	}
+}
+
+// TestAutoTakesONNX: if the library is there, auto takes it and says why.
 func TestAutoTakesONNX(t *testing.T) {
 	path, err := findONNX()
 	if err != nil || !native {
 		t.Skipf("needs ONNX Runtime, with cgo: %v", err)
 	}
 	got := openInChild(t, "auto", libraryEnv+"="+path)
-	for _, w := range []string{"onnx: ONNX Runtime", path, "cpu", "intra_threads=", "xla: no PJRT plugin"} {
+	for _, w := range []string{"onnx: ONNX Runtime", path, "cpu", "intra_threads=", "auto: ", "the fastest installed"} {
 		if !strings.Contains(got, w) {
 			t.Errorf("auto answered\n%s\nwithout %q", got, w)
 		}

@@ -2,17 +2,25 @@
 //
 // Open takes a name:
 //
-//	auto (or "")    $GOMLX_BACKEND if set, else the first installed one of XLA, ONNX Runtime and Go
+//	auto (or "")    $GOMLX_BACKEND if set, else xla:cuda if there is an NVIDIA driver, else the fastest
+//	                installed one by measured steps: ONNX Runtime, XLA on the CPU, Go
 //	go              GoMLX's backend in Go: always available, but the slowest
 //	onnx            ONNX Runtime on the CPU: the first found of $ONNXRUNTIME_SHARED_LIBRARY_PATH, PyPI's
 //	                package onnxruntime in the Python environment that the program lies in, the library
 //	                that "make onnxruntime" installs, and the library that compute-onnx installs
 //	onnx:/path/libonnxruntime.so.1
-//	xla             the first installed PJRT plugin of cuda, rocm, cpu and others
+//	xla             the first installed PJRT plugin of cuda (if there is a driver), rocm, cpu and others
 //	xla:cpu, xla:cuda, xla:/path/plugin.so
 //
 // Options follow after a comma (after the colon if there is no path), as the backends document them; examples are
 // "go:ops_sequential", "onnx:intra_threads=1", "onnx:/path/libonnxruntime.so.1,cuda" and "xla:cuda,tf32=false".
+//
+// PJRT plugins are searched in the file or folder that $PDQUANT_XLA names, and nowhere else if it is set; in Python's
+// packages, where "jax[cuda13]" and "jax[cuda12]" have one (of $VIRTUAL_ENV, $CONDA_PREFIX, the environment that the
+// program lies in, that of python3 in $PATH, the user and the system); where "make xla" installs one for the CPU; and
+// where go-xla's installer does. NVIDIA's libraries are those beside JAX's plugin, else the system's. XLA compiles with
+// the nvvm/libdevice beside the plugin or in /usr/local/cuda, unless $XLA_FLAGS names another folder. The note says
+// what is missing.
 //
 // Open never downloads anything: the installers of compute-onnx and go-xla are off. ONNX Runtime's telemetry is off,
 // too, unless $ORT_DISABLE_TELEMETRY says otherwise. Import this package instead of the backends' own packages, which

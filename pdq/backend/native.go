@@ -3,11 +3,15 @@
 package backend
 
 import (
-	"slices"
+	"fmt"
+	"strings"
 
 	"github.com/gomlx/compute"
 	onnxbackend "github.com/gomlx/compute-onnx"
 	"github.com/gomlx/go-xla/compute/xla"
+	"github.com/gomlx/go-xla/pjrt"
+
+	"github.com/pdquant/pdquant/pdq/backend/internal/pjrtlib"
 )
 
 // native says whether this binary can load ONNX Runtime and XLA.
@@ -40,12 +44,21 @@ func intraThreads(b compute.Backend) (n int, ok bool) {
 	return n, n > 0
 }
 
-func newXLA(config string) (compute.Backend, error) {
+// newXLA opens the plugin in file path, and returns the version of its interface and its number of devices as words.
+func newXLA(path, options string) (b compute.Backend, version string, err error) {
 	xla.EnableAutoInstall(false)
-	return xla.New(config)
-}
-
-func pjrtPlugins() []string {
-	xla.EnableAutoInstall(false)
-	return slices.Clone(xla.GetAvailablePlugins())
+	plugin, err := pjrt.GetPlugin(path)
+	if err != nil {
+		return nil, "", err
+	}
+	major, minor := plugin.Version()
+	remark, err := pjrtlib.CheckVersion(major, minor)
+	if err != nil {
+		return nil, "", err
+	}
+	b, err = xla.New(strings.TrimSuffix(path+","+options, ","))
+	if err != nil {
+		return nil, "", err
+	}
+	return b, fmt.Sprintf("v%d.%d%s, %d devices", major, minor, remark, b.NumDevices()), nil
 }

@@ -15,9 +15,7 @@ func newONNX(string) (compute.Backend, string, error) { return nil, "", errors.E
 
 func intraThreads(compute.Backend) (int, bool) { return 0, false }
 
-func newXLA(string) (compute.Backend, error) { return nil, errors.ErrUnsupported }
-
-func pjrtPlugins() []string { return nil }
+func newXLA(string, string) (compute.Backend, string, error) { return nil, "", errors.ErrUnsupported }
 
 // Model is an ONNX model. This build can't run any.
 type Model struct{}

@@ -140,7 +140,7 @@ func checkLibrary(path string) (string, error) {
 	case info.IsDir():
 		return "", fmt.Errorf("%s is a folder, not a library", path)
 	case strings.ContainsAny(path, ",="):
-		return "", fmt.Errorf("%s: compute-onnx takes no path with a comma or an equals sign; rename it", path)
+		return "", fmt.Errorf("%s: GoMLX takes no path with a comma or an equals sign; rename it", path)
 	}
 	return path, nil
 }

@@ -255,7 +255,7 @@ func (r Result) label() string {
 // sameMachine is an error if a result in the table was computed by another backend or version than those to come.
 func sameMachine(f Folder, was, is Result) error {
 	for _, x := range []struct{ what, was, is string }{
-		{"backend", was.Backend, is.Backend}, {"versions", was.Versions, is.Versions},
+		{"backend", backend.WithoutPath(was.Backend), is.Backend}, {"versions", was.Versions, is.Versions},
 	} {
 		if x.was != x.is {
 			return fmt.Errorf("%s has this result of another %s: %s, now %s; choose another folder",

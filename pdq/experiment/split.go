@@ -53,6 +53,9 @@ func (src Source) heldOut(pool datasets.Images, indices []int) (datasets.Images,
 	if err != nil || !src.Distorted {
 		return images, "held-out training images", err
 	}
+	if images.Values != nil {
+		return images, "", fmt.Errorf("experiment: only images of bytes are distorted, and those of %s are floats", pool.Name)
+	}
 	distort(images)
 	return images, "distorted held-out training images", nil
 }

@@ -36,7 +36,7 @@ type Subject struct {
 
 // Source says where a Subject's network and images are.
 type Source struct {
-	Name       string // in the registry, as "resnet20-cifar10"; an architecture, as "resnet34", with Checkpoint; an ONNX file
+	Name       string // in the registry, as "resnet20-cifar10"; an architecture with Checkpoint, as "resnet34"; a file
 	Like       string // what presets take the network for, as "mobilenetv2"; "": what it is, or for a file looks like
 	Input      string // ONNX files: the images among several inputs
 	Output     string // ONNX files: the logits among several outputs

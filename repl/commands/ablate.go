@@ -37,7 +37,7 @@ func ablate(c *call) (session, error) {
 	if err != nil {
 		return s, err
 	}
-	f, err := c.gridFolder(g, fmt.Sprintf("runs/ablate-%s-w%da%d", s.teacher.Name, g.Bits[0].W, g.Bits[0].A))
+	f, err := c.gridFolder(&g, fmt.Sprintf("runs/ablate-%s-w%da%d", s.teacher.Name, g.Bits[0].W, g.Bits[0].A))
 	if err != nil {
 		return s, err
 	}

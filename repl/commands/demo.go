@@ -45,7 +45,7 @@ func demo(c *call) error {
 		return err
 	}
 	w := g.Bits[0]
-	f, err := c.gridFolder(g, fmt.Sprintf("runs/demo-%s-w%da%d-s%d", c.Values["teacher"], w.W, w.A, g.Seeds[0]))
+	f, err := c.gridFolder(&g, fmt.Sprintf("runs/demo-%s-w%da%d-s%d", c.Values["teacher"], w.W, w.A, g.Seeds[0]))
 	if err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func demo(c *call) error {
 			"100 steps.")
 }
 
-// newDemo reads and checks the options. What doesn't need the backend is checked first.
+// newDemo reads and checks the options.
 func newDemo(v shell.Values) (g experiment.Grid, err error) {
 	var src experiment.Source
 	if err := readGrid(v, &src, &g); err != nil {
@@ -92,7 +92,7 @@ func newDemo(v shell.Values) (g experiment.Grid, err error) {
 	if g.Methods, err = experiment.ParseMethods(methods); err != nil {
 		return g, err
 	}
-	return g, gridBackend(v, &g)
+	return g, nil
 }
 
 // shipped returns a teacher trained on Fashion-MNIST, with the images that are built in and n of the test images.

@@ -93,12 +93,13 @@ func (e *engine) dropRounder() {
 	}
 }
 
-// opened returns s with a backend: by name, or the one it has, or the default.
-func (e *engine) opened(s session, name string) (session, error) {
+// opened returns s with a backend: by name, or the one it has, or the one with whose note a saved session was begun, or
+// the default.
+func (e *engine) opened(s session, name, begun string) (session, error) {
 	if s.backend != nil && name == "" {
 		return s, nil
 	}
-	b, note, err := backend.Open(name)
+	b, note, err := backend.Reopen(name, begun)
 	if err != nil {
 		return s, err
 	}

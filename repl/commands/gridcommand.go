@@ -54,7 +54,7 @@ func runGrid(c *call) error {
 	if err != nil {
 		return err
 	}
-	f, err := c.gridFolder(g, "runs/grid")
+	f, err := c.gridFolder(&g, "runs/grid")
 	if err != nil {
 		return err
 	}
@@ -98,5 +98,5 @@ func newGrid(v shell.Values) (g experiment.Grid, err error) {
 		}
 		g.Subjects = append(g.Subjects, s)
 	}
-	return g, gridBackend(v, &g)
+	return g, nil
 }

@@ -15,9 +15,9 @@ func TestGridCommand(t *testing.T) {
 	line := "grid methods='nearest; nearest Scales.Power=2' bits=2/2,4/8 seeds=2 images=8 test=40 " +
 		"all='Scales.Candidates=10' out=" + out
 	var first string
-	for range 2 {
+	for _, backend := range []string{" backend=go", ""} { // "": that of the first time
 		var stdout, stderr bytes.Buffer
-		if err := run(t.Context(), shell.Invocation{Given: true, Line: line}, strings.NewReader(""), &stdout,
+		if err := run(t.Context(), shell.Invocation{Given: true, Line: line + backend}, strings.NewReader(""), &stdout,
 			&stderr); err != nil {
 			t.Fatalf("%v\n%s", err, stderr.String())
 		}

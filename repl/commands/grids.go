@@ -116,19 +116,33 @@ func readSteps(v shell.Values, g *experiment.Grid) error {
 	return nil
 }
 
-// gridBackend opens the backend of option backend for g.
-func gridBackend(v shell.Values, g *experiment.Grid) (err error) {
-	g.Backend, g.Note, err = backend.Open(v["backend"])
+// gridBackend opens a backend for g, unless it has one: that of option backend, or for auto the one that the run in
+// folder f was begun with.
+func (c *call) gridBackend(g *experiment.Grid, f experiment.Folder) (err error) {
+	if g.Backend != nil {
+		return nil
+	}
+	var begun experiment.Record
+	if c.Values["anew"] != "true" && exists(f.Path(experiment.RecordFile)) {
+		if err := f.ReadJSON(experiment.RecordFile, &begun); err != nil {
+			return err
+		}
+	}
+	g.Backend, g.Note, err = backend.Reopen(c.Values["backend"], begun.Backend)
 	return err
 }
 
-// gridFolder returns the run folder of g: option out, or else usual. With anew=true it is emptied of results.
-func (c *call) gridFolder(g experiment.Grid, usual string) (experiment.Folder, error) {
-	if err := g.Check(); err != nil {
-		return "", err
-	}
+// gridFolder returns the run folder of g: option out, or else usual; and opens the backend of g if it has none. With
+// anew=true the folder is emptied of results.
+func (c *call) gridFolder(g *experiment.Grid, usual string) (experiment.Folder, error) {
 	if c.Values["out"] != "" {
 		usual = c.Values["out"]
+	}
+	if err := c.gridBackend(g, experiment.Folder(usual)); err != nil {
+		return "", err
+	}
+	if err := g.Check(); err != nil {
+		return "", err
 	}
 	f, err := experiment.CreateFolder(usual)
 	if err != nil {

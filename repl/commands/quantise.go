@@ -45,7 +45,7 @@ func quantise(c *call) error {
 		return err
 	}
 	s, w := g.Subjects[0], g.Bits[0]
-	f, err := c.gridFolder(g, fmt.Sprintf("runs/%s-w%da%d-s%d", s.Name, w.W, w.A, g.Seeds[0]))
+	f, err := c.gridFolder(&g, fmt.Sprintf("runs/%s-w%da%d-s%d", s.Name, w.W, w.A, g.Seeds[0]))
 	if err != nil {
 		return err
 	}
@@ -108,7 +108,7 @@ func newQuantisation(v shell.Values) (g experiment.Grid, err error) {
 		return g, err
 	}
 	g.Subjects = []experiment.Subject{s}
-	return g, gridBackend(v, &g)
+	return g, nil
 }
 
 // openSubject opens a network of the registry with the data set that it was trained on or, where that isn't what

@@ -50,7 +50,7 @@ func reproduce(c *call) error {
 	if err != nil {
 		return err
 	}
-	f, err := c.gridFolder(g, "")
+	f, err := c.gridFolder(&g, "")
 	if err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ func newReproduction(v shell.Values) (g experiment.Grid, rows []baselineRow, err
 		return g, nil, err
 	}
 	g.Subjects = []experiment.Subject{s}
-	return g, rows, gridBackend(v, &g)
+	return g, rows, nil
 }
 
 // selectRows reads the baseline's rows that the options ask for, and finds their methods.

@@ -330,7 +330,7 @@ func (c *call) given(old saved, record experiment.Record, near session) (session
 			return s, err
 		}
 	}
-	if s, err = c.opened(s, ""); err != nil {
+	if s, err = c.opened(s, "", record.Backend); err != nil {
 		return s, err
 	}
 	s.preset, s.config, s.logits = old.Preset, old.Config, nil

@@ -77,7 +77,7 @@ func loadTeacher(c *call) (session, error) {
 	if err != nil {
 		return s, err
 	}
-	if s, err = c.opened(s, v["backend"]); err != nil {
+	if s, err = c.opened(s, v["backend"], ""); err != nil {
 		return s, err
 	}
 	if s.teacher != nil && s.teacher.Data != t.Data && s.images != nil && s.images.data == "" {
@@ -307,7 +307,7 @@ func openBackend(c *call) (session, error) {
 		c.Show(shell.Text(s.note))
 		return s, nil
 	}
-	s, err := c.opened(s, name)
+	s, err := c.opened(s, name, "")
 	if err != nil {
 		return c.s, err
 	}

@@ -11,8 +11,8 @@ func dataOptions() []shell.Option {
 	return []shell.Option{
 		option("data", "", "name of a data set, or a folder or file in any known format; empty: what the network was "+
 			"trained on"),
-		option("like", "", "take a preset's settings for another architecture: mobilenetv2; empty: the network's own, or for "+
-			"an ONNX file those that its convolutions suggest"),
+		option("like", "", "take a preset's settings for another architecture: mobilenetv2; empty: the network's own, or "+
+			"for an ONNX file those that its convolutions suggest"),
 		option("input", "", "ONNX files: the images among several inputs"),
 		option("output", "", "ONNX files: the logits among several outputs"),
 		option("root", "data", "folder of data sets by their names, and of checkpoints"),

@@ -63,7 +63,7 @@ ALL = {
     "ghostnet_100": Architecture(of_timm("ghostnet_100"), 64, "old", old=11),
     "deit_tiny_patch16_224": Architecture(of_timm("deit_tiny_patch16_224", img_size=64, depth=4), 64, "old"),
     "swin_t": Architecture(
-        lambda: tv.SwinTransformer([4, 4], 48, [2, 2], [2, 4], [4, 4], num_classes=10), 64, "new old"),
+        lambda: tv.SwinTransformer([4, 4], 48, [2, 2], [2, 4], [4, 4], num_classes=10), 64, "new"),
     "mobilevit_xxs": Architecture(of_timm("mobilevit_xxs"), 64, "new", new=18),
     "coatnet_nano_rw_224": Architecture(of_timm("coatnet_nano_rw_224", img_size=64), 64, "new"),
 }

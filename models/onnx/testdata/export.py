@@ -4,8 +4,9 @@ Needs PyTorch 2.15, torchvision, timm, onnx, onnxscript and onnxruntime (README.
 
     python export.py [-rest FOLDER] [ARCHITECTURE ...]
 
-It writes the committed files to this file's folder, the other forms to FOLDER (-rest), the logits of each folder's
-files to its logits.tsv, and the table of files to README.md. With names it exports only those architectures.
+It writes the committed files to this file's folder, the logits of the files to logits.tsv, and the table of files to
+README.md. With -rest it also writes the forms new and old that aren't committed, and their logits, to FOLDER. With
+names it exports only those architectures.
 """
 
 import argparse
@@ -25,7 +26,6 @@ import formula
 
 HERE = pathlib.Path(__file__).parent
 KEPT = 64  # a float tensor of at most so many elements keeps its data
-FORMS = ["new", "new-plain", "old", "old-plain"]
 
 
 def normalise(layer, inputs, output):
@@ -60,7 +60,7 @@ def randomised(make, size):
 
 
 def exported(m, x, form, opset):
-    """Returns the ONNX graph of m, with a batch of any size, in a form of FORMS."""
+    """Returns the ONNX graph of m, with a batch of any size, in a form of README.md."""
     f = io.BytesIO()
     names = {"input_names": ["image"], "output_names": ["logits"], "opset_version": opset}
     if form.startswith("new"):
@@ -176,14 +176,14 @@ def tabulate():
 
 def main():
     p = argparse.ArgumentParser()
-    p.add_argument("-rest", type=pathlib.Path, help="folder of the forms that aren't committed")
+    p.add_argument("-rest", type=pathlib.Path, help="folder of the files that aren't committed")
     p.add_argument("names", nargs="*", default=list(architectures.ALL))
     args = p.parse_args()
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
     for name in args.names:
         kept = architectures.ALL[name].kept.split()
-        for form in FORMS if args.rest or len(kept) > 2 else kept:
+        for form in sorted({*kept, "new", "old"}) if args.rest else kept:
             folder = HERE if form in kept else args.rest
             folder.mkdir(parents=True, exist_ok=True)
             record(folder, {f"{name}.{form}.onnx": export(name, form, folder)})

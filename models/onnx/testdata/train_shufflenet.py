@@ -71,15 +71,15 @@ def accuracy(path, x, y):
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("-data", type=pathlib.Path, default="/usr/share/datasets/fashion-mnist")
-    p.add_argument("-epochs", type=int, default=8)
+    p.add_argument("-epochs", type=int, default=2)
     p.add_argument("-seed", type=int, default=1)
     p.add_argument("to", type=pathlib.Path)
     args = p.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(args.seed)
-    m = network()
+    m = network().to(memory_format=torch.channels_last)
     train(m, *load(args.data, "train"), args.epochs)
-    m.eval()
+    m.eval().to(memory_format=torch.contiguous_format)
     args.to.mkdir(parents=True, exist_ok=True)
     x, y = load(args.data, "t10k")
     for form, opset, file in [("old-plain", 17, "shufflenet.onnx"), ("new", 20, "shufflenet.new.onnx")]:

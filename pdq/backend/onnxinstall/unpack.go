@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"runtime"
 
+	"github.com/pdquant/pdquant/internal/fetched"
 	"github.com/pdquant/pdquant/pdq/backend/internal/ortlib"
 )
 
@@ -93,24 +94,12 @@ func extract(r io.Reader, folder string, members ...string) error {
 		if !missing[h.Name] || h.Typeflag != tar.TypeReg {
 			continue
 		}
-		if err := write(filepath.Join(folder, filepath.Base(h.Name)), t); err != nil {
+		if err := fetched.Write(filepath.Join(folder, filepath.Base(h.Name)), t); err != nil {
 			return err
 		}
 		delete(missing, h.Name)
 	}
 	return nil
-}
-
-func write(path string, r io.Reader) (err error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	if _, err := io.Copy(f, r); err != nil {
-		return err
-	}
-	return f.Sync() // a library that a crash cut off would load, and fail later
 }
 
 // writeLicence writes ONNX Runtime's licence, which npm's package leaves out.

@@ -6,9 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
-	"strconv"
-	"strings"
+
+	"github.com/pdquant/pdquant/pdq/backend/internal/pyenv"
 )
 
 // Version is the release of ONNX Runtime that the project installs.
@@ -26,30 +25,22 @@ func Path() (string, error) {
 // Beside returns the libraries of PyPI's package onnxruntime in the Python environment that a program lies in, the
 // newest Python's first: PREFIX/lib/python3.12/site-packages/onnxruntime/capi/libonnxruntime.so.1.32.0 of
 // PREFIX/bin/pdquant.
-func Beside(program string) []string {
-	prefix := filepath.Dir(filepath.Dir(program))
-	if filepath.Dir(prefix) == prefix {
-		return nil // all of the system
+func Beside(program string) (paths []string) {
+	prefix, ok := pyenv.Prefix(program)
+	if !ok {
+		return nil
 	}
-	pattern := []string{"lib", "python3*", "*-packages", "onnxruntime", "capi", "libonnxruntime.so.*"}
+	library := "libonnxruntime.so.*"
 	if runtime.GOOS == "darwin" {
-		pattern[len(pattern)-1] = "libonnxruntime.*.dylib"
+		library = "libonnxruntime.*.dylib"
 	}
-	// The prefix isn't part of the pattern: it may hold a *.
-	paths, _ := fs.Glob(os.DirFS(prefix), filepath.ToSlash(filepath.Join(pattern...))) // the pattern is right
-	slices.SortStableFunc(paths, func(a, b string) int { return minor(b) - minor(a) })
-	for i, path := range paths {
-		paths[i] = filepath.Join(prefix, filepath.FromSlash(path))
+	for _, dir := range pyenv.Packages(prefix) {
+		names, _ := fs.Glob(os.DirFS(dir), "onnxruntime/capi/"+library) // the pattern is right
+		for _, name := range names {
+			paths = append(paths, filepath.Join(dir, filepath.FromSlash(name)))
+		}
 	}
 	return paths
-}
-
-// minor returns the 12 of lib/python3.12/...
-func minor(path string) (n int) {
-	_, rest, _ := strings.Cut(path, "python3.")
-	number, _, _ := strings.Cut(rest, "/")
-	n, _ = strconv.Atoi(number) // 0: not so
-	return n
 }
 
 func name() string {
