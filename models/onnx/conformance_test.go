@@ -24,32 +24,33 @@ import (
 	"github.com/pdquant/pdquant/internal/testbackend"
 )
 
-// Update is shared with the package's other tests.
-var Update = flag.Bool("update", false, "fetch ONNX's conformance tests, and write the golden files")
+var conform = flag.Bool("conform", false, "fetch ONNX's conformance tests, and write their table")
 
-// onnxPackage is PyPI's package that has ONNX's conformance tests.
-const onnxPackage = "onnx==1.19.0"
-
-// conformanceData returns the folder of ONNX's conformance tests. With -update it fetches them if need be.
+// conformanceData returns the folder of ONNX's conformance tests.
 func conformanceData(t *testing.T) string {
 	t.Helper()
-	dir, err := fetched.Folder("onnx-tests", onnxPackage, func(dir string) error {
-		if !*Update {
-			return errors.New("the tests aren't there; go test ./models/onnx -run Conformance -update fetches them")
+	return filepath.Join(pypi(t, "onnx-tests", "onnx==1.19.0"), "onnx", "backend", "test", "data")
+}
+
+// pypi returns the folder of a package of PyPI, without those that it needs. With -conform it fetches it if need be.
+func pypi(t *testing.T, folder, name string) string {
+	t.Helper()
+	dir, err := fetched.Folder(folder, name, func(dir string) error {
+		if !*conform {
+			return errors.New("it isn't there; go test ./models/onnx -conform fetches it")
 		}
-		pip := exec.Command("python3", "-m", "pip", "install", "-q", "--no-deps", "--target", dir, onnxPackage)
-		out, err := pip.CombinedOutput()
+		out, err := exec.Command("python3", "-m", "pip", "install", "-q", "--no-deps", "--target", dir, name).CombinedOutput()
 		if err != nil {
 			return fmt.Errorf("%w: %s", err, out)
 		}
 		return nil
 	})
-	if err != nil && *Update {
+	if err != nil && *conform {
 		t.Fatal(err)
 	} else if err != nil {
-		t.Skipf("no conformance tests: %v", err)
+		t.Skipf("no %s: %v", name, err)
 	}
-	return filepath.Join(dir, "onnx", "backend", "test", "data")
+	return dir
 }
 
 // excused are tests whose results differ, and why that is right for networks.
@@ -277,14 +278,14 @@ func writeTable(t *testing.T, rows map[string]*tally) {
 			strings.Join(slices.Compact(r.reasons), " | "))
 	}
 	path := filepath.Join("testdata", "conformance.tsv")
-	if *Update {
+	if *conform {
 		if err := os.WriteFile(path, []byte(text.String()), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
 	want, err := os.ReadFile(path)
 	if err != nil || string(want) != text.String() {
-		t.Errorf("%s isn't what the tests give; write it with -update: %v", path, err)
+		t.Errorf("%s isn't what the tests give; write it with -conform: %v", path, err)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/gomlx/compute-onnx/support/protos"
 	"google.golang.org/protobuf/proto"
@@ -124,10 +125,17 @@ func versions(m *protos.ModelProto) (int, error) {
 			newestIR)
 	}
 	opset := int64(0)
+	var domains []string
 	for _, s := range m.GetOpsetImport() {
 		if isONNX(s.GetDomain()) {
 			opset = max(opset, s.GetVersion())
+		} else {
+			domains = append(domains, s.GetDomain())
 		}
+	}
+	if opset == 0 && len(domains) > 0 {
+		return 0, fmt.Errorf("has no opset of ONNX's own operators, only of %s; a classifier of images is made of the former",
+			strings.Join(domains, ", "))
 	}
 	if opset < oldestOpset || opset > newestOpset {
 		return 0, fmt.Errorf("has opset %d; opsets %d to %d are read: export it with one of them", opset, oldestOpset,

@@ -2,6 +2,7 @@ package onnx_test
 
 import (
 	"encoding/csv"
+	"flag"
 	"fmt"
 	"math"
 	"os"
@@ -24,6 +25,8 @@ import (
 	"github.com/pdquant/pdquant/models/onnx"
 	"github.com/pdquant/pdquant/pdq"
 )
+
+var update = flag.Bool("update", false, "write the golden file of units")
 
 // zoo returns the exported architectures in testdata, filled with weights, and ONNX Runtime's logits for each.
 func zoo(t *testing.T) (files []string, logits map[string][][]float64) {
@@ -116,7 +119,7 @@ func TestUnits(t *testing.T) {
 		}
 		fmt.Fprintf(&text, "# %s\n%s\n", file, describe(t, m))
 	}
-	if *onnx.Update {
+	if *update {
 		if err := os.WriteFile("testdata/units.txt", []byte(text.String()), 0o644); err != nil {
 			t.Fatal(err)
 		}
