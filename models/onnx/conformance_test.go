@@ -24,7 +24,8 @@ import (
 	"github.com/pdquant/pdquant/internal/testbackend"
 )
 
-var update = flag.Bool("update", false, "fetch ONNX's conformance tests, and write their table")
+// Update is shared with the package's other tests.
+var Update = flag.Bool("update", false, "fetch ONNX's conformance tests, and write the golden files")
 
 // onnxPackage is PyPI's package that has ONNX's conformance tests.
 const onnxPackage = "onnx==1.19.0"
@@ -33,7 +34,7 @@ const onnxPackage = "onnx==1.19.0"
 func conformanceData(t *testing.T) string {
 	t.Helper()
 	dir, err := fetched.Folder("onnx-tests", onnxPackage, func(dir string) error {
-		if !*update {
+		if !*Update {
 			return errors.New("the tests aren't there; go test ./models/onnx -run Conformance -update fetches them")
 		}
 		pip := exec.Command("python3", "-m", "pip", "install", "-q", "--no-deps", "--target", dir, onnxPackage)
@@ -43,7 +44,7 @@ func conformanceData(t *testing.T) string {
 		}
 		return nil
 	})
-	if err != nil && *update {
+	if err != nil && *Update {
 		t.Fatal(err)
 	} else if err != nil {
 		t.Skipf("no conformance tests: %v", err)
@@ -276,7 +277,7 @@ func writeTable(t *testing.T, rows map[string]*tally) {
 			strings.Join(slices.Compact(r.reasons), " | "))
 	}
 	path := filepath.Join("testdata", "conformance.tsv")
-	if *update {
+	if *Update {
 		if err := os.WriteFile(path, []byte(text.String()), 0o644); err != nil {
 			t.Fatal(err)
 		}

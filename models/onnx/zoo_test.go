@@ -2,7 +2,6 @@ package onnx_test
 
 import (
 	"encoding/csv"
-	"flag"
 	"fmt"
 	"math"
 	"os"
@@ -25,8 +24,6 @@ import (
 	"github.com/pdquant/pdquant/models/onnx"
 	"github.com/pdquant/pdquant/pdq"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 // zoo returns the exported architectures in testdata, filled with weights, and ONNX Runtime's logits for each.
 func zoo(t *testing.T) (files []string, logits map[string][][]float64) {
@@ -119,7 +116,7 @@ func TestUnits(t *testing.T) {
 		}
 		fmt.Fprintf(&text, "# %s\n%s\n", file, describe(t, m))
 	}
-	if *update {
+	if *onnx.Update {
 		if err := os.WriteFile("testdata/units.txt", []byte(text.String()), 0o644); err != nil {
 			t.Fatal(err)
 		}

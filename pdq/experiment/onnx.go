@@ -26,7 +26,7 @@ func (src Source) openONNX() (Subject, error) {
 	if src.Data == "" && src.Set == "" {
 		return s, fmt.Errorf("experiment: %s comes with no images; give them with data=", base)
 	}
-	m, err := onnx.Open(src.Name, onnx.Options{Input: src.Input, Output: src.Output})
+	m, err := onnx.Open(src.Name, onnx.Options{Input: src.Input, Output: src.Output, Units: src.Units})
 	if errors.Is(err, fs.ErrNotExist) {
 		return s, fmt.Errorf("%w: %w", ErrMissing, err)
 	} else if err != nil {
