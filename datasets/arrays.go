@@ -41,9 +41,6 @@ func (c contents) arrays(o OpenOptions) (Data, bool, error) {
 	if len(c.files[arrayFile]) == 0 {
 		return Data{}, false, nil
 	}
-	if o.Labels != "" {
-		return Data{}, false, ownLabels(c.path)
-	}
 	var all []array
 	for _, path := range c.files[arrayFile] {
 		f, err := openFile(path)
@@ -57,14 +54,16 @@ func (c contents) arrays(o OpenOptions) (Data, bool, error) {
 		}
 		all = append(all, found...)
 	}
-	train, test := parts(all)
-	if len(train)+len(test) == 0 {
-		if len(c.files[pictureFile]) > 0 {
-			return Data{}, false, nil // they are about these
-		}
+	switch pictures := len(c.files[pictureFile]) > 0; {
+	case pictures && (o.Labels != "" || !slices.ContainsFunc(all, array.images)):
+		return Data{}, false, nil // they are about these
+	case o.Labels != "":
+		return Data{}, false, ownLabels(c.path)
+	case !slices.ContainsFunc(all, array.images):
 		return Data{}, false, fmt.Errorf("datasets: %s: %s; give images as floats [N,C,H,W], as the network takes them",
 			c.path, listedArrays(all))
 	}
+	train, test := parts(all)
 	d, err := c.joinArrays(all, train, test, o)
 	return d, true, err
 }
@@ -94,6 +93,9 @@ func arraysOf(f *os.File, path string) ([]array, error) {
 	return all, nil
 }
 
+// imageNames returns usual names of arrays of images.
+func imageNames() []string { return []string{"images", "image", "x", "data"} }
+
 // parts divides arrays by their names. Those to test on are of "test", or of "val" where there are none; those to
 // calibrate on are of "calib", or all others where there are none.
 func parts(all []array) (train, test []array) {
@@ -114,7 +116,7 @@ func parts(all []array) (train, test []array) {
 	}
 	first := func(names ...string) []array {
 		for _, name := range names {
-			if slices.ContainsFunc(by[name], array.images) {
+			if slices.ContainsFunc(by[name], func(a array) bool { return a.images() || a.named(imageNames()...) }) {
 				return by[name]
 			}
 		}
@@ -165,7 +167,7 @@ func readArrays(all []array, name string) (im Images, err error) {
 	if len(all) == 0 {
 		return im, nil
 	}
-	images, _, err := pick(all, array.images, "floats [N,C,H,W]", "images", "image", "x", "data")
+	images, _, err := pick(all, array.images, "floats [N,C,H,W]", imageNames()...)
 	if err != nil {
 		return im, err
 	}
@@ -215,7 +217,7 @@ func pick(all []array, fits func(array) bool, what string, usual ...string) (a a
 	case 1:
 		return fitting[0], true, nil
 	}
-	return a, false, fmt.Errorf("%s can be %s; call one of them %s", listedArrays(fitting), what, usual[0])
+	return a, false, fmt.Errorf("%s can be %s; leave one, called %s", listedArrays(fitting), what, usual[0])
 }
 
 // maxClasses is the largest number of classes that labels may stand for.

@@ -119,7 +119,9 @@ func TestArraysWrong(t *testing.T) {
 		{"wrong name", archive(t, ramp("images", 4, 6), ramp("z", 4, 3, 1, 2), labels), "images (<f4 [4 6]) isn't floats"},
 		{"channels last", archive(t, ramp("x", 4, 8, 8, 3), labels), "channels last; save x.transpose(0, 3, 1, 2)"},
 		{"two", archive(t, ramp("a", 4, 3, 1, 2), ramp("b", 4, 3, 1, 2), labels),
-			"can be floats [N,C,H,W]; call one of them images"},
+			"can be floats [N,C,H,W]; leave one, called images"},
+		{"test of another type", archive(t, ramp("x_train", 4, 3, 1, 2), whole("y_train", 0, 1, 2, 0), ramp("x_test", 4, 6)),
+			"x_test (<f4 [4 6]) isn't floats [N,C,H,W]; save it as such"},
 		{"float labels", archive(t, four, ramp("labels", 4)), "labels (<f4 [4]) isn't integers [N]"},
 		{"few labels", archive(t, four, whole("labels", 0, 1)), "has labels for 2 images, of which there are 4"},
 		{"negative", archive(t, four, whole("labels", 0, -1, 0, 0)), "label -1 of image 1 is not 0 to"},
@@ -156,5 +158,10 @@ func TestArraysBeside(t *testing.T) {
 	}
 	if _, err := Open(filepath.Join(dir, "flat"), o); lacks(err, "give the file that labels its images") {
 		t.Errorf("error %v", err)
+	}
+	put(t, archive(t, ramp("images", 4, 3, 2, 2), whole("labels", 0, 1, 2, 3)), dir, "flat", "more.npz")
+	o.Labels = writeFile(t, "labels.txt", []byte("a.png cow\nb.png bee\n"))
+	if d, err := Open(filepath.Join(dir, "flat"), o); err != nil || d.Format != formatLabelled {
+		t.Errorf("with labels: %v, error %v", d, err)
 	}
 }

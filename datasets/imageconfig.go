@@ -85,6 +85,9 @@ func (c ImageConfig) validate() error {
 		return fmt.Errorf("datasets: images of %dx%d pixels out of images whose shorter side has %d; "+
 			"give a size > 0 that is not above what is resized to", c.Height, c.Width, c.Resize)
 	}
+	if c.Interpolation != Bilinear && c.Interpolation != Bicubic {
+		return fmt.Errorf("datasets: interpolation %d; give %v or %v", int(c.Interpolation), Bilinear, Bicubic)
+	}
 	mean, std := ImageNetMoments()
 	black := Images{Name: "of files", Channels: 3, Height: 1, Width: 1, Pixels: make([]uint8, 3), Labels: make([]int32, 1),
 		Classes: []string{"black"}, Mean: perChannel(c.Mean, mean), Std: perChannel(c.Std, std)}

@@ -14,7 +14,7 @@ const (
 	Bicubic                       // with a = -0.5
 )
 
-// String returns the name, as ParseInterpolation reads it.
+// String returns the name: "bilinear" or "bicubic".
 func (i Interpolation) String() string {
 	if i == Bicubic {
 		return "bicubic"
@@ -22,14 +22,14 @@ func (i Interpolation) String() string {
 	return "bilinear"
 }
 
-// ParseInterpolation reads "bilinear" or "bicubic".
-func ParseInterpolation(name string) (Interpolation, error) {
+// parseInterpolation reads what String returns.
+func parseInterpolation(name string) (Interpolation, error) {
 	for _, i := range []Interpolation{Bilinear, Bicubic} {
 		if name == i.String() {
 			return i, nil
 		}
 	}
-	return 0, fmt.Errorf("datasets: interpolation %q is not read; choose %v or %v", name, Bilinear, Bicubic)
+	return 0, fmt.Errorf("interpolation %q is not read; only %v and %v are", name, Bilinear, Bicubic)
 }
 
 // support returns how many pixels away, where the image doesn't shrink, the filter ends.

@@ -16,8 +16,8 @@ type Linear struct {
 // Kind returns "linear".
 func (Linear) Kind() string { return "linear" }
 
-// Role says that weight and input are quantised.
-func (Linear) Role() Role { return Role{Weight: true, Product: true} }
+// Role says that weight and input are quantised, and that channels are the last axis.
+func (Linear) Role() Role { return Role{Weight: true, Product: true, Last: true} }
 
 // Params returns weight and bias.
 func (l Linear) Params() []Param {

@@ -32,6 +32,7 @@ type Role struct {
 	Product     bool // it multiplies its inputs, by each other or by the weight: they are quantised
 	Passes      bool // it picks, moves or averages its input's values: the input is quantised in place of its output
 	NotNegative bool // its output is never below 0
+	Last        bool // its output has the channels as the last axis, not as the first of an image
 }
 
 // Base gives an Op what most kinds share: one input, no attributes to check, no weights, nothing quantised, and an

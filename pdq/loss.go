@@ -8,11 +8,12 @@ import (
 )
 
 // ReconstructionLoss returns the squared error of a unit's output as a scalar: the sum over channels, the mean over
-// images and positions. y and target are [N,C,H,W] or [N,C].
+// images and positions. y and target are [N,C,H,W] or [N,C], with 1 as the axis of the channels; or of transformers,
+// [N,L,C], with 2.
 //
 // Reference: lp_loss in quant/quant_layer.py, p=2.
-func ReconstructionLoss(y, target *Node) *Node {
-	perPosition := float64(y.Shape().Size() / y.Shape().Dim(1))
+func ReconstructionLoss(y, target *Node, channels int) *Node {
+	perPosition := float64(y.Shape().Size() / y.Shape().Dim(channels))
 	return DivScalar(ReduceAllSum(Square(Sub(y, target))), perPosition)
 }
 

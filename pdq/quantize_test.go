@@ -153,7 +153,7 @@ func TestLosses(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		y, target := [][]float32{{1, 2}, {3, 4}}, [][]float32{{0, 2}, {1, 1}}
 		out := MustExecOnceN(b, func(y, target *Node) []*Node {
-			return []*Node{ReconstructionLoss(y, target), PredictionDifference(target, y, 2), PredictionDifference(y, y, 2),
+			return []*Node{ReconstructionLoss(y, target, 1), PredictionDifference(target, y, 2), PredictionDifference(y, y, 2),
 				RoundingLoss(y, Const(y.Graph(), float32(2))), FeatureLoss(y, target)}
 		}, y, target)
 		var kl, round float64

@@ -68,7 +68,7 @@ func (r *Rounder) losses(read nodes, part []*Node) *Node {
 	if r.passes() == 2 {
 		y, undropped = SliceAxis(y, 0, AxisRange(0, images)), SliceAxis(y, 0, AxisRange(images, 2*images))
 	}
-	v := Outputs{Student: y, Teacher: target, TeacherLogits: logits}
+	v := Outputs{Student: y, Teacher: target, Channels: channelAxis(r.q.folded, unit, y.Rank()), TeacherLogits: logits}
 	if r.needsLogits() {
 		v.StudentLogits = r.q.folded.Forward(undropped, unit.Last+1, len(r.q.folded.Layers)-1,
 			models.Hooks{Param: exec.Constants(g, r.q.weights)})
@@ -78,6 +78,18 @@ func (r *Rounder) losses(read nodes, part []*Node) *Node {
 		terms = append(terms, t.Outputs(v))
 	}
 	return MulScalar(Mul(Stack(terms, 0), weight), float64(images)/float64(r.opt.size))
+}
+
+// channelAxis returns the axis that has the channels of a unit's output, which has rank axes: that of its last weight.
+func channelAxis(n *models.Network, u models.Unit, rank int) int {
+	for i := u.Last; i >= u.First; i-- {
+		if role := n.Layers[i].Op.Role(); role.Weight && role.Last {
+			return rank - 1
+		} else if role.Weight {
+			break
+		}
+	}
+	return 1
 }
 
 // penalty is the graph of the terms with Rounding.

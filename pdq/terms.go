@@ -24,6 +24,7 @@ type Term struct {
 // Outputs has the outputs from which a term is computed, for the images of a batch.
 type Outputs struct {
 	Student, Teacher             *Node // of the unit, [N,C,H,W] or [N,C]; Teacher is for the corrected input
+	Channels                     int   // their axis of channels: 1, or the last after a linear layer
 	StudentLogits, TeacherLogits *Node // [N,classes]; StudentLogits with the layers after the unit in full precision
 }
 
@@ -39,7 +40,7 @@ const (
 func PaperTerms(c Config) []Term {
 	return []Term{
 		{Name: termReconstruction, Weight: 1, Outputs: func(v Outputs) *Node {
-			return ReconstructionLoss(v.Student, v.Teacher)
+			return ReconstructionLoss(v.Student, v.Teacher, v.Channels)
 		}},
 		{Name: termPD, Weight: c.Loss.PD, Logits: true, Outputs: func(v Outputs) *Node {
 			return PredictionDifference(v.TeacherLogits, v.StudentLogits, c.Loss.Temperature)

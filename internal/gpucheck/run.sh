@@ -25,7 +25,7 @@ row() { (IFS=$'\t'; echo "$*") >>"$table"; }
 
 # The programs find JAX's plugin, or take the one that $PDQUANT_XLA names.
 xla=xla:cuda
-test -n "${PDQUANT_XLA:-}" && xla=xla
+test -n "${PDQUANT_XLA:-}" && xla=xla:
 device=cpu
 test -e /dev/nvidiactl && device=cuda
 export PATH=$PATH:/usr/local/cuda/bin:/usr/local/nvidia/bin # nvidia-smi, ptxas

@@ -27,6 +27,7 @@ const (
 type Options struct {
 	Input  string // the images; "": the only input
 	Output string // the logits; "": the only output
+	Units  string // how layers make units: a pattern or a file, as Cut takes them; "": by shortcuts and names
 }
 
 // Model is what a file holds.
@@ -110,6 +111,7 @@ func read(m *protos.ModelProto, root *os.Root, o Options) (*Model, error) {
 		return nil, err
 	}
 	im := newImporter(g, root, opset)
+	im.units = o.Units
 	if err := im.run(); err != nil {
 		return nil, err
 	}

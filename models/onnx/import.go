@@ -21,6 +21,7 @@ type importer struct {
 	opset    int
 	batch    int              // the number of images if the file fixes it, else 0
 	values   map[string]value // by ONNX's names
+	units    string           // as Options has it
 	made     made
 	computed int // elements of constants that operators have computed
 }

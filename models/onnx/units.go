@@ -2,6 +2,7 @@ package onnx
 
 import (
 	"fmt"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -14,10 +15,13 @@ import (
 // Between two layers after which one tensor carries all that goes on, layers belong together: they are a region. A
 // region with weights is a residual block, say, or a single convolution. Regions are joined as the paper's units are:
 // activation functions and the like with the layer before them, and the layers of a block without a shortcut, which
-// PyTorch's names or a depthwise convolution give away.
-func units(n *models.Network) ([]models.Unit, error) {
+// PyTorch's names or a depthwise convolution give away. If block isn't nil, it matches the names of blocks.
+func units(n *models.Network, block *regexp.Regexp) ([]models.Unit, error) {
 	regions := cutRegions(n)
-	blocks := blockNames(n, regions)
+	blocks := []*regexp.Regexp{block}
+	if block == nil {
+		blocks = blockNames(n, regions)
+	}
 	var us []models.Unit
 	for i := 0; i < len(regions); i++ {
 		if !weighted(n, regions[i]) {
@@ -28,24 +32,25 @@ func units(n *models.Network) ([]models.Unit, error) {
 			i++
 		}
 		end := attached(n, regions, i+1)
-		if block := blockOf(n, regions[i], blocks); block != "" {
-			residual := branches(n, regions[i])
+		name := blockOf(n, regions[i], blocks)
+		if name != "" {
+			residual := block == nil && branches(n, regions[i])
 			for {
 				next := end
 				for next < len(regions) && len(heavy(n, regions[next])) == 0 {
 					next++
 				}
-				if next == len(regions) || blockOf(n, regions[next], blocks) != block ||
+				if next == len(regions) || blockOf(n, regions[next], blocks) != name ||
 					residual && branches(n, regions[next]) { // the other half of a transformer's block
 					break
 				}
-				residual = residual || branches(n, regions[next])
+				residual = block == nil && (residual || branches(n, regions[next]))
 				end = attached(n, regions, next+1)
 			}
 		} else if len(blocks) == 0 {
 			end = bottleneck(n, regions, i)
 		}
-		us = append(us, models.Unit{Name: blockOf(n, regions[i], blocks), First: first, Last: regions[end-1].last})
+		us = append(us, models.Unit{Name: name, First: first, Last: regions[end-1].last})
 		i = end - 1
 	}
 	if len(us) == 0 {
@@ -53,6 +58,53 @@ func units(n *models.Network) ([]models.Unit, error) {
 	}
 	us[len(us)-1].Last = len(n.Layers) - 1
 	named(n, us)
+	return us, nil
+}
+
+// Cut sets the units of n. An empty how is the rule that networks from files are cut by. A pattern, such as
+// `layer\d+\.\d+`, joins layers for which the beginning of the name matches it in the same way. The path of a file
+// names the units one by one: a line for each, with its name, first and last layer, separated by tabs. Units that the
+// network can't have are an error.
+func Cut(n *models.Network, how string) error {
+	var err error
+	switch _, missing := os.Stat(how); {
+	case how == "":
+		n.Units, err = units(n, nil)
+	case missing == nil:
+		n.Units, err = readUnits(n, how)
+	default:
+		var block *regexp.Regexp
+		if block, err = regexp.Compile("^(?:" + how + `)(\.|$)`); err != nil {
+			return fmt.Errorf("units %q: %w; give a regular expression, or the path of a file", how, err)
+		}
+		n.Units, err = units(n, block)
+		if err == nil && !slices.ContainsFunc(n.Layers, func(l models.Layer) bool { return block.MatchString(l.Name) }) {
+			err = fmt.Errorf("units %q: no layer's name begins so, and no file has this path", how)
+		}
+	}
+	return err
+}
+
+// readUnits reads a file of units.
+func readUnits(n *models.Network, path string) ([]models.Unit, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var us []models.Unit
+	for i, line := range strings.Split(strings.TrimSpace(string(text)), "\n") {
+		fields := strings.Split(strings.TrimSuffix(line, "\r"), "\t")
+		if len(fields) != 3 {
+			return nil, fmt.Errorf("%s:%d: %q; give name, first and last layer, separated by tabs", path, i+1, line)
+		}
+		u := models.Unit{Name: fields[0], First: n.Index(fields[1]), Last: n.Index(fields[2])}
+		for k, at := range []int{u.First, u.Last} {
+			if at < 0 {
+				return nil, fmt.Errorf("%s:%d: no layer is called %q", path, i+1, fields[k+1])
+			}
+		}
+		us = append(us, u)
+	}
 	return us, nil
 }
 

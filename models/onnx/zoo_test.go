@@ -26,7 +26,7 @@ import (
 	"github.com/pdquant/pdquant/pdq"
 )
 
-var update = flag.Bool("update", false, "write the golden files")
+var update = flag.Bool("update", false, "write the golden file of units")
 
 // zoo returns the exported architectures in testdata, filled with weights, and ONNX Runtime's logits for each.
 func zoo(t *testing.T) (files []string, logits map[string][][]float64) {

@@ -44,7 +44,8 @@ func openXLA(options string) (compute.Backend, string, error) {
 	}
 	b, version, err := newXLA(plugin.Path, options)
 	if err != nil {
-		return nil, "", &openError{"xla", fmt.Errorf("plugin %s: %w%s", plugin.Path, err, remark), pluginRemedy}
+		err = fmt.Errorf("plugin %s: %w%s", plugin.Path, err, remark)
+		return nil, "", &openError{"xla", err, "check the options; " + pluginRemedy}
 	}
 	note := fmt.Sprintf("%s: %s at %s, PJRT %s", strings.TrimSuffix("xla:"+plugin.Name, ":"),
 		cmp.Or(plugin.From, "PJRT plugin"), plugin.Path, version)

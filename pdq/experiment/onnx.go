@@ -26,7 +26,7 @@ func (src Source) openONNX() (Subject, error) {
 	if src.Data == "" && src.Set == "" {
 		return s, fmt.Errorf("experiment: %s comes with no images; give them with data=", base)
 	}
-	m, err := onnx.Open(src.Name, onnx.Options{Input: src.Input, Output: src.Output})
+	m, err := onnx.Open(src.Name, onnx.Options{Input: src.Input, Output: src.Output, Units: src.Units})
 	if errors.Is(err, fs.ErrNotExist) {
 		return s, fmt.Errorf("%w: %w", ErrMissing, err)
 	} else if err != nil {
@@ -46,9 +46,20 @@ func (src Source) openONNX() (Subject, error) {
 		s.Notes = append(s.Notes, fmt.Sprintf("settings as for %s: %s; like= takes another's of %s", s.Family, reason,
 			strings.Join(pdq.Families(), ", ")))
 	}
-	data, err := src.sized(s).data(arch.Trained{})
+	file := ""
+	if src.Images, file, err = src.preprocessing(s); err != nil {
+		return s, err
+	}
+	if file != "" {
+		s.Notes = append(s.Notes, "images as "+file+" says, but for what options say")
+	}
+	data, err := src.data(arch.Trained{})
 	if err != nil {
 		return s, err
+	}
+	if _, pictures := data.Pool.(datasets.Files); pictures && (src.Images.Mean == nil || src.Images.Std == nil) {
+		return s, fmt.Errorf("experiment: nothing says what %s's images are normalised with; give mean= and std=, or put "+
+			"preprocessor_config.json beside the file", base)
 	}
 	s.Data, s.About, s.Pool, s.Test = data.Name, data.String(), data.Pool, data.Test
 	if data.Divided {
@@ -60,14 +71,37 @@ func (src Source) openONNX() (Subject, error) {
 	return src.split(s)
 }
 
-// sized returns src with images of the size that the network takes.
-func (src Source) sized(s Subject) Source {
-	n := s.Network
-	if im := &src.Images; im.Height != n.Height || im.Width != n.Width {
-		im.Height, im.Width = n.Height, n.Width
-		im.Resize = min(n.Height, n.Width) * 256 / 224
+// preprocessing returns how images become those that the network takes. If a file beside it says so, it also returns
+// that file's path. What src has wins.
+func (src Source) preprocessing(s Subject) (datasets.ImageConfig, string, error) {
+	c, n := src.Images, s.Network
+	usual := func(c datasets.ImageConfig) int { return min(c.Height, c.Width) * 256 / 224 }
+	beside, file, err := datasets.ReadPreprocessing(filepath.Dir(src.Name))
+	if err != nil {
+		return c, file, err
 	}
-	return src
+	asked := c.Resize != usual(c)
+	if c.Height, c.Width = n.Height, n.Width; !asked {
+		c.Resize = usual(c)
+	}
+	if file == "" {
+		return c, "", nil
+	}
+	if beside.Height != n.Height || beside.Width != n.Width {
+		return c, file, fmt.Errorf("experiment: %s makes images of %dx%d, but %s takes %dx%d; move the file away, or "+
+			"export the network for its size", file, beside.Height, beside.Width, s.Name, n.Height, n.Width)
+	}
+	c.Interpolation = beside.Interpolation
+	if !asked {
+		c.Resize, c.Squash = beside.Resize, beside.Squash
+	}
+	if c.Mean == nil {
+		c.Mean = beside.Mean
+	}
+	if c.Std == nil {
+		c.Std = beside.Std
+	}
+	return c, file, nil
 }
 
 // fitsData is an error if a network can't read the data set's images or has other classes.

@@ -97,3 +97,16 @@ func TestDistort(t *testing.T) {
 			before/float64(per), after/float64(per), rough, smooth)
 	}
 }
+
+// TestDistortValues: what noise images of floats would take isn't known.
+func TestDistortValues(t *testing.T) {
+	pool := datasets.Images{Name: "set", Channels: 1, Height: 1, Width: 1, Values: []float32{1, 2}, Labels: []int32{0, 0},
+		Classes: []string{"0"}}
+	_, _, err := Source{Distorted: true}.heldOut(pool, []int{1})
+	if err == nil || err.Error() != "experiment: only images of bytes are distorted, and those of set are floats" {
+		t.Errorf("error %v", err)
+	}
+	if images, about, err := (Source{}).heldOut(pool, []int{1}); err != nil || images.Len() != 1 || about == "" {
+		t.Errorf("%v, %q, error %v", images, about, err)
+	}
+}

@@ -21,10 +21,34 @@ type Comparison struct {
 	Model, Student pdq.Score // on the same images
 }
 
-// Compare runs a written model of the student s, and s itself, on images. run computes the model's logits [n,Classes]
-// of normalised images of shape dims, [n,C,H,W].
-func Compare(ctx context.Context, q *pdq.Quantizer, s pdq.Student, images datasets.Images,
-	run func(images []float32, dims ...int) ([]float32, error)) (c Comparison, err error) {
+// Run computes the logits [n,Classes] of a written model for normalised images of shape dims, [n,C,H,W].
+type Run func(images []float32, dims ...int) ([]float32, error)
+
+// Evaluate returns the score of a written model on test.
+func Evaluate(ctx context.Context, model Run, test datasets.Stream) (s pdq.Score, err error) {
+	for batch, err := range test.Batches(ctx, exec.MaxChunk) {
+		if err != nil {
+			return pdq.Score{}, fmt.Errorf("export: evaluate: %w", err)
+		}
+		n := batch.Len()
+		logits, err := model(batch.Floats(0, n), n, batch.Channels, batch.Height, batch.Width)
+		if err == nil && len(logits)%n > 0 {
+			err = fmt.Errorf("%d logits of %d images", len(logits), n)
+		}
+		if err != nil {
+			return pdq.Score{}, fmt.Errorf("export: evaluate: model: %w", err)
+		}
+		classes := len(logits) / n
+		for i, label := range batch.Labels {
+			s.Top1 = append(s.Top1, largest(logits[i*classes:(i+1)*classes]) == int(label))
+		}
+	}
+	return s, nil
+}
+
+// Compare runs a written model of the student s, and s itself, on images.
+func Compare(ctx context.Context, q *pdq.Quantizer, s pdq.Student, images datasets.Images, model Run) (
+	c Comparison, err error) {
 	student, err := logits(ctx, q, s, images)
 	if err != nil {
 		return c, fmt.Errorf("export: compare: student: %w", err)
@@ -35,15 +59,15 @@ func Compare(ctx context.Context, q *pdq.Quantizer, s pdq.Student, images datase
 			return c, err
 		}
 		hi := min(lo+exec.MaxChunk, images.Len())
-		model, err := run(images.Floats(lo, hi), hi-lo, images.Channels, images.Height, images.Width)
-		if err == nil && len(model) != (hi-lo)*classes {
-			err = fmt.Errorf("%d logits of %d images and %d classes", len(model), hi-lo, classes)
+		got, err := model(images.Floats(lo, hi), hi-lo, images.Channels, images.Height, images.Width)
+		if err == nil && len(got) != (hi-lo)*classes {
+			err = fmt.Errorf("%d logits of %d images and %d classes", len(got), hi-lo, classes)
 		}
 		if err != nil {
 			return c, fmt.Errorf("export: compare: model: %w", err)
 		}
 		for i := range hi - lo {
-			c.add(model[i*classes:(i+1)*classes], student[(lo+i)*classes:(lo+i+1)*classes], int(images.Labels[lo+i]))
+			c.add(got[i*classes:(i+1)*classes], student[(lo+i)*classes:(lo+i+1)*classes], int(images.Labels[lo+i]))
 		}
 	}
 	return c, nil

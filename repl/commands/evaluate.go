@@ -3,11 +3,13 @@ package commands
 import (
 	"errors"
 	"fmt"
+	"os"
 	"reflect"
 
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/backend"
 	"github.com/pdquant/pdquant/pdq/experiment"
+	"github.com/pdquant/pdquant/pdq/export"
 	"github.com/pdquant/pdquant/repl/shell"
 )
 
@@ -51,15 +53,52 @@ func evaluate(c *call) (session, error) {
 	if of == nil {
 		return s, s.noStudent(name)
 	}
+	file := c.Values["model"]
+	var model *backend.Model
+	if file != "" {
+		var err error
+		if model, err = openModel(file); err != nil {
+			return s, err
+		}
+		defer func() { _ = model.Close() }() // only memory
+	}
 	next, err := c.evaluated(*of)
 	if err != nil {
 		return s, err
 	}
 	c.Show(next.score.record())
+	if model != nil {
+		top1, err := export.Evaluate(c.Context, model.Run, next.score.images)
+		if err != nil {
+			return s, err
+		}
+		c.Show(fileRecord(file, top1, next.score.student))
+	}
 	if name == now {
 		return next, nil
 	}
 	return s.withNamed(name, next), nil
+}
+
+// openModel loads an ONNX file that export wrote.
+func openModel(path string) (*backend.Model, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("repl: model: %w; give a file that export wrote", err)
+	}
+	return backend.OpenModel(data, export.Input, export.Output)
+}
+
+// fileRecord is what eval shows of an ONNX file.
+func fileRecord(path string, file, student pdq.Score) shell.Record {
+	accuracy, difference := experiment.AccuracyOf(file), experiment.Paired(file, student)
+	return shell.Record{
+		Line: fmt.Sprintf("%s: %.2f ± %.2f %%, difference to the student %s", path, accuracy.Percent(),
+			accuracy.StandardError(), difference.Signed()),
+		Fields: []shell.Field{{Name: "file", Value: path}, {Name: "top1_percent", Value: num("%.2f", accuracy.Percent())},
+			{Name: "standard_error", Value: num("%.2f", accuracy.StandardError())},
+			{Name: "difference", Value: num("%.2f", difference.Mean)},
+			{Name: "difference_standard_error", Value: num("%.2f", difference.StandardError)}}}
 }
 
 // evaluated returns s with the score of its student.

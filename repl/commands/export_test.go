@@ -21,6 +21,13 @@ func TestExport(t *testing.T) {
 		!strings.Contains(out.String(), "not checked: backend: ONNX model: ONNX Runtime is not installed") {
 		t.Errorf("printed %s", out)
 	}
+	if err := sh.Line(t.Context(), "eval 20 model="+dir+"/a.onnx"); err != nil {
+		if !strings.Contains(err.Error(), "ONNX Runtime is not installed") {
+			t.Error(err)
+		}
+	} else if !strings.Contains(out.String(), "a.onnx: ") || !strings.Contains(out.String(), "difference to the student") {
+		t.Errorf("printed %s", out)
+	}
 	for _, bad := range [][2]string{ // in this order: the last two are about a new session
 		{"export " + dir + "/c", "ONNX files end in .onnx; export " + dir + "/c.onnx"},
 		{"export " + dir + "/no/c.onnx", "can't be written"},
@@ -28,6 +35,8 @@ func TestExport(t *testing.T) {
 		{"export opset=21 " + dir + "/c.onnx", "in the form packed are in opsets 25 to 25; choose"},
 		{"export opset=0 " + dir + "/c.onnx", "opset=0; give"},
 		{"export images=0 " + dir + "/c.onnx", "images=0; give"},
+		{"eval 2 model=" + dir + "/c.onnx", "no such file or directory; give a file that export wrote"},
+		{"eval 2 model=" + dir + "/a.tsv", "backend: ONNX model: "},
 		{"encodings " + dir + "/c.txt", "ends in .json or .tsv"},
 		{"encodings " + dir + "/no/c.tsv", "can't be written"},
 		{"teacher resnet8; export " + dir + "/c.onnx", "the weight of conv1 has no scales; quantise all units first"},

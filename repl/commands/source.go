@@ -15,6 +15,8 @@ func dataOptions() []shell.Option {
 			"for an ONNX file those that its convolutions suggest"),
 		option("input", "", "ONNX files: the images among several inputs"),
 		option("output", "", "ONNX files: the logits among several outputs"),
+		option("units", "", "ONNX files: how they are cut: a pattern of blocks' names, layer\\d+\\.\\d+, or a file with a "+
+			"line for each unit: its name, first and last layer, separated by tabs"),
 		option("root", "data", "folder of data sets by their names, and of checkpoints"),
 		option("labels", "", "image folders: file that labels a folder without a folder per class"),
 		option("size", "224", "image folders: pixels of an image, or height x width: 32x40"),
@@ -28,7 +30,7 @@ func dataOptions() []shell.Option {
 // sourceOf reads the options of dataOptions, and checkpoint.
 func sourceOf(v shell.Values) (src experiment.Source, err error) {
 	src = experiment.Source{Checkpoint: v["checkpoint"], Data: v["data"], Root: v["root"], Labels: v["labels"],
-		Like: v["like"], Input: v["input"], Output: v["output"]}
+		Like: v["like"], Input: v["input"], Output: v["output"], Units: v["units"]}
 	if src.Images, err = datasets.ParseImageConfig(v["size"], v["resize"], v["mean"], v["std"]); err != nil {
 		return src, err
 	}

@@ -61,7 +61,8 @@ func (e *engine) stepCommands() []command {
 			Args: []shell.Argument{{Name: "n", Help: "test images, in equal distances; default 1000"}},
 			Options: []shell.Option{option("data", "",
 				"name of a data set, or a folder or file in any known format; empty: the teacher's"),
-				option("student", "", "one that has a name; empty: the one at work")}},
+				option("student", "", "one that has a name; empty: the one at work"),
+				option("model", "", "an ONNX file that export wrote, which is tested too, in ONNX Runtime")}},
 	}
 }
 

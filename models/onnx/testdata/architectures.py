@@ -1,9 +1,11 @@
 """The architectures of export.py: models of torchvision and timm with 10 classes, some of them thinned."""
 
+import dataclasses
 from typing import Callable, NamedTuple
 
 import timm
 import torchvision.models as tv
+from timm.models import byobnet, mobilevit
 from torch import nn
 from torchvision.models.resnet import Bottleneck
 
@@ -24,6 +26,12 @@ def of_timm(name, **kw):
     return lambda: timm.create_model(name, pretrained=False, num_classes=10, **kw)
 
 
+def of_blocks(module, name, keep):
+    """Makes a network of timm's module from the configuration name with the blocks that keep leaves of its own."""
+    c = module.model_cfgs[name]
+    return lambda: byobnet.ByobNet(dataclasses.replace(c, blocks=keep(c.blocks)), num_classes=10)
+
+
 def vgg11_bn():
     m = tv.vgg11_bn(num_classes=10)
     m.classifier[0] = nn.Linear(512 * 7 * 7, 64)
@@ -34,7 +42,7 @@ def vgg11_bn():
 
 ALL = {
     "resnet18": Architecture(torchvision("resnet18"), 64, "new new-plain old old-plain"),
-    "mobilenet_v2": Architecture(torchvision("mobilenet_v2"), 64, "old", old=13),
+    "mobilenet_v2": Architecture(torchvision("mobilenet_v2"), 64, "old old-plain", old=13),
     "regnetx_006": Architecture(of_timm("regnetx_006"), 64, "new", new=18),
     "mnasnet0_5": Architecture(torchvision("mnasnet0_5"), 64, "new"),
     "mnasnet2_0": Architecture(lambda: tv.MNASNet(2.0, num_classes=10), 64, "old", old=11),
@@ -53,17 +61,20 @@ ALL = {
     "regnet_x_400mf": Architecture(torchvision("regnet_x_400mf"), 64, "old", old=9),
     "regnet_y_400mf": Architecture(torchvision("regnet_y_400mf"), 64, "new"),
     "squeezenet1_1": Architecture(torchvision("squeezenet1_1"), 64, "old", old=11),
-    "densenet121": Architecture(torchvision("densenet121"), 64, "new"),
+    "densenet121": Architecture(
+        lambda: tv.DenseNet(32, (3, 6, 8, 4), 64, num_classes=10), 64, "new"),
     "googlenet": Architecture(torchvision("googlenet", aux_logits=False, init_weights=False), 64, "new", new=18),
     "inception_v3": Architecture(torchvision("inception_v3", aux_logits=False, init_weights=False), 96, "old"),
     "vgg11_bn": Architecture(vgg11_bn, 224, "old", old=9),
     "convnext_atto": Architecture(of_timm("convnext_atto"), 64, "new"),
-    "mobileone_s0": Architecture(of_timm("mobileone_s0"), 64, "new"),
+    "mobileone_s0": Architecture(
+        of_blocks(byobnet, "mobileone_s0", lambda stages: [blocks[:3] for blocks in stages]), 64, "new"),
     "repvgg_a0": Architecture(of_timm("repvgg_a0"), 64, "old", old=13),
-    "ghostnet_100": Architecture(of_timm("ghostnet_100"), 64, "old", old=11),
+    "ghostnet_100": Architecture(of_timm("ghostnet_100"), 64, "new"),
     "deit_tiny_patch16_224": Architecture(of_timm("deit_tiny_patch16_224", img_size=64, depth=4), 64, "old"),
     "swin_t": Architecture(
         lambda: tv.SwinTransformer([4, 4], 48, [2, 2], [2, 4], [4, 4], num_classes=10), 64, "new"),
-    "mobilevit_xxs": Architecture(of_timm("mobilevit_xxs"), 64, "new", new=18),
-    "coatnet_nano_rw_224": Architecture(of_timm("coatnet_nano_rw_224", img_size=64), 64, "new"),
+    "mobilevit_xxs": Architecture(
+        of_blocks(mobilevit, "mobilevit_xxs", lambda blocks: blocks[:3]), 64, "new", new=18),
+    "coatnet_nano_rw_224": Architecture(of_timm("coatnet_nano_rw_224", img_size=64, depths=(1, 2, 2, 1)), 64, "new"),
 }

@@ -4,9 +4,9 @@ Needs PyTorch 2.15, torchvision, timm, onnx, onnxscript and onnxruntime (README.
 
     python export.py [-rest FOLDER] [ARCHITECTURE ...]
 
-It writes the committed files to this file's folder, the logits of the files to logits.tsv, and the table of files to
-README.md. With -rest it also writes the forms new and old that aren't committed, and their logits, to FOLDER. With
-names it exports only those architectures.
+It writes the committed files to this file's folder, their logits to logits.tsv, and the table of files to README.md.
+With -rest it writes the forms new and old that aren't committed, and their logits, to FOLDER instead. With names it
+exports only those architectures.
 """
 
 import argparse
@@ -176,16 +176,16 @@ def tabulate():
 
 def main():
     p = argparse.ArgumentParser()
-    p.add_argument("-rest", type=pathlib.Path, help="folder of the files that aren't committed")
+    p.add_argument("-rest", type=pathlib.Path, help="folder for the files that aren't committed")
     p.add_argument("names", nargs="*", default=list(architectures.ALL))
     args = p.parse_args()
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
+    folder = args.rest or HERE
+    folder.mkdir(parents=True, exist_ok=True)
     for name in args.names:
-        kept = architectures.ALL[name].kept.split()
-        for form in sorted({*kept, "new", "old"}) if args.rest else kept:
-            folder = HERE if form in kept else args.rest
-            folder.mkdir(parents=True, exist_ok=True)
+        forms = set(architectures.ALL[name].kept.split())
+        for form in sorted({"new", "old"} - forms if args.rest else forms):
             record(folder, {f"{name}.{form}.onnx": export(name, form, folder)})
     tabulate()
 

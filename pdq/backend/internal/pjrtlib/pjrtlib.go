@@ -182,11 +182,23 @@ func (m Machine) prefixes(home string) (prefixes []string) {
 	for _, dir := range filepath.SplitList(m.Getenv("PATH")) {
 		if _, err := os.Stat(filepath.Join(dir, "python3")); err == nil {
 			prefixes = append(prefixes, filepath.Dir(dir))
+			if filepath.Base(dir) == "shims" { // of pyenv, which runs one of its versions
+				prefixes = append(prefixes, versions(filepath.Dir(dir))...)
+			}
 			break // the python3 that a shell would run
 		}
 	}
 	return append(prefixes, filepath.Join(home, ".local"), filepath.Join(m.Root, "usr", "local"),
 		filepath.Join(m.Root, "usr"))
+}
+
+// versions lists the Python environments of pyenv in folder root, the newest first by name.
+func versions(root string) (prefixes []string) {
+	entries, _ := os.ReadDir(filepath.Join(root, "versions")) // none: not there
+	for _, e := range slices.Backward(entries) {
+		prefixes = append(prefixes, filepath.Join(root, "versions", e.Name()))
+	}
+	return prefixes
 }
 
 // Find returns the plugin called name, with or without its version. For "" it returns the best plugin: one for CUDA

@@ -43,6 +43,9 @@ const (
 	rocm   = "home/.local/lib/go-xla/pjrt_c_api_rocm_plugin.so"
 	driver = "dev/nvidiactl"
 	python = "venv/bin/python3"
+
+	shim    = "shims/python3"
+	pyenv12 = "versions/3.12.1/lib/python3.12/site-packages/jax_plugins/xla_cuda13/xla_cuda_plugin.so"
 )
 
 // TestFind: which plugin a name gives, on machines with these files and variables.
@@ -62,6 +65,7 @@ func TestFind(t *testing.T) {
 		{"cuda", env, []string{cuda12, system, driver}, cuda12},
 		{"cuda", map[string]string{}, []string{cuda13, system}, system},
 		{"cuda", map[string]string{"PATH": "$ROOT/none:$ROOT/venv/bin"}, []string{system, cuda13, python}, cuda13},
+		{"cuda", map[string]string{"PATH": "$ROOT/shims"}, []string{system, shim, pyenv12}, pyenv12},
 		{"cuda", env, []string{cached}, `no PJRT plugin "cuda" is installed, only cpu`},
 		{"", env, []string{cuda13, cached}, cached},                             // no driver
 		{"", env, []string{cuda13, cached, "usr/lib64/libcuda.so.1"}, cuda13},   // its library is enough

@@ -1,0 +1,79 @@
+package experiment
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/gomlx/compute-onnx/support/protos"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/pdquant/pdquant/internal/onnxzoo"
+)
+
+// zooFile writes an architecture of the importer's tests with its weights.
+func zooFile(t *testing.T, dir, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("..", "..", "models", "onnx", "testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &protos.ModelProto{}
+	if err := proto.Unmarshal(data, m); err != nil {
+		t.Fatal(err)
+	}
+	if err := onnxzoo.Fill(m); err != nil {
+		t.Fatal(err)
+	}
+	if data, err = proto.Marshal(m); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, name)
+	if err := os.WriteFile(path, data, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestOpenONNX opens a network from an ONNX file with CIFAR-10, whose images it takes.
+func TestOpenONNX(t *testing.T) {
+	dir := t.TempDir()
+	path, mobile := zooFile(t, dir, "vit_b_16.old.onnx"), zooFile(t, dir, "mobilenet_v2.old.onnx")
+	data := t.TempDir()
+	for _, file := range []string{"train.bin", "test.bin"} { // CIFAR-10, binary: a label and 3x32x32 pixels
+		if err := os.WriteFile(filepath.Join(data, file), make([]byte, 20*3073), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := Open(Source{Name: path, Data: data})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Name != "vit_b_16.old" || s.Family != "resnet" || len(s.Network.Units) != 6 {
+		t.Errorf("%s as %s with %d units", s.Name, s.Family, len(s.Network.Units))
+	}
+	notes := strings.Join(s.Notes, "\n")
+	for _, want := range []string{"settings as for resnet: no convolution is grouped", "no batch normalisation"} {
+		if !strings.Contains(notes, want) {
+			t.Errorf("notes %q lack %q", notes, want)
+		}
+	}
+	if s, err = Open(Source{Name: path, Data: data, Like: "mnasnet"}); err != nil || s.Family != "mnasnet" {
+		t.Errorf("like mnasnet: %v, %s", err, s.Family)
+	}
+	for _, c := range []struct {
+		src  Source
+		want string
+	}{
+		{Source{Name: path}, "comes with no images; give them with data="},
+		{Source{Name: "missing.onnx", Data: data}, "no such file"},
+		{Source{Name: mobile, Data: data}, "takes images of 3x64x64, but those of"},
+		{Source{Name: path, Data: data, Like: "vgg"}, `no settings for architecture "vgg"`},
+		{Source{Name: path, Data: data, Output: "softmax"}, `has no output "softmax"`},
+	} {
+		if _, err := Open(c.src); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: %v, want %q", c.src, err, c.want)
+		}
+	}
+}
