@@ -143,7 +143,7 @@ func (m *made) compute(b compute.Backend, x *tensors.Tensor) (*tensors.Tensor, e
 		return nil, err
 	}
 	n := &models.Network{Layers: m.layers}
-	return gomlx.ExecOnce(b, func(x *gomlx.Node) *gomlx.Node {
+	return gomlx.CallOnce(b, func(x *gomlx.Node) *gomlx.Node {
 		return n.Forward(x, 0, len(n.Layers)-1, models.Hooks{Param: func(name string) *gomlx.Node {
 			return gomlx.ConstTensor(x.Graph(), m.weights[name])
 		}})
