@@ -74,7 +74,7 @@ func expanded(c *constant, to []number) (*constant, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := affordable(dims); err != nil {
+	if err := c.affordable(dims); err != nil {
 		return nil, err
 	}
 	steps := make([]int, len(dims))
@@ -89,11 +89,14 @@ func expanded(c *constant, to []number) (*constant, error) {
 // maxComputed is the most elements of a constant that an operator computes: 512 MiB of floats, room for VGG-19's.
 const maxComputed = 1 << 27
 
-// affordable reports sizes that no constant of a classifier has.
-func affordable(dims []int) error {
-	n := 1
+// affordable reports sizes that no constant of a classifier has. Integers take more memory than floats, and are few.
+func (c *constant) affordable(dims []int) error {
+	n, most := 1, maxComputed
+	if !c.isFloat() {
+		most /= 16
+	}
 	for _, d := range dims {
-		if d < 0 || d > maxComputed || n*max(d, 1) > maxComputed {
+		if d < 0 || d > most || n*max(d, 1) > most {
 			return fmt.Errorf("computes a constant of shape %v; it is too large", dims)
 		}
 		n *= max(d, 1)
@@ -162,7 +165,7 @@ func foldRange(_ *importer, n *node) (*constant, error) {
 		}
 	}
 	count := max(0, int(math.Ceil((v[1]-v[0])/v[2])))
-	if v[2] == 0 || affordable([]int{count}) != nil {
+	if v[2] == 0 || in[0].affordable([]int{count}) != nil {
 		return nil, fmt.Errorf("goes from %g to %g in steps of %g", v[0], v[1], v[2])
 	}
 	out := &constant{dims: []int{count}}
@@ -376,7 +379,7 @@ func foldGather(_ *importer, n *node) (*constant, error) {
 		}
 	}
 	dims := slices.Replace(slices.Clone(c.dims), axis, axis+1, in[1].dims...)
-	if err := affordable(dims); err != nil {
+	if err := c.affordable(dims); err != nil {
 		return nil, err
 	}
 	inner := size(c.dims[axis+1:])

@@ -16,13 +16,14 @@ import (
 
 // importer turns a graph into layers.
 type importer struct {
-	g      *graph
-	root   *os.Root // of external data; nil: there are none
-	opset  int
-	batch  int              // the number of images if the file fixes it, else 0
-	values map[string]value // by ONNX's names
-	units  string           // as Options has it
-	made   made
+	g        *graph
+	root     *os.Root // of external data; nil: there are none
+	opset    int
+	batch    int              // the number of images if the file fixes it, else 0
+	values   map[string]value // by ONNX's names
+	units    string           // as Options has it
+	made     made
+	computed int // elements of constants that operators have computed
 }
 
 // made is the network so far.
@@ -79,6 +80,9 @@ func (im *importer) take(n *node, op operator) error {
 		c, err := op.fold(im, n)
 		if err != nil {
 			return err
+		}
+		if im.computed += size(c.dims); im.computed > 2*maxComputed {
+			return errors.New("computes constants that are too large together")
 		}
 		im.set(n, 0, value{known: c})
 		return nil
@@ -168,7 +172,7 @@ func (im *importer) value(name string) (value, error) {
 
 // set sets output i of n.
 func (im *importer) set(n *node, i int, v value) {
-	if i < len(n.GetOutput()) {
+	if i < len(n.GetOutput()) && n.GetOutput()[i] != "" {
 		im.values[n.GetOutput()[i]] = v
 	}
 }

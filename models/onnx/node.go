@@ -34,12 +34,18 @@ func (n *node) constant(i int) (*constant, error) {
 	return n.in[i].known, nil
 }
 
-// weight returns input i, which must be a constant of floats.
-func (n *node) weight(i int) (*constant, error) {
+// needed returns input i, which must be a constant.
+func (n *node) needed(i int) (*constant, error) {
 	c, err := n.constant(i)
 	if err == nil && c == nil {
 		err = fmt.Errorf("input %d is missing", i)
 	}
+	return c, err
+}
+
+// weight returns input i, which must be a constant of floats.
+func (n *node) weight(i int) (*constant, error) {
+	c, err := n.needed(i)
 	if err == nil && !c.isFloat() {
 		err = fmt.Errorf("input %d, %s, is of integers", i, c.title())
 	}

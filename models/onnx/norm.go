@@ -110,6 +110,9 @@ func importInstanceNorm(im *importer, n *node) error {
 	if err != nil {
 		return err
 	}
+	if len(x.dims) < 2 {
+		return fmt.Errorf("reads shape %v; [N,C,...] is wanted", x.dims)
+	}
 	return im.groups(n, x, x.dims[1], weight, bias)
 }
 

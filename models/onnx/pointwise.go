@@ -203,11 +203,19 @@ func scalarOp(f models.BinaryFunc, c float64, flip bool) (models.Pointwise, bool
 // importVariadic returns the importer of Sum, Max, Min and Mean: a function of any number of tensors.
 func importVariadic(f models.BinaryFunc, mean bool) func(im *importer, n *node) error {
 	return func(im *importer, n *node) error {
-		if len(n.in) == 0 {
-			return errors.New("has no inputs")
+		var in, constants []value // the order doesn't matter
+		for i := range n.in {
+			if n.computed(i) {
+				in = append(in, n.in[i])
+			} else if n.given(i) {
+				constants = append(constants, n.in[i])
+			}
 		}
-		x := n.in[0]
-		for _, y := range n.in[1:] {
+		if len(in) == 0 || n.GetOutput()[0] == "" {
+			return errors.New("has no input that depends on the images, or no output")
+		}
+		x := in[0]
+		for _, y := range slices.Concat(in[1:], constants) {
 			pair := *n
 			pair.in = []value{x, y}
 			if err := importBinary(f)(im, &pair); err != nil {

@@ -75,8 +75,8 @@ func (im *importer) linear(n *node, x value, weight *constant, bias []float32) e
 
 // importMatMul imports MatMul of two layers, or of a layer and a constant.
 func importMatMul(im *importer, n *node) error {
-	if len(n.in) != 2 {
-		return errors.New("has not two inputs")
+	if len(n.in) != 2 || !n.given(0) || !n.given(1) || !n.computed(0) && !n.computed(1) {
+		return errors.New("has not two inputs, or none that depends on the images")
 	}
 	x, y := n.in[0], n.in[1]
 	var err error

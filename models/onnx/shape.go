@@ -258,6 +258,9 @@ func importConcat(im *importer, n *node) error {
 
 // constantLayer returns a layer for c, which is the same for all images of like.
 func (im *importer) constantLayer(n *node, c *constant, like value) (value, error) {
+	if c == nil {
+		return value{}, errors.New("lacks an input")
+	}
 	if !c.isFloat() {
 		return value{}, fmt.Errorf("%s is of integers", c.title())
 	}
@@ -288,12 +291,12 @@ func (im *importer) constantOf(n *node, c *constant, dims []int) string {
 
 // importExpand imports Expand of what the images give, and of constants to the number of images.
 func importExpand(im *importer, n *node) error {
-	to, err := n.constant(1)
+	to, err := n.needed(1)
 	if err != nil {
 		return err
 	}
-	if to == nil || to.isFloat() {
-		return errors.New("has no sizes")
+	if to.isFloat() || !n.given(0) {
+		return errors.New("has no sizes, or nothing to expand")
 	}
 	x := n.in[0]
 	if x.layer == "" {
@@ -339,8 +342,8 @@ func (im *importer) expandConstant(n *node, c *constant, to []number) error {
 		return err
 	}
 	v := value{dims: full.dims, axis: axis}
-	if plain[axis].n != 1 {
-		return fmt.Errorf("expands a constant to %d values for each image in one axis", plain[axis].n)
+	if plain[axis].n != 1 || len(full.dims) != len(to) || full.dims[axis] != 1 || !c.isFloat() {
+		return fmt.Errorf("expands a constant of shape %v to shape %v for each image", c.dims, full.dims)
 	}
 	full.name = c.name
 	v.layer = im.constantOf(n, full, v.shape())

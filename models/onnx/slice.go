@@ -132,6 +132,9 @@ func importSplit(im *importer, n *node) error {
 	}
 	if sizes == nil {
 		count := n.integer("num_outputs", len(n.GetOutput()))
+		if count < 1 {
+			return fmt.Errorf("makes %d parts", count)
+		}
 		each := (x.dims[axis] + count - 1) / count
 		for left := x.dims[axis]; left > 0; left -= each {
 			sizes = append(sizes, min(each, left))
@@ -167,7 +170,7 @@ func importGather(im *importer, n *node) error {
 	if err != nil {
 		return err
 	}
-	c, err := n.constant(1)
+	c, err := n.needed(1)
 	if err != nil {
 		return err
 	}
@@ -263,7 +266,7 @@ func importTile(im *importer, n *node) error {
 	if err != nil {
 		return err
 	}
-	c, err := n.constant(1)
+	c, err := n.needed(1)
 	if err != nil {
 		return err
 	}
@@ -294,7 +297,7 @@ func importDepthToSpace(im *importer, n *node) error {
 		return err
 	}
 	b := n.integer("blocksize", 0)
-	if len(x.dims) != 4 || !x.leads() || b < 1 || x.dims[1]%(b*b) != 0 {
+	if len(x.dims) != 4 || !x.leads() || b < 1 || b > 1<<15 || x.dims[1]%(b*b) != 0 {
 		return fmt.Errorf("takes blocks of %d from shape %v", b, x.dims)
 	}
 	c, h, w := x.dims[1]/(b*b), x.dims[2], x.dims[3]
@@ -312,7 +315,7 @@ func importSpaceToDepth(im *importer, n *node) error {
 		return err
 	}
 	b := n.integer("blocksize", 0)
-	if len(x.dims) != 4 || !x.leads() || b < 1 || x.dims[2]%b != 0 || x.dims[3]%b != 0 {
+	if len(x.dims) != 4 || !x.leads() || b < 1 || b > 1<<15 || x.dims[2]%b != 0 || x.dims[3]%b != 0 {
 		return fmt.Errorf("takes blocks of %d from shape %v", b, x.dims)
 	}
 	c, h, w := x.dims[1], x.dims[2]/b, x.dims[3]/b

@@ -109,7 +109,9 @@ func (v value) reshaped(target []number, zero bool, batch int) (value, error) {
 			left = i
 			continue
 		}
-		product *= t[i].n
+		if product *= t[i].n; product > maxElements || t[i].n > maxElements {
+			return v, errors.New("has sizes of a tensor that is too large")
+		}
 		images = images || t[i].images
 	}
 	total := int64(size(v.dims))
@@ -139,7 +141,7 @@ func (v value) place(t []number, batch int) (value, error) {
 	for i, x := range t {
 		out.dims[i] = int(x.n)
 		switch {
-		case x.n < 0:
+		case x.n < 1:
 			return v, fmt.Errorf("has the size %d", x.n)
 		case x.images && out.axis >= 0:
 			return v, errors.New("has the number of images in two axes")
