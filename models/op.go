@@ -59,7 +59,7 @@ func Ops() []Op {
 	return []Op{Conv{}, Linear{}, BatchNorm{}, ScaleShift{}, ReLU{}, ReLU6{}, Sum{}, PadShortcut{}, MaxPooling{},
 		GlobalAvgPooling{}, AvgPooling{}, Pointwise{}, PReLU{}, Binary{}, WithConstant{}, Constant{}, MatrixProduct{},
 		SoftMax{}, LayerNorm{}, RMSNorm{}, GroupNorm{}, LRN{}, Reshaping{}, Transposing{}, Concat{}, Expand{}, Tile{},
-		Slicing{}, Gathering{}, PadAxes{}, Reduce{}, Resize{}}
+		Slicing{}, Gathering{}, PadAxes{}, Reduce{}, Resize{}, Levels{}}
 }
 
 // Param is a weight tensor.

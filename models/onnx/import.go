@@ -68,6 +68,9 @@ func (im *importer) nodes() error {
 			return fmt.Errorf("%s: %w", title(p), err)
 		}
 	}
+	if im.values[im.g.output].levels != nil {
+		return fmt.Errorf("output %q is of quantised integers; choose one of floats with output=", im.g.output)
+	}
 	return nil
 }
 
@@ -75,6 +78,9 @@ func (im *importer) nodes() error {
 func (im *importer) take(n *node, op operator) error {
 	if ramped(n) {
 		return im.takeRamp(n)
+	}
+	if quantised(n) {
+		return im.takeLevels(n)
 	}
 	if op.fold != nil && !slices.ContainsFunc(n.in, func(v value) bool { return v.layer != "" }) {
 		c, err := op.fold(im, n)

@@ -29,7 +29,8 @@ func TestOdd(t *testing.T) {
 		{"DepthToSpace", "x", []*protos.AttributeProto{integer("blocksize", 1<<32)}, "takes blocks of 4294967296"},
 		{"Upsample", "x w", nil, "resizes shape"},
 		{"ReduceMean", "x none", nil, "reduces all axes"},
-		{"Resize", "x - - v", []*protos.AttributeProto{{Name: "keep_aspect_ratio_policy", S: []byte("not_larger")}}, "aspect"},
+		{"Resize", "x - - v", []*protos.AttributeProto{{Name: "keep_aspect_ratio_policy", S: []byte("not_larger")}},
+			"aspect"},
 		{"Reshape", "x huge", nil, "too large"},
 	} {
 		n := &protos.NodeProto{Name: "odd", OpType: x.kind, Output: []string{"y"}, Attribute: x.with}
@@ -51,9 +52,11 @@ func oddModel(n *protos.NodeProto) *protos.ModelProto {
 		shape.Dim = append(shape.Dim, &protos.TensorShapeProto_Dimension{Value: size})
 	}
 	integers := func(name string, v ...int64) *protos.TensorProto {
-		return &protos.TensorProto{Name: name, DataType: int32(protos.TensorProto_INT64), Dims: []int64{int64(len(v))}, Int64Data: v}
+		return &protos.TensorProto{Name: name, DataType: int32(protos.TensorProto_INT64), Dims: []int64{int64(len(v))},
+			Int64Data: v}
 	}
-	return &protos.ModelProto{IrVersion: 8, OpsetImport: []*protos.OperatorSetIdProto{{Version: 18}}, Graph: &protos.GraphProto{
+	opset := []*protos.OperatorSetIdProto{{Version: 18}}
+	return &protos.ModelProto{IrVersion: 8, OpsetImport: opset, Graph: &protos.GraphProto{
 		Node: []*protos.NodeProto{n},
 		Input: []*protos.ValueInfoProto{{Name: "x", Type: &protos.TypeProto{Value: &protos.TypeProto_TensorType{
 			TensorType: &protos.TypeProto_Tensor{ElemType: int32(protos.TensorProto_FLOAT), Shape: shape}}}}},

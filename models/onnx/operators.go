@@ -86,7 +86,7 @@ func arithmetic() map[string]operator {
 		"Cos":        {importPointwise(models.FuncCos), foldUnary(math.Cos)},
 		"Floor":      {fold: foldUnary(math.Floor)},
 		"Ceil":       {fold: foldUnary(math.Ceil)},
-		"Round":      {fold: foldUnary(math.RoundToEven)},
+		"Round":      {layer: importRound, fold: foldUnary(math.RoundToEven)},
 	}
 }
 
@@ -149,6 +149,9 @@ func shapes() map[string]operator {
 		"Where":           {fold: foldWhere},
 		"NonZero":         {fold: foldNonZero},
 		"ScatterND":       {fold: foldScatterND},
+
+		"QuantizeLinear":   {layer: (*importer).quantise},
+		"DequantizeLinear": {fold: foldDequantizeLinear},
 	}
 }
 

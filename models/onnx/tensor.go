@@ -16,9 +16,10 @@ const maxElements = 1 << 31
 // constant is a tensor whose values are known while importing.
 type constant struct {
 	dims   []int
-	floats []float32 // its values if its type is a float
-	ints   []number  // its values if its type is an integer or bool
-	name   string    // of the weight; "" if computed
+	floats []float32                   // its values if its type is a float
+	ints   []number                    // its values if its type is an integer or bool
+	name   string                      // of the weight; "" if computed
+	kind   protos.TensorProto_DataType // in the file; 0 if computed
 }
 
 // number is n, or n times the number of images.
@@ -101,6 +102,7 @@ func decode(t *protos.TensorProto, root *os.Root) (*constant, error) {
 		return nil, fmt.Errorf("%s: %w", c.title(), err)
 	}
 	kind := t.GetDataType()
+	c.kind = protos.TensorProto_DataType(kind)
 	width, known := widths()[protos.TensorProto_DataType(kind)]
 	if !known {
 		return nil, fmt.Errorf("%s is of type %v, which isn't read; export it with float32 weights", c.title(),
@@ -193,6 +195,17 @@ func (c *constant) fromFields(t *protos.TensorProto, n int) error {
 	var float func(i int) float32
 	var integer func(i int) int64
 	kind := protos.TensorProto_DataType(t.GetDataType())
+	if bits := widths()[kind]; bits < 8 { // packed into bytes
+		data := make([]byte, len(t.GetInt32Data()))
+		for i, x := range t.GetInt32Data() {
+			data[i] = byte(x)
+		}
+		if want := (n*bits + 7) / 8; len(data) != want {
+			return fmt.Errorf("has %d of %d bytes; weights are missing in the file", len(data), want)
+		}
+		c.fromBytes(data, kind, n)
+		return nil
+	}
 	switch kind {
 	case protos.TensorProto_FLOAT:
 		have, float = len(t.GetFloatData()), func(i int) float32 { return t.GetFloatData()[i] }

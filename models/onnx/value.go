@@ -18,6 +18,8 @@ type value struct {
 	dims  []int  // ONNX's sizes, without the images
 	axis  int    // the axis that has the images
 	outer int    // of that axis; 0 stands for 1
+
+	levels *levels // if not nil: the integers that the layer's output is quantised to
 }
 
 // leads says whether the images are simply the first axis.

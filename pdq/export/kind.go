@@ -31,6 +31,11 @@ func (b *builder) kind(l models.Layer, in []string) error {
 		b.node("Relu", y, in)
 	case models.ReLU6:
 		b.clip(y, in[0], 0, 6)
+	case models.Levels:
+		b.scaled("Div", y+".ratio", in[0], op.Scale)
+		b.node("Round", y+".nearest", []string{y + ".ratio"})
+		b.clip(y+".levels", y+".nearest", float32(op.Low), float32(op.High))
+		b.scaled("Mul", y, y+".levels", op.Scale)
 	case models.PReLU:
 		b.node("PRelu", y, append(in, b.params(l, "weight")...))
 	case models.Pointwise:

@@ -44,6 +44,7 @@ func samples() []sample {
 		one(models.GlobalAvgPooling{}, 4, 5, 6), one(models.AvgPooling{Window: window}, 4, 7, 8),
 		one(models.AvgPooling{Window: dilated}, 4, 7, 8), one(models.AvgPooling{Window: window, CountPadding: true}, 4, 7, 8),
 		one(models.AvgPooling{Window: models.SquareWindow(2, 2, 0), CountPadding: true, Beyond: [2]int{1, 0}}, 4, 7, 8),
+		one(models.Levels{Scale: 0.5, Low: -2, High: 1}, 4, 3),
 		one(models.PReLU{Slope: []int{4, 1}}, 4, 3), two(models.MatrixProduct{}, []int{2, 3, 4}, []int{2, 4, 5}),
 		two(models.MatrixProduct{}, []int{3, 4}, []int{2, 4, 5}), one(models.SoftMax{Axis: 1}, 4, 3),
 		one(models.SoftMax{Log: true}, 4, 3), one(models.LayerNorm{Dims: []int{3, 2}, Eps: 1e-3}, 4, 3, 2),
