@@ -51,9 +51,11 @@ func oddModel(n *protos.NodeProto) *protos.ModelProto {
 		shape.Dim = append(shape.Dim, &protos.TensorShapeProto_Dimension{Value: size})
 	}
 	integers := func(name string, v ...int64) *protos.TensorProto {
-		return &protos.TensorProto{Name: name, DataType: int32(protos.TensorProto_INT64), Dims: []int64{int64(len(v))}, Int64Data: v}
+		return &protos.TensorProto{Name: name, DataType: int32(protos.TensorProto_INT64), Dims: []int64{int64(len(v))},
+			Int64Data: v}
 	}
-	return &protos.ModelProto{IrVersion: 8, OpsetImport: []*protos.OperatorSetIdProto{{Version: 18}}, Graph: &protos.GraphProto{
+	opset := []*protos.OperatorSetIdProto{{Version: 18}}
+	return &protos.ModelProto{IrVersion: 8, OpsetImport: opset, Graph: &protos.GraphProto{
 		Node: []*protos.NodeProto{n},
 		Input: []*protos.ValueInfoProto{{Name: "x", Type: &protos.TypeProto{Value: &protos.TypeProto_TensorType{
 			TensorType: &protos.TypeProto_Tensor{ElemType: int32(protos.TensorProto_FLOAT), Shape: shape}}}}},
