@@ -29,7 +29,8 @@ func TestOdd(t *testing.T) {
 		{"DepthToSpace", "x", []*protos.AttributeProto{integer("blocksize", 1<<32)}, "takes blocks of 4294967296"},
 		{"Upsample", "x w", nil, "resizes shape"},
 		{"ReduceMean", "x none", nil, "reduces all axes"},
-		{"Resize", "x - - v", []*protos.AttributeProto{{Name: "keep_aspect_ratio_policy", S: []byte("not_larger")}}, "aspect"},
+		{"Resize", "x - - v", []*protos.AttributeProto{{Name: "keep_aspect_ratio_policy", S: []byte("not_larger")}},
+			"aspect ratio"},
 		{"Reshape", "x huge", nil, "too large"},
 	} {
 		n := &protos.NodeProto{Name: "odd", OpType: x.kind, Output: []string{"y"}, Attribute: x.with}
