@@ -30,7 +30,7 @@ func TestOdd(t *testing.T) {
 		{"Upsample", "x w", nil, "resizes shape"},
 		{"ReduceMean", "x none", nil, "reduces all axes"},
 		{"Resize", "x - - v", []*protos.AttributeProto{{Name: "keep_aspect_ratio_policy", S: []byte("not_larger")}},
-			"aspect"},
+			"aspect ratio"},
 		{"Reshape", "x huge", nil, "too large"},
 	} {
 		n := &protos.NodeProto{Name: "odd", OpType: x.kind, Output: []string{"y"}, Attribute: x.with}
