@@ -41,6 +41,7 @@ type Source struct {
 	Input      string // ONNX files: the images among several inputs
 	Output     string // ONNX files: the logits among several outputs
 	Units      string // ONNX files: how they are cut into units, as onnx.Cut takes it
+	Statistics int    // images for Subject.Measured, which whoever opens the Source calls; 0: none
 	Checkpoint string // file of the weights; "": the registry's file in Root, or the built-in weights
 	Set        string // name of the data set, which Data has if that is given, too; "": Data, or the registry's network's
 	Data       string // data set: a name, or the path of a folder or file; "": Set in Root, or what is built in

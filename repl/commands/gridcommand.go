@@ -31,6 +31,7 @@ func (e *engine) gridCommand() command {
 			option("indices", "", "file with the training images to calibrate on, a number a line; empty: all"),
 			option("fixed", "false", "true: each seed calibrates on the first of the indices, in their order"),
 			option("held", "0", "test on n training images that aren't calibrated on, to choose settings by; 0: on test images"),
+			option("statistics", "0", "correct towards statistics of n training images, in place of batch normalisation's"),
 			option("distorted", "false", "true: half of the held-out images get noise, half are blurred"),
 			anywayOption(),
 			backendOption(), memoryOption(), keepOption(), anewOption(),
@@ -54,12 +55,19 @@ func runGrid(c *call) error {
 	if err != nil {
 		return err
 	}
+	statistics, err := c.Values.Number("statistics", 0, 1<<24)
+	if err != nil {
+		return err
+	}
 	f, err := c.gridFolder(&g, "runs/grid")
 	if err != nil {
 		return err
 	}
-	for _, s := range g.Subjects {
+	for i, s := range g.Subjects {
 		c.Note("data      %s", s.About)
+		if g.Subjects[i], err = s.Measured(c.Context, g.Backend, statistics); err != nil {
+			return err
+		}
 	}
 	results, err := c.compute(g, f)
 	if err != nil {

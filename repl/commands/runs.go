@@ -333,6 +333,11 @@ func (c *call) given(old saved, record experiment.Record, near session) (session
 	if s, err = c.opened(s, "", record.Backend); err != nil {
 		return s, err
 	}
+	if s.teacher != near.teacher {
+		if s, err = s.measured(c.Context); err != nil {
+			return s, err
+		}
+	}
 	s.preset, s.config, s.logits = old.Preset, old.Config, nil
 	if s.base, err = s.defaults(old.Preset); err != nil {
 		return s, err

@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -39,6 +40,14 @@ func (e *engine) setupCommands() []command {
 			Args: []shell.Argument{{Name: "images", Help: "how many; default 256"}},
 			Options: []shell.Option{option("seed", "1", "of the draw; the steps' own is the field Seed"),
 				option("data", "", "name of a data set, or a folder or file in any known format; empty: the teacher's")}},
+		{Name: "statistics", Group: groupSetup, Changes: true,
+			Help: "measure what distribution correction goes towards, for networks without batch normalisation",
+			Run:  e.do(measureStatistics),
+			More: "Means and deviations of each convolution's output over images of the teacher's data set stand in for the " +
+				"running ones. Labels aren't used. They are in the scale of the weights with batch normalisation folded. " +
+				"What the steps made is gone; settings stay.",
+			Args: []shell.Argument{{Name: "images", Help: "how many, drawn with seed 1; 0: the network's own again",
+				Need: true}}},
 		{Name: "bits", Group: groupSetup, Changes: true, Help: "set the widths, or print those of every tensor",
 			Run: e.do(setBits),
 			More: "Scales of other widths are gone. Where a preset has other settings for other widths, these are taken, " +
@@ -101,6 +110,51 @@ func loadTeacher(c *call) (session, error) {
 	c.Note("data %s", t.About)
 	c.Note("backend %s", s.note)
 	return s, nil
+}
+
+// measureStatistics is the command statistics.
+func measureStatistics(c *call) (session, error) {
+	s := c.s
+	if s.teacher == nil {
+		return s, errNoTeacher()
+	}
+	n, err := c.Values.Number("images", 0, 1<<24)
+	if err != nil {
+		return s, err
+	}
+	src := s.teacher.source
+	src.Statistics = n
+	if s.teacher, err = newTeacher(src); err != nil {
+		return c.s, err
+	}
+	if s, err = s.measured(c.Context); err != nil {
+		return c.s, err
+	}
+	norms := 0
+	for _, l := range s.teacher.Network.Layers {
+		if _, ok := l.Op.(models.BatchNorm); ok {
+			norms++
+		}
+	}
+	if n > 0 {
+		c.Print("statistics of %d convolutions over %d images of %s", norms, n, s.teacher.Data)
+	} else {
+		c.Print("%s again, with %d batch normalisations", s.teacher.Name, norms)
+	}
+	s.logits = nil
+	return s.restart(), nil
+}
+
+// measured returns s with the statistics that the teacher's source asks for.
+func (s session) measured(ctx context.Context) (session, error) {
+	t := *s.teacher
+	var err error
+	if t.Subject, err = t.Measured(ctx, s.backend, t.source.Statistics); err != nil {
+		return s, err
+	}
+	t.folded, _, err = models.Fold(t.Network, t.Weights)
+	s.teacher = &t
+	return s, err
 }
 
 // known is an error if nothing is known of a network of that name, or if only its weights aren't.
@@ -313,6 +367,9 @@ func openBackend(c *call) (session, error) {
 	}
 	if t := s.teacher; t != nil { // its weights are bound to the backend before
 		if s.teacher, err = newTeacher(t.source); err != nil {
+			return c.s, err
+		}
+		if s, err = s.measured(c.Context); err != nil {
 			return c.s, err
 		}
 	}
