@@ -278,9 +278,20 @@ func quantisesOutput(n *models.Network, i int) bool {
 }
 
 // multiplied says whether a product reads the output of layer i, directly or through layers that pass it on.
-func multiplied(n *models.Network, i int) bool {
-	return slices.ContainsFunc(n.Consumers(i), func(c int) bool {
-		role := n.Layers[c].Op.Role()
-		return role.Product || role.Passes && multiplied(n, c)
-	})
+func multiplied(n *models.Network, i int) bool { return len(Products(n, i)) > 0 }
+
+// Products lists the layers that multiply the output of layer i of n, having read it directly or through layers that
+// pass it on, such as pooling. Because of them it is quantised.
+func Products(n *models.Network, i int) []string {
+	var names []string
+	for _, c := range n.Consumers(i) {
+		switch role := n.Layers[c].Op.Role(); {
+		case role.Product:
+			names = append(names, n.Layers[c].Name)
+		case role.Passes:
+			names = append(names, Products(n, c)...)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }

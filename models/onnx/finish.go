@@ -60,6 +60,10 @@ func (m *made) last() {
 	m.layers = append(slices.Delete(m.layers, i, i+1), l)
 }
 
+// largeUnit is how many layers with weights a unit may have without a note. GoogLeNet's largest has 6, a residual block
+// of MobileViT 8.
+const largeUnit = 12
+
 // notes says what the user should know of the network.
 func notes(n *models.Network) []string {
 	var products, norms int
@@ -76,6 +80,12 @@ func notes(n *models.Network) []string {
 		notes = append(notes, "no batch normalisation: if the exporter folded it, distribution correction has nothing to "+
 			"correct towards; keep it with torch.onnx.export(..., dynamo=False, training=TrainingMode.PRESERVE, "+
 			"do_constant_folding=False)")
+	}
+	for _, u := range n.Units {
+		if h := heavy(n, region{u.First, u.Last}); len(h) > largeUnit {
+			notes = append(notes, fmt.Sprintf("unit %s has %d layers with weights, because no tensor between them carries all "+
+				"that goes on; its steps need much memory", u.Name, len(h)))
+		}
 	}
 	if last := n.Layers[len(n.Layers)-1]; strings.HasSuffix(last.Op.Kind(), "softmax") {
 		notes = append(notes, fmt.Sprintf("the last layer, %s, is a softmax: it is taken for part of the network", last.Name))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models"
@@ -282,16 +283,19 @@ func setBits(c *call) (session, error) {
 	}
 	c.Print("W%dA%d, rule %v", b.W, b.A, b.Rule)
 	if s.teacher != nil && len(c.Words) == 0 {
-		c.Show(planTable(s.plan()))
+		c.Show(planTable(s.plan(), s.teacher.folded))
 	}
 	return s, nil
 }
 
-// planTable lists the widths of what is quantised.
-func planTable(p pdq.Plan) shell.Table {
-	t := shell.Table{Columns: []string{"layer", "weight", "output"}}
+// planTable lists the widths of what is quantised in n, and for outputs which layers multiply them.
+func planTable(p pdq.Plan, n *models.Network) shell.Table {
+	t := shell.Table{Columns: []string{"layer", "weight", "output", "for"}}
 	for _, lb := range p {
-		row := []any{lb.Layer, "", ""}
+		row := []any{lb.Layer, "", "", ""}
+		if lb.Output > 0 {
+			row[3] = strings.Join(pdq.Products(n, n.Index(lb.Layer)), " ")
+		}
 		for i, bits := range []int{lb.Weight, lb.Output} {
 			if bits > 0 {
 				row[i+1] = bits
