@@ -10,7 +10,7 @@ import (
 	"github.com/pdquant/pdquant/models"
 )
 
-// units cuts n into units, and gives them names. It may reorder n's layers.
+// units cuts n into units, and gives them names.
 //
 // Between two layers after which one tensor carries all that goes on, layers belong together: they are a region. A
 // region with weights is a residual block, say, or a single convolution. Regions are joined as the paper's units are:
@@ -34,19 +34,7 @@ func units(n *models.Network, block *regexp.Regexp) ([]models.Unit, error) {
 		end := attached(n, regions, i+1)
 		name := blockOf(n, regions[i], blocks)
 		if name != "" {
-			residual := block == nil && branches(n, regions[i])
-			for {
-				next := end
-				for next < len(regions) && len(heavy(n, regions[next])) == 0 {
-					next++
-				}
-				if next == len(regions) || blockOf(n, regions[next], blocks) != name ||
-					residual && branches(n, regions[next]) { // the other half of a transformer's block
-					break
-				}
-				residual = block == nil && (residual || branches(n, regions[next]))
-				end = attached(n, regions, next+1)
-			}
+			end = blockEnd(n, regions, i, blocks, block == nil)
 		} else if len(blocks) == 0 {
 			end = bottleneck(n, regions, i)
 		}
@@ -59,6 +47,27 @@ func units(n *models.Network, block *regexp.Regexp) ([]models.Unit, error) {
 	us[len(us)-1].Last = len(n.Layers) - 1
 	named(n, us)
 	return us, nil
+}
+
+// blockEnd returns the end of the unit that starts at region i: the first region that isn't in the same block. With
+// halves, a second region with a shortcut is another unit: the other half of a transformer's block.
+func blockEnd(n *models.Network, regions []region, i int, blocks []*regexp.Regexp, halves bool) int {
+	name, shortcut := blockOf(n, regions[i], blocks), branches(n, regions[i])
+	end := attached(n, regions, i+1)
+	for {
+		next := end
+		for next < len(regions) && len(heavy(n, regions[next])) == 0 {
+			next++
+		}
+		if next == len(regions) || blockOf(n, regions[next], blocks) != name {
+			return end
+		}
+		if halves && shortcut && branches(n, regions[next]) {
+			return end
+		}
+		shortcut = shortcut || branches(n, regions[next])
+		end = attached(n, regions, next+1)
+	}
 }
 
 // Cut sets the units of n. An empty how is the rule that networks from files are cut by. A pattern, such as
