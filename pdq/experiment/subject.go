@@ -20,7 +20,7 @@ var ErrMissing = errors.New("experiment: missing")
 type Subject struct {
 	Name    string // the registry's, or the architecture's
 	Design  string // the architecture
-	Family  string // what presets know the network by: the architecture, or the one in Source.Like
+	Family  string // what presets know the network by, as Open sets it; "": Design
 	Data    string // name of the data set: one of datasets.Sets, or the last element of a path
 	About   string // the data set in a line: format, numbers of images, shape, classes
 	Network *models.Network
