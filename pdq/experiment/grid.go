@@ -81,11 +81,7 @@ func (g Grid) Cells() []Cell {
 
 // Config returns the configuration of a cell, and that of its preset.
 func (g Grid) Config(c Cell) (config, preset pdq.Config, err error) {
-	family := c.Subject.Family
-	if family == "" {
-		family = c.Subject.Design
-	}
-	if preset, err = pdq.Preset(g.Preset, family, c.W, c.A); err != nil {
+	if preset, err = pdq.Preset(g.Preset, c.Subject.Architecture(), c.W, c.A); err != nil {
 		return config, preset, err
 	}
 	if config, err = g.Settings.Set(preset); err != nil {

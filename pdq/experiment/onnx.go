@@ -41,9 +41,8 @@ func (src Source) openONNX() (Subject, error) {
 	s.Origin = fmt.Sprintf("ONNX file %s (opset %d, SHA-256 %.12s)", base, m.Opset, hash)
 	var reason string
 	s.Design, reason = pdq.Family(s.Network)
-	s.Family = s.Design
 	if src.Like == "" {
-		s.Notes = append(s.Notes, fmt.Sprintf("settings as for %s: %s; like= takes another's of %s", s.Family, reason,
+		s.Notes = append(s.Notes, fmt.Sprintf("settings as for %s: %s; like= takes another's of %s", s.Design, reason,
 			strings.Join(pdq.Families(), ", ")))
 	}
 	file := ""

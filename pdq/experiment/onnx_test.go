@@ -50,8 +50,8 @@ func TestOpenONNX(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.Name != "vit_b_16.old" || s.Family != "resnet" || len(s.Network.Units) != 6 {
-		t.Errorf("%s as %s with %d units", s.Name, s.Family, len(s.Network.Units))
+	if s.Name != "vit_b_16.old" || s.Architecture() != "resnet" || len(s.Network.Units) != 6 {
+		t.Errorf("%s as %s with %d units", s.Name, s.Architecture(), len(s.Network.Units))
 	}
 	notes := strings.Join(s.Notes, "\n")
 	for _, want := range []string{"settings as for resnet: no convolution is grouped", "no batch normalisation"} {
@@ -59,8 +59,8 @@ func TestOpenONNX(t *testing.T) {
 			t.Errorf("notes %q lack %q", notes, want)
 		}
 	}
-	if s, err = Open(Source{Name: path, Data: data, Like: "mnasnet"}); err != nil || s.Family != "mnasnet" {
-		t.Errorf("like mnasnet: %v, %s", err, s.Family)
+	if s, err = Open(Source{Name: path, Data: data, Like: "mnasnet"}); err != nil || s.Architecture() != "mnasnet" {
+		t.Errorf("like mnasnet: %v, %s", err, s.Architecture())
 	}
 	for _, c := range []struct {
 		src  Source

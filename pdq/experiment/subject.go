@@ -20,7 +20,7 @@ var ErrMissing = errors.New("experiment: missing")
 type Subject struct {
 	Name    string // the registry's, or the architecture's
 	Design  string // the architecture
-	Family  string // what presets know the network by, as Open sets it; "": Design
+	Like    string // what presets take the network for, as Source.Like; "": Design
 	Data    string // name of the data set: one of datasets.Sets, or the last element of a path
 	About   string // the data set in a line: format, numbers of images, shape, classes
 	Network *models.Network
@@ -68,11 +68,17 @@ func Open(src Source) (Subject, error) {
 	if err != nil {
 		return s, err
 	}
-	if src.Like != "" {
-		s.Family = src.Like
-	}
-	_, err = pdq.Paper(s.Family, 4, 4)
+	s.Like = src.Like
+	_, err = pdq.Paper(s.Architecture(), 4, 4) // whether it is known
 	return s, err
+}
+
+// Architecture returns what presets know the network by.
+func (s Subject) Architecture() string {
+	if s.Like != "" {
+		return s.Like
+	}
+	return s.Design
 }
 
 func (src Source) open() (Subject, error) {
@@ -86,7 +92,6 @@ func (src Source) open() (Subject, error) {
 	} else if src.Checkpoint == "" {
 		return s, fmt.Errorf("%w; or give an architecture with its checkpoint and data set", err)
 	}
-	s.Family = s.Design
 	data, err := src.data(trained)
 	if err != nil {
 		return s, err

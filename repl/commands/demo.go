@@ -77,7 +77,7 @@ func newDemo(v shell.Values) (g experiment.Grid, err error) {
 	if err := v.Override("finetune", 0, 100000, &tuning); err != nil {
 		return g, err
 	}
-	preset, err := pdq.Preset(g.Preset, s.Family, g.Bits[0].W, g.Bits[0].A)
+	preset, err := pdq.Preset(g.Preset, s.Architecture(), g.Bits[0].W, g.Bits[0].A)
 	if err != nil {
 		return g, err
 	}

@@ -125,7 +125,7 @@ func (s session) arch() string {
 	if s.teacher == nil {
 		return "resnet"
 	}
-	return s.teacher.Family
+	return s.teacher.Architecture()
 }
 
 // withPreset takes the preset called name, for the network and the bits in force, and keeps the fields that were set
