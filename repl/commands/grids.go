@@ -199,7 +199,8 @@ func (c *call) describe(g experiment.Grid, f experiment.Folder) func(r experimen
 		}
 		c.Note("images    %d of %s for calibration (seed %d), %d of %s for testing", len(r.Calibration.Indices),
 			r.Calibration.Pool, r.Calibration.Seed, s.Test.Len(), r.Test)
-		if config, err := pdq.Preset(g.Preset, s.Architecture(), bits.W, bits.A); err == nil { // Check has seen that it is right
+		// Check has seen that it is right.
+		if config, err := pdq.Preset(g.Preset, s.Architecture(), bits.W, bits.A); err == nil {
 			if config, err = g.Settings.Set(config); err == nil {
 				c.Note("preset    %s: %s", g.Preset, stepsText(config))
 			}
