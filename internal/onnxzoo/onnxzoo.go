@@ -5,14 +5,29 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"os"
 	"slices"
 	"strings"
 
 	"github.com/gomlx/compute-onnx/support/protos"
 	"github.com/gomlx/gomlx/core/tensors"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/pdquant/pdquant/internal/formula"
 )
+
+// Read returns the graph in a file, filled.
+func Read(path string) (*protos.ModelProto, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("onnxzoo: read: %w", err)
+	}
+	m := &protos.ModelProto{}
+	if err := proto.Unmarshal(data, m); err != nil {
+		return nil, fmt.Errorf("onnxzoo: read: %s: %w", path, err)
+	}
+	return m, Fill(m)
+}
 
 // Fill gives data to each float initializer of m's graph that has none. Its doc string says which:
 // "uniform MEAN DEVIATION SEED" are the values of formula.Hashed with that mean, standard deviation and seed, and

@@ -17,7 +17,6 @@ import (
 	"github.com/gomlx/compute-onnx/support/protos"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/pdquant/pdquant/internal/onnxzoo"
 	"github.com/pdquant/pdquant/internal/testbackend"
@@ -62,15 +61,8 @@ func zoo(t *testing.T) (files []string, logits map[string][][]float64) {
 // filled returns the graph in a file of testdata with its weights.
 func filled(t *testing.T, file string) *protos.ModelProto {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join("testdata", file))
+	m, err := onnxzoo.Read(filepath.Join("testdata", file))
 	if err != nil {
-		t.Fatal(err)
-	}
-	m := &protos.ModelProto{}
-	if err := proto.Unmarshal(data, m); err != nil {
-		t.Fatal(err)
-	}
-	if err := onnxzoo.Fill(m); err != nil {
 		t.Fatal(err)
 	}
 	return m

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/gomlx/compute-onnx/support/protos"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/pdquant/pdquant/internal/onnxzoo"
@@ -15,18 +14,12 @@ import (
 // zooFile writes an architecture of the importer's tests with its weights.
 func zooFile(t *testing.T, dir, name string) string {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join("..", "..", "models", "onnx", "testdata", name))
+	m, err := onnxzoo.Read(filepath.Join("..", "..", "models", "onnx", "testdata", name))
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &protos.ModelProto{}
-	if err := proto.Unmarshal(data, m); err != nil {
-		t.Fatal(err)
-	}
-	if err := onnxzoo.Fill(m); err != nil {
-		t.Fatal(err)
-	}
-	if data, err = proto.Marshal(m); err != nil {
+	data, err := proto.Marshal(m)
+	if err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, name)

@@ -2,13 +2,10 @@ package export_test
 
 import (
 	"fmt"
-	"os"
 	"testing"
 
 	"github.com/gomlx/compute"
-	"github.com/gomlx/compute-onnx/support/protos"
 	"github.com/gomlx/gomlx/core/tensors"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/internal/onnxzoo"
@@ -31,18 +28,11 @@ func TestImported(t *testing.T) {
 // imported returns a quantizer for a network of models/onnx/testdata and images of noise.
 func imported(t *testing.T, b compute.Backend, file string) *pdq.Quantizer {
 	t.Helper()
-	data, err := os.ReadFile("../../models/onnx/testdata/" + file + ".onnx")
+	m, err := onnxzoo.Read("../../models/onnx/testdata/" + file + ".onnx")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var m protos.ModelProto
-	if err := proto.Unmarshal(data, &m); err != nil {
-		t.Fatal(err)
-	}
-	if err := onnxzoo.Fill(&m); err != nil {
-		t.Fatal(err)
-	}
-	read, err := onnx.Read(&m, onnx.Options{})
+	read, err := onnx.Read(m, onnx.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
