@@ -53,7 +53,7 @@ func (p PReLU) Params() []Param { return []Param{{Name: "weight", Shape: p.Slope
 
 // Shape returns the input's shape.
 func (p PReLU) Shape(in [][]int) ([]int, error) {
-	shape, err := broadcastShape(in[0], p.Slope)
+	shape, err := Broadcast(in[0], p.Slope)
 	if err == nil && !slices.Equal(shape, in[0]) {
 		err = fmt.Errorf("has slopes of shape %v, which don't fit into its input's shape %v", p.Slope, in[0])
 	}

@@ -94,7 +94,7 @@ func (Binary) Inputs() int { return 2 }
 func (b Binary) Check() error { return b.Func.check() }
 
 // Shape returns the shape that both inputs broadcast to.
-func (Binary) Shape(in [][]int) ([]int, error) { return broadcastShape(in[0], in[1]) }
+func (Binary) Shape(in [][]int) ([]int, error) { return Broadcast(in[0], in[1]) }
 
 // Graph returns f(x, y).
 func (b Binary) Graph(in []*Node, _ func(name string) *Node) *Node { return b.Func.graph(in[0], in[1]) }
@@ -117,7 +117,7 @@ func (c WithConstant) Check() error { return c.Func.check() }
 func (c WithConstant) Params() []Param { return []Param{{Name: "value", Shape: c.Dims}} }
 
 // Shape returns the shape that the input and value broadcast to.
-func (c WithConstant) Shape(in [][]int) ([]int, error) { return broadcastShape(in[0], c.Dims) }
+func (c WithConstant) Shape(in [][]int) ([]int, error) { return Broadcast(in[0], c.Dims) }
 
 // Graph returns f(x, value), or f(value, x).
 func (c WithConstant) Graph(in []*Node, param func(name string) *Node) *Node {

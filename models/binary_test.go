@@ -76,7 +76,7 @@ func TestBinary(t *testing.T) {
 		plain, scale := binaryFuncs()[f], distinct(f)
 		scaled := func(x, y float64) float64 { return plain(scale*x, y) }
 		for _, p := range pairs {
-			shape, err := broadcastShape(p[0], p[1])
+			shape, err := Broadcast(p[0], p[1])
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -175,7 +175,7 @@ func TestBroadcastShapes(t *testing.T) {
 		{[]int{3, 2}, []int{3}, nil},
 		{[]int{4, 2}, []int{3, 2}, nil},
 	} {
-		got, err := broadcastShape(c.a, c.b)
+		got, err := Broadcast(c.a, c.b)
 		if !slices.Equal(got, c.want) || (err == nil) != (c.want != nil) {
 			t.Errorf("%v and %v: %v, %v", c.a, c.b, got, err)
 		}

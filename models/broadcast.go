@@ -6,9 +6,9 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// broadcastShape returns the shape that a and b are both repeated to, by NumPy's rule: aligned at the last axis, two
+// Broadcast returns the shape that a and b are both repeated to, by NumPy's rule: aligned at the last axis, two
 // sizes are equal or one of them is 1.
-func broadcastShape(a, b []int) ([]int, error) {
+func Broadcast(a, b []int) ([]int, error) {
 	if len(a) < len(b) {
 		a, b = b, a
 	}

@@ -39,14 +39,7 @@ func Fold(n *Network, w Weights) (*Network, Weights, error) {
 			l.Op = affine.layer(l.Name, fw)
 		}
 		position[i] = len(f.Layers)
-		inputs := make([]string, len(l.Inputs))
-		for k, in := range l.Inputs {
-			inputs[k] = in
-			if r, ok := renamed[in]; ok {
-				inputs[k] = r
-			}
-		}
-		l.Inputs = inputs
+		l = l.Renamed(renamed)
 		for _, p := range l.Params() {
 			if fw[p.Name] == nil {
 				fw[p.Name] = w[p.Name]

@@ -25,7 +25,7 @@ func (MatrixProduct) Shape(in [][]int) ([]int, error) {
 	if len(a) < 2 || len(b) < 2 || a[len(a)-1] != b[len(b)-2] {
 		return nil, fmt.Errorf("multiplies shapes %v and %v; they must be [...,M,K] and [...,K,P]", a, b)
 	}
-	leading, err := broadcastShape(a[:len(a)-2], b[:len(b)-2])
+	leading, err := Broadcast(a[:len(a)-2], b[:len(b)-2])
 	return append(leading, a[len(a)-2], b[len(b)-1]), err
 }
 

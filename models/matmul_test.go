@@ -14,7 +14,7 @@ import (
 
 // plainMatrixProduct multiplies the matrices of x and y, whose leading shapes, images among them, are a and b.
 func plainMatrixProduct(a, b []int, m, k, p int) func(args [][]float64) []float64 {
-	shape, err := broadcastShape(a, b)
+	shape, err := Broadcast(a, b)
 	if err != nil {
 		panic(err)
 	}

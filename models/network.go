@@ -219,6 +219,19 @@ func (l Layer) inputs(shapes map[string][]int) [][]int {
 	return in
 }
 
+// Renamed returns l with its inputs' names replaced by those that to has for them.
+func (l Layer) Renamed(to map[string]string) Layer {
+	inputs := make([]string, len(l.Inputs))
+	for i, in := range l.Inputs {
+		inputs[i] = in
+		if name, ok := to[in]; ok {
+			inputs[i] = name
+		}
+	}
+	l.Inputs = inputs
+	return l
+}
+
 // InputShape returns the shape, for one image, of the first tensor from before layer i that layer i or a later one
 // reads.
 func (n *Network) InputShape(i int) []int {

@@ -83,10 +83,11 @@ func (r *Rounder) losses(read nodes, part []*Node) *Node {
 // channelAxis returns the axis that has the channels of a unit's output, which has rank axes: that of its last weight.
 func channelAxis(n *models.Network, u models.Unit, rank int) int {
 	for i := u.Last; i >= u.First; i-- {
-		if role := n.Layers[i].Op.Role(); role.Weight && role.Last {
+		switch role := n.Layers[i].Op.Role(); {
+		case role.Weight && role.Last:
 			return rank - 1
-		} else if role.Weight {
-			break
+		case role.Weight:
+			return 1
 		}
 	}
 	return 1

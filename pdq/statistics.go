@@ -3,6 +3,7 @@ package pdq
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 
 	"github.com/gomlx/compute"
@@ -97,22 +98,11 @@ func momentsOf(ctx context.Context, r exec.Runner, n *models.Network, w models.W
 func insertNorms(n *models.Network, w models.Weights, layers []int, moments [][]float64) (
 	*models.Network, models.Weights) {
 	const eps = 1e-5
-	out, weights := *n, models.Weights{}
-	for name, t := range w {
-		weights[name] = t
-	}
+	out, weights := *n, maps.Clone(w)
 	out.Layers, out.Units = nil, nil
 	renamed, at, k := map[string]string{}, make([]int, len(n.Layers)), 0
 	for i, l := range n.Layers {
-		inputs := make([]string, len(l.Inputs))
-		for j, in := range l.Inputs {
-			inputs[j] = in
-			if to, ok := renamed[in]; ok {
-				inputs[j] = to
-			}
-		}
-		l.Inputs = inputs
-		out.Layers = append(out.Layers, l)
+		out.Layers = append(out.Layers, l.Renamed(renamed))
 		if k < len(layers) && layers[k] == i {
 			channels := len(moments[k]) / 2
 			norm := models.Layer{Name: l.Name + statisticsEnd, Inputs: []string{l.Name},

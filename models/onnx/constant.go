@@ -77,6 +77,9 @@ func expanded(c *constant, to []number) (*constant, error) {
 	if err := c.affordable(dims); err != nil {
 		return nil, err
 	}
+	if slices.Equal(dims, c.dims) {
+		return c, nil
+	}
 	steps := make([]int, len(dims))
 	for i, s := range strides(c.dims) {
 		if k := i + len(dims) - len(c.dims); c.dims[i] > 1 {
@@ -213,11 +216,9 @@ func foldCast(_ *importer, n *node) (*constant, error) {
 	if err != nil || bits == 64 {
 		return c, err
 	}
-	signed := kind == protos.TensorProto_INT32 || kind == protos.TensorProto_INT16 || kind == protos.TensorProto_INT8 ||
-		kind == protos.TensorProto_INT4 || kind == protos.TensorProto_INT2
 	out := picked(c, c.dims, func(i int) int { return i })
 	for i := range out.ints {
-		out.ints[i].n = wrapped(out.ints[i].n, bits, signed)
+		out.ints[i].n = wrapped(out.ints[i].n, bits, isSigned(kind))
 	}
 	return out, nil
 }
@@ -247,6 +248,16 @@ func wrapped(x int64, bits int, signed bool) int64 {
 func isFloat(kind protos.TensorProto_DataType) bool {
 	switch kind {
 	case protos.TensorProto_FLOAT, protos.TensorProto_DOUBLE, protos.TensorProto_FLOAT16, protos.TensorProto_BFLOAT16:
+		return true
+	}
+	return false
+}
+
+// isSigned says whether a type of integers has negative ones.
+func isSigned(kind protos.TensorProto_DataType) bool {
+	switch kind {
+	case protos.TensorProto_INT2, protos.TensorProto_INT4, protos.TensorProto_INT8, protos.TensorProto_INT16,
+		protos.TensorProto_INT32, protos.TensorProto_INT64:
 		return true
 	}
 	return false
@@ -369,14 +380,9 @@ func foldGather(_ *importer, n *node) (*constant, error) {
 	if err != nil {
 		return nil, err
 	}
-	indices, err := in[1].plain()
+	indices, err := in[1].positions(axis, c.dims)
 	if err != nil {
 		return nil, err
-	}
-	for i, k := range indices {
-		if indices[i], err = within(k, c.dims[axis]); err != nil {
-			return nil, fmt.Errorf("takes position %d of axis %d of shape %v", k, axis, c.dims)
-		}
 	}
 	dims := slices.Replace(slices.Clone(c.dims), axis, axis+1, in[1].dims...)
 	if err := c.affordable(dims); err != nil {
@@ -432,13 +438,8 @@ func foldTranspose(_ *importer, n *node) (*constant, error) {
 	if err != nil {
 		return nil, err
 	}
-	perm := n.integers("perm")
-	if perm == nil {
-		for i := range in[0].dims {
-			perm = append([]int{i}, perm...)
-		}
-	}
-	if err := permutation(perm, len(in[0].dims)); err != nil {
+	perm, err := n.permutation(len(in[0].dims))
+	if err != nil {
 		return nil, err
 	}
 	return transposed(in[0], perm), nil
@@ -503,12 +504,9 @@ func foldSqueeze(_ *importer, n *node) (*constant, error) {
 	if err != nil {
 		return nil, err
 	}
-	var gone []int
-	for _, a := range axes {
-		if a, err = within(a, len(in[0].dims)); err != nil {
-			return nil, err
-		}
-		gone = append(gone, a)
+	gone, err := allWithin(axes, len(in[0].dims))
+	if err != nil {
+		return nil, err
 	}
 	dims := []int{}
 	for i, d := range in[0].dims {

@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -35,6 +36,7 @@ type Model struct {
 	Network *models.Network
 	Weights models.Weights
 	Opset   int                 // of ONNX's own operators
+	SHA256  string              // of the file, hex; Open sets it
 	Nodes   map[string][]string // for each layer, the names of the nodes that it stands for
 	Notes   []string            // what the user should know, a line each
 }
@@ -73,7 +75,12 @@ func open(path string, o Options) (*Model, error) {
 		return nil, err
 	}
 	defer root.Close()
-	return read(m, root, o)
+	r, err := read(m, root, o)
+	if err != nil {
+		return nil, err
+	}
+	r.SHA256 = fmt.Sprintf("%x", sha256.Sum256(data))
+	return r, nil
 }
 
 // Read reads the classifier in m, which holds all its data itself.

@@ -237,11 +237,13 @@ func body(f *protos.FunctionProto, n *protos.NodeProto, prefix string) []*protos
 	return nodes
 }
 
-// title names a node in messages.
-func title(n *protos.NodeProto) string {
-	name := n.GetName()
-	if name == "" && len(n.GetOutput()) > 0 {
-		name = n.GetOutput()[0]
+// nameOf returns the name of a node, or of its first output if it has none.
+func nameOf(n *protos.NodeProto) string {
+	if n.GetName() == "" && len(n.GetOutput()) > 0 {
+		return n.GetOutput()[0]
 	}
-	return fmt.Sprintf("node %s (%s)", name, n.GetOpType())
+	return n.GetName()
 }
+
+// title names a node in messages.
+func title(n *protos.NodeProto) string { return fmt.Sprintf("node %s (%s)", nameOf(n), n.GetOpType()) }

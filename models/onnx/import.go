@@ -22,6 +22,7 @@ type importer struct {
 	batch    int              // the number of images if the file fixes it, else 0
 	values   map[string]value // by ONNX's names
 	units    string           // as Options has it
+	table    map[string]operator
 	made     made
 	computed int // elements of constants that operators have computed
 }
@@ -36,13 +37,13 @@ type made struct {
 }
 
 func newImporter(g *graph, root *os.Root, opset int) *importer {
-	return &importer{g: g, root: root, opset: opset, values: map[string]value{},
+	return &importer{g: g, root: root, opset: opset, values: map[string]value{}, table: operators(),
 		made: made{weights: models.Weights{}, nodes: map[string][]string{}}}
 }
 
 // run imports the graph.
 func (im *importer) run() error {
-	if err := unknown(im.g.nodes, operators()); err != nil {
+	if err := unknown(im.g.nodes, im.table); err != nil {
 		return err
 	}
 	if err := im.image(); err != nil {
@@ -53,7 +54,6 @@ func (im *importer) run() error {
 
 // nodes imports all nodes. What they read is a value, a weight, or an earlier node's.
 func (im *importer) nodes() error {
-	table := operators()
 	inner := innerModules(im.g.nodes)
 	for _, p := range im.g.nodes {
 		n := &node{NodeProto: p, opset: im.opset, inner: inner}
@@ -64,7 +64,7 @@ func (im *importer) nodes() error {
 			}
 			n.in = append(n.in, v)
 		}
-		if err := im.take(n, table[p.GetOpType()]); err != nil {
+		if err := im.take(n, im.table[p.GetOpType()]); err != nil {
 			return fmt.Errorf("%s: %w", title(p), err)
 		}
 	}
@@ -110,11 +110,7 @@ func unknown(nodes []*protos.NodeProto, table map[string]operator) error {
 		if !isONNX(n.GetDomain()) {
 			kind = n.GetDomain() + "." + kind
 		}
-		name := n.GetName()
-		if name == "" && len(n.GetOutput()) > 0 {
-			name = n.GetOutput()[0]
-		}
-		names[kind] = append(names[kind], name)
+		names[kind] = append(names[kind], nameOf(n))
 	}
 	if len(names) == 0 {
 		return nil

@@ -2,6 +2,7 @@ package onnx
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/gomlx/compute-onnx/support/protos"
@@ -129,6 +130,27 @@ func (n *node) scalar(name string, i int, otherwise float64) (float64, error) {
 		return otherwise, err
 	}
 	return c.scalarFloat()
+}
+
+// permutation returns the order in which a Transpose has rank axes: reversed if no attribute says it.
+func (n *node) permutation(rank int) ([]int, error) {
+	perm := n.integers("perm")
+	if perm == nil {
+		for i := range rank {
+			perm = append(perm, rank-1-i)
+		}
+	}
+	sorted := slices.Sorted(slices.Values(perm))
+	for i, p := range sorted {
+		if p != i {
+			sorted = nil
+			break
+		}
+	}
+	if len(sorted) != rank {
+		return nil, fmt.Errorf("reorders %d axes by %v", rank, perm)
+	}
+	return perm, nil
 }
 
 // scopes returns the names of the PyTorch modules around the node, outermost first, as PyTorch's exporters write them.

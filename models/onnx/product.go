@@ -29,7 +29,6 @@ func importGemm(im *importer, n *node) error {
 	w := *weight
 	if n.integer("transB", 0) == 0 {
 		w = *transposed(weight, []int{1, 0})
-		w.name = weight.name
 	}
 	w.floats = scaled(w.floats, n.float("alpha", 1))
 	var b []float32
@@ -82,9 +81,7 @@ func importMatMul(im *importer, n *node) error {
 	var err error
 	switch {
 	case y.layer == "" && y.known.isFloat() && len(y.known.dims) == 2 && len(x.dims) > 1:
-		weight := transposed(y.known, []int{1, 0})
-		weight.name = y.known.name
-		return im.linear(n, x, weight, nil)
+		return im.linear(n, x, transposed(y.known, []int{1, 0}), nil)
 	case y.layer == "":
 		y, err = im.constantLayer(n, y.known, x)
 	case x.layer == "":

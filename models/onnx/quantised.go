@@ -62,12 +62,12 @@ func (im *importer) quantise(n *node) error {
 		if l.zero, err = zero.scalarFloat(); err != nil {
 			return err
 		}
-		bits, signed := integerType(zero.kind)
-		if bits == 0 || bits > 16 {
+		bits := widths()[zero.kind]
+		if isFloat(zero.kind) || zero.kind == protos.TensorProto_BOOL || bits == 0 || bits > 16 {
 			return fmt.Errorf("has a zero point of type %v", zero.kind)
 		}
 		l.high = float64(int(1)<<bits - 1)
-		if signed {
+		if isSigned(zero.kind) {
 			l.low, l.high = -float64(int(1)<<(bits-1)), float64(int(1)<<(bits-1)-1)
 		}
 	}
@@ -129,17 +129,6 @@ func (im *importer) dequantise(n *node) error {
 // importRound imports Round, as levels without end.
 func importRound(im *importer, n *node) error {
 	return im.unary(n, models.Levels{Scale: 1, Low: -math.MaxFloat32, High: math.MaxFloat32})
-}
-
-// integerType returns the bits of a type of integers, or 0, and whether it has negative ones.
-func integerType(kind protos.TensorProto_DataType) (bits int, signed bool) {
-	switch kind {
-	case protos.TensorProto_INT2, protos.TensorProto_INT4, protos.TensorProto_INT8, protos.TensorProto_INT16:
-		return widths()[kind], true
-	case protos.TensorProto_UINT2, protos.TensorProto_UINT4, protos.TensorProto_UINT8, protos.TensorProto_UINT16:
-		return widths()[kind], false
-	}
-	return 0, false
 }
 
 // foldDequantizeLinear computes a weight from its levels, with a scale for the tensor or for each position of an axis.

@@ -89,15 +89,14 @@ func importSqueeze(im *importer, n *node) error {
 	if err != nil {
 		return err
 	}
-	var gone []int
-	for _, a := range axes {
-		if a, err = within(a, len(x.dims)); err != nil {
-			return err
-		}
+	gone, err := allWithin(axes, len(x.dims))
+	if err != nil {
+		return err
+	}
+	for _, a := range gone {
 		if a == x.axis || x.dims[a] != 1 {
 			return fmt.Errorf("removes axis %d of shape %v", a, x.dims)
 		}
-		gone = append(gone, a)
 	}
 	var dims []int
 	axis := 0
@@ -162,41 +161,15 @@ func importTranspose(im *importer, n *node) error {
 	if err != nil {
 		return err
 	}
-	perm := n.integers("perm")
-	if perm == nil {
-		for i := range x.dims {
-			perm = append([]int{i}, perm...)
-		}
-	}
-	if err := permutation(perm, len(x.dims)); err != nil {
+	perm, err := n.permutation(len(x.dims))
+	if err != nil {
 		return err
 	}
-	return im.transpose(n, x, perm)
-}
-
-// permutation reports numbers that aren't 0 to rank-1 in some order.
-func permutation(perm []int, rank int) error {
-	s := slices.Sorted(slices.Values(perm))
-	for i, p := range s {
-		if p != i {
-			s = nil
-			break
-		}
-	}
-	if len(s) != rank {
-		return fmt.Errorf("reorders %d axes by %v", rank, perm)
-	}
-	return nil
-}
-
-// transpose appends a transposition of ONNX's axes, and sets output 0.
-func (im *importer) transpose(n *node, x value, perm []int) error {
 	out := value{layer: x.layer, dims: make([]int, len(perm)), axis: slices.Index(perm, x.axis), outer: x.outer}
 	for i, p := range perm {
 		out.dims[i] = x.dims[p]
 	}
-	own := perm
-	have := out.dims
+	own, have := perm, out.dims
 	switch {
 	case x.leads() && out.axis == 0:
 		own = make([]int, len(perm)-1)
@@ -265,14 +238,8 @@ func (im *importer) constantLayer(n *node, c *constant, like value) (value, erro
 		return value{}, fmt.Errorf("%s is of integers", c.title())
 	}
 	v := value{dims: slices.Clone(c.dims), axis: like.axis - len(like.dims) + len(c.dims)}
-	if v.axis < 0 || v.axis < len(v.dims) && v.dims[v.axis] != 1 {
+	if v.axis < 0 || v.dims[v.axis] != 1 || len(c.dims) == len(like.dims) && like.dims[like.axis] != 1 {
 		return value{}, fmt.Errorf("combines shape %v with a constant of shape %v", like.dims, c.dims)
-	}
-	if len(c.dims) == len(like.dims) {
-		v.dims[v.axis] = like.dims[like.axis]
-		if v.dims[v.axis] != 1 {
-			return value{}, fmt.Errorf("combines shape %v with a constant of shape %v", like.dims, c.dims)
-		}
 	}
 	v.layer = im.constantOf(n, c, v.shape())
 	return v, nil

@@ -13,6 +13,7 @@ import (
 
 // simplify makes one layer of several where that matters to quantisation, and removes layers that nothing reads.
 func (m *made) simplify() error {
+	activations, norm := activationPatterns(), layerNorm()
 	for changed := true; changed; {
 		m.prune()
 		shapes, err := m.shapes()
@@ -21,7 +22,7 @@ func (m *made) simplify() error {
 		}
 		changed = m.mergeReshapes(shapes)
 		for i := range m.layers {
-			changed = m.mergePattern(i, shapes) || changed
+			changed = m.mergePattern(i, shapes, activations, norm) || changed
 		}
 		changed = m.mergePads() || changed
 		changed = m.mergeBiases() || changed
@@ -243,11 +244,14 @@ func plusEps(in pattern) pattern {
 	}, in)
 }
 
-// activationPatterns returns the functions that exporters write as several operators.
-func activationPatterns() []struct {
+// written is a function that exporters write as several operators.
+type written struct {
 	op models.Op
 	is pattern
-} {
+}
+
+// activationPatterns returns the activation functions that exporters write as several operators.
+func activationPatterns() []written {
 	affine := models.FuncAffine
 	erf := apply(affine, 1, 1, only(models.FuncErf, apply(affine, math.Sqrt2/2, 0, input)))
 	half := apply(affine, 0.5, 0, input)
@@ -256,10 +260,7 @@ func activationPatterns() []struct {
 		product(input, apply(affine, 0.044715, 1, product(input, input))))
 	tanh := apply(affine, 1, 1, only(models.FuncTanh, apply(affine, math.Sqrt(2/math.Pi), 0, inner)))
 	relu6 := kind(models.ReLU6{}, apply(affine, 1, 3, input))
-	return []struct {
-		op models.Op
-		is pattern
-	}{
+	return []written{
 		{models.Pointwise{Func: models.FuncSiLU}, product(input, only(models.FuncSigmoid, input))},
 		{models.Pointwise{Func: models.FuncHardSwish}, either(product(input, apply(models.FuncHardSigmoid, 1./6, 0.5, input)),
 			product(input, apply(affine, 1./6, 0, relu6)), apply(affine, 1./6, 0, product(input, relu6)))},
@@ -315,7 +316,7 @@ func layerNorm() pattern {
 }
 
 // mergePattern replaces layer i by one that computes the same as it and layers before it.
-func (m *made) mergePattern(i int, shapes map[string][]int) bool {
+func (m *made) mergePattern(i int, shapes map[string][]int, activations []written, norm pattern) bool {
 	l := &m.layers[i]
 	replace := func(op models.Op, f found) bool {
 		for _, name := range f.layers {
@@ -324,7 +325,7 @@ func (m *made) mergePattern(i int, shapes map[string][]int) bool {
 		l.Op, l.Inputs = op, []string{f.x}
 		return true
 	}
-	for _, p := range activationPatterns() {
+	for _, p := range activations {
 		if f := (found{m: m}); p.is(&f, l.Name) {
 			replace(p.op, f)
 			module := strings.TrimSuffix(l.Name, "."+lastName(l.Name))
@@ -335,7 +336,7 @@ func (m *made) mergePattern(i int, shapes map[string][]int) bool {
 		}
 	}
 	f := found{m: m}
-	if !layerNorm()(&f, l.Name) {
+	if !norm(&f, l.Name) {
 		return false
 	}
 	x := shapes[f.x]
@@ -422,7 +423,6 @@ func (m *made) mergeBiases() (changed bool) {
 		if before == nil || m.readers(before.Name) != 1 {
 			continue
 		}
-		value := tensors.MustCopyFlatData[float32](m.weights[l.Name+".value"])
 		switch op := before.Op.(type) {
 		case models.Linear:
 			if !slices.Equal(c.Dims, []int{op.Out}) {
@@ -436,6 +436,7 @@ func (m *made) mergeBiases() (changed bool) {
 		default:
 			continue
 		}
+		value := tensors.MustCopyFlatData[float32](m.weights[l.Name+".value"])
 		if old := m.weights[before.Name+".bias"]; old != nil {
 			for k, b := range tensors.MustCopyFlatData[float32](old) {
 				value[k] += b

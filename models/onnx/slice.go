@@ -174,10 +174,6 @@ func importGather(im *importer, n *node) error {
 	if err != nil {
 		return err
 	}
-	indices, err := c.plain()
-	if err != nil {
-		return err
-	}
 	axis, err := within(n.integer("axis", 0), len(x.dims))
 	if err != nil {
 		return err
@@ -186,10 +182,9 @@ func importGather(im *importer, n *node) error {
 	if err != nil {
 		return err
 	}
-	for i, k := range indices {
-		if indices[i], err = within(k, x.dims[axis]); err != nil {
-			return fmt.Errorf("takes position %d of axis %d of shape %v", k, axis, x.dims)
-		}
+	indices, err := c.positions(axis, x.dims)
+	if err != nil {
+		return err
 	}
 	out := value{dims: slices.Replace(slices.Clone(x.dims), axis, axis+1, c.dims...), axis: x.axis, outer: x.outer}
 	if axis < x.axis {

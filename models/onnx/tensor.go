@@ -55,6 +55,20 @@ func (c *constant) plain() ([]int, error) {
 	return out, nil
 }
 
+// positions returns integers that are positions along an axis of shape dims, those below 0 counted from its end.
+func (c *constant) positions(axis int, dims []int) ([]int, error) {
+	all, err := c.plain()
+	if err != nil {
+		return nil, err
+	}
+	for i, k := range all {
+		if all[i], err = within(k, dims[axis]); err != nil {
+			return nil, fmt.Errorf("takes position %d of axis %d of shape %v", k, axis, dims)
+		}
+	}
+	return all, nil
+}
+
 func (c *constant) title() string {
 	if c.name == "" {
 		return "a computed tensor"

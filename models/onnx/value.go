@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/pdquant/pdquant/models"
 )
 
 // value is a tensor of the graph: a constant, or what a layer computes.
@@ -71,6 +73,19 @@ func within(axis, rank int) (int, error) {
 		axis += rank
 	}
 	return axis, nil
+}
+
+// allWithin resolves negative axes.
+func allWithin(axes []int, rank int) ([]int, error) {
+	var resolved []int
+	for _, a := range axes {
+		a, err := within(a, rank)
+		if err != nil {
+			return nil, err
+		}
+		resolved = append(resolved, a)
+	}
+	return resolved, nil
 }
 
 // numbers returns v's sizes as ONNX sees them. batch is the number of images if the file fixes it, else 0.
@@ -217,23 +232,9 @@ func (v value) beside(c *constant) ([]int, error) {
 
 // broadcast returns the sizes of a combination of tensors of sizes a and b.
 func broadcast(a, b []int) ([]int, error) {
-	out := make([]int, max(len(a), len(b)))
-	for i := range out {
-		x, y := 1, 1
-		if k := i - len(out) + len(a); k >= 0 {
-			x = a[k]
-		}
-		if k := i - len(out) + len(b); k >= 0 {
-			y = b[k]
-		}
-		switch {
-		case x == y || y == 1:
-			out[i] = x
-		case x == 1:
-			out[i] = y
-		default:
-			return nil, fmt.Errorf("combines shapes %v and %v", a, b)
-		}
+	out, err := models.Broadcast(a, b)
+	if err != nil {
+		return nil, fmt.Errorf("combines shapes %v and %v", a, b)
 	}
 	return out, nil
 }

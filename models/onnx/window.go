@@ -224,11 +224,9 @@ func (im *importer) reduce(n *node, x value, f models.ReduceFunc, axes []int, ke
 		return err
 	}
 	out := value{dims: slices.Clone(x.dims), axis: x.axis, outer: x.outer}
-	var gone []int
-	for _, a := range axes {
-		a, _ = within(a, len(x.dims)) // owns has checked it
+	gone, _ := allWithin(axes, len(x.dims)) // owns has checked them
+	for _, a := range gone {
 		out.dims[a] = 1
-		gone = append(gone, a)
 	}
 	if !keep {
 		out.dims = nil

@@ -1,12 +1,9 @@
 package experiment
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -33,12 +30,8 @@ func (src Source) openONNX() (Subject, error) {
 		return s, err
 	}
 	m.Network.Name = s.Name
-	hash, err := fileHash(src.Name)
-	if err != nil {
-		return s, err
-	}
 	s.Network, s.Weights, s.Notes = m.Network, m.Weights, m.Notes
-	s.Origin = fmt.Sprintf("ONNX file %s (opset %d, SHA-256 %.12s)", base, m.Opset, hash)
+	s.Origin = fmt.Sprintf("ONNX file %s (opset %d, SHA-256 %.12s)", base, m.Opset, m.SHA256)
 	var reason string
 	s.Design, reason = pdq.Family(s.Network)
 	if src.Like == "" {
@@ -115,18 +108,4 @@ func fitsData(s Subject, d datasets.Data) error {
 			n.Classes, d.Name, len(d.Classes))
 	}
 	return nil
-}
-
-// fileHash returns the hex SHA-256 of a file.
-func fileHash(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
-	}
-	return fmt.Sprintf("%x", h.Sum(nil)), nil
 }

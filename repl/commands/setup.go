@@ -149,6 +149,9 @@ func measureStatistics(c *call) (session, error) {
 // measured returns s with the statistics that the teacher's source asks for.
 func (s session) measured(ctx context.Context) (session, error) {
 	t := *s.teacher
+	if t.source.Statistics == 0 {
+		return s, nil
+	}
 	var err error
 	if t.Subject, err = t.Measured(ctx, s.backend, t.source.Statistics); err != nil {
 		return s, err
