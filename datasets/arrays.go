@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/pdquant/pdquant/internal/npz"
@@ -257,9 +256,5 @@ func arrayClasses(all []array, labels ...[]int32) ([]string, error) {
 		}
 		n = number[0]
 	}
-	names := make([]string, n)
-	for i := range names {
-		names[i] = strconv.Itoa(i)
-	}
-	return names, nil
+	return numbered(int(n)), nil
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -68,7 +67,7 @@ func readPair(images string, labels []string) (p idxPair, err error) {
 // joinPairs joins the images of both parts with their labels. Fashion-MNIST is known by the checksums of its images.
 // Other sets have classes "0", "1" and so on, and the moments of the images to calibrate on.
 func (c contents) joinPairs(train, test idxPair, o OpenOptions) (Data, bool, error) {
-	name, classes := c.name, numbered(train.labels, test.labels)
+	name, classes := c.name, idxClasses(train.labels, test.labels)
 	known := isFashionMNIST(train.images) || isFashionMNIST(test.images)
 	if known {
 		name, classes = "fashion-mnist", fashionMNISTClasses()
@@ -103,17 +102,15 @@ func isFashionMNIST(x IDX) bool {
 	return fashionMNISTTrain().images.check(x) == nil || fashionMNISTTest().images.check(x) == nil
 }
 
-// numbered returns names for the classes of the labels: "0", "1" and so on.
-func numbered(labels ...IDX) []string {
-	var names []string
+// idxClasses returns names for the classes of the labels.
+func idxClasses(labels ...IDX) []string {
+	n := 0
 	for _, x := range labels {
 		for _, l := range x.Data {
-			for len(names) <= int(l) {
-				names = append(names, strconv.Itoa(len(names)))
-			}
+			n = max(n, int(l)+1)
 		}
 	}
-	return names
+	return numbered(n)
 }
 
 // idxName returns the name of an IDX file without .gz.

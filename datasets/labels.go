@@ -73,7 +73,12 @@ func classesOf(names []labelled) []string {
 		slices.Sort(classes)
 		return slices.Compact(classes)
 	}
-	classes = make([]string, largest+1)
+	return numbered(largest + 1)
+}
+
+// numbered returns the names of n classes that are known by their numbers: "0", "1" and so on.
+func numbered(n int) []string {
+	classes := make([]string, n)
 	for i := range classes {
 		classes[i] = strconv.Itoa(i)
 	}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -23,12 +22,7 @@ type Data struct {
 
 // Numbered says whether classes are known by the numbers of a network's outputs, of which there may be more.
 func (d Data) Numbered() bool {
-	for i, class := range d.Classes {
-		if class != strconv.Itoa(i) {
-			return false
-		}
-	}
-	return true
+	return slices.Equal(d.Classes, numbered(len(d.Classes)))
 }
 
 // String describes d in a line: name, format, numbers of images, shape, classes, whether one part was divided, and

@@ -244,11 +244,7 @@ func foldMod(im *importer, n *node) (*constant, error) {
 
 // foldClip computes Clip of a constant.
 func foldClip(_ *importer, n *node) (*constant, error) {
-	low, err := n.scalar("min", 1, math.Inf(-1))
-	if err != nil {
-		return nil, err
-	}
-	high, err := n.scalar("max", 2, math.Inf(1))
+	low, high, err := n.bounds()
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package onnx
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -130,6 +131,15 @@ func (n *node) scalar(name string, i int, otherwise float64) (float64, error) {
 		return otherwise, err
 	}
 	return c.scalarFloat()
+}
+
+// bounds returns those of a Clip; infinities where there are none.
+func (n *node) bounds() (low, high float64, err error) {
+	if low, err = n.scalar("min", 1, math.Inf(-1)); err != nil {
+		return
+	}
+	high, err = n.scalar("max", 2, math.Inf(1))
+	return
 }
 
 // permutation returns the order in which a Transpose has rank axes: reversed if no attribute says it.

@@ -25,11 +25,7 @@ func importReLU(im *importer, n *node) error { return im.unary(n, models.ReLU{})
 
 // importClip imports Clip. Its bounds are attributes before opset 11.
 func importClip(im *importer, n *node) error {
-	low, err := n.scalar("min", 1, math.Inf(-1))
-	if err != nil {
-		return err
-	}
-	high, err := n.scalar("max", 2, math.Inf(1))
+	low, high, err := n.bounds()
 	if err != nil {
 		return err
 	}

@@ -82,11 +82,7 @@ func (im *importer) clipLevels(n *node) error {
 	if x.levels == nil {
 		return errors.New("clips to quantised bounds")
 	}
-	low, err := n.scalar("min", 1, math.Inf(-1))
-	if err != nil {
-		return err
-	}
-	high, err := n.scalar("max", 2, math.Inf(1))
+	low, high, err := n.bounds()
 	if err != nil {
 		return err
 	}
