@@ -25,7 +25,7 @@ func (e *engine) exportCommands() []command {
 				"(make onnxruntime). Where an activation lies halfway between two levels, sums in another order may give the " +
 				"other level, and other logits. docs/formats.md describes the file and has a program that runs it.",
 			Args: []shell.Argument{{Name: "file", Help: "to write: student.onnx", Need: true}},
-			Options: []shell.Option{option("form", "packed", "packed, qcdq or float"),
+			Options: []shell.Option{formOption(),
 				option("opset", "", "version of ONNX's operators, 13 to 25; default the lowest that has all that is needed"),
 				option("images", "128", "calibration images for the check, the first ones")}},
 		{Name: "encodings", Group: groupRuns, Help: "write the student's scales and zero points", Run: e.do(exportEncodings),
@@ -34,45 +34,70 @@ func (e *engine) exportCommands() []command {
 	}
 }
 
+func formOption() shell.Option {
+	return option("form", "packed", "of the ONNX file: packed, qcdq or float")
+}
+
 func exportONNX(c *call) (session, error) {
-	s, path := c.s, c.Values["file"]
-	var o export.Options
-	if err := errors.Join(o.Form.UnmarshalText([]byte(c.Values["form"])),
-		c.Values.Override("opset", 1, 1000, &o.Opset)); err != nil {
+	s := c.s
+	t := target{path: c.Values["file"]}
+	var err error
+	if err := errors.Join(t.options.Form.UnmarshalText([]byte(c.Values["form"])),
+		c.Values.Override("opset", 1, 1000, &t.options.Opset)); err != nil {
 		return s, err
 	}
-	images, err := c.Values.Number("images", 1, 1<<20)
-	if err != nil {
+	if t.images, err = c.Values.Number("images", 1, 1<<20); err != nil {
 		return s, err
 	}
-	if strings.ToLower(filepath.Ext(path)) != ".onnx" {
-		return s, fmt.Errorf("repl: %s: ONNX files end in .onnx; export %s.onnx", path, path)
+	if err := t.check(); err != nil {
+		return s, err
 	}
 	q, err := c.quantizer(s, s.config)
 	if err != nil {
 		return s, err
 	}
+	return s, c.export(q, s.student, t)
+}
+
+// target is an ONNX file to write, and on how many calibration images to check it.
+type target struct {
+	path    string
+	options export.Options
+	images  int
+}
+
+// check is an error if the file can't be written, whatever the student.
+func (t target) check() error {
+	if strings.ToLower(filepath.Ext(t.path)) != ".onnx" {
+		return fmt.Errorf("repl: %s: ONNX files end in .onnx; export %s.onnx", t.path, t.path)
+	}
+	return shell.CanWrite(t.path)
+}
+
+// export writes the student s of q, and checks the file in ONNX Runtime.
+func (c *call) export(q *pdq.Quantizer, s pdq.Student, t target) error {
 	var model bytes.Buffer
-	written, err := export.ONNX(&model, q, s.student, o)
+	written, err := export.ONNX(&model, q, s, t.options)
 	if err != nil {
-		return s, err
+		return err
 	}
-	if err := shell.WriteFile(path, func(w io.Writer) error { _, err := w.Write(model.Bytes()); return err }); err != nil {
-		return s, err
+	err = shell.WriteFile(t.path, func(w io.Writer) error { _, err := w.Write(model.Bytes()); return err })
+	if err != nil {
+		return err
 	}
-	c.Show(writtenRecord(path, written))
+	c.Show(writtenRecord(t.path, written))
 	m, err := backend.OpenModel(model.Bytes(), export.Input, export.Output)
 	if err != nil {
 		c.Print("not checked: %v", err)
-		return s, nil
+		return nil
 	}
 	defer func() { _ = m.Close() }() // only memory
 	sample := q.Problem().Calibration
-	compared, err := export.Compare(c.Context, q, s.student, sample.Slice(0, min(images, sample.Len())), m.Run)
+	compared, err := export.Compare(c.Context, q, s, sample.Slice(0, min(t.images, sample.Len())), m.Run)
 	if err == nil {
 		c.Show(comparisonRecord(compared))
 	}
-	return s, err
+	return err
 }
 
 // writtenRecord shows what was written to path.
