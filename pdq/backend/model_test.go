@@ -8,7 +8,7 @@ import (
 // TestOpenModel: what isn't a model is an error.
 func TestOpenModel(t *testing.T) {
 	for _, data := range []string{"", "no model", strings.Repeat("\x08", 1000)} {
-		m, err := OpenModel([]byte(data), "x", "y")
+		m, err := OpenModel([]byte(data), ModelOptions{})
 		if err == nil || !strings.HasPrefix(err.Error(), "backend: ONNX model: ") {
 			t.Errorf("%.10q: error %v", data, err)
 		}
@@ -16,7 +16,7 @@ func TestOpenModel(t *testing.T) {
 			t.Errorf("%.10q: a model", data)
 		}
 	}
-	if m, err := OpenModel(nil, "x", "y"); m != nil || err == nil {
+	if m, err := OpenModel(nil, ModelOptions{}); m != nil || err == nil {
 		t.Errorf("model %v, error %v", m, err)
 	}
 }

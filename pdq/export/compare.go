@@ -24,7 +24,7 @@ type Comparison struct {
 // Run computes the logits [n,Classes] of a written model for normalised images of shape dims, [n,C,H,W].
 type Run func(images []float32, dims ...int) ([]float32, error)
 
-// Evaluate returns the score of a written model on test.
+// Evaluate returns the score of a model on test, one that ONNX wrote or another classifier.
 func Evaluate(ctx context.Context, model Run, test datasets.Stream) (s pdq.Score, err error) {
 	for batch, err := range test.Batches(ctx, exec.MaxChunk) {
 		if err != nil {
@@ -32,8 +32,9 @@ func Evaluate(ctx context.Context, model Run, test datasets.Stream) (s pdq.Score
 		}
 		n := batch.Len()
 		logits, err := model(batch.Floats(0, n), n, batch.Channels, batch.Height, batch.Width)
-		if err == nil && len(logits)%n > 0 {
-			err = fmt.Errorf("%d logits of %d images", len(logits), n)
+		if err == nil && (len(logits)%n > 0 || len(logits)/n < len(batch.Classes)) {
+			err = fmt.Errorf("%d logits of %d images, but %d classes; give a classifier of these images", len(logits), n,
+				len(batch.Classes))
 		}
 		if err != nil {
 			return pdq.Score{}, fmt.Errorf("export: evaluate: model: %w", err)

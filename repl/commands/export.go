@@ -86,7 +86,7 @@ func (c *call) export(q *pdq.Quantizer, s pdq.Student, t target) error {
 		return err
 	}
 	c.Show(writtenRecord(t.path, written))
-	m, err := backend.OpenModel(model.Bytes(), export.Input, export.Output)
+	m, err := backend.OpenModel(model.Bytes(), backend.ModelOptions{})
 	if err != nil {
 		c.Print("not checked: %v", err)
 		return nil

@@ -35,7 +35,7 @@ func TestExport(t *testing.T) {
 		{"export opset=21 " + dir + "/c.onnx", "in the form packed are in opsets 25 to 25; choose"},
 		{"export opset=0 " + dir + "/c.onnx", "opset=0; give"},
 		{"export images=0 " + dir + "/c.onnx", "images=0; give"},
-		{"eval 2 model=" + dir + "/c.onnx", "no such file or directory; give a file that export wrote"},
+		{"eval 2 model=" + dir + "/c.onnx", "no such file or directory; give an ONNX file"},
 		{"eval 2 model=" + dir + "/a.tsv", "backend: ONNX model: "},
 		{"encodings " + dir + "/c.txt", "ends in .json or .tsv"},
 		{"encodings " + dir + "/no/c.tsv", "can't be written"},
