@@ -109,6 +109,27 @@ func namesOf(all []ort.InputOutputInfo) string {
 	return strings.Join(names, ", ")
 }
 
+// batch returns the shape of an input of n images.
+func (m *Model) batch(n int) ([]int, error) {
+	dims := []int{n}
+	for _, d := range m.shape[min(1, len(m.shape)):] {
+		if d < 0 {
+			return nil, fmt.Errorf("backend: ONNX model: its input has the shape %s, which doesn't say how large images are; "+
+				"export it for one size", shapeText(m.shape))
+		}
+		dims = append(dims, int(d))
+	}
+	return dims, nil
+}
+
+// LoadRuntime loads ONNX Runtime, as OpenModel does, unless the process has.
+func LoadRuntime() error {
+	if err := startRuntime(); err != nil {
+		return fmt.Errorf("backend: ONNX model: %w", err)
+	}
+	return nil
+}
+
 // startRuntime loads the library, unless the process has.
 func startRuntime() error {
 	if ort.IsInitialized() {

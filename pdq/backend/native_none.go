@@ -28,6 +28,14 @@ func OpenModel([]byte, ModelOptions) (*Model, error) {
 // OpenModelFile returns an error, as OpenModel.
 func OpenModelFile(string, ModelOptions) (*Model, error) { return OpenModel(nil, ModelOptions{}) }
 
+func (*Model) batch(int) ([]int, error) { return nil, errors.ErrUnsupported }
+
+// LoadRuntime returns an error, as OpenModel.
+func LoadRuntime() error {
+	_, err := OpenModel(nil, ModelOptions{})
+	return err
+}
+
 // Run returns an error.
 func (*Model) Run([]float32, ...int) ([]float32, error) { return nil, errors.ErrUnsupported }
 
