@@ -31,7 +31,7 @@ func main() {
 	}
 }
 
-// settings are the flags. All networks are quantised by squared error only, with few steps, as in testdata/demo.tsv.
+// settings are the flags. All networks are quantised by squared error only, with one seed.
 type settings struct {
 	root, runs, out string
 	tests           int
@@ -44,6 +44,8 @@ func parse(args []string) (s settings, networks []string, err error) {
 	f.StringVar(&s.runs, "runs", "runs/exports", "folder of the students")
 	f.StringVar(&s.out, "out", "testdata/exports.tsv", "table to append to")
 	f.IntVar(&s.tests, "test", 1000, "test images, in equal distances")
+	images := f.Int("images", 128, "calibration images")
+	steps := f.Int("steps", 100, "rounding steps of each unit")
 	name := f.String("backend", "auto", "what quantises")
 	if err := f.Parse(args); err != nil {
 		return s, nil, err
@@ -51,10 +53,10 @@ func parse(args []string) (s settings, networks []string, err error) {
 	if f.NArg() == 0 || s.tests < 1 {
 		return s, nil, fmt.Errorf("%d networks, -test=%d; give at least one of each", f.NArg(), s.tests)
 	}
-	s.grid = experiment.Grid{Seeds: experiment.Seeds(1), Images: 128, Preset: "glance",
+	s.grid = experiment.Grid{Seeds: experiment.Seeds(1), Images: *images, Preset: "glance",
 		Command: "go run ./internal/exports"}
 	s.grid.Settings, err = experiment.ParseSettings(
-		"Rounding.Steps=100 Rounding.LearningRate=0.075 Rounding.ScaleLearningRate=0.001")
+		fmt.Sprintf("Rounding.Steps=%d Rounding.LearningRate=0.075 Rounding.ScaleLearningRate=0.001", *steps))
 	if err == nil {
 		s.grid.Backend, s.grid.Note, err = backend.Open(*name)
 	}
