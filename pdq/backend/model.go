@@ -15,7 +15,7 @@ import (
 // Model is an ONNX model that ONNX Runtime has loaded on the CPU. It isn't for concurrent use.
 type Model struct {
 	session *ort.DynamicAdvancedSession
-	shape   []int64 // of the input; negative: any
+	shape   []int64 // of the input; negative: any; none: not known
 }
 
 // OpenModel loads the content of an ONNX file into ONNX Runtime: into the library that a backend has loaded, else into
@@ -113,7 +113,7 @@ func namesOf(all []ort.InputOutputInfo) string {
 func (m *Model) batch(n int) ([]int, error) {
 	dims := []int{n}
 	for _, d := range m.shape[min(1, len(m.shape)):] {
-		if d < 0 {
+		if d <= 0 {
 			return nil, fmt.Errorf("backend: ONNX model: its input has the shape %s, which doesn't say how large images are; "+
 				"export it for one size", shapeText(m.shape))
 		}
@@ -160,11 +160,10 @@ func (m *Model) Run(x []float32, dims ...int) (y []float32, err error) {
 	if err := m.fits(dims); err != nil {
 		return nil, err
 	}
-	fixed := int(m.shape[0])
-	if fixed <= 0 || fixed == dims[0] {
+	if len(m.shape) == 0 || m.shape[0] <= 0 || m.shape[0] == int64(dims[0]) {
 		return m.run(x, dims)
 	}
-	n, size := dims[0], len(x)/dims[0]
+	fixed, n, size := int(m.shape[0]), dims[0], len(x)/dims[0]
 	dims = append([]int{fixed}, dims[1:]...)
 	for lo := 0; lo < n; lo += fixed {
 		part := make([]float32, fixed*size)
@@ -183,8 +182,8 @@ func (m *Model) Run(x []float32, dims ...int) (y []float32, err error) {
 
 // fits is an error if the model doesn't take inputs of shape dims, but for their first axis.
 func (m *Model) fits(dims []int) error {
-	ok := len(dims) == len(m.shape) && len(dims) > 0 && dims[0] > 0
-	for i := 1; ok && i < len(dims); i++ {
+	ok := len(dims) > 0 && dims[0] > 0 && (len(m.shape) == 0 || len(dims) == len(m.shape))
+	for i := 1; ok && i < len(m.shape); i++ {
 		ok = m.shape[i] < 0 || m.shape[i] == int64(dims[i])
 	}
 	if ok {

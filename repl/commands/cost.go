@@ -230,7 +230,7 @@ func verdicts(all []measured) (lines []string) {
 	}
 	for _, x := range all {
 		full, ok := of(fullPrecision, x)
-		if x.name != "packed" || !ok {
+		if x.name != "packed" || !ok || x.Peak == 0 {
 			continue
 		}
 		saves := "saves both"

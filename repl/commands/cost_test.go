@@ -46,7 +46,7 @@ func TestCost(t *testing.T) {
 // TestVerdicts: memory that is saved without time is said to be so.
 func TestVerdicts(t *testing.T) {
 	row := func(name string, ms float64, model int64) measured {
-		cost := backend.ModelCost{Milliseconds: ms, Model: model}
+		cost := backend.ModelCost{Milliseconds: ms, Peak: 1e8, Model: model}
 		return measured{measurement{name: name, threads: 1, batch: 1}, cost, 1000}
 	}
 	full := row(fullPrecision, 10, 1e7)
