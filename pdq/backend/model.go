@@ -17,10 +17,23 @@ type Model struct{ session *ort.DynamicAdvancedSession }
 // OpenModel loads the content of an ONNX file into ONNX Runtime: into the library that a backend has loaded, else into
 // that of the backend "onnx". input and output name the model's tensors. The caller closes the model.
 func OpenModel(onnx []byte, input, output string) (*Model, error) {
+	return openModel(func() (*ort.DynamicAdvancedSession, error) {
+		return ort.NewDynamicAdvancedSessionWithONNXData(onnx, []string{input}, []string{output}, nil)
+	})
+}
+
+// OpenModelFile is OpenModel for the file at path, which may have external data in its folder.
+func OpenModelFile(path, input, output string) (*Model, error) {
+	return openModel(func() (*ort.DynamicAdvancedSession, error) {
+		return ort.NewDynamicAdvancedSession(path, []string{input}, []string{output}, nil)
+	})
+}
+
+func openModel(open func() (*ort.DynamicAdvancedSession, error)) (*Model, error) {
 	err := startRuntime()
 	if err == nil {
 		var s *ort.DynamicAdvancedSession
-		if s, err = ort.NewDynamicAdvancedSessionWithONNXData(onnx, []string{input}, []string{output}, nil); err == nil {
+		if s, err = open(); err == nil {
 			return &Model{s}, nil
 		}
 	}

@@ -16,6 +16,9 @@ func TestOpenModel(t *testing.T) {
 			t.Errorf("%.10q: a model", data)
 		}
 	}
+	if m, err := OpenModelFile(t.TempDir()+"/none.onnx", "x", "y"); m != nil || err == nil {
+		t.Errorf("model %v, error %v", m, err)
+	}
 	if m, err := OpenModel(nil, "x", "y"); m != nil || err == nil {
 		t.Errorf("model %v, error %v", m, err)
 	}

@@ -25,6 +25,9 @@ func OpenModel([]byte, string, string) (*Model, error) {
 	return nil, &openError{"ONNX model", errors.New("built without cgo"), nativeRemedy}
 }
 
+// OpenModelFile returns an error, as OpenModel does.
+func OpenModelFile(string, string, string) (*Model, error) { return OpenModel(nil, "", "") }
+
 // Run returns an error.
 func (*Model) Run([]float32, ...int) ([]float32, error) { return nil, errors.ErrUnsupported }
 

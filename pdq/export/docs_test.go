@@ -56,8 +56,9 @@ assert student["relu.output"][0] == 2 and len(student["relu.output"]) == 3
 func TestRuntimeProgram(t *testing.T) {
 	program, dir := python.Checker(t), t.TempDir()
 	q, s := goStudent(t)
-	var file, given, want bytes.Buffer
-	if _, err := export.ONNX(&file, q, s, export.Options{}); err != nil {
+	var given, want bytes.Buffer
+	_, err := export.ONNXFile(filepath.Join(dir, "student.onnx"), q, s, export.Options{External: true})
+	if err != nil {
 		t.Fatal(err)
 	}
 	w, err := q.StudentWeights(s)
@@ -72,7 +73,6 @@ func TestRuntimeProgram(t *testing.T) {
 		binary.Write(&want, binary.LittleEndian, logits(t, q, n, x, s.Hooks, w))); err != nil {
 		t.Fatal(err)
 	}
-	write(t, filepath.Join(dir, "student.onnx"), file.Bytes())
 	write(t, filepath.Join(dir, "images"), given.Bytes())
 	write(t, filepath.Join(dir, "logits"), want.Bytes())
 	t.Log(python.Run(t, program, dir, `import numpy
@@ -83,7 +83,7 @@ assert sum(close) >= len(close) - 2, close
 `))
 }
 
-// TestChecker: ONNX's checker accepts files in all forms.
+// TestChecker: ONNX's checker accepts files in all forms, without and with external data.
 func TestChecker(t *testing.T) {
 	program, dir := python.Checker(t), t.TempDir()
 	b, _, err := backend.Open("go")
@@ -109,15 +109,16 @@ for path in sorted(glob.glob("*.onnx")):
 `))
 }
 
-// writeForms writes s in all forms.
+// writeForms writes s in all forms, without and with external data.
 func writeForms(t *testing.T, dir, name string, q *pdq.Quantizer, s pdq.Student) {
 	t.Helper()
 	for form := range export.Float + 1 {
-		var file bytes.Buffer
-		if _, err := export.ONNX(&file, q, s, export.Options{Form: form}); err != nil {
-			t.Fatal(err)
+		for _, external := range []bool{false, true} {
+			path := filepath.Join(dir, fmt.Sprintf("%s_%v_%v.onnx", name, form, external))
+			if _, err := export.ONNXFile(path, q, s, export.Options{Form: form, External: external}); err != nil {
+				t.Fatal(err)
+			}
 		}
-		write(t, filepath.Join(dir, fmt.Sprintf("%s_%v.onnx", name, form)), file.Bytes())
 	}
 }
 

@@ -82,11 +82,10 @@ func evaluate(c *call) (session, error) {
 
 // openModel loads an ONNX file that export wrote.
 func openModel(path string) (*backend.Model, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
+	if _, err := os.Stat(path); err != nil {
 		return nil, fmt.Errorf("repl: model: %w; give a file that export wrote", err)
 	}
-	return backend.OpenModel(data, export.Input, export.Output)
+	return backend.OpenModelFile(path, export.Input, export.Output)
 }
 
 // fileRecord is what eval shows of an ONNX file.

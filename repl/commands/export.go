@@ -1,7 +1,6 @@
 package commands
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -51,6 +50,7 @@ func exportFormats() []exportFormat {
 	return []exportFormat{
 		{".onnx", exportONNX, []shell.Option{option("form", "packed", "of .onnx: packed, qcdq or float"),
 			option("opset", "", "of .onnx: version of ONNX's operators, 13 to 25; default the lowest that has all"),
+			option("external", "false", "of .onnx: large tensors in FILE.onnx.data beside it: true; from 2 GiB on always"),
 			option("images", "128", "of .onnx: calibration images for the check, the first ones")}},
 		{".safetensors", exportWeights, []shell.Option{
 			option("names", "own", "of .safetensors: the network's own, or torchvision's for MobileNetV2 and RegNetX")}},
@@ -89,16 +89,15 @@ func exportONNX(c *call, q *pdq.Quantizer, path string) error {
 	if err != nil {
 		return err
 	}
-	var model bytes.Buffer
-	written, err := export.ONNX(&model, q, c.s.student, o)
+	if o.External, err = c.Values.Bool("external"); err != nil {
+		return err
+	}
+	written, err := export.ONNXFile(path, q, c.s.student, o)
 	if err != nil {
 		return err
 	}
-	if err := shell.WriteFile(path, func(w io.Writer) error { _, err := w.Write(model.Bytes()); return err }); err != nil {
-		return err
-	}
 	c.Show(writtenRecord(path, written))
-	m, err := backend.OpenModel(model.Bytes(), export.Input, export.Output)
+	m, err := backend.OpenModelFile(path, export.Input, export.Output)
 	if err != nil {
 		c.Print("not checked: %v", err)
 		return nil
@@ -135,11 +134,15 @@ func exportWeights(c *call, q *pdq.Quantizer, path string) error {
 
 // writtenRecord shows what was written to path.
 func writtenRecord(path string, w export.Written) shell.Record {
+	size := kilobytes(w.Bytes)
+	if w.Data > 0 {
+		size += fmt.Sprintf(" and %s in %s", kilobytes(w.Data), export.DataFile(path))
+	}
 	return shell.Record{
-		Line: fmt.Sprintf("%s: opset %d, IR version %d, %s; weights %s, %s in float32", path, w.Opset, w.IR,
-			kilobytes(w.Bytes), kilobytes(w.Weights), kilobytes(w.FloatWeights)),
+		Line: fmt.Sprintf("%s: opset %d, IR version %d, %s; weights %s, %s in float32", path, w.Opset, w.IR, size,
+			kilobytes(w.Weights), kilobytes(w.FloatWeights)),
 		Fields: []shell.Field{{Name: "file", Value: path}, {Name: "opset", Value: w.Opset}, {Name: "ir_version", Value: w.IR},
-			{Name: "bytes", Value: w.Bytes}, {Name: "weight_bytes", Value: w.Weights},
+			{Name: "bytes", Value: w.Bytes}, {Name: "data_bytes", Value: w.Data}, {Name: "weight_bytes", Value: w.Weights},
 			{Name: "float_weight_bytes", Value: w.FloatWeights}}}
 }
 
