@@ -128,8 +128,8 @@ func (r *Rounder) inputs(indices []int, again int, rngs []coins) (*tensors.Tenso
 	})
 }
 
-// masks draws, for each of the unit's quantised activations, the elements that are quantised: of the step's images, then
-// of the first again of them once more.
+// masks draws, for each of the unit's quantised activations, the elements that are quantised: of the step's images,
+// then of the first again of them once more.
 func (r *Rounder) masks(rngs []coins, again int) ([]*tensors.Tensor, error) {
 	var ms []*tensors.Tensor
 	outputs, images := r.q.folded.Shapes(), len(rngs)+again

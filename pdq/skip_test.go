@@ -12,7 +12,8 @@ import (
 	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// TestSkipOrder: however many parts a batch is cut into, the same images have their logits read, and every part has some.
+// TestSkipOrder: however many parts a batch is cut into, the same images have their logits read, and every part has
+// some.
 func TestSkipOrder(t *testing.T) {
 	for size := 1; size <= 40; size++ {
 		for of := 1; of <= size; of++ {
