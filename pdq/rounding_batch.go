@@ -49,8 +49,8 @@ func (r *Rounder) mostParts() int {
 }
 
 // ordered returns lo to hi-1, the positions of a part's images in the batch, in the order in which the graph takes
-// them: first those, predicted in number, whose logits it reads. These lie at equal distances in the batch, whatever its
-// parts.
+// them: first those, predicted in number, whose logits it reads. These lie at equal distances in the batch, whatever
+// its parts.
 func (r *Rounder) ordered(lo, hi int) (positions []int, predicted int) {
 	var others []int
 	of, next := r.predictions(), 0
