@@ -22,6 +22,9 @@ func TestOpenModel(t *testing.T) {
 			t.Errorf("%.10q: a model", data)
 		}
 	}
+	if m, err := OpenModelFile(t.TempDir()+"/none.onnx", ModelOptions{}); m != nil || err == nil {
+		t.Errorf("model %v, error %v", m, err)
+	}
 	if m, err := OpenModel(nil, ModelOptions{}); m != nil || err == nil {
 		t.Errorf("model %v, error %v", m, err)
 	}
