@@ -45,7 +45,7 @@ func parse(args []string) (s settings, networks []string, err error) {
 	f.StringVar(&s.out, "out", "testdata/exports.tsv", "table to append to")
 	f.IntVar(&s.tests, "test", 1000, "test images, in equal distances")
 	images := f.Int("images", 128, "calibration images")
-	steps := f.Int("steps", 100, "rounding steps of each unit")
+	steps := f.Int("steps", 100, "rounding steps of each unit; 0: to nearest")
 	name := f.String("backend", "auto", "what quantises")
 	if err := f.Parse(args); err != nil {
 		return s, nil, err
@@ -107,10 +107,10 @@ type widths struct {
 }
 
 func cases() (all []widths) {
-	for _, w := range []experiment.Width{{W: 2, A: 2}, {W: 4, A: 4}, {W: 2, A: 4}, {W: 4, A: 2}, {W: 3, A: 3}} {
+	for _, w := range []experiment.Width{{W: 4, A: 4}, {W: 3, A: 3}, {W: 2, A: 2}, {W: 2, A: 4}, {W: 4, A: 2}} {
 		all = append(all, widths{w.String(), w, false})
 	}
-	return slices.Insert(all, 2, widths{"mixed", experiment.Width{W: 4, A: 4}, true})
+	return slices.Insert(all, 1, widths{"mixed", experiment.Width{W: 4, A: 4}, true})
 }
 
 // mix gives the first third of a plan's layers 8 bits for both, and the last third 2 for weights, except in the first
