@@ -38,7 +38,10 @@ type Model struct {
 	Opset   int                 // of ONNX's own operators
 	SHA256  string              // of the file, hex; Open sets it
 	Nodes   map[string][]string // for each layer, the names of the nodes that it stands for
+	Places  map[string]Place    // for each layer, its tensors in the graph
 	Notes   []string            // what the user should know, a line each
+
+	Proto *protos.ModelProto // what was read; the data of weights are in it even if they came from another file
 }
 
 // Open reads the classifier in the file at path. External data must lie in the file's folder. The error names the file
@@ -122,7 +125,11 @@ func read(m *protos.ModelProto, root *os.Root, o Options) (*Model, error) {
 	if err := im.run(); err != nil {
 		return nil, err
 	}
-	return im.finish()
+	r, err := im.finish()
+	if err == nil {
+		r.Proto = m
+	}
+	return r, err
 }
 
 // versions returns the opset of m. The error says what is wrong with it or with the version of the format.
