@@ -41,7 +41,9 @@ type Model struct {
 	Places  map[string]Place    // for each layer, its tensors in the graph
 	Notes   []string            // what the user should know, a line each
 
-	Proto *protos.ModelProto // what was read; the data of weights are in it even if they came from another file
+	// Proto is what was read, with the file's functions inlined. It has the data of weights even if they came from
+	// another file.
+	Proto *protos.ModelProto
 }
 
 // Open reads the classifier in the file at path. External data must lie in the file's folder. The error names the file
@@ -116,7 +118,10 @@ func read(m *protos.ModelProto, root *os.Root, o Options) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	g, err := newGraph(m, o)
+	if m, err = withoutFunctions(m); err != nil {
+		return nil, err
+	}
+	g, err := newGraph(m.GetGraph(), o)
 	if err != nil {
 		return nil, err
 	}
