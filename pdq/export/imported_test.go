@@ -19,14 +19,14 @@ func TestImported(t *testing.T) {
 	b := runtime(t)
 	for _, file := range []string{"shufflenet_v2_x0_5.old", "vit_b_16.old", "vit_b_16.new"} {
 		t.Run(file, func(t *testing.T) {
-			q := imported(t, b, file)
+			q, _ := imported(t, b, file)
 			sameLogits(t, q, rough(t, q), export.Packed)
 		})
 	}
 }
 
-// imported returns a quantizer for a network of models/onnx/testdata and images of noise.
-func imported(t *testing.T, b compute.Backend, file string) *pdq.Quantizer {
+// imported returns a quantizer for a network of models/onnx/testdata and images of noise, and what the file holds.
+func imported(t *testing.T, b compute.Backend, file string) (*pdq.Quantizer, *onnx.Model) {
 	t.Helper()
 	m, err := onnxzoo.Read("../../models/onnx/testdata/" + file + ".onnx")
 	if err != nil {
@@ -53,7 +53,7 @@ func imported(t *testing.T, b compute.Backend, file string) *pdq.Quantizer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return q
+	return q, read
 }
 
 // rough returns a student with scales from the weights' largest magnitudes, and the same scale for all outputs.

@@ -103,11 +103,19 @@ func mixed(t testing.TB, teacher string) string {
 }
 
 func sameLogits(t testing.TB, q *pdq.Quantizer, s pdq.Student, form export.Form) {
+	t.Helper()
 	var file bytes.Buffer
-	if _, err := export.ONNX(&file, q, s, export.Options{Form: form}); err != nil {
+	written, err := export.ONNX(&file, q, s, export.Options{Form: form})
+	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := backend.OpenModel(file.Bytes(), export.Input, export.Output)
+	sameAsFile(t, q, s, written, file.Bytes())
+}
+
+// sameAsFile compares the logits of a written file with the student's.
+func sameAsFile(t testing.TB, q *pdq.Quantizer, s pdq.Student, written export.Written, file []byte) {
+	t.Helper()
+	m, err := backend.OpenModel(file, written.Input, written.Output)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,8 +129,8 @@ func sameLogits(t testing.TB, q *pdq.Quantizer, s pdq.Student, form export.Form)
 		t.Fatal(err)
 	}
 	if c.Close < images-2 || c.Same < images-1 {
-		t.Errorf("%v: the logits of %d images of %d are close, and %d predictions are the same; the largest difference is %g",
-			form, c.Close, images, c.Same, c.Largest)
+		t.Errorf("the logits of %d images of %d are close, and %d predictions are the same; the largest difference is %g",
+			c.Close, images, c.Same, c.Largest)
 	}
 }
 
