@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -43,20 +44,18 @@ func TestOriginal(t *testing.T) {
 			for form := range export.Float + 1 {
 				want, _ := modelLogits(t, q, s, export.Options{Form: form})
 				got, file := modelLogits(t, q, s, export.Options{Form: form, Original: from})
-				others := 0
-				for i := range few {
-					k := from.Network.Classes
-					for j := range k {
-						if math.Abs(float64(got[i*k+j]-want[i*k+j])) > 1e-4 {
-							others++
-							break
-						}
+				// ONNX Runtime takes integer arithmetic for products with [I,O], whose sums give other levels at ties.
+				limit := 1e-4
+				if form != export.Float {
+					limit = 0.1 * float64(slices.Max(want))
+				}
+				for i, y := range got {
+					if math.Abs(float64(y-want[i])) > limit {
+						t.Errorf("%v: logit %d is %g, want %g", form, i, y, want[i])
+						break
 					}
 				}
-				if others > 1 {
-					t.Errorf("%v: the logits of %d of %d images differ", form, others, few)
-				}
-				sameGraph(t, q, from, file)
+				sameGraph(t, q, s, from, file)
 			}
 		})
 	}
@@ -93,8 +92,8 @@ func modelLogits(t *testing.T, q *pdq.Quantizer, s pdq.Student, o export.Options
 	return y, p
 }
 
-// sameGraph compares a file's nodes, layers and units with those of the file that it was made from.
-func sameGraph(t *testing.T, q *pdq.Quantizer, from *onnx.Model, p *protos.ModelProto) {
+// sameGraph compares a file's nodes, weights and units with those of the file that it was made from.
+func sameGraph(t *testing.T, q *pdq.Quantizer, s pdq.Student, from *onnx.Model, p *protos.ModelProto) {
 	t.Helper()
 	names := map[string]bool{}
 	for _, n := range p.Graph.Node {
@@ -110,9 +109,22 @@ func sameGraph(t *testing.T, q *pdq.Quantizer, from *onnx.Model, p *protos.Model
 		t.Fatal(err)
 	}
 	n, _ := q.Folded()
+	weights, err := q.StudentWeights(s)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, l := range n.Layers {
-		if l.HasWeight() && m.Network.Index(l.Name) < 0 {
+		if !l.HasWeight() {
+			continue
+		}
+		if m.Network.Index(l.Name) < 0 {
 			t.Errorf("no layer is called %s", l.Name)
+			continue
+		}
+		for _, p := range l.Params() {
+			if m.Weights[p.Name] == nil || !m.Weights[p.Name].InDelta(weights[p.Name], 1e-6) {
+				t.Errorf("%s is another", p.Name)
+			}
 		}
 	}
 	if len(m.Network.Units) != len(n.Units) {
