@@ -35,10 +35,8 @@ type Options struct {
 type Model struct {
 	Network *models.Network
 	Weights models.Weights
-	Opset   int                 // of ONNX's own operators
-	Input   string              // name of the images
-	Output  string              // name of the logits
-	Batch   int                 // the number of images that the graph is for; 0: any
+	Opset   int // of ONNX's own operators
+	Ends    Ends
 	SHA256  string              // of the file, hex; Open sets it
 	Nodes   map[string][]string // for each layer, the names of the nodes that it stands for
 	Places  map[string]Place    // for each layer, its tensors in the graph

@@ -29,8 +29,8 @@ func (im *importer) finish() (*Model, error) {
 	if err := n.Validate(); err != nil {
 		return nil, err
 	}
-	return &Model{Network: n, Weights: m.weights, Opset: im.opset, Input: im.g.input.GetName(),
-		Output: im.g.output, Batch: im.batch, Nodes: m.nodes, Places: m.places, Notes: notes(n)}, nil
+	return &Model{Network: n, Weights: m.weights, Opset: im.opset, Ends: im.g.ends(), Nodes: m.nodes,
+		Places: m.places, Notes: notes(n)}, nil
 }
 
 // logits returns the output, in the shape [classes] for one image.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/gomlx/gomlx/core/graph"
 
@@ -23,6 +24,30 @@ type Comparison struct {
 
 // Run computes the logits [n,Classes] of a written model for normalised images of shape dims, [n,C,H,W].
 type Run func(images []float32, dims ...int) ([]float32, error)
+
+// Batched returns run for a model that takes exactly batch images at a time; run itself if batch is 0. Images are
+// repeated where fewer are left.
+func Batched(run Run, batch int) Run {
+	if batch == 0 {
+		return run
+	}
+	return func(images []float32, dims ...int) (all []float32, err error) {
+		per := exec.Product(dims[1:])
+		for lo := 0; lo < dims[0]; lo += batch {
+			n := min(batch, dims[0]-lo)
+			x := slices.Clone(images[lo*per : (lo+n)*per])
+			for i := n; i < batch; i++ {
+				x = append(x, images[lo*per:(lo+1)*per]...)
+			}
+			y, err := run(x, append([]int{batch}, dims[1:]...)...)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, y[:len(y)/batch*n]...)
+		}
+		return all, nil
+	}
+}
 
 // Evaluate returns the score of a written model on test.
 func Evaluate(ctx context.Context, model Run, test datasets.Stream) (s pdq.Score, err error) {

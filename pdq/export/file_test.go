@@ -13,6 +13,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/pdquant/pdquant/models/onnx"
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/backend"
 	"github.com/pdquant/pdquant/pdq/export"
@@ -52,7 +53,7 @@ func TestRead(t *testing.T) {
 	// 144+640 weights of 8 bits, 2304 of 5 in 8, 2304 of 3 in 4, 71680 of 2, and 346 biases
 	packed, full := 144+640+2304+2304/2+71680/4+4*346, 4*(144+640+2304+2304+71680+346)
 	if written != (export.Written{Opset: 25, IR: 13, Bytes: file.Len(), Weights: packed, FloatWeights: full,
-		Input: export.Input, Output: export.Output}) {
+		Ends: onnx.Ends{Input: export.Input, Output: export.Output}}) {
 		t.Errorf("written %+v", written)
 	}
 	var m protos.ModelProto

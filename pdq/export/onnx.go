@@ -41,9 +41,8 @@ type Written struct {
 	Weights      int // bytes of all weights and biases in it, without scales and zero points
 	FloatWeights int // bytes of these in float32
 
-	Input, Output string // names
-	Batch         int    // the number of images that the graph is for; 0: any
-	Redrawn       error  // why the graph isn't that of Options.Original; nil if it is, or if there is none
+	Ends    onnx.Ends
+	Redrawn error // why the graph isn't that of Options.Original; nil if it is, or if there is none
 }
 
 // ONNX writes the network of q, with its tensors quantised as s quantises them, as an ONNX model.
@@ -142,7 +141,7 @@ func (b *builder) version(o Options) (int, error) {
 
 // report says what the model of n has.
 func (b *builder) report(n *models.Network, opset int) Written {
-	w := Written{Opset: opset, Weights: b.bytes, Input: Input, Output: Output}
+	w := Written{Opset: opset, Weights: b.bytes, Ends: onnx.Ends{Input: Input, Output: Output}}
 	for _, p := range n.Params() {
 		w.FloatWeights += 4 * exec.Product(p.Shape)
 	}

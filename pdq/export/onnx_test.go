@@ -115,7 +115,7 @@ func sameLogits(t testing.TB, q *pdq.Quantizer, s pdq.Student, form export.Form)
 // sameAsFile compares the logits of a written file with the student's.
 func sameAsFile(t testing.TB, q *pdq.Quantizer, s pdq.Student, written export.Written, file []byte) {
 	t.Helper()
-	m, err := backend.OpenModel(file, written.Input, written.Output)
+	m, err := backend.OpenModel(file, written.Ends.Input, written.Ends.Output)
 	if err != nil {
 		t.Fatal(err)
 	}

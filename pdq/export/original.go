@@ -75,7 +75,7 @@ func keptModel(q *pdq.Quantizer, s pdq.Student, weights models.Weights, o Option
 			}
 		}
 	}
-	out.Input, out.Output, out.Batch = o.Original.Input, o.Original.Output, o.Original.Batch
+	out.Ends = o.Original.Ends
 	props := slices.DeleteFunc(metadata(q, o), func(p *protos.StringStringEntryProto) bool {
 		return slices.ContainsFunc(file.GetMetadataProps(),
 			func(old *protos.StringStringEntryProto) bool { return old.GetKey() == p.GetKey() })

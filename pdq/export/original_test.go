@@ -75,7 +75,7 @@ func modelLogits(t *testing.T, q *pdq.Quantizer, s pdq.Student, o export.Options
 	if written.Redrawn != nil {
 		t.Fatalf("redrawn: %v", written.Redrawn)
 	}
-	m, err := backend.OpenModel(file.Bytes(), written.Input, written.Output)
+	m, err := backend.OpenModel(file.Bytes(), written.Ends.Input, written.Ends.Output)
 	if err != nil {
 		t.Fatal(err)
 	}

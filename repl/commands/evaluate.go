@@ -6,6 +6,7 @@ import (
 	"os"
 	"reflect"
 
+	"github.com/pdquant/pdquant/models/onnx"
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/backend"
 	"github.com/pdquant/pdquant/pdq/experiment"
@@ -55,9 +56,10 @@ func evaluate(c *call) (session, error) {
 	}
 	file := c.Values["model"]
 	var model *backend.Model
+	var ends onnx.Ends
 	if file != "" {
 		var err error
-		if model, err = openModel(file); err != nil {
+		if model, ends, err = of.openModel(file); err != nil {
 			return s, err
 		}
 		defer func() { _ = model.Close() }() // only memory
@@ -68,7 +70,7 @@ func evaluate(c *call) (session, error) {
 	}
 	c.Show(next.score.record())
 	if model != nil {
-		top1, err := export.Evaluate(c.Context, model.Run, next.score.images)
+		top1, err := export.Evaluate(c.Context, export.Batched(model.Run, ends.Batch), next.score.images)
 		if err != nil {
 			return s, err
 		}
@@ -81,12 +83,21 @@ func evaluate(c *call) (session, error) {
 }
 
 // openModel loads an ONNX file that export wrote.
-func openModel(path string) (*backend.Model, error) {
+func (s session) openModel(path string) (*backend.Model, onnx.Ends, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("repl: model: %w; give a file that export wrote", err)
+		return nil, onnx.Ends{}, fmt.Errorf("repl: model: %w; give a file that export wrote", err)
 	}
-	return backend.OpenModel(data, export.Input, export.Output)
+	var src experiment.Source
+	if s.teacher != nil {
+		src = s.teacher.source
+	}
+	ends, err := src.Ends(data)
+	if err != nil {
+		return nil, ends, fmt.Errorf("repl: model: %s: %w", path, err)
+	}
+	m, err := backend.OpenModel(data, ends.Input, ends.Output)
+	return m, ends, err
 }
 
 // fileRecord is what eval shows of an ONNX file.

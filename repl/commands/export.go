@@ -52,6 +52,9 @@ func exportONNX(c *call) (session, error) {
 	if err != nil {
 		return s, err
 	}
+	if o.Original, err = s.teacher.source.OpenFile(s.teacher.Subject); err != nil {
+		c.Print("the file has a graph of the network's layers, not the teacher's: %v", err)
+	}
 	var model bytes.Buffer
 	written, err := export.ONNX(&model, q, s.student, o)
 	if err != nil {
@@ -60,15 +63,19 @@ func exportONNX(c *call) (session, error) {
 	if err := shell.WriteFile(path, func(w io.Writer) error { _, err := w.Write(model.Bytes()); return err }); err != nil {
 		return s, err
 	}
+	if written.Redrawn != nil {
+		c.Print("the file has a graph of the network's layers, not the teacher's: %v", written.Redrawn)
+	}
 	c.Show(writtenRecord(path, written))
-	m, err := backend.OpenModel(model.Bytes(), export.Input, export.Output)
+	m, err := backend.OpenModel(model.Bytes(), written.Ends.Input, written.Ends.Output)
 	if err != nil {
 		c.Print("not checked: %v", err)
 		return s, nil
 	}
 	defer func() { _ = m.Close() }() // only memory
 	sample := q.Problem().Calibration
-	compared, err := export.Compare(c.Context, q, s.student, sample.Slice(0, min(images, sample.Len())), m.Run)
+	compared, err := export.Compare(c.Context, q, s.student, sample.Slice(0, min(images, sample.Len())),
+		export.Batched(m.Run, written.Ends.Batch))
 	if err == nil {
 		c.Show(comparisonRecord(compared))
 	}

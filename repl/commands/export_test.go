@@ -36,7 +36,7 @@ func TestExport(t *testing.T) {
 		{"export opset=0 " + dir + "/c.onnx", "opset=0; give"},
 		{"export images=0 " + dir + "/c.onnx", "images=0; give"},
 		{"eval 2 model=" + dir + "/c.onnx", "no such file or directory; give a file that export wrote"},
-		{"eval 2 model=" + dir + "/a.tsv", "backend: ONNX model: "},
+		{"eval 2 model=" + dir + "/a.tsv", "a.tsv: onnx: isn't an ONNX file"},
 		{"encodings " + dir + "/c.txt", "ends in .json or .tsv"},
 		{"encodings " + dir + "/no/c.tsv", "can't be written"},
 		{"teacher resnet8; export " + dir + "/c.onnx", "the weight of conv1 has no scales; quantise all units first"},
