@@ -14,7 +14,8 @@ func (im *importer) locate() {
 	m := &im.made
 	for _, n := range im.g.nodes {
 		for _, out := range n.GetOutput() {
-			if v := im.values[out]; v.layer != "" && v.layer != models.Image && v.levels == nil && m.places[v.layer].Output == "" {
+			v := im.values[out]
+			if _, known := m.places[v.layer]; !known && v.layer != "" && v.layer != models.Image && v.levels == nil {
 				m.places[v.layer] = Place{out, out}
 			}
 		}

@@ -116,8 +116,9 @@ func ownModel(q *pdq.Quantizer, s pdq.Student, weights models.Weights, o Options
 	if err != nil {
 		return nil, Written{}, err
 	}
-	return &protos.ModelProto{IrVersion: irVersion(opset), ProducerName: "pdquant", Graph: b.graph,
-		OpsetImport: []*protos.OperatorSetIdProto{{Version: int64(opset)}}, MetadataProps: metadata(q, o)}, b.report(n, opset), nil
+	m := &protos.ModelProto{IrVersion: irVersion(opset), ProducerName: "pdquant", Graph: b.graph,
+		OpsetImport: []*protos.OperatorSetIdProto{{Version: int64(opset)}}, MetadataProps: metadata(q, o)}
+	return m, b.report(n, opset), nil
 }
 
 // newBuilder returns a builder without a graph.

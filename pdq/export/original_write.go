@@ -141,12 +141,10 @@ func (e *original) check() error {
 		made[t.GetName()] = true
 	}
 	for _, v := range e.from.GetInput() {
-		if e.data[v.GetName()] || made[v.GetName()] {
-			g.Input = append(g.Input, v)
+		if c := e.constants[v.GetName()]; e.data[v.GetName()] || c != nil && read[v.GetName()] {
+			g.Input = append(g.Input, v) // old files list weights among the inputs
 		}
-		if e.data[v.GetName()] {
-			made[v.GetName()] = true
-		}
+		made[v.GetName()] = made[v.GetName()] || e.data[v.GetName()]
 	}
 	for _, n := range g.Node {
 		for _, in := range n.Input {

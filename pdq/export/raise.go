@@ -15,7 +15,8 @@ type raiser struct {
 	prefix   string // of the tensors of the node at work
 }
 
-// change is an operator's last change that isn't compatible. convert returns the nodes that do what n did; nil: none do.
+// change is an operator's last change that isn't compatible. convert returns the nodes that do what n did, nil if none
+// do.
 type change struct {
 	opset   int
 	convert func(r *raiser, n *protos.NodeProto) []*protos.NodeProto
@@ -53,12 +54,13 @@ func changes() map[string]change {
 
 // unchanged returns the operators that mean the same in all opsets from 6 on, or from their first.
 func unchanged() []string {
-	return strings.Fields("Abs AveragePool Cast CastLike Ceil Celu Concat Constant ConstantOfShape Conv Cos DepthToSpace " +
-		"DequantizeLinear Elu Erf Exp Expand Flatten Floor Gather Gelu GlobalAveragePool GlobalMaxPool GreaterOrEqual " +
-		"HardSigmoid HardSwish Identity InstanceNormalization LRN LayerNormalization LeakyRelu LessOrEqual Log MatMul " +
-		"MaxPool Mean Mish Mod Neg NonZero Not QuantizeLinear RMSNormalization Range Reciprocal Relu Reshape Round " +
-		"ScatterND Selu Shape Sigmoid Sin Size Softplus Softsign SpaceToDepth Sqrt Sum Swish Tanh ThresholdedRelu Tile " +
-		"Transpose Where Max Min")
+	return strings.Fields(`
+		Abs AveragePool Cast CastLike Ceil Celu Concat Constant ConstantOfShape Conv Cos DepthToSpace
+		DequantizeLinear Elu Erf Exp Expand Flatten Floor Gather Gelu GlobalAveragePool GlobalMaxPool
+		GreaterOrEqual HardSigmoid HardSwish Identity InstanceNormalization LRN LayerNormalization
+		LeakyRelu LessOrEqual Log MatMul Max MaxPool Mean Min Mish Mod Neg NonZero Not QuantizeLinear
+		RMSNormalization Range Reciprocal Relu Reshape Round ScatterND Selu Shape Sigmoid Sin Size
+		Softplus Softsign SpaceToDepth Sqrt Sum Swish Tanh ThresholdedRelu Tile Transpose Where`)
 }
 
 // raise rewrites the graph's nodes from one opset for a later one. The error names a node that can't be.
