@@ -21,8 +21,8 @@ func (e *engine) exportCommands() []command {
 		{Name: "export", Group: groupRuns, Help: "write the student as an ONNX file, and check it in ONNX Runtime",
 			Run: e.do(exportONNX),
 			More: "packed stores weights in 2, 4 or 8 bits, qcdq in 8, float on their levels in float32. All compute the " +
-				"same. The check compares the file's logits on calibration images with the student's; it needs ONNX Runtime " +
-				"(make onnxruntime). Where an activation lies halfway between two levels, sums in another order may give the " +
+				"same. A student of an ONNX file keeps that file's graph and names. The check compares the file's logits on " +
+				"calibration images with the student's; it needs ONNX Runtime (make onnxruntime). Where an activation lies halfway between two levels, sums in another order may give the " +
 				"other level, and other logits. docs/formats.md describes the file and has a program that runs it.",
 			Args: []shell.Argument{{Name: "file", Help: "to write: student.onnx", Need: true}},
 			Options: []shell.Option{option("form", "packed", "packed, qcdq or float"),
