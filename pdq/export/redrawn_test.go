@@ -26,7 +26,7 @@ func TestRedrawn(t *testing.T) {
 		opset  int
 		want   string
 	}{
-		{func(*protos.GraphProto) {}, 14, "opset 14: the types and operators of this student in the form qcdq are in opsets 17"},
+		{func(*protos.GraphProto) {}, 14, "of this student in the form qcdq are in opsets 17 to 25"},
 		{func(g *protos.GraphProto) { // another node reads what a batch normalisation was folded into
 			g.Node = append(g.Node, &protos.NodeProto{OpType: "Relu", Input: []string{conv}, Output: []string{"other"}})
 		}, 0, "features.0.0: a node reads " + conv + ", although a batch normalisation is folded into it"},

@@ -22,8 +22,9 @@ func (e *engine) exportCommands() []command {
 			Run: e.do(exportONNX),
 			More: "packed stores weights in 2, 4 or 8 bits, qcdq in 8, float on their levels in float32. All compute the " +
 				"same. A student of an ONNX file keeps that file's graph and names. The check compares the file's logits on " +
-				"calibration images with the student's; it needs ONNX Runtime (make onnxruntime). Where an activation " +
-				"lies halfway between two levels, sums in another order may give the other level, and other logits. docs/formats.md describes the file and has a program that runs it.",
+				"calibration images with the student's; it needs ONNX Runtime (make onnxruntime). Where an activation lies " +
+				"halfway between two levels, sums in another order may give the other level, and other logits. " +
+				"docs/formats.md describes the file and has a program that runs it.",
 			Args: []shell.Argument{{Name: "file", Help: "to write: student.onnx", Need: true}},
 			Options: []shell.Option{option("form", "packed", "packed, qcdq or float"),
 				option("opset", "", "version of ONNX's operators, 13 to 25; default the lowest that has all that is needed"),
