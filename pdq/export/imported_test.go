@@ -19,14 +19,14 @@ func TestImported(t *testing.T) {
 	b := runtime(t)
 	for _, file := range []string{"shufflenet_v2_x0_5.old", "vit_b_16.old", "vit_b_16.new"} {
 		t.Run(file, func(t *testing.T) {
-			q, _ := imported(t, b, file)
+			q, _ := imported(t, b, file, 4, 8)
 			sameLogits(t, q, rough(t, q), export.Packed)
 		})
 	}
 }
 
 // imported returns a quantizer for a network of models/onnx/testdata and images of noise, and what the file holds.
-func imported(t *testing.T, b compute.Backend, file string) (*pdq.Quantizer, *onnx.Model) {
+func imported(t *testing.T, b compute.Backend, file string, w, a int) (*pdq.Quantizer, *onnx.Model) {
 	t.Helper()
 	m, err := onnxzoo.Read("../../models/onnx/testdata/" + file + ".onnx")
 	if err != nil {
@@ -45,7 +45,7 @@ func imported(t *testing.T, b compute.Backend, file string) (*pdq.Quantizer, *on
 	for _, x := range onnxzoo.Images(images, []int{n.Channels, n.Height, n.Width}) {
 		noise.Pixels = append(noise.Pixels, uint8(127.5+70*x))
 	}
-	c, err := pdq.Paper("resnet8", 4, 8)
+	c, err := pdq.Paper("resnet8", w, a)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ import (
 // TestOriginalLayers: every seventh quantised tensor of a kept graph is the student's, but for levels at ties.
 func TestOriginalLayers(t *testing.T) {
 	b := runtime(t)
-	q, from := imported(t, b, "shufflenet_v2_x0_5.old")
+	q, from := imported(t, b, "shufflenet_v2_x0_5.old", 4, 8)
 	s := rough(t, q)
 	w, err := q.StudentWeights(s)
 	if err != nil {

@@ -23,7 +23,7 @@ import (
 func originals(t *testing.T) (names []string) {
 	if !soaked.Long() {
 		return []string{"deit_tiny_patch16_224.old", "mnasnet0_5.new", "mobilenet_v2.old-plain", "mobilevit_xxs.new",
-			"regnet_x_400mf.old", "shufflenet_v2_x0_5.old", "squeezenet1_1.old"}
+			"shufflenet_v2_x0_5.old", "squeezenet1_1.old"}
 	}
 	files, err := filepath.Glob("../../models/onnx/testdata/*.onnx")
 	if err != nil {
@@ -40,7 +40,7 @@ func TestOriginal(t *testing.T) {
 	b := runtime(t)
 	for _, name := range originals(t) {
 		t.Run(name, func(t *testing.T) {
-			q, from := imported(t, b, name)
+			q, from := imported(t, b, name, 2, 4)
 			s := rough(t, q)
 			for form := range export.Float + 1 {
 				want, _ := modelLogits(t, q, s, export.Options{Form: form})

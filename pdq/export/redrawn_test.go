@@ -18,7 +18,7 @@ func TestRedrawn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	q, from := imported(t, b, "mobilenet_v2.old-plain")
+	q, from := imported(t, b, "mobilenet_v2.old-plain", 4, 8)
 	s := rough(t, q)
 	conv := from.Places["features.0.0"].Product
 	for _, c := range []struct {
