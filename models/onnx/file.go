@@ -35,8 +35,8 @@ type Options struct {
 type Model struct {
 	Network *models.Network
 	Weights models.Weights
-	Opset   int // of ONNX's own operators
-	Ends    Ends
+	Opset   int                 // of ONNX's own operators
+	Logits  string              // name of the output that is read
 	SHA256  string              // of the file, hex; Open sets it
 	Nodes   map[string][]string // for each layer, the names of the nodes that it stands for
 	Places  map[string]Place    // for each layer, its tensors in the graph

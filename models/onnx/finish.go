@@ -29,7 +29,7 @@ func (im *importer) finish() (*Model, error) {
 	if err := n.Validate(); err != nil {
 		return nil, err
 	}
-	return &Model{Network: n, Weights: m.weights, Opset: im.opset, Ends: im.g.ends(), Nodes: m.nodes,
+	return &Model{Network: n, Weights: m.weights, Opset: im.opset, Logits: im.g.output, Nodes: m.nodes,
 		Places: m.places, Notes: notes(n)}, nil
 }
 

@@ -23,14 +23,15 @@ func (src Source) openONNX() (Subject, error) {
 	if src.Data == "" && src.Set == "" {
 		return s, fmt.Errorf("experiment: %s comes with no images; give them with data=", base)
 	}
-	m, err := onnx.Open(src.Name, src.reading())
+	s.File = File{Path: src.Name, Options: onnx.Options{Input: src.Input, Output: src.Output, Units: src.Units}}
+	m, err := onnx.Open(src.Name, s.File.Options)
 	if errors.Is(err, fs.ErrNotExist) {
 		return s, fmt.Errorf("%w: %w", ErrMissing, err)
 	} else if err != nil {
 		return s, err
 	}
 	m.Network.Name = s.Name
-	s.Network, s.Weights, s.Notes, s.SHA256 = m.Network, m.Weights, m.Notes, m.SHA256
+	s.Network, s.Weights, s.Notes, s.File.SHA256 = m.Network, m.Weights, m.Notes, m.SHA256
 	s.Origin = fmt.Sprintf("ONNX file %s (opset %d, SHA-256 %.12s)", base, m.Opset, m.SHA256)
 	var reason string
 	s.Design, reason = pdq.Family(s.Network)
@@ -63,29 +64,27 @@ func (src Source) openONNX() (Subject, error) {
 	return src.split(s)
 }
 
-// reading says how an ONNX file is read.
-func (src Source) reading() onnx.Options {
-	return onnx.Options{Input: src.Input, Output: src.Output, Units: src.Units}
+// File is an ONNX file that was read.
+type File struct {
+	Path    string // "": none was
+	SHA256  string // in hex
+	Options onnx.Options
 }
 
-// OpenFile opens the ONNX file that a subject was read from, for its graph. It returns nil if src names no such file,
-// and an error if it isn't the subject's any more.
-func (src Source) OpenFile(s Subject) (*onnx.Model, error) {
-	if !IsONNX(src.Name) {
+// Open opens the file again, for its graph. It returns nil if there is none, and an error if it has changed.
+func (f File) Open() (*onnx.Model, error) {
+	if f.Path == "" {
 		return nil, nil
 	}
-	m, err := onnx.Open(src.Name, src.reading())
-	if err == nil && m.SHA256 != s.SHA256 {
-		err = fmt.Errorf("experiment: %s has changed since the teacher was read from it", filepath.Base(src.Name))
+	m, err := onnx.Open(f.Path, f.Options)
+	if err == nil && m.SHA256 != f.SHA256 {
+		err = fmt.Errorf("experiment: %s has changed since the teacher was read from it", filepath.Base(f.Path))
 	}
 	if err != nil {
 		return nil, err
 	}
 	return m, nil
 }
-
-// Ends returns the ends of a model like the ONNX file that src names.
-func (src Source) Ends(model []byte) (onnx.Ends, error) { return onnx.ReadEnds(model, src.reading()) }
 
 // preprocessing returns how images become those that the network takes. If a file beside it says so, it also returns
 // that file's path. What src has wins.

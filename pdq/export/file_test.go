@@ -13,7 +13,6 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/pdquant/pdquant/models/onnx"
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/backend"
 	"github.com/pdquant/pdquant/pdq/export"
@@ -53,7 +52,7 @@ func TestRead(t *testing.T) {
 	// 144+640 weights of 8 bits, 2304 of 5 in 8, 2304 of 3 in 4, 71680 of 2, and 346 biases
 	packed, full := 144+640+2304+2304/2+71680/4+4*346, 4*(144+640+2304+2304+71680+346)
 	if written != (export.Written{Opset: 25, IR: 13, Bytes: file.Len(), Weights: packed, FloatWeights: full,
-		Ends: onnx.Ends{Input: export.Input, Output: export.Output}}) {
+		Logits: export.Output}) {
 		t.Errorf("written %+v", written)
 	}
 	var m protos.ModelProto
@@ -172,8 +171,18 @@ func TestErrors(t *testing.T) {
 	if _, err := export.ONNX(broken{}, q, s, export.Options{}); !errors.Is(err, errBroken) {
 		t.Errorf("error %v, want %v", err, errBroken)
 	}
-	if err := export.Encodings(&bytes.Buffer{}, q, half); err == nil {
+	if err := export.Encodings(&bytes.Buffer{}, q, half, nil); err == nil {
 		t.Error("AIMET's encodings have a zero point of 0.5")
+	}
+	same := func(string) string { return "x" }
+	for want, err := range map[string]error{
+		"conv1 and layer1.0.conv1 both become x": export.Weights(&bytes.Buffer{}, q, s, same),
+		"layer1.0.relu1 has no scale":            export.Weights(&bytes.Buffer{}, q, without, nil),
+		errBroken.Error():                        export.Weights(broken{}, q, s, nil),
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %s", err, want)
+		}
 	}
 	if err := export.WriteTSV(broken{}, q, s); !errors.Is(err, errBroken) {
 		t.Errorf("error %v, want %v", err, errBroken)

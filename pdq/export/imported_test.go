@@ -2,6 +2,7 @@ package export_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/gomlx/compute"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/internal/onnxzoo"
+	"github.com/pdquant/pdquant/models"
 	"github.com/pdquant/pdquant/models/onnx"
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/export"
@@ -19,14 +21,14 @@ func TestImported(t *testing.T) {
 	b := runtime(t)
 	for _, file := range []string{"shufflenet_v2_x0_5.old", "vit_b_16.old", "vit_b_16.new"} {
 		t.Run(file, func(t *testing.T) {
-			q, _ := imported(t, b, file, 4, 8)
+			q := imported(t, b, file)
 			sameLogits(t, q, rough(t, q), export.Packed)
 		})
 	}
 }
 
-// imported returns a quantizer for a network of models/onnx/testdata and images of noise, and what the file holds.
-func imported(t *testing.T, b compute.Backend, file string, w, a int) (*pdq.Quantizer, *onnx.Model) {
+// imported returns a quantizer for a network of models/onnx/testdata and images of noise.
+func imported(t *testing.T, b compute.Backend, file string) *pdq.Quantizer {
 	t.Helper()
 	m, err := onnxzoo.Read("../../models/onnx/testdata/" + file + ".onnx")
 	if err != nil {
@@ -36,24 +38,30 @@ func imported(t *testing.T, b compute.Backend, file string, w, a int) (*pdq.Quan
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := read.Network
+	return quantizer(t, b, read.Network, read.Weights)
+}
+
+// quantizer returns a quantizer for n at W4A8, with calibration images of noise.
+func quantizer(t *testing.T, b compute.Backend, n *models.Network, w models.Weights) *pdq.Quantizer {
+	t.Helper()
 	noise := datasets.Images{Name: "noise", Channels: n.Channels, Height: n.Height, Width: n.Width,
-		Labels: make([]int32, images), Mean: []float32{0.5, 0.5, 0.5}, Std: []float32{0.3, 0.3, 0.3}}
+		Labels: make([]int32, images),
+		Mean:   slices.Repeat([]float32{0.5}, n.Channels), Std: slices.Repeat([]float32{0.3}, n.Channels)}
 	for k := range n.Classes {
 		noise.Classes = append(noise.Classes, fmt.Sprint(k))
 	}
 	for _, x := range onnxzoo.Images(images, []int{n.Channels, n.Height, n.Width}) {
 		noise.Pixels = append(noise.Pixels, uint8(127.5+70*x))
 	}
-	c, err := pdq.Paper("resnet8", w, a)
+	c, err := pdq.Paper("resnet8", 4, 8)
 	if err != nil {
 		t.Fatal(err)
 	}
-	q, err := pdq.New(b, pdq.Problem{Network: n, Weights: read.Weights, Calibration: noise}, c)
+	q, err := pdq.New(b, pdq.Problem{Network: n, Weights: w, Calibration: noise}, c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return q, read
+	return q
 }
 
 // rough returns a student with scales from the weights' largest magnitudes, and the same scale for all outputs.

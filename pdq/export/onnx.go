@@ -31,6 +31,9 @@ type Options struct {
 	Form  Form
 	Opset int // version of ONNX's operators, 13 to 25; 0: the lowest that has the types and operators
 
+	// External says that ONNXFile writes large tensors to a file of their own, also where it needn't. ONNX has no such.
+	External bool
+
 	Original *onnx.Model // the file that the network comes from, whose graph is kept; nil: none
 }
 
@@ -38,16 +41,17 @@ type Options struct {
 type Written struct {
 	Opset, IR    int // versions of the operators and of the file format
 	Bytes        int // of the file
+	Data         int // bytes of the file of large tensors; 0: there is none
 	Weights      int // bytes of all weights and biases in it, without scales and zero points
 	FloatWeights int // bytes of these in float32
 
-	Ends    onnx.Ends
-	Redrawn error // why the graph isn't that of Options.Original; nil if it is, or if there is none
+	Logits  string // name of the output with the logits
+	Redrawn error  // why the graph isn't that of Options.Original; nil if it is, or if there is none
 }
 
 // ONNX writes the network of q, with its tensors quantised as s quantises them, as an ONNX model.
 //
-// With o.Original, the model has that file's graph, with its names, its input and its outputs: but nodes of batch
+// With o.Original, the model has that file's graph, with its names, its inputs and its outputs: but nodes of batch
 // normalisations that are folded vanish, and quantisers and the biases of products come in. Operators are written as
 // the opset has them. A graph that can't be kept so is written as one without o.Original is.
 //
@@ -60,18 +64,22 @@ func ONNX(w io.Writer, q *pdq.Quantizer, s pdq.Student, o Options) (Written, err
 		return Written{}, fmt.Errorf("export: ONNX: %w", err)
 	}
 	if size := proto.Size(m); size > math.MaxInt32 {
-		return Written{}, fmt.Errorf("export: ONNX: the model has %d bytes, but a file must have less than 2 GiB; choose "+
-			"another form", size)
+		return Written{}, fmt.Errorf("export: ONNX: the model has %d bytes, but a file must have less than 2 GiB; write it "+
+			"with ONNXFile", size)
 	}
-	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
-	if err == nil {
-		_, err = w.Write(data)
-	}
-	if err != nil {
+	if out.Bytes, err = writeModel(w, m); err != nil {
 		return Written{}, fmt.Errorf("export: ONNX: writing: %w", err)
 	}
-	out.IR, out.Bytes = int(m.IrVersion), len(data)
 	return out, nil
+}
+
+// writeModel writes m, and returns the number of bytes.
+func writeModel(w io.Writer, m *protos.ModelProto) (int, error) {
+	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	if err != nil {
+		return 0, err
+	}
+	return w.Write(data)
 }
 
 // newModel returns the model that ONNX writes, and what is known of it before.
@@ -142,7 +150,7 @@ func (b *builder) version(o Options) (int, error) {
 
 // report says what the model of n has.
 func (b *builder) report(n *models.Network, opset int) Written {
-	w := Written{Opset: opset, Weights: b.bytes, Ends: onnx.Ends{Input: Input, Output: Output}}
+	w := Written{Opset: opset, IR: int(irVersion(opset)), Weights: b.bytes, Logits: Output}
 	for _, p := range n.Params() {
 		w.FloatWeights += 4 * exec.Product(p.Shape)
 	}

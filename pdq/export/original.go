@@ -76,7 +76,7 @@ func keptModel(q *pdq.Quantizer, s pdq.Student, weights models.Weights, o Option
 	n, _ := q.Folded()
 	out := b.report(n, opset)
 	out.Weights += e.untouched(n)
-	out.Ends = o.Original.Ends
+	out.IR, out.Logits = int(m.IrVersion), o.Original.Logits
 	return m, out, nil
 }
 

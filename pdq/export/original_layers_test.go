@@ -17,7 +17,7 @@ import (
 // TestOriginalLayers: every seventh quantised tensor of a kept graph is the student's, but for levels at ties.
 func TestOriginalLayers(t *testing.T) {
 	b := runtime(t)
-	q, from := imported(t, b, "shufflenet_v2_x0_5.old", 4, 8)
+	q, from := kept(t, b, "shufflenet_v2_x0_5.old", 4, 8)
 	s := rough(t, q)
 	w, err := q.StudentWeights(s)
 	if err != nil {
@@ -79,7 +79,7 @@ func outputOf(t *testing.T, p *protos.ModelProto, name string, x []float32) []fl
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := backend.OpenModel(data, p.Graph.Input[0].Name, name)
+	m, err := backend.OpenModel(data, backend.ModelOptions{Output: name})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -129,7 +129,9 @@ func (e *original) check() error {
 	var constants []*protos.TensorProto
 	for _, t := range e.from.GetInitializer() {
 		if e.constants[t.GetName()] == t && read[t.GetName()] {
-			constants = append(constants, t)
+			constants = append(constants, &protos.TensorProto{Name: t.Name, DataType: t.DataType, Dims: t.Dims,
+				RawData: t.RawData, FloatData: t.FloatData, Int32Data: t.Int32Data, Int64Data: t.Int64Data,
+				DoubleData: t.DoubleData, Uint64Data: t.Uint64Data, DocString: t.DocString, MetadataProps: t.MetadataProps})
 		}
 	}
 	g.Initializer = append(constants, g.Initializer...)

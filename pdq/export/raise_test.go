@@ -84,7 +84,7 @@ func computed(t *testing.T, g *protos.GraphProto, opset int) []float32 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := backend.OpenModel(data, "x", "y")
+	m, err := backend.OpenModel(data, backend.ModelOptions{Output: "y"})
 	if err != nil {
 		t.Fatalf("%s, opset %d: %v", g.Name, opset, err)
 	}
