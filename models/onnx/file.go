@@ -36,9 +36,15 @@ type Model struct {
 	Network *models.Network
 	Weights models.Weights
 	Opset   int                 // of ONNX's own operators
+	Logits  string              // name of the output that is read
 	SHA256  string              // of the file, hex; Open sets it
 	Nodes   map[string][]string // for each layer, the names of the nodes that it stands for
+	Places  map[string]Place    // for each layer, its tensors in the graph
 	Notes   []string            // what the user should know, a line each
+
+	// Proto is what was read, with the file's functions inlined. It has the data of weights even if they came from
+	// another file.
+	Proto *protos.ModelProto
 }
 
 // Open reads the classifier in the file at path. External data must lie in the file's folder. The error names the file
@@ -113,7 +119,10 @@ func read(m *protos.ModelProto, root *os.Root, o Options) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	g, err := newGraph(m, o)
+	if m, err = withoutFunctions(m); err != nil {
+		return nil, err
+	}
+	g, err := newGraph(m.GetGraph(), o)
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +131,11 @@ func read(m *protos.ModelProto, root *os.Root, o Options) (*Model, error) {
 	if err := im.run(); err != nil {
 		return nil, err
 	}
-	return im.finish()
+	r, err := im.finish()
+	if err == nil {
+		r.Proto = m
+	}
+	return r, err
 }
 
 // versions returns the opset of m. The error says what is wrong with it or with the version of the format.

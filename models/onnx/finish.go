@@ -16,6 +16,7 @@ func (im *importer) finish() (*Model, error) {
 	}
 	m := &im.made
 	m.output = logits.layer
+	im.locate()
 	if err := m.simplify(); err != nil {
 		return nil, err
 	}
@@ -28,7 +29,8 @@ func (im *importer) finish() (*Model, error) {
 	if err := n.Validate(); err != nil {
 		return nil, err
 	}
-	return &Model{Network: n, Weights: m.weights, Opset: im.opset, Nodes: m.nodes, Notes: notes(n)}, nil
+	return &Model{Network: n, Weights: m.weights, Opset: im.opset, Logits: im.g.output, Nodes: m.nodes,
+		Places: m.places, Notes: notes(n)}, nil
 }
 
 // logits returns the output, in the shape [classes] for one image.

@@ -18,9 +18,8 @@ type graph struct {
 }
 
 // newGraph returns the nodes that the chosen output needs.
-func newGraph(m *protos.ModelProto, o Options) (*graph, error) {
-	p := m.GetGraph()
-	g := &graph{name: p.GetName(), weights: map[string]*protos.TensorProto{}}
+func newGraph(p *protos.GraphProto, o Options) (g *graph, err error) {
+	g = &graph{name: p.GetName(), weights: map[string]*protos.TensorProto{}}
 	for _, t := range p.GetInitializer() {
 		g.weights[t.GetName()] = t
 	}
@@ -30,12 +29,26 @@ func newGraph(m *protos.ModelProto, o Options) (*graph, error) {
 	if err := g.choose(p, o); err != nil {
 		return nil, err
 	}
-	nodes, err := inlined(p.GetNode(), m.GetFunctions(), 0)
+	g.nodes, err = sorted(p.GetNode(), g)
+	return g, err
+}
+
+// withoutFunctions returns m with calls of its functions replaced by their nodes; m itself if it has none.
+func withoutFunctions(m *protos.ModelProto) (*protos.ModelProto, error) {
+	if len(m.GetFunctions()) == 0 {
+		return m, nil
+	}
+	g := m.GetGraph()
+	nodes, err := inlined(g.GetNode(), m.GetFunctions(), 0)
 	if err != nil {
 		return nil, err
 	}
-	g.nodes, err = sorted(nodes, g)
-	return g, err
+	return &protos.ModelProto{IrVersion: m.GetIrVersion(), OpsetImport: m.GetOpsetImport(),
+		ProducerName: m.GetProducerName(), ProducerVersion: m.GetProducerVersion(), Domain: m.GetDomain(),
+		ModelVersion: m.GetModelVersion(), DocString: m.GetDocString(), MetadataProps: m.GetMetadataProps(),
+		Graph: &protos.GraphProto{Name: g.GetName(), Node: nodes, Initializer: g.GetInitializer(),
+			SparseInitializer: g.GetSparseInitializer(), DocString: g.GetDocString(), Input: g.GetInput(),
+			Output: g.GetOutput(), ValueInfo: g.GetValueInfo(), MetadataProps: g.GetMetadataProps()}}, nil
 }
 
 // choose finds the input and the output.

@@ -34,11 +34,12 @@ type made struct {
 	layers  []models.Layer
 	weights models.Weights
 	nodes   map[string][]string // for each layer, the nodes that it stands for
+	places  map[string]Place    // for each layer, where it is in the graph; "": a step within a node
 }
 
 func newImporter(g *graph, root *os.Root, opset int) *importer {
 	return &importer{g: g, root: root, opset: opset, values: map[string]value{}, table: operators(),
-		made: made{weights: models.Weights{}, nodes: map[string][]string{}}}
+		made: made{weights: models.Weights{}, nodes: map[string][]string{}, places: map[string]Place{}}}
 }
 
 // run imports the graph.

@@ -49,6 +49,7 @@ func (m *made) prune() {
 			delete(m.weights, p.Name)
 		}
 		delete(m.nodes, l.Name)
+		delete(m.places, l.Name)
 		return true
 	})
 }
@@ -290,8 +291,9 @@ func (m *made) whole(module string, layers []string) bool {
 func (m *made) rename(i int, name string) {
 	old := m.layers[i].Name
 	m.layers[i].Name = name
-	m.nodes[name] = m.nodes[old]
+	m.nodes[name], m.places[name] = m.nodes[old], m.places[old]
 	delete(m.nodes, old)
+	delete(m.places, old)
 	if m.output == old {
 		m.output = name
 	}
@@ -377,6 +379,7 @@ func (m *made) mergeAffine() (changed bool) {
 		m.weights[before.Name+param] = m.weights[l.Name+".value"]
 		before.Op = norm
 		m.absorb(before.Name, l.Name)
+		m.extend(before.Name, l.Name)
 		m.bypass(i)
 		changed = true
 	}
@@ -444,6 +447,7 @@ func (m *made) mergeBiases() (changed bool) {
 		}
 		m.weights[before.Name+".bias"] = tensors.FromFlatDataAndDimensions(value, len(value))
 		m.absorb(before.Name, l.Name)
+		m.extend(before.Name, l.Name)
 		m.bypass(i)
 		changed = true
 	}

@@ -245,7 +245,7 @@ func (c *constant) fromFields(t *protos.TensorProto, n int) error {
 	return nil
 }
 
-// rawData returns the bytes of t, or nil if its values are in fields.
+// rawData returns the bytes of t, or nil if its values are in fields. It keeps what it reads from another file in t.
 func rawData(t *protos.TensorProto, root *os.Root) ([]byte, error) {
 	if t.GetDataLocation() != protos.TensorProto_EXTERNAL {
 		return t.GetRawData(), nil
@@ -283,8 +283,11 @@ func rawData(t *protos.TensorProto, root *os.Root) ([]byte, error) {
 			keys["location"], info.Size(), offset, offset+length)
 	}
 	data := make([]byte, length)
-	_, err = f.ReadAt(data, offset)
-	return data, err
+	if _, err = f.ReadAt(data, offset); err != nil {
+		return nil, err
+	}
+	t.RawData, t.ExternalData, t.DataLocation = data, nil, protos.TensorProto_DEFAULT
+	return data, nil
 }
 
 // half converts a float16.

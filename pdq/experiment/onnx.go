@@ -23,14 +23,15 @@ func (src Source) openONNX() (Subject, error) {
 	if src.Data == "" && src.Set == "" {
 		return s, fmt.Errorf("experiment: %s comes with no images; give them with data=", base)
 	}
-	m, err := onnx.Open(src.Name, onnx.Options{Input: src.Input, Output: src.Output, Units: src.Units})
+	s.File = File{Path: src.Name, Options: onnx.Options{Input: src.Input, Output: src.Output, Units: src.Units}}
+	m, err := onnx.Open(src.Name, s.File.Options)
 	if errors.Is(err, fs.ErrNotExist) {
 		return s, fmt.Errorf("%w: %w", ErrMissing, err)
 	} else if err != nil {
 		return s, err
 	}
 	m.Network.Name = s.Name
-	s.Network, s.Weights, s.Notes = m.Network, m.Weights, m.Notes
+	s.Network, s.Weights, s.Notes, s.File.SHA256 = m.Network, m.Weights, m.Notes, m.SHA256
 	s.Origin = fmt.Sprintf("ONNX file %s (opset %d, SHA-256 %.12s)", base, m.Opset, m.SHA256)
 	var reason string
 	s.Design, reason = pdq.Family(s.Network)
@@ -61,6 +62,28 @@ func (src Source) openONNX() (Subject, error) {
 		return s, err
 	}
 	return src.split(s)
+}
+
+// File is an ONNX file that was read.
+type File struct {
+	Path    string // "": none was
+	SHA256  string // in hex
+	Options onnx.Options
+}
+
+// Open opens the file again, for its graph. It returns nil if there is none, and an error if it has changed.
+func (f File) Open() (*onnx.Model, error) {
+	if f.Path == "" {
+		return nil, nil
+	}
+	m, err := onnx.Open(f.Path, f.Options)
+	if err == nil && m.SHA256 != f.SHA256 {
+		err = fmt.Errorf("experiment: %s has changed since the teacher was read from it", filepath.Base(f.Path))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
 }
 
 // preprocessing returns how images become those that the network takes. If a file beside it says so, it also returns

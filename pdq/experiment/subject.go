@@ -25,6 +25,7 @@ type Subject struct {
 	About   string // the data set in a line: format, numbers of images, shape, classes
 	Network *models.Network
 	Weights models.Weights
+	File    File              // the ONNX file that network and weights are read from
 	Origin  string            // where the weights come from, as "shipped"
 	Record  map[string]string // how a shipped network was trained, as arch.Teacher has it; nil: another's weights
 	Trained arch.Trained      // the registry's entry, with accuracies on Data; zero: the registry has none for this data

@@ -21,6 +21,7 @@ type builder struct {
 	shapes  map[string][]int  // by layer: the output for one image
 	single  map[string]bool   // by layer: whether the output is the same for all images, and is there once
 	graph   *protos.GraphProto
+	bytes   int   // of weights and biases, without scales and zero points
 	err     error // of parameters
 }
 
@@ -57,9 +58,9 @@ func (b *builder) param(l models.Layer, name string, dims ...int) string {
 	full := l.Name + "." + name
 	values, err := tensors.CopyFlatData[float32](b.weights[full])
 	if q, ok := b.s.Weights[l.Name]; ok && name == "weight" && err == nil {
-		err = b.weight(full, dims, values, q)
+		err = b.weight(full, dims, values, q, false)
 	} else if err == nil {
-		b.constant(floatTensor(full, dims, values))
+		b.parameter(floatTensor(full, dims, values))
 	}
 	b.err = errors.Join(b.err, err)
 	return full
@@ -72,6 +73,12 @@ func (b *builder) needs(opset int) { b.opset = max(b.opset, opset) }
 func (b *builder) constant(t *protos.TensorProto) string {
 	b.graph.Initializer = append(b.graph.Initializer, t)
 	return t.Name
+}
+
+// parameter adds a weight or bias, or the levels of one, and returns its name.
+func (b *builder) parameter(t *protos.TensorProto) string {
+	b.bytes += len(t.RawData)
+	return b.constant(t)
 }
 
 // node adds a node with the result out, which also names it.

@@ -14,6 +14,7 @@ import (
 	"github.com/pdquant/pdquant/internal/python"
 	"github.com/pdquant/pdquant/models"
 	"github.com/pdquant/pdquant/models/arch"
+	"github.com/pdquant/pdquant/models/onnx"
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/backend"
 	"github.com/pdquant/pdquant/pdq/export"
@@ -91,7 +92,7 @@ func TestChecker(t *testing.T) {
 		t.Fatal(err)
 	}
 	q, s := goStudent(t)
-	writeForms(t, dir, "resnet8", q, s)
+	writeForms(t, dir, "resnet8", q, s, nil)
 	of, err := arch.LoadTeacher("mobilenetv2")
 	if err != nil {
 		t.Fatal(err)
@@ -100,7 +101,11 @@ func TestChecker(t *testing.T) {
 		"mobilenetv2": quantizer(t, b, of.Network, of.Weights), "kinds": quantizer(t, b, kinds(), models.Init(kinds(), 1)),
 		"shufflenet": imported(t, b, "shufflenet_v2_x0_5.old"), "vit": imported(t, b, "vit_b_16.new"),
 	} {
-		writeForms(t, dir, name, q, rough(t, q))
+		writeForms(t, dir, name, q, rough(t, q), nil)
+	}
+	for _, name := range []string{"mobilenet_v2.old-plain", "squeezenet1_1.old"} {
+		q, from := kept(t, b, name, 2, 4)
+		writeForms(t, dir, name, q, rough(t, q), from)
 	}
 	t.Log(python.Run(t, program, dir, `import glob, onnx
 for path in sorted(glob.glob("*.onnx")):
@@ -109,13 +114,14 @@ for path in sorted(glob.glob("*.onnx")):
 `))
 }
 
-// writeForms writes s in all forms, without and with external data.
-func writeForms(t *testing.T, dir, name string, q *pdq.Quantizer, s pdq.Student) {
+// writeForms writes s in all forms, without and with external data; with the graph of a file, if from isn't nil.
+func writeForms(t *testing.T, dir, name string, q *pdq.Quantizer, s pdq.Student, from *onnx.Model) {
 	t.Helper()
 	for form := range export.Float + 1 {
 		for _, external := range []bool{false, true} {
 			path := filepath.Join(dir, fmt.Sprintf("%s_%v_%v.onnx", name, form, external))
-			if _, err := export.ONNXFile(path, q, s, export.Options{Form: form, External: external}); err != nil {
+			w, err := export.ONNXFile(path, q, s, export.Options{Form: form, External: external, Original: from})
+			if err = errors.Join(err, w.Redrawn); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -51,7 +51,8 @@ func TestRead(t *testing.T) {
 	}
 	// 144+640 weights of 8 bits, 2304 of 5 in 8, 2304 of 3 in 4, 71680 of 2, and 346 biases
 	packed, full := 144+640+2304+2304/2+71680/4+4*346, 4*(144+640+2304+2304+71680+346)
-	if written != (export.Written{Opset: 25, IR: 13, Bytes: file.Len(), Weights: packed, FloatWeights: full}) {
+	if written != (export.Written{Opset: 25, IR: 13, Bytes: file.Len(), Weights: packed, FloatWeights: full,
+		Logits: export.Output}) {
 		t.Errorf("written %+v", written)
 	}
 	var m protos.ModelProto

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/pdquant/pdquant/models"
+	"github.com/pdquant/pdquant/models/onnx"
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
@@ -32,6 +33,8 @@ type Options struct {
 
 	// External says that ONNXFile writes large tensors to a file of their own, also where it needn't. ONNX has no such.
 	External bool
+
+	Original *onnx.Model // the file that the network comes from, whose graph is kept; nil: none
 }
 
 // Written says what ONNX wrote.
@@ -41,9 +44,16 @@ type Written struct {
 	Data         int // bytes of the file of large tensors; 0: there is none
 	Weights      int // bytes of all weights and biases in it, without scales and zero points
 	FloatWeights int // bytes of these in float32
+
+	Logits  string // name of the output with the logits
+	Redrawn error  // why the graph isn't that of Options.Original; nil if it is, or if there is none
 }
 
 // ONNX writes the network of q, with its tensors quantised as s quantises them, as an ONNX model.
+//
+// With o.Original, the model has that file's graph, with its names, its inputs and its outputs: but nodes of batch
+// normalisations that are folded vanish, and quantisers and the biases of products come in. Operators are written as
+// the opset has them. A graph that can't be kept so is written as one without o.Original is.
 //
 // It returns an error if s lacks quantisers of q's plan, if a zero point isn't a level that the form's types can hold,
 // if the opset is too old for these, or if the model would have 2 GiB or more. It has then written nothing, unless w
@@ -72,58 +82,79 @@ func writeModel(w io.Writer, m *protos.ModelProto) (int, error) {
 	return w.Write(data)
 }
 
-// newModel returns the model that ONNX writes, and what it holds.
+// newModel returns the model that ONNX writes, and what is known of it before.
 func newModel(q *pdq.Quantizer, s pdq.Student, o Options) (*protos.ModelProto, Written, error) {
-	g, opset, err := newGraph(q, s, o)
+	if o.Form < Packed || o.Form > Float {
+		return nil, Written{}, fmt.Errorf("form %v is unknown; choose one of %s", o.Form, strings.Join(formNames(), ", "))
+	}
+	if err := complete(q, s); err != nil {
+		return nil, Written{}, err
+	}
+	weights, err := q.StudentWeights(s)
 	if err != nil {
 		return nil, Written{}, err
 	}
-	if o.Opset == 0 {
-		o.Opset = opset
-	}
-	if o.Opset < opset || o.Opset > lastOpset {
-		return nil, Written{}, fmt.Errorf("opset %d: the types and operators of this student in the form %v are in opsets "+
-			"%d to %d; choose one of these, or another form", o.Opset, o.Form, opset, lastOpset)
-	}
-	m := &protos.ModelProto{IrVersion: irVersion(o.Opset), ProducerName: "pdquant", Graph: g,
-		OpsetImport: []*protos.OperatorSetIdProto{{Version: int64(o.Opset)}}, MetadataProps: metadata(q, o)}
-	out := Written{Opset: o.Opset, IR: int(m.IrVersion)}
-	n, _ := q.Folded()
-	for _, p := range n.Params() {
-		for _, t := range g.Initializer {
-			if t.Name == p.Name || t.Name == p.Name+levelsEnd {
-				out.Weights += len(t.RawData)
-			}
+	var redrawn error
+	if o.Original != nil {
+		m, out, err := keptModel(q, s, weights, o)
+		if err == nil {
+			return m, out, nil
 		}
-		out.FloatWeights += 4 * exec.Product(p.Shape)
+		redrawn = err
 	}
-	return m, out, nil
+	m, out, err := ownModel(q, s, weights, o)
+	out.Redrawn = redrawn
+	return m, out, err
 }
 
-// newGraph returns the graph of the model, and the lowest opset that it can have.
-func newGraph(q *pdq.Quantizer, s pdq.Student, o Options) (g *protos.GraphProto, opset int, err error) {
-	if o.Form < Packed || o.Form > Float {
-		return nil, 0, fmt.Errorf("form %v is unknown; choose one of %s", o.Form, strings.Join(formNames(), ", "))
-	}
-	if err := complete(q, s); err != nil {
-		return nil, 0, err
-	}
+// ownModel returns a model of the folded network, node by node.
+func ownModel(q *pdq.Quantizer, s pdq.Student, weights models.Weights, o Options) (*protos.ModelProto, Written, error) {
 	n, _ := q.Folded()
-	weights, err := q.StudentWeights(s)
-	if err != nil {
-		return nil, 0, err
-	}
-	b := &builder{form: o.Form, s: s, weights: weights, opset: firstOpset, read: map[string]string{models.Image: Input},
-		shapes: shapesOf(n), single: map[string]bool{}, graph: &protos.GraphProto{Name: n.Name,
-			Input:  []*protos.ValueInfoProto{floatValue(Input, n.Channels, n.Height, n.Width)},
-			Output: []*protos.ValueInfoProto{floatValue(Output, n.Classes)}}}
+	b := newBuilder(q, s, weights, o)
+	b.graph = &protos.GraphProto{Name: n.Name,
+		Input:  []*protos.ValueInfoProto{floatValue(Input, n.Channels, n.Height, n.Width)},
+		Output: []*protos.ValueInfoProto{floatValue(Output, n.Classes)}}
 	for _, l := range n.Layers {
 		if err := b.layer(l); err != nil {
-			return nil, 0, fmt.Errorf("%s: %w", l.Name, err)
+			return nil, Written{}, fmt.Errorf("%s: %w", l.Name, err)
 		}
 	}
 	b.rename(n.Layers[len(n.Layers)-1].Name)
-	return b.graph, b.opset, nil
+	opset, err := b.version(o)
+	if err != nil {
+		return nil, Written{}, err
+	}
+	m := &protos.ModelProto{IrVersion: irVersion(opset), ProducerName: "pdquant", Graph: b.graph,
+		OpsetImport: []*protos.OperatorSetIdProto{{Version: int64(opset)}}, MetadataProps: metadata(q, o)}
+	return m, b.report(n, opset), nil
+}
+
+// newBuilder returns a builder without a graph.
+func newBuilder(q *pdq.Quantizer, s pdq.Student, weights models.Weights, o Options) *builder {
+	n, _ := q.Folded()
+	return &builder{form: o.Form, s: s, weights: weights, opset: firstOpset, read: map[string]string{models.Image: Input},
+		shapes: shapesOf(n), single: map[string]bool{}}
+}
+
+// version returns the opset that the model has.
+func (b *builder) version(o Options) (int, error) {
+	if o.Opset == 0 {
+		return b.opset, nil
+	}
+	if o.Opset < b.opset || o.Opset > lastOpset {
+		return 0, fmt.Errorf("opset %d: the types and operators of this student in the form %v are in opsets %d to %d; "+
+			"choose one of these, or another form", o.Opset, o.Form, b.opset, lastOpset)
+	}
+	return o.Opset, nil
+}
+
+// report says what the model of n has.
+func (b *builder) report(n *models.Network, opset int) Written {
+	w := Written{Opset: opset, IR: int(irVersion(opset)), Weights: b.bytes, Logits: Output}
+	for _, p := range n.Params() {
+		w.FloatWeights += 4 * exec.Product(p.Shape)
+	}
+	return w
 }
 
 // shapesOf returns the shapes for one image of the images and of all layers' outputs.

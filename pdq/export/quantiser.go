@@ -13,10 +13,16 @@ const firstOpset = 13
 // levelsEnd is what a weight's levels have after its name.
 const levelsEnd = ".levels"
 
-// weight adds a weight [O,...] on its levels. Its name is then that of the values in float32.
-func (b *builder) weight(name string, dims []int, values []float32, q pdq.WeightQuant) error {
+// weight adds a weight [O,...] on its levels. Its name is then that of the values in float32. With turned, [O,I] is
+// stored as [I,O].
+func (b *builder) weight(name string, dims []int, values []float32, q pdq.WeightQuant, turned bool) error {
+	axis := 0
+	if turned {
+		axis = 1
+	}
 	if b.form == Float {
-		b.constant(floatTensor(name, dims, values))
+		dims, values = turn(dims, values, turned)
+		b.parameter(floatTensor(name, dims, values))
 		return nil
 	}
 	t := uint8Type()
@@ -40,10 +46,26 @@ func (b *builder) weight(name string, dims []int, values []float32, q pdq.Weight
 		o := i / per
 		levels[i] = uint8(math.Round(float64(x/q.Scale[o] + q.Zero[o])))
 	}
-	b.node("DequantizeLinear", name, []string{b.constant(t.tensor(name+levelsEnd, dims, levels)),
+	dims, levels = turn(dims, levels, turned)
+	b.node("DequantizeLinear", name, []string{b.parameter(t.tensor(name+levelsEnd, dims, levels)),
 		b.constant(floatTensor(name+".scale", []int{len(q.Scale)}, q.Scale)),
-		b.constant(t.tensor(name+".zero", []int{len(zeros)}, zeros))}, integer("axis", 0))
+		b.constant(t.tensor(name+".zero", []int{len(zeros)}, zeros))}, integer("axis", axis))
 	return nil
+}
+
+// turn returns a matrix transposed, if turned is true.
+func turn[T any](dims []int, values []T, turned bool) ([]int, []T) {
+	if !turned {
+		return dims, values
+	}
+	rows, columns := dims[0], dims[1]
+	out := make([]T, 0, len(values))
+	for c := range columns {
+		for r := range rows {
+			out = append(out, values[r*columns+c])
+		}
+	}
+	return []int{columns, rows}, out
 }
 
 // activation adds the quantiser of a layer's output, which later layers read instead of the output.

@@ -26,11 +26,12 @@ func (e *engine) exportCommands() []command {
 		{Name: "export", Group: groupRuns, Help: "write the student as an ONNX file and check it, or its weights for PyTorch",
 			Run: e.do(exportFile), Options: options,
 			More: "The file's ending chooses what is written. FILE.onnx: packed stores weights in 2, 4 or 8 bits, qcdq in 8, " +
-				"float on their levels in float32. All compute the same. The check compares the file's logits on calibration " +
-				"images with the student's; it needs ONNX Runtime (make onnxruntime). Where an activation lies halfway between " +
-				"two levels, sums in another order may give the other level, and other logits. FILE.safetensors: weights on " +
-				"their levels in float32 and biases, normalisation folded; FILE.json beside it has scales and zero points. " +
-				"docs/formats.md describes the files and has programs that read them.",
+				"float on their levels in float32. All compute the same. A student of an ONNX file keeps its graph. The check " +
+				"compares the file's logits on calibration images with the student's; it needs ONNX Runtime (make " +
+				"onnxruntime). Where an activation lies halfway between two levels, sums in another order may give the other " +
+				"level, and other logits. FILE.safetensors: weights on their levels in float32 and biases, normalisation " +
+				"folded; FILE.json beside it has scales and zero points. docs/formats.md describes the files and has programs " +
+				"that read them.",
 			Args: []shell.Argument{{Name: "file", Help: "to write: student.onnx or weights.safetensors", Need: true}}},
 		{Name: "encodings", Group: groupRuns, Help: "write the student's scales and zero points", Run: e.do(exportEncodings),
 			More: "FILE.json has AIMET's encodings, version 1.0.0: an offset is the zero point times -1. FILE.tsv is a table.",
@@ -82,7 +83,7 @@ func formOption() shell.Option { return option("form", "packed", "of .onnx: pack
 
 // exportONNX writes the student as an ONNX file, and checks it in ONNX Runtime.
 func exportONNX(c *call, q *pdq.Quantizer, path string) (err error) {
-	t := target{path: path}
+	t := target{path: path, teacher: c.s.teacher.File}
 	if err := errors.Join(t.options.Form.UnmarshalText([]byte(c.Values["form"])),
 		c.Values.Override("opset", 1, 1000, &t.options.Opset)); err != nil {
 		return err
@@ -99,6 +100,7 @@ func exportONNX(c *call, q *pdq.Quantizer, path string) (err error) {
 // target is an ONNX file to write, and on how many calibration images to check it.
 type target struct {
 	path    string
+	teacher experiment.File
 	options export.Options
 	images  int
 }
@@ -113,12 +115,20 @@ func (t target) check() error {
 
 // export writes the student s of q, and checks the file in ONNX Runtime.
 func (c *call) export(q *pdq.Quantizer, s pdq.Student, t target) error {
+	const redrawn = "the file has a graph of the network's layers, not the teacher's: %v"
+	var err error
+	if t.options.Original, err = t.teacher.Open(); err != nil {
+		c.Print(redrawn, err)
+	}
 	written, err := export.ONNXFile(t.path, q, s, t.options)
 	if err != nil {
 		return err
 	}
+	if written.Redrawn != nil {
+		c.Print(redrawn, written.Redrawn)
+	}
 	c.Show(writtenRecord(t.path, written))
-	m, err := backend.OpenModelFile(t.path, backend.ModelOptions{})
+	m, err := backend.OpenModelFile(t.path, backend.ModelOptions{Output: written.Logits})
 	if err != nil {
 		c.Print("not checked: %v", err)
 		return nil

@@ -79,6 +79,7 @@ func quantise(c *call) error {
 	if err != nil {
 		return err
 	}
+	file.teacher = s.File
 	return c.export(q, student, file)
 }
 
