@@ -66,7 +66,7 @@ func runsAlike(t *testing.T, x []float32, paths ...string) {
 	runtime(t)
 	var out [][]float32
 	for _, path := range paths {
-		m, err := backend.OpenModelFile(path, export.Input, export.Output)
+		m, err := backend.OpenModelFile(path, backend.ModelOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -107,7 +107,7 @@ func sameLogits(t testing.TB, q *pdq.Quantizer, s pdq.Student, form export.Form)
 	if _, err := export.ONNX(&file, q, s, export.Options{Form: form}); err != nil {
 		t.Fatal(err)
 	}
-	m, err := backend.OpenModel(file.Bytes(), export.Input, export.Output)
+	m, err := backend.OpenModel(file.Bytes(), backend.ModelOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,7 +48,7 @@ type exportFormat struct {
 // exportFormats is the table of formats.
 func exportFormats() []exportFormat {
 	return []exportFormat{
-		{".onnx", exportONNX, []shell.Option{option("form", "packed", "of .onnx: packed, qcdq or float"),
+		{".onnx", exportONNX, []shell.Option{formOption(),
 			option("opset", "", "of .onnx: version of ONNX's operators, 13 to 25; default the lowest that has all"),
 			option("external", "false", "of .onnx: large tensors in FILE.onnx.data beside it: true; from 2 GiB on always"),
 			option("images", "128", "of .onnx: calibration images for the check, the first ones")}},
@@ -78,33 +78,54 @@ func exportFile(c *call) (session, error) {
 	return c.s, formats[i].write(c, q, path)
 }
 
+func formOption() shell.Option { return option("form", "packed", "of .onnx: packed, qcdq or float") }
+
 // exportONNX writes the student as an ONNX file, and checks it in ONNX Runtime.
-func exportONNX(c *call, q *pdq.Quantizer, path string) error {
-	var o export.Options
-	if err := errors.Join(o.Form.UnmarshalText([]byte(c.Values["form"])),
-		c.Values.Override("opset", 1, 1000, &o.Opset)); err != nil {
+func exportONNX(c *call, q *pdq.Quantizer, path string) (err error) {
+	t := target{path: path}
+	if err := errors.Join(t.options.Form.UnmarshalText([]byte(c.Values["form"])),
+		c.Values.Override("opset", 1, 1000, &t.options.Opset)); err != nil {
 		return err
 	}
-	images, err := c.Values.Number("images", 1, 1<<20)
+	if t.images, err = c.Values.Number("images", 1, 1<<20); err != nil {
+		return err
+	}
+	if t.options.External, err = c.Values.Bool("external"); err != nil {
+		return err
+	}
+	return c.export(q, c.s.student, t)
+}
+
+// target is an ONNX file to write, and on how many calibration images to check it.
+type target struct {
+	path    string
+	options export.Options
+	images  int
+}
+
+// check is an error if the file can't be written, whatever the student.
+func (t target) check() error {
+	if strings.ToLower(filepath.Ext(t.path)) != ".onnx" {
+		return fmt.Errorf("repl: %s: ONNX files end in .onnx; export %s.onnx", t.path, t.path)
+	}
+	return shell.CanWrite(t.path)
+}
+
+// export writes the student s of q, and checks the file in ONNX Runtime.
+func (c *call) export(q *pdq.Quantizer, s pdq.Student, t target) error {
+	written, err := export.ONNXFile(t.path, q, s, t.options)
 	if err != nil {
 		return err
 	}
-	if o.External, err = c.Values.Bool("external"); err != nil {
-		return err
-	}
-	written, err := export.ONNXFile(path, q, c.s.student, o)
-	if err != nil {
-		return err
-	}
-	c.Show(writtenRecord(path, written))
-	m, err := backend.OpenModelFile(path, export.Input, export.Output)
+	c.Show(writtenRecord(t.path, written))
+	m, err := backend.OpenModelFile(t.path, backend.ModelOptions{})
 	if err != nil {
 		c.Print("not checked: %v", err)
 		return nil
 	}
 	defer func() { _ = m.Close() }() // only memory
 	sample := q.Problem().Calibration
-	compared, err := export.Compare(c.Context, q, c.s.student, sample.Slice(0, min(images, sample.Len())), m.Run)
+	compared, err := export.Compare(c.Context, q, s, sample.Slice(0, min(t.images, sample.Len())), m.Run)
 	if err == nil {
 		c.Show(comparisonRecord(compared))
 	}

@@ -41,7 +41,7 @@ func TestExport(t *testing.T) {
 		{"export opset=21 " + dir + "/c.safetensors", "opset is an option of .onnx files; leave it out"},
 		{"export names=torchvision " + dir + "/c.onnx", "names is an option of .safetensors files; leave it out"},
 		{"export names=timm " + dir + "/c.safetensors", "names=timm; choose own or torchvision"},
-		{"eval 2 model=" + dir + "/c.onnx", "no such file or directory; give a file that export wrote"},
+		{"eval 2 model=" + dir + "/c.onnx", "no such file or directory; give an ONNX file"},
 		{"eval 2 model=" + dir + "/a.tsv", "backend: ONNX model: "},
 		{"encodings " + dir + "/c.txt", "ends in .json or .tsv"},
 		{"encodings " + dir + "/no/c.tsv", "can't be written"},
