@@ -108,6 +108,8 @@ type ScaleConfig struct {
 	Power      float64 // exponent p of mean |x-x_q|^p, > 0; reference 2.4
 	Candidates int     // ranges tried per tensor, >= 1; reference 100
 	Images     int     // calibration images for activation scales, at most; reference 256
+	// Zero points of weights are the middle level, 2^(bits-1), as runtimes with signed integers want; reference false
+	SymmetricWeights bool `json:",omitempty"`
 }
 
 // CorrectionConfig sets distribution correction (DC).

@@ -24,6 +24,7 @@ const (
 	twoSided sides = iota // values of both signs: every zero point is tried
 	positive              // no value below 0: ranges start at 0
 	negative              // no value above 0: ranges end at 0
+	centred               // whatever the signs, the zero point is the middle level, see ScaleConfig.SymmetricWeights
 )
 
 func sidesOf(x []float32) sides {
@@ -55,23 +56,29 @@ type candidate struct {
 }
 
 // scales lists the scales that a search for x tries, in the reference's order: for i = 1..n that of the range which is
-// i/n of the full one. x may be one channel of a tensor; side is the whole tensor's.
+// i/n of the full one. x may be one channel of a tensor; side is the whole tensor's. The full range of centred levels
+// has the largest magnitude at the last level, so that the first lies a step beyond.
 //
 // Reference: perform_1D_search and perform_2D_search in quant/quant_layer.py.
 func scales(x []float32, bits, n int, side sides) []float32 {
 	lo, hi := extremes(x)
-	full := max(hi, 0) - min(lo, 0)
+	full, steps := max(hi, 0)-min(lo, 0), lastLevel(bits)
 	if side != twoSided {
 		full = max(-lo, lo, hi)
 	}
+	if side == centred {
+		steps -= middleLevel(bits)
+	}
 	s := make([]float32, n)
 	for i := range s {
-		s[i] = max(full/float32(n)*float32(i+1)/lastLevel(bits), minScale)
+		s[i] = max(full/float32(n)*float32(i+1)/steps, minScale)
 	}
 	return s
 }
 
 func lastLevel(bits int) float32 { return float32(int(1)<<bits - 1) }
+
+func middleLevel(bits int) float32 { return float32(int(1) << (bits - 1)) }
 
 // errorSum returns Σ|x-x_q|^p over x. It stops as soon as the sum is above limit.
 func (c candidate) errorSum(x []float32, bits int, p *power.Table, limit float64) float64 {
@@ -189,6 +196,8 @@ func (z zeroSearch) best(scale float32, limit float64) (candidate, float64) {
 		try(0, z.hi)
 	case negative:
 		try(last, z.lo)
+	case centred:
+		try(middleLevel(z.bits), z.hi)
 	default:
 		natural := float32(math.RoundToEven(float64(min(max(-z.lo/scale, 0), last))))
 		for zero := natural; zero <= last && try(zero, z.hi); zero++ {
@@ -237,6 +246,9 @@ func searchWeight(ctx context.Context, w []float32, channels, bits int, c ScaleC
 	}
 	q := WeightQuant{Bits: bits, Scale: make([]float32, channels), Zero: make([]float32, channels)}
 	side, p, per := sidesOf(w), power.New(c.Power), len(w)/channels
+	if c.SymmetricWeights {
+		side = centred
+	}
 	for o := range channels {
 		best, err := search(ctx, w[o*per:(o+1)*per], bits, side, LpNorm, c, p)
 		if err != nil {

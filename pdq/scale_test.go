@@ -20,6 +20,8 @@ func candidates(x []float32, bits, n int, side sides) []candidate {
 			cs = append(cs, candidate{scale, 0})
 		case negative:
 			cs = append(cs, candidate{scale, lastLevel(bits)})
+		case centred:
+			cs = append(cs, candidate{scale, middleLevel(bits)})
 		default:
 			for zero := range 1 << bits {
 				cs = append(cs, candidate{scale, float32(zero)})
@@ -95,12 +97,17 @@ func FuzzSearch(f *testing.F) {
 	f.Add(uint64(3), 60, 3, byte(7))
 	f.Add(uint64(4), 9, 7, byte(4))
 	f.Add(uint64(5), 50, 7, byte(5))
+	f.Add(uint64(6), 90, 4, byte(8))
+	f.Add(uint64(7), 90, 3, byte(10))
 	f.Fuzz(func(t *testing.T, seed uint64, n, bits int, kind byte) {
 		x := searchInput(seed, int(kind%4))[:1+uint(n)%200]
 		bits = []int{2, 3, 4, 8}[uint(bits)%4]
 		side := sidesOf(x)
 		if kind&4 != 0 { // as a channel, whatever its signs, of a tensor with both
 			side = twoSided
+		}
+		if kind&8 != 0 {
+			side = centred
 		}
 		c := ScaleConfig{Power: 2.4, Candidates: 20}
 		got, err := search(t.Context(), x, bits, side, LpNorm, c, power.New(2.4))
@@ -114,6 +121,23 @@ func FuzzSearch(f *testing.F) {
 			t.Errorf("found %+v with error %g, want %+v with %g", got, a, want, b)
 		}
 	})
+}
+
+// TestSymmetricWeights: all zero points are the middle level, and the range of 8 bits covers all values.
+func TestSymmetricWeights(t *testing.T) {
+	w := []float32{0.5, -1, 0.25, 0.1, 3, 2, 1, 0, -1, -2, -0.5, -4}
+	for _, bits := range []int{2, 4, 8} {
+		c := ScaleConfig{Power: 2.4, Candidates: 100, SymmetricWeights: true}
+		q, err := searchWeight(t.Context(), w, 3, bits, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for o, zero := range q.Zero {
+			if zero != float32(int(1)<<(bits-1)) || bits == 8 && q.Scale[o] < abs(w[[]int{1, 4, 11}[o]])*0.99/128 {
+				t.Errorf("%d bits, channel %d: scale %g, zero point %g", bits, o, q.Scale[o], zero)
+			}
+		}
+	}
 }
 
 func TestSearchDegenerate(t *testing.T) {

@@ -37,7 +37,8 @@ func Encodings(w io.Writer, q *pdq.Quantizer, s pdq.Student, name func(layer str
 		Excluded    []string   `json:"excluded_layers"`
 	}{"1.0.0", "pdquant", []encoding{}, []encoding{}, []string{}}
 	for _, t := range all {
-		e := encoding{Name: renamed(name, t.layer), Kind: "PER_TENSOR", Type: "INT", Bits: t.bits, Scale: t.scale}
+		e := encoding{Name: renamed(name, t.layer), Kind: "PER_TENSOR", Type: "INT", Bits: t.bits, Scale: t.scale,
+			Symmetric: symmetric(t.bits, t.zero)}
 		for _, z := range t.zero {
 			if z != float32(math.Trunc(float64(z))) {
 				return fmt.Errorf("export: encodings: %s has the zero point %g, but AIMET's are whole; write TSV", t.layer, z)

@@ -3,6 +3,7 @@ package export
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/pdquant/pdquant/pdq"
 )
@@ -13,8 +14,8 @@ const firstOpset = 13
 // levelsEnd is what a weight's levels have after its name.
 const levelsEnd = ".levels"
 
-// weight adds a weight [O,...] on its levels. Its name is then that of the values in float32. With turned, [O,I] is
-// stored as [I,O].
+// weight adds a weight [O,...] on its levels, in signed integers if these are symmetric. Its name is then that of the
+// values in float32. With turned, [O,I] is stored as [I,O].
 func (b *builder) weight(name string, dims []int, values []float32, q pdq.WeightQuant, turned bool) error {
 	axis := 0
 	if turned {
@@ -33,6 +34,9 @@ func (b *builder) weight(name string, dims []int, values []float32, q pdq.Weight
 		}
 		t = packedType(bits)
 		b.needs(t.opset)
+	}
+	if symmetric(q.Bits, q.Zero) {
+		t = t.signed(q.Bits)
 	}
 	zeros := make([]uint8, len(q.Zero))
 	for o, z := range q.Zero {
@@ -66,6 +70,12 @@ func turn[T any](dims []int, values []T, turned bool) ([]int, []T) {
 		}
 	}
 	return []int{columns, rows}, out
+}
+
+// symmetric says whether all zero points of a quantiser are its middle level.
+func symmetric(bits int, zeros []float32) bool {
+	middle := float32(int(1) << (bits - 1))
+	return !slices.ContainsFunc(zeros, func(z float32) bool { return z != middle })
 }
 
 // activation adds the quantiser of a layer's output, which later layers read instead of the output.

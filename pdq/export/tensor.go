@@ -7,25 +7,36 @@ import (
 	"github.com/gomlx/compute-onnx/support/protos"
 )
 
-// levelType is an unsigned integer type of ONNX that holds quantisers' levels.
+// levelType is an integer type of ONNX that holds quantisers' levels.
 type levelType struct {
 	id    protos.TensorProto_DataType
 	bits  int // of an element
 	opset int // the first version of DequantizeLinear that takes the type
+	first int // the number that it stores for level 0: 0, or of signed types -2^(b-1) for levels of b bits
 }
 
 // uint8Type is the type of activations, and of weights that aren't packed.
-func uint8Type() levelType { return levelType{protos.TensorProto_UINT8, 8, firstOpset} }
+func uint8Type() levelType {
+	return levelType{id: protos.TensorProto_UINT8, bits: 8, opset: firstOpset}
+}
 
 // packedType returns the narrowest type that holds levels of the given number of bits, 2 to 8.
 func packedType(bits int) levelType {
 	switch {
 	case bits <= 2:
-		return levelType{protos.TensorProto_UINT2, 2, 25}
+		return levelType{id: protos.TensorProto_UINT2, bits: 2, opset: 25}
 	case bits <= 4:
-		return levelType{protos.TensorProto_UINT4, 4, 21}
+		return levelType{id: protos.TensorProto_UINT4, bits: 4, opset: 21}
 	}
 	return uint8Type()
+}
+
+// signed returns the signed type of the same width, in which the middle one of levels of the given number of bits is 0.
+func (t levelType) signed(bits int) levelType {
+	t.id = map[int]protos.TensorProto_DataType{2: protos.TensorProto_INT2, 4: protos.TensorProto_INT4,
+		8: protos.TensorProto_INT8}[t.bits]
+	t.first = -1 << (bits - 1)
+	return t
 }
 
 // last returns the highest level that t can hold.
@@ -36,7 +47,7 @@ func (t levelType) tensor(name string, dims []int, levels []uint8) *protos.Tenso
 	per := 8 / t.bits
 	raw := make([]byte, (len(levels)+per-1)/per)
 	for i, level := range levels {
-		raw[i/per] |= level << (i % per * t.bits)
+		raw[i/per] |= byte((int(level)+t.first)&t.last()) << (i % per * t.bits)
 	}
 	return rawTensor(name, t.id, dims, raw)
 }
