@@ -23,8 +23,8 @@ func ImageNetConfig() ImageConfig { return ImageConfig{Height: 224, Width: 224, 
 
 // ParseImageConfig reads an ImageConfig from text. Size is "224" or height x width, as "32x40". Resize is a number of
 // pixels. Mean and std are three numbers, "0.485 0.456 0.406", or one that stands for all channels; commas may
-// separate them. An empty size is ImageNet's; an empty resize is size's shorter side times 256/224; an empty mean or
-// std is nil.
+// separate them. An empty size is zero, for what the network takes; an empty resize is size's shorter side times
+// 256/224; an empty mean or std is nil.
 func ParseImageConfig(size, resize, mean, std string) (c ImageConfig, err error) {
 	if size == "" {
 		size = "224"

@@ -20,10 +20,7 @@ func TestPaddle(t *testing.T) {
 	if err := message(file, m); err != nil {
 		t.Fatal(err)
 	}
-	dims := m.GetGraph().GetInput()[0].GetType().GetTensorType().GetShape().GetDim() // [N,3,?,?]
-	dims[2].Value = &protos.TensorShapeProto_Dimension_DimValue{DimValue: height}
-	dims[3].Value = &protos.TensorShapeProto_Dimension_DimValue{DimValue: width}
-	r, err := Read(m, Options{})
+	r, err := Read(m, Options{Height: height, Width: width}) // the file has [N,3,?,?]
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,12 @@ type Options struct {
 	Input  string // the images; "": the only input
 	Output string // the logits; "": the only output
 	Units  string // how layers make units: a pattern or a file, as Cut takes them; "": by shortcuts and names
+
+	Channels, Height, Width int // of an image, where the file leaves them open; 0: the file must fix them
 }
+
+// ErrOpen occurs where a file leaves axes of its images open, and Options don't say their sizes.
+var ErrOpen = errors.New("leaves the size of its images open")
 
 // Model is what a file holds.
 type Model struct {
@@ -118,7 +123,7 @@ func read(m *protos.ModelProto, root *os.Root, o Options) (*Model, error) {
 		return nil, err
 	}
 	im := newImporter(g, root, opset)
-	im.units = o.Units
+	im.options = o
 	if err := im.run(); err != nil {
 		return nil, err
 	}

@@ -22,7 +22,7 @@ func (im *importer) finish() (*Model, error) {
 	m.last()
 	n := &models.Network{Name: im.g.name, Channels: m.image[0], Height: m.image[1], Width: m.image[2],
 		Classes: size(logits.shape()), Layers: m.layers}
-	if err = Cut(n, im.units); err != nil {
+	if err = Cut(n, im.options.Units); err != nil {
 		return nil, err
 	}
 	if err := n.Validate(); err != nil {

@@ -23,7 +23,7 @@ func (src Source) openONNX() (Subject, error) {
 	if src.Data == "" && src.Set == "" {
 		return s, fmt.Errorf("experiment: %s comes with no images; give them with data=", base)
 	}
-	m, err := onnx.Open(src.Name, onnx.Options{Input: src.Input, Output: src.Output, Units: src.Units})
+	m, err := src.readONNX()
 	if errors.Is(err, fs.ErrNotExist) {
 		return s, fmt.Errorf("%w: %w", ErrMissing, err)
 	} else if err != nil {
@@ -63,6 +63,32 @@ func (src Source) openONNX() (Subject, error) {
 	return src.split(s)
 }
 
+// readONNX reads the file. What it leaves open of the images' size is Images', else that of the file beside it or of the
+// data set, if its images have one.
+func (src Source) readONNX() (*onnx.Model, error) {
+	o := onnx.Options{Input: src.Input, Output: src.Output, Units: src.Units, Height: src.Images.Height,
+		Width: src.Images.Width}
+	m, err := onnx.Open(src.Name, o)
+	if !errors.Is(err, onnx.ErrOpen) {
+		return m, err
+	}
+	data, failed := src.data(arch.Trained{})
+	if failed != nil {
+		return nil, failed
+	}
+	o.Channels = data.Channels
+	if _, pictures := data.Pool.(datasets.Files); !pictures {
+		o.Height, o.Width = data.Height, data.Width
+	} else if o.Height == 0 {
+		beside, _, err := datasets.ReadPreprocessing(filepath.Dir(src.Name))
+		if err != nil {
+			return nil, err
+		}
+		o.Height, o.Width = beside.Height, beside.Width
+	}
+	return onnx.Open(src.Name, o)
+}
+
 // preprocessing returns how images become those that the network takes. If a file beside it says so, it also returns
 // that file's path. What src has wins.
 func (src Source) preprocessing(s Subject) (datasets.ImageConfig, string, error) {
@@ -71,6 +97,10 @@ func (src Source) preprocessing(s Subject) (datasets.ImageConfig, string, error)
 	beside, file, err := datasets.ReadPreprocessing(filepath.Dir(src.Name))
 	if err != nil {
 		return c, file, err
+	}
+	if c.Height > 0 && (c.Height != n.Height || c.Width != n.Width) {
+		return c, "", fmt.Errorf("experiment: size is %dx%d, but %s takes images of %dx%d; leave size= away", c.Height,
+			c.Width, s.Name, n.Height, n.Width)
 	}
 	asked := c.Resize != usual(c)
 	if c.Height, c.Width = n.Height, n.Width; !asked {
