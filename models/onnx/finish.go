@@ -78,8 +78,8 @@ func notes(n *models.Network) []string {
 	var notes []string
 	if products > 0 && norms == 0 {
 		notes = append(notes, "no batch normalisation: if the exporter folded it, distribution correction has nothing to "+
-			"correct towards; keep it with torch.onnx.export(..., dynamo=False, training=TrainingMode.PRESERVE, "+
-			"do_constant_folding=False)")
+			"correct towards; measure statistics in its place (statistics 1024 in the shell, statistics=1024 of grid), or keep "+
+			"it with torch.onnx.export(..., dynamo=False, training=TrainingMode.PRESERVE, do_constant_folding=False)")
 	}
 	for _, u := range n.Units {
 		if h := heavy(n, region{u.First, u.Last}); len(h) > largeUnit {

@@ -81,7 +81,8 @@ func options(file string) onnx.Options {
 func TestOpenSize(t *testing.T) {
 	m := filled(t, "mobilenet_v2.old-open.onnx")
 	_, err := onnx.Read(m, onnx.Options{})
-	want := `onnx: leaves the size of its images open: input "image" has no fixed height and width; give size=, as size=224`
+	want := `onnx: leaves the size of its images open: input "image" has no fixed height and width; give size=, ` +
+		`as size=224`
 	if !errors.Is(err, onnx.ErrOpen) || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}

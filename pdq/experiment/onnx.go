@@ -63,8 +63,8 @@ func (src Source) openONNX() (Subject, error) {
 	return src.split(s)
 }
 
-// readONNX reads the file. What it leaves open of the images' size is Images', else that of the file beside it or of the
-// data set, if its images have one.
+// readONNX reads the file. What it leaves open of the images' size is Images', else that of the file beside it or of
+// the data set, if its images have one.
 func (src Source) readONNX() (*onnx.Model, error) {
 	o := onnx.Options{Input: src.Input, Output: src.Output, Units: src.Units, Height: src.Images.Height,
 		Width: src.Images.Width}
@@ -99,7 +99,7 @@ func (src Source) preprocessing(s Subject) (datasets.ImageConfig, string, error)
 		return c, file, err
 	}
 	if c.Height > 0 && (c.Height != n.Height || c.Width != n.Width) {
-		return c, "", fmt.Errorf("experiment: size is %dx%d, but %s takes images of %dx%d; leave size= away", c.Height,
+		return c, "", fmt.Errorf("experiment: size is %dx%d, but %s takes images of %dx%d; leave out size=", c.Height,
 			c.Width, s.Name, n.Height, n.Width)
 	}
 	asked := c.Resize != usual(c)
