@@ -49,7 +49,8 @@ func TestOtherDomain(t *testing.T) {
 		Node: []*protos.NodeProto{{OpType: "TreeEnsembleClassifier", Domain: "ai.onnx.ml", Input: []string{"X"},
 			Output: []string{"label", "probabilities"}, Name: "trees"}},
 	}, OpsetImport: []*protos.OperatorSetIdProto{{Version: 15}, {Domain: "ai.onnx.ml", Version: 3}}}
-	want := "onnx: operators that aren't read: ai.onnx.ml.TreeEnsembleClassifier (trees)"
+	want := "onnx: operators that aren't read: ai.onnx.ml.TreeEnsembleClassifier (trees); " +
+		"give another output with output=, or export it without them"
 	if _, err := Read(m, Options{}); err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}

@@ -107,7 +107,7 @@ func parse(data []byte) (*protos.ModelProto, error) {
 		return nil, errors.New("isn't an ONNX file, or is cut short; export it again")
 	}
 	if m.GetGraph() == nil || len(m.GetGraph().GetNode()) == 0 {
-		return nil, errors.New("has no graph; it isn't an ONNX file, or is cut short")
+		return nil, errors.New("has no graph: it isn't an ONNX file, or is cut short; export it again")
 	}
 	return m, nil
 }

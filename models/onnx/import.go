@@ -52,6 +52,9 @@ func (im *importer) run() error {
 	return im.nodes()
 }
 
+// errAcross occurs where a node works across images.
+var errAcross = errors.New("images are independent here")
+
 // nodes imports all nodes. What they read is a value, a weight, or an earlier node's.
 func (im *importer) nodes() error {
 	inner := innerModules(im.g.nodes)
@@ -64,7 +67,11 @@ func (im *importer) nodes() error {
 			}
 			n.in = append(n.in, v)
 		}
-		if err := im.take(n, im.table[p.GetOpType()]); err != nil {
+		err := im.take(n, im.table[p.GetOpType()])
+		if errors.Is(err, errAcross) && im.batch > 0 {
+			err = fmt.Errorf("%w: export it for any number of images; it fixes %d", err, im.batch)
+		}
+		if err != nil {
 			return fmt.Errorf("%s: %w", title(p), err)
 		}
 	}
@@ -124,7 +131,8 @@ func unknown(nodes []*protos.NodeProto, table map[string]operator) error {
 		}
 		list = append(list, text+")")
 	}
-	return fmt.Errorf("operators that aren't read: %s", strings.Join(list, ", "))
+	return fmt.Errorf("operators that aren't read: %s; give another output with output=, or export it without them",
+		strings.Join(list, ", "))
 }
 
 // image sets the input's value.
@@ -135,7 +143,7 @@ func (im *importer) image() error {
 		return fmt.Errorf("input %q has no shape; export it with one", name)
 	}
 	if kind := protos.TensorProto_DataType(t.GetElemType()); kind != protos.TensorProto_FLOAT {
-		return fmt.Errorf("input %q is of type %v; a classifier of images reads float32", name, kind)
+		return fmt.Errorf("input %q is of type %v; a classifier of images reads float32: export it so", name, kind)
 	}
 	axes := t.GetShape().GetDim()
 	if len(axes) != 4 {

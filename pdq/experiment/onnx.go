@@ -130,8 +130,12 @@ func (src Source) preprocessing(s Subject) (datasets.ImageConfig, string, error)
 func fitsData(s Subject, d datasets.Data) error {
 	n := s.Network
 	if n.Channels != d.Channels || n.Height != d.Height || n.Width != d.Width {
-		return fmt.Errorf("experiment: %s takes images of %dx%dx%d, but those of %s are %dx%dx%d", s.Name, n.Channels,
-			n.Height, n.Width, d.Name, d.Channels, d.Height, d.Width)
+		remedy := "give images of its size"
+		if n.Channels == d.Height && n.Height == d.Width && n.Width == d.Channels {
+			remedy = "export it with channels first (tf2onnx: --inputs-as-nchw)"
+		}
+		return fmt.Errorf("experiment: %s takes images of %dx%dx%d, but those of %s are %dx%dx%d; %s", s.Name, n.Channels,
+			n.Height, n.Width, d.Name, d.Channels, d.Height, d.Width, remedy)
 	}
 	if n.Classes != len(d.Classes) && !(d.Numbered() && len(d.Classes) < n.Classes) {
 		return fmt.Errorf("experiment: %s has %d classes, but %s has %d; give the data set that it was trained for", s.Name,
