@@ -23,25 +23,25 @@ func ImageNetConfig() ImageConfig { return ImageConfig{Height: 224, Width: 224, 
 
 // ParseImageConfig reads an ImageConfig from text. Size is "224" or height x width, as "32x40". Resize is a number of
 // pixels. Mean and std are three numbers, "0.485 0.456 0.406", or one that stands for all channels; commas may
-// separate them. An empty size is ImageNet's; an empty resize is size's shorter side times 256/224; an empty mean or
-// std is nil.
+// separate them. An empty size is zero, for what the network takes; an empty resize is size's shorter side times
+// 256/224; an empty mean or std is nil.
 func ParseImageConfig(size, resize, mean, std string) (c ImageConfig, err error) {
-	if size == "" {
-		size = "224"
-	}
-	high, wide, ok := strings.Cut(size, "x")
-	if !ok {
-		wide = high
-	}
-	var notHigh, notWide error
-	c.Height, notHigh = strconv.Atoi(high)
-	c.Width, notWide = strconv.Atoi(wide)
-	if notHigh != nil || notWide != nil {
-		return c, fmt.Errorf("datasets: size %q is not a number of pixels; give one as 224, or height x width as 32x40", size)
+	if size != "" {
+		high, wide, ok := strings.Cut(size, "x")
+		if !ok {
+			wide = high
+		}
+		var notHigh, notWide error
+		c.Height, notHigh = strconv.Atoi(high)
+		c.Width, notWide = strconv.Atoi(wide)
+		if notHigh != nil || notWide != nil {
+			return c, fmt.Errorf("datasets: size %q is not a number of pixels; give one as 224, or height x width as 32x40",
+				size)
+		}
 	}
 	c.Resize = min(c.Height, c.Width) * 256 / 224
 	if resize != "" {
-		if c.Resize, err = strconv.Atoi(resize); err != nil {
+		if c.Resize, err = strconv.Atoi(resize); err != nil || c.Resize < 1 {
 			return c, fmt.Errorf("datasets: resize %q is not a number of pixels; give one as 256", resize)
 		}
 	}
@@ -50,6 +50,9 @@ func ParseImageConfig(size, resize, mean, std string) (c ImageConfig, err error)
 	}
 	if c.Std, err = parseMoments("std", std); err != nil {
 		return c, err
+	}
+	if size == "" {
+		return c, c.validateMoments()
 	}
 	return c, c.validate()
 }
@@ -88,6 +91,11 @@ func (c ImageConfig) validate() error {
 	if c.Interpolation != Bilinear && c.Interpolation != Bicubic {
 		return fmt.Errorf("datasets: interpolation %d; give %v or %v", int(c.Interpolation), Bilinear, Bicubic)
 	}
+	return c.validateMoments()
+}
+
+// validateMoments returns an error unless the moments are those of three channels.
+func (c ImageConfig) validateMoments() error {
 	mean, std := ImageNetMoments()
 	black := Images{Name: "of files", Channels: 3, Height: 1, Width: 1, Pixels: make([]uint8, 3), Labels: make([]int32, 1),
 		Classes: []string{"black"}, Mean: perChannel(c.Mean, mean), Std: perChannel(c.Std, std)}

@@ -10,7 +10,9 @@ func TestParseImageConfig(t *testing.T) {
 		size, resize, mean, std string
 		want                    ImageConfig
 	}{
-		{"", "", "", "", ImageNetConfig()},
+		{"", "", "", "", ImageConfig{}},
+		{"", "128", "", "", ImageConfig{Resize: 128}},
+		{"224", "", "", "", ImageNetConfig()},
 		{"32x40", "", "", "", ImageConfig{Height: 32, Width: 40, Resize: 36}},
 		{"28", "28", "0.5", "0.1, 0.2,0.25", ImageConfig{
 			Height: 28, Width: 28, Resize: 28, Mean: []float32{0.5}, Std: []float32{0.1, 0.2, 0.25}}},
@@ -22,6 +24,7 @@ func TestParseImageConfig(t *testing.T) {
 	for want, c := range map[string][4]string{
 		`size "32x" is not a number of pixels`:               {"32x", "", "", ""},
 		`resize "big" is not`:                                {"32", "big", "", ""},
+		`resize "0" is not`:                                  {"", "0", "", ""},
 		`images of 32x40 pixels out of images whose shorter`: {"32x40", "31", "", ""},
 		`images of 0x0 pixels`:                               {"0", "", "", ""},
 		`3 means and 2 deviations for 3 channels`:            {"", "", "", "1,2"},

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -60,10 +61,15 @@ func run(ctx context.Context, args []string) error {
 	}
 	w := worker{jupyter: jupyter, folder: *out, full: *full || *update, update: *update, installed: map[string]bool{}}
 	if !w.full {
-		if w.folder, err = os.MkdirTemp("", "notebooks"); err != nil {
+		dir, err := os.MkdirTemp("", "notebooks")
+		if err != nil {
 			return fmt.Errorf("notebooks: %w", err)
 		}
-		defer func() { _ = os.RemoveAll(w.folder) }() // a temporary folder
+		defer func() { _ = os.RemoveAll(dir) }() // a temporary folder
+		w.folder = filepath.Join(dir, "notebooks")
+	}
+	if err := withTestdata(w.folder); err != nil {
+		return err
 	}
 	for _, name := range names {
 		start := time.Now()
@@ -77,6 +83,21 @@ func run(ctx context.Context, args []string) error {
 			}
 		}
 		fmt.Printf("%s: %.0f s\n", name, time.Since(start).Seconds())
+	}
+	return nil
+}
+
+// withTestdata makes folder, and links the repository's testdata to where it is from the folder notebooks: ../testdata.
+func withTestdata(folder string) error {
+	testdata, err := filepath.Abs("testdata")
+	if err == nil {
+		err = os.MkdirAll(folder, 0o755)
+	}
+	if err == nil {
+		err = os.Symlink(testdata, filepath.Join(filepath.Dir(folder), "testdata"))
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("notebooks: %w", err)
 	}
 	return nil
 }

@@ -22,7 +22,7 @@ func TestPaperNetworks(t *testing.T) {
 				continue
 			}
 			t.Run(name, func(t *testing.T) {
-				m, err := onnx.Read(filled(t, name), onnx.Options{})
+				m, err := onnx.Read(filled(t, name), options(name))
 				if err != nil {
 					t.Fatal(err)
 				}

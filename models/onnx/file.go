@@ -29,7 +29,12 @@ type Options struct {
 	Input  string // the images; "": the only input
 	Output string // the logits; "": the only output
 	Units  string // how layers make units: a pattern or a file, as Cut takes them; "": by shortcuts and names
+
+	Channels, Height, Width int // of an image, where the file leaves them open; 0: the file must fix them
 }
+
+// ErrOpen occurs where a file leaves axes of its images open, and Options don't say their sizes.
+var ErrOpen = errors.New("leaves the size of its images open")
 
 // Model is what a file holds.
 type Model struct {
@@ -108,7 +113,7 @@ func parse(data []byte) (*protos.ModelProto, error) {
 		return nil, errors.New("isn't an ONNX file, or is cut short; export it again")
 	}
 	if m.GetGraph() == nil || len(m.GetGraph().GetNode()) == 0 {
-		return nil, errors.New("has no graph; it isn't an ONNX file, or is cut short")
+		return nil, errors.New("has no graph: it isn't an ONNX file, or is cut short; export it again")
 	}
 	return m, nil
 }
@@ -127,7 +132,7 @@ func read(m *protos.ModelProto, root *os.Root, o Options) (*Model, error) {
 		return nil, err
 	}
 	im := newImporter(g, root, opset)
-	im.units = o.Units
+	im.options = o
 	if err := im.run(); err != nil {
 		return nil, err
 	}

@@ -23,7 +23,7 @@ func (im *importer) finish() (*Model, error) {
 	m.last()
 	n := &models.Network{Name: im.g.name, Channels: m.image[0], Height: m.image[1], Width: m.image[2],
 		Classes: size(logits.shape()), Layers: m.layers}
-	if err = Cut(n, im.units); err != nil {
+	if err = Cut(n, im.options.Units); err != nil {
 		return nil, err
 	}
 	if err := n.Validate(); err != nil {
@@ -80,8 +80,8 @@ func notes(n *models.Network) []string {
 	var notes []string
 	if products > 0 && norms == 0 {
 		notes = append(notes, "no batch normalisation: if the exporter folded it, distribution correction has nothing to "+
-			"correct towards; keep it with torch.onnx.export(..., dynamo=False, training=TrainingMode.PRESERVE, "+
-			"do_constant_folding=False)")
+			"correct towards; measure statistics in its place (statistics 1024 in the shell, statistics=1024 of grid), or keep "+
+			"it with torch.onnx.export(..., dynamo=False, training=TrainingMode.PRESERVE, do_constant_folding=False)")
 	}
 	for _, u := range n.Units {
 		if h := heavy(n, region{u.First, u.Last}); len(h) > largeUnit {

@@ -120,10 +120,10 @@ func sorted(nodes []*protos.NodeProto, g *graph) ([]*protos.NodeProto, error) {
 		case n == nil && reader == nil:
 			return fmt.Errorf("no node makes the output %q", name)
 		case n == nil:
-			return fmt.Errorf("%s: reads %q, which is no weight, no node's output and not the chosen input %q", title(reader),
-				name, g.input.GetName())
+			return fmt.Errorf("%s: reads %q, which is no weight, no node's output and not the input %q; give input=, or export "+
+				"it again", title(reader), name, g.input.GetName())
 		case state[n] == 1:
-			return fmt.Errorf("%s: is part of a cycle", title(n))
+			return fmt.Errorf("%s: is part of a cycle; the file is damaged, export it again", title(n))
 		case state[n] == 2:
 			return nil
 		}

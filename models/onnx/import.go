@@ -21,7 +21,7 @@ type importer struct {
 	opset    int
 	batch    int              // the number of images if the file fixes it, else 0
 	values   map[string]value // by ONNX's names
-	units    string           // as Options has it
+	options  Options
 	table    map[string]operator
 	made     made
 	computed int // elements of constants that operators have computed
@@ -53,6 +53,9 @@ func (im *importer) run() error {
 	return im.nodes()
 }
 
+// errAcross occurs where a node works across images.
+var errAcross = errors.New("images are independent here")
+
 // nodes imports all nodes. What they read is a value, a weight, or an earlier node's.
 func (im *importer) nodes() error {
 	inner := innerModules(im.g.nodes)
@@ -65,7 +68,11 @@ func (im *importer) nodes() error {
 			}
 			n.in = append(n.in, v)
 		}
-		if err := im.take(n, im.table[p.GetOpType()]); err != nil {
+		err := im.take(n, im.table[p.GetOpType()])
+		if errors.Is(err, errAcross) && im.batch > 0 {
+			err = fmt.Errorf("%w: export it for any number of images; it fixes %d", err, im.batch)
+		}
+		if err != nil {
 			return fmt.Errorf("%s: %w", title(p), err)
 		}
 	}
@@ -125,7 +132,8 @@ func unknown(nodes []*protos.NodeProto, table map[string]operator) error {
 		}
 		list = append(list, text+")")
 	}
-	return fmt.Errorf("operators that aren't read: %s", strings.Join(list, ", "))
+	return fmt.Errorf("operators that aren't read: %s; give another output with output=, or export it without them",
+		strings.Join(list, ", "))
 }
 
 // image sets the input's value.
@@ -136,24 +144,24 @@ func (im *importer) image() error {
 		return fmt.Errorf("input %q has no shape; export it with one", name)
 	}
 	if kind := protos.TensorProto_DataType(t.GetElemType()); kind != protos.TensorProto_FLOAT {
-		return fmt.Errorf("input %q is of type %v; a classifier of images reads float32", name, kind)
+		return fmt.Errorf("input %q is of type %v; a classifier of images reads float32: export it so", name, kind)
 	}
-	var dims []int
-	for i, d := range t.GetShape().GetDim() {
-		switch size := d.GetDimValue(); {
-		case i == 0 && size > 0:
-			im.batch = int(size)
-			dims = append(dims, 1)
-		case i == 0:
-			dims = append(dims, 1)
-		case size < 1:
-			return fmt.Errorf("input %q has no fixed size in axis %d; export it with the size of the images", name, i)
-		default:
-			dims = append(dims, int(size))
+	axes := t.GetShape().GetDim()
+	if len(axes) != 4 {
+		return fmt.Errorf("input %q has %d axes; a classifier of images reads [N,C,H,W]", name, len(axes))
+	}
+	im.batch = max(0, int(axes[0].GetDimValue()))
+	dims := []int{1, im.options.Channels, im.options.Height, im.options.Width}
+	for i, d := range axes[1:] {
+		if size := d.GetDimValue(); size > 0 {
+			dims[i+1] = int(size)
 		}
 	}
-	if len(dims) != 4 {
-		return fmt.Errorf("input %q has %d axes; a classifier of images reads [N,C,H,W]", name, len(dims))
+	switch {
+	case dims[1] < 1:
+		return fmt.Errorf("%w: input %q has no fixed number of channels; export it with one", ErrOpen, name)
+	case dims[2] < 1 || dims[3] < 1:
+		return fmt.Errorf("%w: input %q has no fixed height and width; give size=, as size=224", ErrOpen, name)
 	}
 	im.values[name] = value{layer: models.Image, dims: dims}
 	im.made.image = dims[1:]

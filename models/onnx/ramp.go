@@ -118,7 +118,7 @@ func (im *importer) gatherRamp(n *node, x value, r *ramp) error {
 	per := x.dims[x.axis]
 	if n.integer("axis", 0) != x.axis || max(x.outer, 1) != 1 || int64(per) != r.slope || slices.Min(indices) < 0 ||
 		slices.Max(indices) >= per {
-		return errors.New("takes positions across images; images are independent here")
+		return fmt.Errorf("takes positions across images; %w", errAcross)
 	}
 	out := value{dims: slices.Replace(slices.Clone(x.dims), x.axis, x.axis+1, r.offsets.dims...), axis: x.axis + r.axis}
 	flat := x

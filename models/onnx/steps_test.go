@@ -35,7 +35,7 @@ func TestSteps(t *testing.T) {
 			}
 			done = append(done, name)
 			t.Run(name, func(t *testing.T) {
-				m, err := onnx.Read(filled(t, file), onnx.Options{})
+				m, err := onnx.Read(filled(t, file), options(file))
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -43,7 +43,7 @@ func (v value) own(axis int) (int, error) {
 	case err != nil:
 		return 0, err
 	case axis == v.axis:
-		return 0, fmt.Errorf("works along axis %d, which has the images; images are independent here", axis)
+		return 0, fmt.Errorf("works along axis %d, which has the images; %w", axis, errAcross)
 	case v.leads():
 		return axis - 1, nil
 	}
@@ -164,7 +164,7 @@ func (v value) place(t []number, batch int) (value, error) {
 			return v, errors.New("has the number of images in two axes")
 		case x.images:
 			if at > before || before%at != 0 || int(x.n)%(before/at) != 0 {
-				return v, errors.New("moves values between images; images are independent here")
+				return v, fmt.Errorf("moves values between images; %w", errAcross)
 			}
 			out.axis, out.outer = i, before/at
 		}
@@ -176,7 +176,7 @@ func (v value) place(t []number, batch int) (value, error) {
 		out.placeFixed(before, minor, batch)
 	}
 	if out.axis < 0 {
-		return v, fmt.Errorf("to %v loses the axis of the images; images are independent here", out.dims)
+		return v, fmt.Errorf("to %v loses the axis of the images; %w", out.dims, errAcross)
 	}
 	return out, nil
 }
@@ -205,8 +205,8 @@ func (v *value) placeFixed(before, minor, batch int) {
 // paired says whether x and y have the images in the same place, counted from the last axis.
 func paired(x, y value) error {
 	if x.rank()-x.axis != y.rank()-y.axis || x.dims[x.axis] != y.dims[y.axis] || max(x.outer, 1) != max(y.outer, 1) {
-		return fmt.Errorf("combines shapes %v and %v, which have the images in axes %d and %d; "+
-			"images are independent here", x.dims, y.dims, x.axis, y.axis)
+		return fmt.Errorf("combines shapes %v and %v, which have the images in axes %d and %d; %w",
+			x.dims, y.dims, x.axis, y.axis, errAcross)
 	}
 	return nil
 }

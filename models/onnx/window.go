@@ -270,7 +270,7 @@ func importReduce(f models.ReduceFunc) func(im *importer, n *node) error {
 				im.set(n, 0, x)
 				return nil
 			}
-			return fmt.Errorf("reduces all axes, with the images among them; images are independent here")
+			return fmt.Errorf("reduces all axes, with the images among them; %w", errAcross)
 		}
 		return im.reduce(n, x, f, axes, n.integer("keepdims", 1) != 0)
 	}

@@ -2,6 +2,7 @@ package onnx_test
 
 import (
 	"encoding/csv"
+	"errors"
 	"flag"
 	"fmt"
 	"math"
@@ -68,6 +69,39 @@ func filled(t *testing.T, file string) *protos.ModelProto {
 	return m
 }
 
+// options returns what reads a file of testdata: files of a form -open leave the size of their images open.
+func options(file string) onnx.Options {
+	if strings.Contains(file, "-open.") {
+		return onnx.Options{Height: 64, Width: 64}
+	}
+	return onnx.Options{}
+}
+
+// TestOpenSize: axes that a file leaves open are an error, unless Options have them.
+func TestOpenSize(t *testing.T) {
+	m := filled(t, "mobilenet_v2.old-open.onnx")
+	_, err := onnx.Read(m, onnx.Options{})
+	want := `onnx: leaves the size of its images open: input "image" has no fixed height and width; give size=, ` +
+		`as size=224`
+	if !errors.Is(err, onnx.ErrOpen) || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+	r, err := onnx.Read(m, onnx.Options{Channels: 1, Height: 96, Width: 64})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := r.Network; n.Channels != 3 || n.Height != 96 || n.Width != 64 {
+		t.Errorf("images of %dx%dx%d, want 3x96x64: the file fixes the channels", n.Channels, n.Height, n.Width)
+	}
+	m.GetGraph().GetInput()[0].GetType().GetTensorType().GetShape().GetDim()[1].Value = nil
+	if _, err := onnx.Read(m, onnx.Options{Height: 64, Width: 64}); !errors.Is(err, onnx.ErrOpen) {
+		t.Errorf("channels left open: %v, want %v", err, onnx.ErrOpen)
+	}
+	if _, err := onnx.Read(m, onnx.Options{Channels: 3, Height: 64, Width: 64}); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestZoo imports the architectures and compares their logits with those of ONNX Runtime.
 func TestZoo(t *testing.T) {
 	files, logits := zoo(t)
@@ -75,7 +109,7 @@ func TestZoo(t *testing.T) {
 		for _, file := range files {
 			t.Run(file, func(t *testing.T) {
 				start := time.Now()
-				m, err := onnx.Read(filled(t, file), onnx.Options{})
+				m, err := onnx.Read(filled(t, file), options(file))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -104,7 +138,7 @@ func TestUnits(t *testing.T) {
 	files, _ := zoo(t)
 	var text strings.Builder
 	for _, file := range files {
-		m, err := onnx.Read(filled(t, file), onnx.Options{})
+		m, err := onnx.Read(filled(t, file), options(file))
 		if err != nil {
 			t.Errorf("%s: %v", file, err)
 			continue

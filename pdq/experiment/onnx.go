@@ -23,15 +23,15 @@ func (src Source) openONNX() (Subject, error) {
 	if src.Data == "" && src.Set == "" {
 		return s, fmt.Errorf("experiment: %s comes with no images; give them with data=", base)
 	}
-	s.File = File{Path: src.Name, Options: onnx.Options{Input: src.Input, Output: src.Output, Units: src.Units}}
-	m, err := onnx.Open(src.Name, s.File.Options)
+	m, o, err := src.readONNX()
 	if errors.Is(err, fs.ErrNotExist) {
 		return s, fmt.Errorf("%w: %w", ErrMissing, err)
 	} else if err != nil {
 		return s, err
 	}
 	m.Network.Name = s.Name
-	s.Network, s.Weights, s.Notes, s.File.SHA256 = m.Network, m.Weights, m.Notes, m.SHA256
+	s.Network, s.Weights, s.Notes = m.Network, m.Weights, m.Notes
+	s.File = File{Path: src.Name, SHA256: m.SHA256, Options: o}
 	s.Origin = fmt.Sprintf("ONNX file %s (opset %d, SHA-256 %.12s)", base, m.Opset, m.SHA256)
 	var reason string
 	s.Design, reason = pdq.Family(s.Network)
@@ -86,6 +86,32 @@ func (f File) Open() (*onnx.Model, error) {
 	return m, nil
 }
 
+// readONNX reads the file, and returns the options with which it did. What it leaves open of the images' size is
+// Images', else that of the file beside it or of the data set, if its images have one.
+func (src Source) readONNX() (m *onnx.Model, o onnx.Options, err error) {
+	o = onnx.Options{Input: src.Input, Output: src.Output, Units: src.Units, Height: src.Images.Height,
+		Width: src.Images.Width}
+	if m, err = onnx.Open(src.Name, o); !errors.Is(err, onnx.ErrOpen) {
+		return m, o, err
+	}
+	data, err := src.data(arch.Trained{})
+	if err != nil {
+		return nil, o, err
+	}
+	o.Channels = data.Channels
+	if _, pictures := data.Pool.(datasets.Files); !pictures {
+		o.Height, o.Width = data.Height, data.Width
+	} else if o.Height == 0 {
+		beside, _, err := datasets.ReadPreprocessing(filepath.Dir(src.Name))
+		if err != nil {
+			return nil, o, err
+		}
+		o.Height, o.Width = beside.Height, beside.Width
+	}
+	m, err = onnx.Open(src.Name, o)
+	return m, o, err
+}
+
 // preprocessing returns how images become those that the network takes. If a file beside it says so, it also returns
 // that file's path. What src has wins.
 func (src Source) preprocessing(s Subject) (datasets.ImageConfig, string, error) {
@@ -94,6 +120,10 @@ func (src Source) preprocessing(s Subject) (datasets.ImageConfig, string, error)
 	beside, file, err := datasets.ReadPreprocessing(filepath.Dir(src.Name))
 	if err != nil {
 		return c, file, err
+	}
+	if c.Height > 0 && (c.Height != n.Height || c.Width != n.Width) {
+		return c, "", fmt.Errorf("experiment: size is %dx%d, but %s takes images of %dx%d; leave out size=", c.Height,
+			c.Width, s.Name, n.Height, n.Width)
 	}
 	asked := c.Resize != usual(c)
 	if c.Height, c.Width = n.Height, n.Width; !asked {
@@ -123,8 +153,12 @@ func (src Source) preprocessing(s Subject) (datasets.ImageConfig, string, error)
 func fitsData(s Subject, d datasets.Data) error {
 	n := s.Network
 	if n.Channels != d.Channels || n.Height != d.Height || n.Width != d.Width {
-		return fmt.Errorf("experiment: %s takes images of %dx%dx%d, but those of %s are %dx%dx%d", s.Name, n.Channels,
-			n.Height, n.Width, d.Name, d.Channels, d.Height, d.Width)
+		remedy := "give images of its size"
+		if n.Channels == d.Height && n.Height == d.Width && n.Width == d.Channels {
+			remedy = "export it with channels first (tf2onnx: --inputs-as-nchw)"
+		}
+		return fmt.Errorf("experiment: %s takes images of %dx%dx%d, but those of %s are %dx%dx%d; %s", s.Name, n.Channels,
+			n.Height, n.Width, d.Name, d.Channels, d.Height, d.Width, remedy)
 	}
 	if n.Classes != len(d.Classes) && !(d.Numbered() && len(d.Classes) < n.Classes) {
 		return fmt.Errorf("experiment: %s has %d classes, but %s has %d; give the data set that it was trained for", s.Name,

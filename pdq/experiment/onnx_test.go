@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/internal/onnxzoo"
 )
 
@@ -69,4 +70,44 @@ func TestOpenONNX(t *testing.T) {
 			t.Errorf("%+v: %v, want %q", c.src, err, c.want)
 		}
 	}
+}
+
+// TestOpenSize: what a file leaves open of its images' size, options, the file beside it or the data set say.
+func TestOpenSize(t *testing.T) {
+	dir, pictures := t.TempDir(), t.TempDir()
+	path, fixed := zooFile(t, dir, "shufflenet_v2_x0_5.new-open.onnx"), zooFile(t, dir, "shufflenet_v2_x0_5.new.onnx")
+	classes := strings.Fields("0 1 2 3 4 5 6 7 8 9")
+	photos(t, 2, pictures, "train", classes...)
+	photos(t, 2, pictures, "val", classes...)
+	cifar := cifarFile(t, 20)
+	ours := datasets.ImageConfig{Mean: []float32{0.5}, Std: []float32{0.5}}
+	sized := ours
+	sized.Height, sized.Width, sized.Resize = 96, 64, 80
+	opens := func(src Source, height, width int) {
+		t.Helper()
+		s, err := Open(src)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := s.Network; n.Height != height || n.Width != width {
+			t.Errorf("%s takes images of %dx%d, want %dx%d", s.Name, n.Height, n.Width, height, width)
+		}
+	}
+	fails := func(src Source, want string) {
+		t.Helper()
+		if _, err := Open(src); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+	opens(Source{Name: path, Data: pictures, Images: sized}, 96, 64)
+	opens(Source{Name: path, Data: cifar}, 32, 32)
+	fails(Source{Name: path, Data: pictures, Images: ours}, "has no fixed height and width; give size=")
+	fails(Source{Name: path, Data: cifar, Images: sized}, "of 3x96x64, but those of")
+	fails(Source{Name: fixed, Data: pictures, Images: sized}, "size is 96x64, but shufflenet_v2_x0_5.new takes")
+	beside := `{"image_processor_type": "ViTImageProcessor", "size": 48, "resample": 2,
+		"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}`
+	if err := os.WriteFile(filepath.Join(dir, "preprocessor_config.json"), []byte(beside), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	opens(Source{Name: path, Data: pictures}, 48, 48)
 }

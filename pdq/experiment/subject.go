@@ -129,7 +129,10 @@ func (src Source) data(t arch.Trained) (datasets.Data, error) {
 	o := datasets.OpenOptions{Labels: src.Labels, Images: src.Images, Centred: src.Centred}
 	if o.Images.Height == 0 && o.Images.Width == 0 {
 		usual := datasets.ImageNetConfig()
-		o.Images.Height, o.Images.Width, o.Images.Resize = usual.Height, usual.Width, usual.Resize
+		o.Images.Height, o.Images.Width = usual.Height, usual.Width
+		if o.Images.Resize == 0 {
+			o.Images.Resize = usual.Resize
+		}
 	}
 	name := src.Set
 	switch {

@@ -140,6 +140,7 @@ func TestQuantiseErrors(t *testing.T) {
 	for line, want := range map[string]string{
 		"quantise":                     "quantise needs NETWORK",
 		"quantise vgg":                 `repl: no network "vgg"; models lists them`,
+		"quantise quantise.go":         "quantise.go isn't an ONNX file; for a file of weights, give the architecture",
 		"quantise resnet34":            "repl: resnet34 comes without weights",
 		"quantise resnet18":            "register at image-net.org",
 		"quantise resnet18 crop=left":  "crop=left; choose random or centre",

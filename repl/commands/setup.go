@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/pdquant/pdquant/datasets"
@@ -167,6 +168,10 @@ func known(name, checkpoint string) error {
 		return nil
 	}
 	if _, err := arch.Design(name, arch.SquareInput(3, 224, 1000)); err != nil {
+		if info, err := os.Stat(name); err == nil && !info.IsDir() {
+			return fmt.Errorf("repl: %s isn't an ONNX file; for a file of weights, give the architecture and checkpoint=%s",
+				name, name)
+		}
 		return fmt.Errorf("repl: no network %q%s", name, shell.Suggestion(name, registryNames(), "models lists them"))
 	}
 	if checkpoint == "" {

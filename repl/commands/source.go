@@ -19,7 +19,8 @@ func dataOptions() []shell.Option {
 			"line for each unit: its name, first and last layer, separated by tabs"),
 		option("root", "data", "folder of data sets by their names, and of checkpoints"),
 		option("labels", "", "image folders: file that labels a folder without a folder per class"),
-		option("size", "224", "image folders: pixels of an image, or height x width: 32x40"),
+		option("size", "", "image folders, and ONNX files that leave it open: pixels of an image, or height x width: 32x40; "+
+			"empty: the ONNX file's, or 224"),
 		option("resize", "", "image folders: pixels of the shorter side before size is cut out; empty: 256/224 of size"),
 		option("crop", "random", "image folders: calibrate on random parts of images, as the reference, or on their centre"),
 		option("mean", "", "what pixels are normalised with, a number a channel; empty: the format's"),

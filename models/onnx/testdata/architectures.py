@@ -42,12 +42,12 @@ def vgg11_bn():
 
 ALL = {
     "resnet18": Architecture(torchvision("resnet18"), 64, "new new-plain old old-plain"),
-    "mobilenet_v2": Architecture(torchvision("mobilenet_v2"), 64, "old old-plain", old=13),
+    "mobilenet_v2": Architecture(torchvision("mobilenet_v2"), 64, "old old-open old-plain", old=13),
     "regnetx_006": Architecture(of_timm("regnetx_006"), 64, "new", new=18),
     "mnasnet0_5": Architecture(torchvision("mnasnet0_5"), 64, "new"),
     "mnasnet2_0": Architecture(lambda: tv.MNASNet(2.0, num_classes=10), 64, "old", old=11),
     "shufflenet_v2_x0_5": Architecture(
-        lambda: tv.ShuffleNetV2([3, 3, 2], [24, 48, 96, 192, 1024], num_classes=10), 64, "new old"),
+        lambda: tv.ShuffleNetV2([3, 3, 2], [24, 48, 96, 192, 1024], num_classes=10), 64, "new new-open old"),
     "vit_b_16": Architecture(
         lambda: tv.VisionTransformer(32, 8, num_layers=2, num_heads=4, hidden_dim=64, mlp_dim=128, num_classes=10),
         32, "new old"),

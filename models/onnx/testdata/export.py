@@ -63,15 +63,18 @@ def exported(m, x, form, opset):
     """Returns the ONNX graph of m, with a batch of any size, in a form of README.md."""
     f = io.BytesIO()
     names = {"input_names": ["image"], "output_names": ["logits"], "opset_version": opset}
+    axes = {0: "batch"}
+    if form.endswith("-open"):
+        axes |= {2: "height", 3: "width"}
     if form.startswith("new"):
-        batch = torch.export.Dim("batch")
+        shapes = {i: torch.export.Dim(name) if i == 0 else torch.export.Dim.AUTO for i, name in axes.items()}
         program = torch.onnx.export(
-            m, (x,), dynamo=True, optimize=form == "new", dynamic_shapes=({0: batch},), verbose=False, **names)
+            m, (x,), dynamo=True, optimize=form != "new-plain", dynamic_shapes=(shapes,), verbose=False, **names)
         return program.model_proto
     if form == "old-plain":
         names |= {"training": torch.onnx.TrainingMode.PRESERVE, "do_constant_folding": False}
     torch.onnx.export(
-        m, (x,), f, dynamo=False, dynamic_axes={"image": {0: "batch"}, "logits": {0: "batch"}}, **names)
+        m, (x,), f, dynamo=False, dynamic_axes={"image": axes, "logits": {0: "batch"}}, **names)
     return onnx.load_from_string(f.getvalue())
 
 

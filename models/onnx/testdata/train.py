@@ -5,7 +5,7 @@ Needs what export.py needs, and Fashion-MNIST (Debian's package dataset-fashion-
     python train.py [-network shufflenet] [-data FOLDER] [-epochs N] [-seed N] TO
 
 Networks are shufflenet (shufflenet_v2_x0_5) and mobilenetv3 (mobilenet_v3_small). It writes TO/NETWORK.onnx (form
-old-plain of export.py) and TO/NETWORK.new.onnx (form new).
+old-plain of export.py), TO/NETWORK.half.onnx (the same with weights in float16) and TO/NETWORK.new.onnx (form new).
 """
 
 import argparse
@@ -18,6 +18,7 @@ import onnx
 import onnxruntime
 import torch
 import torchvision.models as tv
+from onnx import helper, numpy_helper
 from torch import nn
 from torch.nn import functional as F
 
@@ -79,6 +80,24 @@ def accuracy(path, x, y):
     return float((np.concatenate(guess) == y.numpy()).mean())
 
 
+def halved(model):
+    """Returns a copy of model that stores its large weights in float16 and casts them to float32."""
+    half = onnx.ModelProto()
+    half.CopyFrom(model)
+    half.graph.ClearField("value_info")
+    casts = []
+    for t in half.graph.initializer:
+        v, name = numpy_helper.to_array(t), t.name
+        if v.dtype == np.float32 and v.size > 64:
+            t.CopyFrom(numpy_helper.from_array(v.astype(np.float16), name + ".half"))
+            casts.append(helper.make_node("Cast", [t.name], [name], name=name + ".cast", to=onnx.TensorProto.FLOAT))
+    nodes = casts + list(half.graph.node)
+    half.graph.ClearField("node")
+    half.graph.node.extend(nodes)
+    onnx.checker.check_model(half)
+    return half
+
+
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("-network", choices=list(NETWORKS), default="shufflenet")
@@ -95,7 +114,10 @@ def main():
     args.to.mkdir(parents=True, exist_ok=True)
     x, y = load(args.data, "t10k")
     for form, opset, file in [("old-plain", 17, f"{args.network}.onnx"), ("new", 20, f"{args.network}.new.onnx")]:
-        onnx.save(export.exported(m, x[:2], form, opset), args.to / file)
+        model = export.exported(m, x[:2], form, opset)
+        onnx.save(model, args.to / file)
+        if form == "old-plain":
+            (args.to / f"{args.network}.half.onnx").write_bytes(halved(model).SerializeToString(deterministic=True))
         print(f"{file}: test accuracy {accuracy(args.to / file, x, y):.4f}", flush=True)
 
 
