@@ -56,7 +56,8 @@ def main(files):
         net.eval()
         net.load_state_dict(torch.load(file, map_location="cpu"))
         size = net.input_image_size
-        write(name + ".trained.npy", net, waves(size))
+        if size == 224:
+            write(name + ".trained.npy", net, waves(size))
         state = net.state_dict()
         with open(os.path.join(out, name + ".tsv"), "w") as f:
             f.writelines(f"{k}\t{'x'.join(map(str, v.shape)) or 'scalar'}\n" for k, v in state.items())
