@@ -154,17 +154,18 @@ func choices(s session, command, key, begun string) []string {
 		return names
 	}
 	list := map[string]func() []string{
-		"teacher": registryNames,
-		"network": registryNames,
-		"set":     setNames,
-		"crop":    func() []string { return []string{"random", "centre"} },
-		"metric":  func() []string { return []string{"mse", "lp", "cosine", "pd"} },
-		"loss":    func() []string { return []string{"mse", "pd"} },
-		"form":    export.Form(0).Choices,
-		"of":      func() []string { return []string{"weight", "output"} },
-		"rule":    func() []string { return []string{"qdrop", "brecq", "all-low"} },
-		"preset":  pdq.PresetNames,
-		"backend": func() []string { return append([]string{"auto"}, backend.Available()...) },
+		"teacher":       registryNames,
+		"network":       registryNames,
+		"set":           setNames,
+		"crop":          func() []string { return []string{"random", "centre"} },
+		"interpolation": func() []string { return []string{"bilinear", "bicubic"} },
+		"metric":        func() []string { return []string{"mse", "lp", "cosine", "pd"} },
+		"loss":          func() []string { return []string{"mse", "pd"} },
+		"form":          export.Form(0).Choices,
+		"of":            func() []string { return []string{"weight", "output"} },
+		"rule":          func() []string { return []string{"qdrop", "brecq", "all-low"} },
+		"preset":        pdq.PresetNames,
+		"backend":       func() []string { return append([]string{"auto"}, backend.Available()...) },
 	}[key]
 	if list == nil {
 		return nil

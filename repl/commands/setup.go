@@ -242,16 +242,17 @@ func (s session) pool(data string) (datasets.Pool, string, error) {
 // open opens a data set, as images for the teacher; "": the teacher's own.
 func (s session) open(data string) (datasets.Data, error) {
 	var src experiment.Source
+	images := datasets.ImageNetConfig()
 	if t := s.teacher; t != nil {
 		if data == "" {
 			return datasets.Data{Name: t.Data, Pool: t.Pool, Test: t.Test}, nil
 		}
-		src = t.source
+		src, images = t.source, t.Images
 	}
 	if src.Data = data; data == "" {
 		src.Data = "fashion-mnist"
 	}
-	return src.OpenData()
+	return src.OpenData(images)
 }
 
 // fits is an error if images are of another shape than the teacher takes.

@@ -19,10 +19,12 @@ func dataOptions() []shell.Option {
 			"line for each unit: its name, first and last layer, separated by tabs"),
 		option("root", "data", "folder of data sets by their names, and of checkpoints"),
 		option("labels", "", "image folders: file that labels a folder without a folder per class"),
-		option("size", "224", "image folders: pixels of an image, or height x width: 32x40"),
-		option("resize", "", "image folders: pixels of the shorter side before size is cut out; empty: 256/224 of size"),
+		option("size", "", "image folders: pixels of an image, or height x width: 32x40; empty: the network's, mostly 224"),
+		option("resize", "", "image folders: pixels of the shorter side before size is cut out; empty: the network's, "+
+			"mostly 256/224 of size"),
+		option("interpolation", "", "image folders: how images are resized, bilinear or bicubic; empty: the network's"),
 		option("crop", "random", "image folders: calibrate on random parts of images, as the reference, or on their centre"),
-		option("mean", "", "what pixels are normalised with, a number a channel; empty: the format's"),
+		option("mean", "", "what pixels are normalised with, a number a channel; empty: the network's, or the format's"),
 		option("std", "", "as mean"),
 	}
 }
@@ -31,7 +33,8 @@ func dataOptions() []shell.Option {
 func sourceOf(v shell.Values) (src experiment.Source, err error) {
 	src = experiment.Source{Checkpoint: v["checkpoint"], Data: v["data"], Root: v["root"], Labels: v["labels"],
 		Like: v["like"], Input: v["input"], Output: v["output"], Units: v["units"]}
-	if src.Images, err = datasets.ParseImageConfig(v["size"], v["resize"], v["mean"], v["std"]); err != nil {
+	if src.Images, err = datasets.ParseImageOptions(v["size"], v["resize"], v["interpolation"], v["mean"],
+		v["std"]); err != nil {
 		return src, err
 	}
 	src.Centred = v["crop"] == "centre"
