@@ -50,6 +50,7 @@ type Source struct {
 
 	Images  datasets.ImageOptions // changes to how image files become the network's images; moments of all data
 	Labels  string                // image folders: file that labels a folder without a folder per class
+	Lists   datasets.Lists        // image folders: files that label those to calibrate on and those to test on
 	Centred bool                  // image folders: calibrate on centres of images, not on random parts as the reference
 
 	Tests     int    // test images, in equal distances; 0: all
@@ -110,6 +111,9 @@ func (src Source) open() (Subject, error) {
 		return s, err
 	}
 	in := arch.Input{Channels: data.Channels, Height: data.Height, Width: data.Width, Classes: len(data.Classes)}
+	if set, err := datasets.FindSet(trained.Data); err == nil && data.Numbered() {
+		in.Classes = max(in.Classes, set.Classes) // the last ones may have no images
+	}
 	if s, err = load(s, path, in); err != nil {
 		return s, err
 	}
@@ -128,7 +132,8 @@ func (src Source) OpenData(images datasets.ImageConfig) (datasets.Data, error) {
 // data opens the data set: the one that is given, or the one that t was trained on. Image files become the network's
 // images as images says, but for what src changes.
 func (src Source) data(t arch.Trained, images datasets.ImageConfig) (datasets.Data, error) {
-	o := datasets.OpenOptions{Labels: src.Labels, Images: src.Images.Apply(images), Centred: src.Centred}
+	o := datasets.OpenOptions{Labels: src.Labels, Lists: src.Lists, Images: src.Images.Apply(images),
+		Centred: src.Centred}
 	name := src.Set
 	switch {
 	case name != "":

@@ -48,7 +48,8 @@ func (e *engine) commands() []command {
 func (e *engine) language() shell.Language[session] {
 	return shell.Language[session]{
 		Commands: e.commands(), Words: words(), Aliases: aliases(), Info: "info", Repeats: "step",
-		Files:   []string{"file", "data", "checkpoint", "out", "indices", "baseline", "labels", "model"},
+		Files: []string{"file", "data", "checkpoint", "out", "indices", "baseline", "labels", "model", "calibration",
+			"evaluation"},
 		Folders: []string{"dir", "run", "other"},
 		Choices: choices, Fold: isField, Prompt: session.prompt, Kept: kept, Lost: lost, Rescue: rescue, Live: e.freeBut,
 		Same:    func(a, b session) bool { return reflect.DeepEqual(a, b) },

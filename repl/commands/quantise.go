@@ -112,7 +112,7 @@ func newQuantisation(v shell.Values) (g experiment.Grid, err error) {
 }
 
 // openSubject opens a network of the registry with the data set that it was trained on or, where that isn't what
-// data= has and the weights are one's own, with what is there.
+// data= has, with what is there.
 func openSubject(src experiment.Source) (experiment.Subject, error) {
 	trained, err := arch.Find(src.Name)
 	if err != nil {
@@ -121,7 +121,7 @@ func openSubject(src experiment.Source) (experiment.Subject, error) {
 	own := src
 	own.Set = trained.Data
 	s, err := experiment.Open(own)
-	if err != nil && src.Checkpoint != "" && src.Data != "" {
+	if err != nil && src.Data != "" {
 		if other, failed := experiment.Open(src); failed == nil {
 			return other, nil
 		}

@@ -19,6 +19,8 @@ func dataOptions() []shell.Option {
 			"line for each unit: its name, first and last layer, separated by tabs"),
 		option("root", "data", "folder of data sets by their names, and of checkpoints"),
 		option("labels", "", "image folders: file that labels a folder without a folder per class"),
+		option("calibration", "", "image folders: file that labels the images to calibrate on; needs evaluation"),
+		option("evaluation", "", "image folders: file that labels the images to test on; needs calibration"),
 		option("size", "", "image folders: pixels of an image, or height x width: 32x40; empty: the network's, mostly 224"),
 		option("resize", "", "image folders: pixels of the shorter side before size is cut out; empty: the network's, "+
 			"mostly 256/224 of size"),
@@ -32,7 +34,8 @@ func dataOptions() []shell.Option {
 // sourceOf reads the options of dataOptions, and checkpoint.
 func sourceOf(v shell.Values) (src experiment.Source, err error) {
 	src = experiment.Source{Checkpoint: v["checkpoint"], Data: v["data"], Root: v["root"], Labels: v["labels"],
-		Like: v["like"], Input: v["input"], Output: v["output"], Units: v["units"]}
+		Lists: datasets.Lists{Calibration: v["calibration"], Test: v["evaluation"]},
+		Like:  v["like"], Input: v["input"], Output: v["output"], Units: v["units"]}
 	if src.Images, err = datasets.ParseImageOptions(v["size"], v["resize"], v["interpolation"], v["mean"],
 		v["std"]); err != nil {
 		return src, err
