@@ -106,6 +106,9 @@ func (src Source) open() (Subject, error) {
 	if data.Divided {
 		s.Tested = "images that aren't calibrated on"
 	}
+	if f, ok := data.Pool.(datasets.Files); ok && s.Images.String() != datasets.ImageNetConfig().String() {
+		s.Notes = append(s.Notes, fmt.Sprintf("images as %s takes them, but for what options say: %v", s.Design, f.Config))
+	}
 	path, err := src.checkpoint(trained)
 	if err != nil {
 		return s, err
