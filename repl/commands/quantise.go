@@ -24,7 +24,6 @@ func (e *engine) quantiseCommand() command {
 			option("checkpoint", "", "weights in PyTorch's format or safetensors; empty: "+checkpointDir+
 				"/ and the published file's name"),
 		}, dataOptions(), []shell.Option{
-			option("corrupt", "error", "image folders: a file that can't be decoded is an error, or skip: left out and counted"),
 			option("images", "1024", "calibration images"),
 			option("seed", "1", "of the calibration draw and the optimisation"),
 			presetOption("paper", "quick", "best", "fast", "paper"),
@@ -74,12 +73,10 @@ func newQuantisation(v shell.Values) (g experiment.Grid, err error) {
 	if err != nil {
 		return g, err
 	}
-	for _, o := range [][]string{{"corrupt", "error", "skip"}, {"methods", "all", "pd"}} {
-		if err := v.OneOf(o[0], o[1:]...); err != nil {
-			return g, err
-		}
+	if err := v.OneOf("methods", "all", "pd"); err != nil {
+		return g, err
 	}
-	src.Name, src.Images.SkipCorrupt = v["network"], v["corrupt"] == "skip"
+	src.Name = v["network"]
 	if err := known(src.Name, src.Checkpoint); err != nil {
 		return g, err
 	}

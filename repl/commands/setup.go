@@ -229,6 +229,9 @@ func calibrate(c *call) (session, error) {
 		return s, err
 	}
 	s.images, s.logits = im, nil
+	if text := experiment.SkippedText(im.calibration.Skipped, "calibration images", n); text != "" {
+		c.Note("%s", text)
+	}
 	c.Print("%d of the %d images of %s, seed %d", im.calibration.Len(), pool.Len(), about, seed)
 	return s.restart(), nil
 }

@@ -1,6 +1,8 @@
 package commands
 
 import (
+	"errors"
+
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/pdq/experiment"
 	"github.com/pdquant/pdquant/repl/shell"
@@ -26,6 +28,7 @@ func dataOptions() []shell.Option {
 			"mostly 256/224 of size"),
 		option("interpolation", "", "image folders: how images are resized, bilinear or bicubic; empty: the network's"),
 		option("crop", "random", "image folders: calibrate on random parts of images, as the reference, or on their centre"),
+		option("corrupt", "error", "image folders: a file that can't be decoded is an error, or skip: left out and counted"),
 		option("mean", "", "what pixels are normalised with, a number a channel; empty: the network's, or the format's"),
 		option("std", "", "as mean"),
 	}
@@ -40,6 +43,6 @@ func sourceOf(v shell.Values) (src experiment.Source, err error) {
 		v["std"]); err != nil {
 		return src, err
 	}
-	src.Centred = v["crop"] == "centre"
-	return src, v.OneOf("crop", "random", "centre")
+	src.Centred, src.Images.SkipCorrupt = v["crop"] == "centre", v["corrupt"] == "skip"
+	return src, firstLine(errors.Join(v.OneOf("crop", "random", "centre"), v.OneOf("corrupt", "error", "skip")))
 }
