@@ -145,6 +145,9 @@ type LossConfig struct {
 	// reference: false
 	Balanced    bool
 	Temperature float64 // T of the softened predictions, > 0; ResNets 4
+	// Fraction, in [0,1), of a step's images whose prediction difference isn't computed, which saves most of its time;
+	// the mean is over the others. 0: all count, as in the reference
+	Skip float64
 }
 
 // FineTuneConfig sets the fine-tuning of the whole network after the units: all levels, scales and biases are trained
@@ -262,6 +265,7 @@ func (c Config) Validate() error {
 	for _, n := range c.limits() {
 		check(n.value <= n.most, "%s is %d; it may be at most %d", n.name, n.value, n.most)
 	}
+	check(c.Loss.Skip >= 0 && c.Loss.Skip < 1, "Loss.Skip is %g; it must be in [0,1)", c.Loss.Skip)
 	check(c.Loss.PD >= 0, "Loss.PD is %g; it must be >= 0", c.Loss.PD)
 	check((c.Loss.PD == 0 && c.Scales.Metric != PD) || c.Loss.Temperature > 0,
 		"Loss.Temperature is %g; it must be > 0", c.Loss.Temperature)

@@ -61,13 +61,14 @@ func (r *Rounder) needsLogits() bool {
 // means over the batch.
 func (r *Rounder) losses(read nodes, part []*Node) *Node {
 	in, target, logits, masks, weight := part[0], part[1], part[2], part[3:len(part)-1], part[len(part)-1]
-	g, images := in.Graph(), target.Shape().Dim(0)
+	g, images, predicted := in.Graph(), target.Shape().Dim(0), logits.Shape().Dim(0)
 	unit := r.q.folded.Units[r.d.Unit]
 	y := r.q.folded.Forward(in, unit.First, unit.Last, r.trainingHooks(g, read, masks))
-	undropped := y
+	undropped := imageRange(y, 0, predicted)
 	if r.passes() == 2 {
-		y, undropped = SliceAxis(y, 0, AxisRange(0, images)), SliceAxis(y, 0, AxisRange(images, 2*images))
+		undropped = imageRange(y, images, images+predicted)
 	}
+	y = imageRange(y, 0, images)
 	v := Outputs{Student: y, Teacher: target, Channels: channelAxis(r.q.folded, unit, y.Rank()), TeacherLogits: logits}
 	if r.needsLogits() {
 		v.StudentLogits = r.q.folded.Forward(undropped, unit.Last+1, len(r.q.folded.Layers)-1,
@@ -75,9 +76,21 @@ func (r *Rounder) losses(read nodes, part []*Node) *Node {
 	}
 	var terms []*Node
 	for _, t := range r.outputs {
-		terms = append(terms, t.Outputs(v))
+		share := float64(images) / float64(r.opt.size)
+		if t.Logits {
+			share = float64(predicted) / float64(r.predictions())
+		}
+		terms = append(terms, MulScalar(t.Outputs(v), share))
 	}
-	return MulScalar(Mul(Stack(terms, 0), weight), float64(images)/float64(r.opt.size))
+	return Mul(Stack(terms, 0), weight)
+}
+
+// imageRange returns images lo to hi-1 of x [N,...].
+func imageRange(x *Node, lo, hi int) *Node {
+	if lo == 0 && hi == x.Shape().Dim(0) {
+		return x
+	}
+	return SliceAxis(x, 0, AxisRange(lo, hi))
 }
 
 // channelAxis returns the axis that has the channels of a unit's output, which has rank axes: that of its last weight.

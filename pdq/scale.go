@@ -54,32 +54,24 @@ type candidate struct {
 	scale, zero float32
 }
 
-// candidates lists the quantisers that a search for x tries, in the reference's order: for i = 1..n the range that is
-// i/n of the full one and, if x is two-sided, every zero point. x may be one channel of a tensor; side is the whole
-// tensor's.
+// scales lists the scales that a search for x tries, in the reference's order: for i = 1..n that of the range which is
+// i/n of the full one. x may be one channel of a tensor; side is the whole tensor's.
 //
 // Reference: perform_1D_search and perform_2D_search in quant/quant_layer.py.
-func candidates(x []float32, bits, n int, side sides) []candidate {
+func scales(x []float32, bits, n int, side sides) []float32 {
 	lo, hi := extremes(x)
-	last := float32(int(1)<<bits - 1)
-	var cs []candidate
-	for i := 1; i <= n; i++ {
-		if side != twoSided {
-			full := max(-lo, lo, hi)
-			c := candidate{scale: max(full/float32(n)*float32(i)/last, minScale)}
-			if side == negative {
-				c.zero = last
-			}
-			cs = append(cs, c)
-			continue
-		}
-		scale := max((max(hi, 0)-min(lo, 0))/float32(n)*float32(i)/last, minScale)
-		for zero := range 1 << bits {
-			cs = append(cs, candidate{scale, float32(zero)})
-		}
+	full := max(hi, 0) - min(lo, 0)
+	if side != twoSided {
+		full = max(-lo, lo, hi)
 	}
-	return cs
+	s := make([]float32, n)
+	for i := range s {
+		s[i] = max(full/float32(n)*float32(i+1)/lastLevel(bits), minScale)
+	}
+	return s
 }
+
+func lastLevel(bits int) float32 { return float32(int(1)<<bits - 1) }
 
 // errorSum returns Σ|x-x_q|^p over x. It stops as soon as the sum is above limit.
 func (c candidate) errorSum(x []float32, bits int, p *power.Table, limit float64) float64 {
@@ -130,20 +122,14 @@ func abs(x float32) float32 { return math.Float32frombits(math.Float32bits(x) &^
 // their number.
 func search(ctx context.Context, x []float32, bits int, side sides, metric Metric, c ScaleConfig, p *power.Table) (
 	candidate, error) {
-	cs := candidates(x, bits, c.Candidates, side)
-	if side == twoSided && metric == LpNorm {
-		x = outermostFirst(x)
-	}
-	scores := make([]float64, len(cs))
+	z := newZeroSearch(x, bits, side, metric, p)
+	ss := scales(x, bits, c.Candidates, side)
+	found, scores := make([]candidate, len(ss)), make([]float64, len(ss))
 	var limit atomic.Uint64 // the bits of the best score so far
 	limit.Store(math.Float64bits(math.Inf(1)))
-	err := parallel(ctx, len(cs), func(i int) {
-		i = len(cs) - 1 - i // wide ranges first: they soon give a low limit
-		if metric == Cosine {
-			scores[i] = cs[i].cosineDistance(x, bits)
-			return
-		}
-		scores[i] = cs[i].errorSum(x, bits, p, math.Float64frombits(limit.Load()))
+	err := parallel(ctx, len(ss), func(i int) {
+		i = len(ss) - 1 - i // wide ranges first: they soon give a low limit
+		found[i], scores[i] = z.best(ss[i], math.Float64frombits(limit.Load()))
 		for {
 			old := limit.Load()
 			if scores[i] >= math.Float64frombits(old) || limit.CompareAndSwap(old, math.Float64bits(scores[i])) {
@@ -157,7 +143,67 @@ func search(ctx context.Context, x []float32, bits int, side sides, metric Metri
 			best = i
 		}
 	}
-	return cs[best], err
+	return found[best], err
+}
+
+// zeroSearch looks for the best zero point of a tensor at given scales.
+type zeroSearch struct {
+	x      []float32
+	bits   int
+	side   sides
+	metric Metric
+	power  *power.Table
+	lo, hi float32 // the extremes of x
+}
+
+func newZeroSearch(x []float32, bits int, side sides, metric Metric, p *power.Table) zeroSearch {
+	z := zeroSearch{x: x, bits: bits, side: side, metric: metric, power: p}
+	z.lo, z.hi = extremes(x)
+	if side == twoSided && metric == LpNorm {
+		z.x = outermostFirst(x)
+	}
+	return z
+}
+
+// best returns the candidate with the least score at a scale, the first of equals, and its score. If no score is at
+// most limit, any candidate with a score above limit may be returned.
+//
+// From the zero point that covers lo, it goes up as long as the error of hi alone is within limit, since that error
+// never falls, and then down as long as that of lo is. At 8 bits few of the 256 zero points are left.
+func (z zeroSearch) best(scale float32, limit float64) (candidate, float64) {
+	last := lastLevel(z.bits)
+	best, least := candidate{scale: scale}, math.Inf(1)
+	try := func(zero, outermost float32) bool {
+		c := candidate{scale, zero}
+		if z.metric == LpNorm && c.errorSum([]float32{outermost}, z.bits, z.power, limit) > limit {
+			return false
+		}
+		if score := z.score(c, limit); score < least || score == least && zero < best.zero {
+			best, least = c, score
+			limit = min(limit, score)
+		}
+		return true
+	}
+	switch z.side {
+	case positive:
+		try(0, z.hi)
+	case negative:
+		try(last, z.lo)
+	default:
+		natural := float32(math.RoundToEven(float64(min(max(-z.lo/scale, 0), last))))
+		for zero := natural; zero <= last && try(zero, z.hi); zero++ {
+		}
+		for zero := natural - 1; zero >= 0 && try(zero, z.lo); zero-- {
+		}
+	}
+	return best, least
+}
+
+func (z zeroSearch) score(c candidate, limit float64) float64 {
+	if z.metric == Cosine {
+		return c.cosineDistance(z.x, z.bits)
+	}
+	return c.errorSum(z.x, z.bits, z.power, limit)
 }
 
 // outermostFirst returns x in order of falling magnitude. Most candidates clip the outermost values, so the errors of a
@@ -234,16 +280,12 @@ func RangeCandidates(ctx context.Context, x []float32, bits int, c ScaleConfig) 
 	if c.Candidates > mostCandidates {
 		return nil, fmt.Errorf("pdq: range candidates: Candidates is %d; it may be at most %d", c.Candidates, mostCandidates)
 	}
-	cs, p := candidates(x, bits, c.Candidates, sidesOf(x)), power.New(c.Power)
-	zeros := len(cs) / c.Candidates
+	z := newZeroSearch(x, bits, sidesOf(x), LpNorm, power.New(c.Power))
 	best := make([]ActQuant, c.Candidates)
-	err := parallel(ctx, c.Candidates, func(i int) {
-		least := math.Inf(1)
-		for _, cand := range cs[i*zeros : (i+1)*zeros] {
-			if sum := cand.errorSum(x, bits, p, least); sum < least {
-				best[i], least = ActQuant{Bits: bits, Scale: cand.scale, Zero: cand.zero}, sum
-			}
-		}
+	ss := scales(x, bits, c.Candidates, z.side)
+	err := parallel(ctx, len(ss), func(i int) {
+		c, _ := z.best(ss[i], math.Inf(1))
+		best[i] = ActQuant{Bits: bits, Scale: c.scale, Zero: c.zero}
 	})
 	return best, err
 }

@@ -11,6 +11,24 @@ import (
 	"github.com/pdquant/pdquant/pdq/internal/power"
 )
 
+// candidates lists the quantisers that a search tries, by its definition.
+func candidates(x []float32, bits, n int, side sides) []candidate {
+	var cs []candidate
+	for _, scale := range scales(x, bits, n, side) {
+		switch side {
+		case positive:
+			cs = append(cs, candidate{scale, 0})
+		case negative:
+			cs = append(cs, candidate{scale, lastLevel(bits)})
+		default:
+			for zero := range 1 << bits {
+				cs = append(cs, candidate{scale, float32(zero)})
+			}
+		}
+	}
+	return cs
+}
+
 // plainSearch is the search by its definition: it computes every candidate in full.
 func plainSearch(x []float32, bits int, side sides, metric Metric, c ScaleConfig) candidate {
 	var best candidate
@@ -74,15 +92,22 @@ func TestSearch(t *testing.T) {
 func FuzzSearch(f *testing.F) {
 	f.Add(uint64(1), 3, 2, byte(0))
 	f.Add(uint64(2), 100, 4, byte(2))
+	f.Add(uint64(3), 60, 3, byte(7))
+	f.Add(uint64(4), 9, 7, byte(4))
+	f.Add(uint64(5), 50, 7, byte(5))
 	f.Fuzz(func(t *testing.T, seed uint64, n, bits int, kind byte) {
 		x := searchInput(seed, int(kind%4))[:1+uint(n)%200]
-		bits = 2 + int(uint(bits)%3)
+		bits = []int{2, 3, 4, 8}[uint(bits)%4]
+		side := sidesOf(x)
+		if kind&4 != 0 { // as a channel, whatever its signs, of a tensor with both
+			side = twoSided
+		}
 		c := ScaleConfig{Power: 2.4, Candidates: 20}
-		got, err := search(t.Context(), x, bits, sidesOf(x), LpNorm, c, power.New(2.4))
+		got, err := search(t.Context(), x, bits, side, LpNorm, c, power.New(2.4))
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := plainSearch(x, bits, sidesOf(x), LpNorm, c)
+		want := plainSearch(x, bits, side, LpNorm, c)
 		p := power.New(2.4)
 		a, b := got.errorSum(x, bits, p, math.Inf(1)), want.errorSum(x, bits, p, math.Inf(1))
 		if got != want && math.Abs(a-b) > 1e-6*b { // float32 and float64 may break ties differently

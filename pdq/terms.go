@@ -23,9 +23,10 @@ type Term struct {
 
 // Outputs has the outputs from which a term is computed, for the images of a batch.
 type Outputs struct {
-	Student, Teacher             *Node // of the unit, [N,C,H,W] or [N,C]; Teacher is for the corrected input
-	Channels                     int   // their axis of channels: 1, or the last after a linear layer
-	StudentLogits, TeacherLogits *Node // [N,classes]; StudentLogits with the layers after the unit in full precision
+	Student, Teacher *Node // of the unit, [N,C,H,W] or [N,C]; Teacher is for the corrected input
+	Channels         int   // their axis of channels: 1, or the last after a linear layer
+	// [n,classes], of the images that Loss.Skip leaves; StudentLogits with the layers after the unit in full precision
+	StudentLogits, TeacherLogits *Node
 }
 
 // The names of the paper's terms.

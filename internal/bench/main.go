@@ -33,6 +33,7 @@ type settings struct {
 	seconds         float64
 	rounds          int
 	python, device  string
+	compile, busy   bool
 	out             string
 }
 
@@ -44,6 +45,8 @@ func parse(args []string) (settings, error) {
 	f.Float64Var(&s.seconds, "seconds", 1.5, "seconds for each measurement of a round")
 	f.IntVar(&s.rounds, "rounds", 5, "rounds in which pdquant and PyTorch take turns")
 	f.StringVar(&s.python, "python", "/usr/bin/python3", "Python with PyTorch; empty: no comparison")
+	f.BoolVar(&s.compile, "compile", true, "measure torch.compile too, where PyTorch has it")
+	f.BoolVar(&s.busy, "busy", false, "compare with PyTorch on a busy machine too")
 	f.StringVar(&s.device, "device", "cpu", "what PyTorch computes on: cpu or cuda")
 	f.StringVar(&s.out, "out", "testdata/benchmarks.tsv", "table to append to")
 	if err := f.Parse(args); err != nil {
@@ -61,6 +64,10 @@ func parse(args []string) (settings, error) {
 	for _, c := range cases() {
 		known = append(known, c.name)
 	}
+	if s.python != "" && !hasTorch(s.python) {
+		fmt.Printf("no comparison with PyTorch: %s has none; -python= names another\n", s.python)
+		s.python = ""
+	}
 	if s.cases = known; *chosen != "" {
 		s.cases = strings.Split(*chosen, ",")
 	}
@@ -74,6 +81,14 @@ func parse(args []string) (settings, error) {
 
 func bench(ctx context.Context, args []string) error {
 	s, err := parse(args)
+	if err != nil {
+		return err
+	}
+	if _, err := fits(s.out); err != nil {
+		return err
+	}
+	fmt.Printf("%s; %s\n", machine(), features())
+	busy, err := s.comparable(ctx)
 	if err != nil {
 		return err
 	}
@@ -103,7 +118,7 @@ func bench(ctx context.Context, args []string) error {
 			if err != nil {
 				return fmt.Errorf("%s on %s: %w", c.name, name, err)
 			}
-			r.peak = peak
+			r.peak, r.note = peak, r.note+busy
 			if err := r.record(s.out); err != nil {
 				return err
 			}

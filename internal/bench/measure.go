@@ -23,6 +23,8 @@ type row struct {
 	workers              int
 	step, torchStep      spread
 	dc, torchDC          spread  // for 32 images
+	compiled, compiledDC spread  // PyTorch's with torch.compile
+	torchCompile         float64 // seconds
 	stepRatio, dcRatio   float64 // ours to PyTorch's
 	gflop                float64 // of a step
 	peak                 float64 // GFLOP/s of the machine
@@ -75,9 +77,30 @@ func (s settings) measure(ctx context.Context, name string, c benchCase) (row, e
 	}
 	r.compile = m.compiled.Seconds() + first.Seconds() - r.step.median/1e3
 	fmt.Printf("%s, a step of distribution correction on %d images\n", c.name, batch)
-	r.dc, r.torchDC, r.dcRatio, err = s.alternateDC(ctx, m)
+	if r.dc, r.torchDC, r.dcRatio, err = s.alternateDC(ctx, m); err != nil {
+		return r, err
+	}
 	r.peakMiB = memory.Peak() >> 20
-	return r, err
+	return r, s.measureCompiled(&r, m.torch)
+}
+
+// measureCompiled measures PyTorch's steps with torch.compile.
+func (s settings) measureCompiled(r *row, t *torch) (err error) {
+	if t == nil || !s.compile {
+		return nil
+	}
+	if r.torchCompile, err = t.compile(); err != nil {
+		fmt.Println(err)
+		return nil
+	}
+	for kind, to := range map[string]*spread{"compiled": &r.compiled, "compiled-dc": &r.compiledDC} {
+		times, err := s.time(0, "PyTorch, "+kind, func() error { return t.steps(kind, 1) })
+		if err != nil {
+			return err
+		}
+		*to = spreadOf(times)
+	}
+	return nil
 }
 
 // alternate takes our steps and PyTorch's in turn, so that changes in the machine's speed affect both. ratio is the

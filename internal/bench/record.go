@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
 	"os"
 	"runtime"
@@ -54,6 +53,9 @@ func columns() []struct {
 		{"scale_search_s", func(r row) string { return ratio(r.scales) }},
 		{"compile_s", func(r row) string { return ratio(r.compile) }},
 		{"peak_mib", func(r row) string { return fmt.Sprint(r.peakMiB) }},
+		{"compiled_ms", func(r row) string { return ms(r.compiled.median) }},
+		{"compiled_dc32_ms", func(r row) string { return ms(r.compiledDC.median) }},
+		{"torch_compile_s", func(r row) string { return ratio(r.torchCompile) }},
 	}
 }
 
@@ -75,43 +77,51 @@ func summary(rows []row) string {
 	return t.String()
 }
 
+// header returns the table's first line.
+func header() string {
+	names := []string{"date", "machine", "go", "gomlx", "pytorch", "note"}
+	for _, c := range columns() {
+		names = append(names, c.name)
+	}
+	return strings.Join(names, "\t")
+}
+
+// fits says whether the table at path is still to be begun. It is an error if it has other columns.
+func fits(path string) (isNew bool, err error) {
+	text, err := os.ReadFile(path)
+	if err != nil && !os.IsNotExist(err) {
+		return false, err
+	}
+	if first, _, _ := strings.Cut(string(text), "\n"); len(text) > 0 && first != header() {
+		return false, fmt.Errorf("%s has other columns; give another table by -out", path)
+	}
+	return len(text) == 0, nil
+}
+
 // record appends the row to the table at path, with date, machine and versions.
 func (r row) record(path string) error {
-	names, cells := []string{"date", "machine", "go", "gomlx", "pytorch", "note"}, []string{
+	cells := []string{
 		time.Now().UTC().Format(time.DateOnly), machine(), runtime.Version(), version("github.com/gomlx/gomlx"), r.torch,
 		backend.WithoutPath(r.note)}
 	for _, c := range columns() {
-		names, cells = append(names, c.name), append(cells, c.value(r))
+		cells = append(cells, c.value(r))
 	}
-	_, err := os.Stat(path)
-	isNew := os.IsNotExist(err)
+	isNew, err := fits(path)
+	if err != nil {
+		return err
+	}
 	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
 	}
 	if isNew {
-		fmt.Fprintln(f, strings.Join(names, "\t")) // if this fails, so does the next line
+		fmt.Fprintln(f, header()) // if this fails, so does the next line
 	}
 	if _, err := fmt.Fprintln(f, strings.Join(cells, "\t")); err != nil {
 		f.Close() // only the first error matters
 		return err
 	}
 	return f.Close()
-}
-
-// machine returns the name and the number of the processors, and the operating system.
-func machine() string {
-	name := runtime.GOARCH
-	if f, err := os.Open("/proc/cpuinfo"); err == nil {
-		defer f.Close()
-		for s := bufio.NewScanner(f); s.Scan(); {
-			if _, v, ok := strings.Cut(s.Text(), ": "); ok && strings.HasPrefix(s.Text(), "model name") {
-				name = v
-				break
-			}
-		}
-	}
-	return fmt.Sprintf("%d x %s, %s", runtime.GOMAXPROCS(0), name, runtime.GOOS)
 }
 
 // version returns the version of a module in this program.

@@ -5,7 +5,8 @@ torch.clamp's gradient on its bounds is 1 up to PyTorch 2.12 and 0 in 2.15: the 
 (see "The outermost levels" in docs/results.md).
 
 Reads one line of JSON (the case), then lines "step N" and "dc N", and answers each with the
-milliseconds that a step took.
+milliseconds that a step took. "compile 0" makes "compiled N" and "compiled-dc N" known, by
+torch.compile, and is answered with the seconds that it took, or with why there is none.
 """
 import json
 import sys
@@ -102,21 +103,24 @@ def quantise(l, y):
     return torch.where(torch.rand_like(y) < 0.5, q, y)
 
 
-def step():
+def step_loss(x, corrected, target, logits):
+    mixed = torch.where(torch.rand_like(x) < 0.5, x, corrected)
+    y = walk(unit, mixed, soft, quantise)
+    d = (y - target).pow(2)
+    loss = d.sum(1).mean()
+    out = walk(rest, walk(unit, x, soft, quantise), folded.get)
+    loss = loss + 10 * F.kl_div(F.log_softmax(out / T, 1), F.softmax(logits / T, 1), reduction="batchmean")
+    for a in alpha.values():
+        loss = loss + 0.01 * (1 - (2 * h(a) - 1).abs().pow(20)).sum()
+    return loss
+
+
+def step(loss=step_loss):
     i = torch.randperm(IMAGES)[:BATCH]
-    x = student_in[i]
-    mixed = torch.where(torch.rand_like(x) < 0.5, x, corrected_in[i])
     adam_alpha.zero_grad()
     if adam_scale:
         adam_scale.zero_grad()
-    y = walk(unit, mixed, soft, quantise)
-    d = (y - target[i]).pow(2)
-    loss = d.sum(1).mean()
-    out = walk(rest, walk(unit, x, soft, quantise), folded.get)
-    loss = loss + 10 * F.kl_div(F.log_softmax(out / T, 1), F.softmax(logits[i] / T, 1), reduction="batchmean")
-    for a in alpha.values():
-        loss = loss + 0.01 * (1 - (2 * h(a) - 1).abs().pow(20)).sum()
-    loss.backward()
+    loss(student_in[i], corrected_in[i], target[i], logits[i]).backward()
     adam_alpha.step()
     if adam_scale:
         adam_scale.step()
@@ -127,8 +131,7 @@ x = x0.clone().requires_grad_()
 adam_x = torch.optim.Adam([x], lr=1e-3)
 
 
-def dc():
-    adam_x.zero_grad()
+def dc_loss(x):
     loss = 0
 
     def norm(name, y):
@@ -140,16 +143,39 @@ def dc():
             loss = loss + (((flat.var(2) + 1e-6).sqrt() - (var + 1e-6).sqrt()) ** 2).sum(1).mean()
 
     walk(case["teacher_unit"], x, teacher.get, norm=norm)
-    loss = loss + 50 * (x - x0).pow(2).sum(1).mean()
-    loss.backward()
+    return loss + 50 * (x - x0).pow(2).sum(1).mean()
+
+
+def dc(loss=dc_loss):
+    adam_x.zero_grad()
+    loss(x).backward()
     adam_x.step()
+
+
+known = {"step": step, "dc": dc}
+
+
+def compile():
+    """Compiles both losses, forward and backward; the optimisers stay as they are."""
+    try:
+        compiled, compiled_dc = torch.compile(step_loss), torch.compile(dc_loss)
+        start = time.perf_counter()
+        step(compiled)
+        dc(compiled_dc)
+    except Exception as e:  # no torch.compile before 2.0, no C++ compiler, ...
+        return "no torch.compile: " + str(e).strip().split("\n")[0]
+    known["compiled"], known["compiled-dc"] = lambda: step(compiled), lambda: dc(compiled_dc)
+    return time.perf_counter() - start
 
 
 where = torch.cuda.get_device_name() if CUDA else "%d threads" % torch.get_num_threads()
 print("PyTorch", torch.__version__, where, flush=True)
 for line in sys.stdin:
     what, n = line.split()
-    f = {"step": step, "dc": dc}[what]
+    if what == "compile":
+        print(compile(), flush=True)
+        continue
+    f = known[what]
     start = time.perf_counter()
     for _ in range(int(n)):
         f()

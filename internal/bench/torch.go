@@ -4,11 +4,13 @@ import (
 	"bufio"
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"strings"
 
 	"github.com/pdquant/pdquant/models"
@@ -83,7 +85,7 @@ func startTorch(python, device string, q *pdq.Quantizer, teacher *models.Network
 	if err != nil {
 		return nil, err
 	}
-	t := &torch{cmd: exec.Command(python, "-c", stepScript)}
+	t := &torch{cmd: command(python, "-c", stepScript)}
 	t.cmd.Stderr = os.Stderr
 	if t.in, err = t.cmd.StdinPipe(); err != nil {
 		return nil, err
@@ -103,6 +105,36 @@ func startTorch(python, device string, q *pdq.Quantizer, teacher *models.Network
 	return t, nil
 }
 
+// hasTorch says whether a Python has PyTorch.
+func hasTorch(python string) bool {
+	return python != "" && command(python, "-c", "import torch").Run() == nil
+}
+
+// command is exec.Command without the settings of OpenBLAS that may be in force for another program, and may slow
+// PyTorch and NumPy.
+func command(name string, args ...string) *exec.Cmd {
+	c := exec.Command(name, args...)
+	for _, e := range os.Environ() {
+		if !strings.HasPrefix(e, "OPENBLAS_CORETYPE=") && !strings.HasPrefix(e, "OPENBLAS_L2_SIZE=") {
+			c.Env = append(c.Env, e)
+		}
+	}
+	return c
+}
+
+// compile has PyTorch compile both steps and returns the seconds that it takes. From then on, steps knows "compiled"
+// and "compiled-dc" as well. The error says why torch.compile can't be used.
+func (t *torch) compile() (seconds float64, err error) {
+	answer, err := t.ask("compile 0")
+	if err != nil {
+		return 0, err
+	}
+	if seconds, err = strconv.ParseFloat(answer, 64); err != nil {
+		return 0, errors.New(answer)
+	}
+	return seconds, nil
+}
+
 // ask sends a line and returns the answer.
 func (t *torch) ask(line string) (string, error) {
 	if _, err := fmt.Fprintln(t.in, line); err != nil {
@@ -115,7 +147,7 @@ func (t *torch) ask(line string) (string, error) {
 	return strings.TrimSpace(answer), nil
 }
 
-// steps takes n steps of a kind, "step" or "dc".
+// steps takes n steps of a kind: "step", "dc" or, after compile, "compiled" or "compiled-dc".
 func (t *torch) steps(kind string, n int) error {
 	_, err := t.ask(fmt.Sprintf("%s %d", kind, n))
 	return err

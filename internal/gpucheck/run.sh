@@ -55,7 +55,7 @@ tests() {
 }
 
 bench() {
-	./bench -backends="$xla" -device=$device -python="$(command -v python3)" -out="$results/$stage.bench.tsv" "$@"
+	./bench -backends="$xla" -device=$device -python="$(command -v python3)" -compile=false -busy -out="$results/$stage.bench.tsv" "$@"
 }
 
 demo() {

@@ -17,6 +17,15 @@ func dialects() []dialect {
 		torchvisionRegNetX}
 }
 
+// Torchvision returns the name in torchvision's networks of each layer of n: of a published MobileNetV2 or a RegNetX
+// that package arch builds. Layers of other networks keep their names.
+func Torchvision(n *models.Network) func(layer string) string {
+	if n.Index("s1.b1.f.a") >= 0 {
+		return func(layer string) string { return torchvisionRegNetX(n, layer) }
+	}
+	return func(layer string) string { return torchvisionMobileNetV2(n, layer) }
+}
+
 // torchvisionMobileNetV2 is a dialect. We number the layers of a block through: conv.0, conv.1 and conv.2 are a
 // convolution, its normalisation and its activation function, conv.3 is the next convolution. torchvision numbers
 // within such triples: conv.0.0, conv.0.1, conv.0.2, conv.1.0; but not the last two layers, which have no activation

@@ -21,8 +21,19 @@ func newXLA(string, string) (compute.Backend, string, error) { return nil, "", e
 type Model struct{}
 
 // OpenModel returns an error: this build can't load ONNX Runtime.
-func OpenModel([]byte, string, string) (*Model, error) {
+func OpenModel([]byte, ModelOptions) (*Model, error) {
 	return nil, &openError{"ONNX model", errors.New("built without cgo"), nativeRemedy}
+}
+
+// OpenModelFile returns an error, as OpenModel.
+func OpenModelFile(string, ModelOptions) (*Model, error) { return OpenModel(nil, ModelOptions{}) }
+
+func (*Model) batch(int) ([]int, error) { return nil, errors.ErrUnsupported }
+
+// LoadRuntime returns an error, as OpenModel.
+func LoadRuntime() error {
+	_, err := OpenModel(nil, ModelOptions{})
+	return err
 }
 
 // Run returns an error.

@@ -8,9 +8,37 @@ import (
 	"slices"
 	"time"
 
+	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/internal/memory"
 	"github.com/pdquant/pdquant/pdq"
 )
+
+// Student returns the student of a cell that Run has computed in f, with the Quantizer that it is of. Its error is
+// fs.ErrNotExist if f doesn't have it.
+func (g Grid) Student(ctx context.Context, f Folder, c Cell) (*pdq.Quantizer, pdq.Student, error) {
+	if c.Method.Change == nil {
+		return nil, pdq.Student{}, fmt.Errorf("experiment: %v is no student; choose another method", c)
+	}
+	config, _, err := g.Config(c)
+	if err != nil {
+		return nil, pdq.Student{}, err
+	}
+	g.Warn = nil // Run has warned
+	r := &gridRun{Grid: g, folder: f, drawn: map[uint64]datasets.Calibration{}, forecast: newForecast(g)}
+	t, err := r.newTask(ctx, c, config)
+	if err != nil {
+		return nil, pdq.Student{}, err
+	}
+	k, err := f.kept(t.stem)
+	if err == nil {
+		err = f.Unchanged(t.stem+".safetensors", k.Student)
+	}
+	if err != nil {
+		return nil, pdq.Student{}, err
+	}
+	student, err := f.LoadStudent(t.Quantizer, t.stem+".safetensors")
+	return t.Quantizer, student, err
+}
 
 // task is a student to be computed.
 type task struct {

@@ -24,7 +24,7 @@ type Comparison struct {
 // Run computes the logits [n,Classes] of a written model for normalised images of shape dims, [n,C,H,W].
 type Run func(images []float32, dims ...int) ([]float32, error)
 
-// Evaluate returns the score of a written model on test.
+// Evaluate returns the score of a model on test, one that ONNX wrote or another classifier.
 func Evaluate(ctx context.Context, model Run, test datasets.Stream) (s pdq.Score, err error) {
 	for batch, err := range test.Batches(ctx, exec.MaxChunk) {
 		if err != nil {
@@ -32,8 +32,9 @@ func Evaluate(ctx context.Context, model Run, test datasets.Stream) (s pdq.Score
 		}
 		n := batch.Len()
 		logits, err := model(batch.Floats(0, n), n, batch.Channels, batch.Height, batch.Width)
-		if err == nil && len(logits)%n > 0 {
-			err = fmt.Errorf("%d logits of %d images", len(logits), n)
+		if err == nil && (len(logits)%n > 0 || len(logits)/n < len(batch.Classes)) {
+			err = fmt.Errorf("%d logits of %d images, but %d classes; give a classifier of these images", len(logits), n,
+				len(batch.Classes))
 		}
 		if err != nil {
 			return pdq.Score{}, fmt.Errorf("export: evaluate: model: %w", err)
@@ -46,29 +47,46 @@ func Evaluate(ctx context.Context, model Run, test datasets.Stream) (s pdq.Score
 	return s, nil
 }
 
-// Compare runs a written model of the student s, and s itself, on images.
-func Compare(ctx context.Context, q *pdq.Quantizer, s pdq.Student, images datasets.Images, model Run) (
+// Compare runs a written model of the student s, and s itself, on images, of which there must be one at least.
+func Compare(ctx context.Context, q *pdq.Quantizer, s pdq.Student, images datasets.Stream, model Run) (
 	c Comparison, err error) {
-	student, err := logits(ctx, q, s, images)
+	w, err := q.StudentWeights(s)
 	if err != nil {
 		return c, fmt.Errorf("export: compare: student: %w", err)
 	}
-	classes := len(student) / images.Len()
-	for lo := 0; lo < images.Len(); lo += exec.MaxChunk {
-		if err := ctx.Err(); err != nil {
-			return c, err
+	n, _ := q.Folded()
+	runner := exec.NewRunner(q.Backend(), q.Config().Machine.Workers, n)
+	forward, err := exec.NewShared(q.Backend(), func(xs []*graph.Node) []*graph.Node {
+		return []*graph.Node{n.Forward(xs[0], 0, len(n.Layers)-1, s.Hooks(xs[0].Graph(), w))}
+	})
+	if err != nil {
+		return c, fmt.Errorf("export: compare: student: %w", err)
+	}
+	defer forward.Finalize()
+	for batch, err := range images.Batches(ctx, exec.MaxChunk) {
+		if err != nil {
+			return c, fmt.Errorf("export: compare: %w", err)
 		}
-		hi := min(lo+exec.MaxChunk, images.Len())
-		got, err := model(images.Floats(lo, hi), hi-lo, images.Channels, images.Height, images.Width)
-		if err == nil && len(got) != (hi-lo)*classes {
-			err = fmt.Errorf("%d logits of %d images and %d classes", len(got), hi-lo, classes)
+		got, err := model(batch.Floats(0, batch.Len()), batch.Len(), batch.Channels, batch.Height, batch.Width)
+		if err == nil && len(got) != batch.Len()*n.Classes {
+			err = fmt.Errorf("%d logits of %d images and %d classes", len(got), batch.Len(), n.Classes)
 		}
 		if err != nil {
 			return c, fmt.Errorf("export: compare: model: %w", err)
 		}
-		for i := range hi - lo {
-			c.add(got[i*classes:(i+1)*classes], student[(lo+i)*classes:(lo+i+1)*classes], int(images.Labels[lo+i]))
+		out, err := runner.Call(ctx, forward, exec.Normalised{Images: batch})
+		if err != nil {
+			return c, fmt.Errorf("export: compare: student: %w", err)
 		}
+		want := out[0].Flat()
+		for i, label := range batch.Labels {
+			lo, hi := i*n.Classes, (i+1)*n.Classes
+			c.add(got[lo:hi], want[lo:hi], int(label))
+		}
+		exec.FreeCaches(out...)
+	}
+	if len(c.Model.Top1) == 0 {
+		return c, errors.New("export: compare: no images; give at least one")
 	}
 	return c, nil
 }
@@ -97,24 +115,4 @@ func largest(x []float32) (at int) {
 		}
 	}
 	return at
-}
-
-// logits returns the student's logits [N,Classes] of images.
-func logits(ctx context.Context, q *pdq.Quantizer, s pdq.Student, images datasets.Images) ([]float32, error) {
-	if images.Len() == 0 {
-		return nil, errors.New("no images; give at least one")
-	}
-	w, err := q.StudentWeights(s)
-	if err != nil {
-		return nil, err
-	}
-	n, _ := q.Folded()
-	out, err := exec.NewRunner(q.Backend(), q.Config().Machine.Workers, n).Run(ctx, func(xs []*graph.Node) []*graph.Node {
-		return []*graph.Node{n.Forward(xs[0], 0, len(n.Layers)-1, s.Hooks(xs[0].Graph(), w))}
-	}, exec.Normalised{Images: images})
-	if err != nil {
-		return nil, err
-	}
-	defer exec.FreeCaches(out...)
-	return out[0].Flat(), nil
 }

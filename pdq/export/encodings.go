@@ -22,9 +22,9 @@ type encoding struct {
 }
 
 // Encodings writes the scales and zero points of s as encodings of AIMET, version 1.0.0: a JSON file that names the
-// tensors as ONNX does. An offset is the zero point times -1. It returns the errors of WriteTSV, and one for a zero
-// point that isn't a whole number.
-func Encodings(w io.Writer, q *pdq.Quantizer, s pdq.Student) error {
+// tensors as ONNX does, or with name(layer) in place of each layer's name, unless name is nil. An offset is the zero
+// point times -1. It returns the errors of WriteTSV, and one for a zero point that isn't a whole number.
+func Encodings(w io.Writer, q *pdq.Quantizer, s pdq.Student, name func(layer string) string) error {
 	all, err := quantisers(q, s)
 	if err != nil {
 		return fmt.Errorf("export: encodings: %w", err)
@@ -37,7 +37,7 @@ func Encodings(w io.Writer, q *pdq.Quantizer, s pdq.Student) error {
 		Excluded    []string   `json:"excluded_layers"`
 	}{"1.0.0", "pdquant", []encoding{}, []encoding{}, []string{}}
 	for _, t := range all {
-		e := encoding{Name: t.layer, Kind: "PER_TENSOR", Type: "INT", Bits: t.bits, Scale: t.scale}
+		e := encoding{Name: renamed(name, t.layer), Kind: "PER_TENSOR", Type: "INT", Bits: t.bits, Scale: t.scale}
 		for _, z := range t.zero {
 			if z != float32(math.Trunc(float64(z))) {
 				return fmt.Errorf("export: encodings: %s has the zero point %g, but AIMET's are whole; write TSV", t.layer, z)
@@ -45,7 +45,7 @@ func Encodings(w io.Writer, q *pdq.Quantizer, s pdq.Student) error {
 			e.Offset = append(e.Offset, -int(z))
 		}
 		if t.weight {
-			e.Name, e.Kind = t.layer+".weight", "PER_CHANNEL"
+			e.Name, e.Kind = e.Name+".weight", "PER_CHANNEL"
 			file.Params = append(file.Params, e)
 		} else {
 			file.Activations = append(file.Activations, e)

@@ -14,7 +14,7 @@ import (
 func TestEncodings(t *testing.T) {
 	q, s := nearest(t, runtime(t), "resnet8", pdq.Bits{W: 4, A: 3})
 	var file bytes.Buffer
-	if err := export.Encodings(&file, q, s); err != nil {
+	if err := export.Encodings(&file, q, s, nil); err != nil {
 		t.Fatal(err)
 	}
 	var got struct {

@@ -170,8 +170,18 @@ func TestErrors(t *testing.T) {
 	if _, err := export.ONNX(broken{}, q, s, export.Options{}); !errors.Is(err, errBroken) {
 		t.Errorf("error %v, want %v", err, errBroken)
 	}
-	if err := export.Encodings(&bytes.Buffer{}, q, half); err == nil {
+	if err := export.Encodings(&bytes.Buffer{}, q, half, nil); err == nil {
 		t.Error("AIMET's encodings have a zero point of 0.5")
+	}
+	same := func(string) string { return "x" }
+	for want, err := range map[string]error{
+		"conv1 and layer1.0.conv1 both become x": export.Weights(&bytes.Buffer{}, q, s, same),
+		"layer1.0.relu1 has no scale":            export.Weights(&bytes.Buffer{}, q, without, nil),
+		errBroken.Error():                        export.Weights(broken{}, q, s, nil),
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %s", err, want)
+		}
 	}
 	if err := export.WriteTSV(broken{}, q, s); !errors.Is(err, errBroken) {
 		t.Errorf("error %v, want %v", err, errBroken)

@@ -2,6 +2,7 @@ package export_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/gomlx/compute"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/internal/onnxzoo"
+	"github.com/pdquant/pdquant/models"
 	"github.com/pdquant/pdquant/models/onnx"
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/export"
@@ -36,9 +38,15 @@ func imported(t *testing.T, b compute.Backend, file string) *pdq.Quantizer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := read.Network
+	return quantizer(t, b, read.Network, read.Weights)
+}
+
+// quantizer returns a quantizer for n at W4A8, with calibration images of noise.
+func quantizer(t *testing.T, b compute.Backend, n *models.Network, w models.Weights) *pdq.Quantizer {
+	t.Helper()
 	noise := datasets.Images{Name: "noise", Channels: n.Channels, Height: n.Height, Width: n.Width,
-		Labels: make([]int32, images), Mean: []float32{0.5, 0.5, 0.5}, Std: []float32{0.3, 0.3, 0.3}}
+		Labels: make([]int32, images),
+		Mean:   slices.Repeat([]float32{0.5}, n.Channels), Std: slices.Repeat([]float32{0.3}, n.Channels)}
 	for k := range n.Classes {
 		noise.Classes = append(noise.Classes, fmt.Sprint(k))
 	}
@@ -49,7 +57,7 @@ func imported(t *testing.T, b compute.Backend, file string) *pdq.Quantizer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	q, err := pdq.New(b, pdq.Problem{Network: n, Weights: read.Weights, Calibration: noise}, c)
+	q, err := pdq.New(b, pdq.Problem{Network: n, Weights: w, Calibration: noise}, c)
 	if err != nil {
 		t.Fatal(err)
 	}

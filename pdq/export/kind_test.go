@@ -191,7 +191,7 @@ func run(t *testing.T, b *builder, opset int, x *tensors.Tensor, y string, in, o
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := backend.OpenModel(data, Input, y)
+	m, err := backend.OpenModel(data, backend.ModelOptions{Output: y})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -106,7 +106,7 @@ func layerOutput(t *testing.T, q *pdq.Quantizer, s pdq.Student, l models.Layer, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := backend.OpenModel(data, l.Inputs[0], b.read[l.Name])
+	m, err := backend.OpenModel(data, backend.ModelOptions{Output: b.read[l.Name]})
 	if err != nil {
 		t.Fatalf("%s: %v", l.Name, err)
 	}

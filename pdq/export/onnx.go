@@ -29,12 +29,16 @@ const lastOpset = 25
 type Options struct {
 	Form  Form
 	Opset int // version of ONNX's operators, 13 to 25; 0: the lowest that has the types and operators
+
+	// External says that ONNXFile writes large tensors to a file of their own, also where it needn't. ONNX has no such.
+	External bool
 }
 
 // Written says what ONNX wrote.
 type Written struct {
 	Opset, IR    int // versions of the operators and of the file format
 	Bytes        int // of the file
+	Data         int // bytes of the file of large tensors; 0: there is none
 	Weights      int // bytes of all weights and biases in it, without scales and zero points
 	FloatWeights int // bytes of these in float32
 }
@@ -45,46 +49,69 @@ type Written struct {
 // if the opset is too old for these, or if the model would have 2 GiB or more. It has then written nothing, unless w
 // failed.
 func ONNX(w io.Writer, q *pdq.Quantizer, s pdq.Student, o Options) (Written, error) {
-	m, err := newModel(q, s, o)
+	m, out, err := newModel(q, s, o)
 	if err != nil {
 		return Written{}, fmt.Errorf("export: ONNX: %w", err)
 	}
 	if size := proto.Size(m); size > math.MaxInt32 {
-		return Written{}, fmt.Errorf("export: ONNX: the model has %d bytes, but a file must have less than 2 GiB; choose "+
-			"another form", size)
+		return Written{}, fmt.Errorf("export: ONNX: the model has %d bytes, but a file must have less than 2 GiB; write it "+
+			"with ONNXFile", size)
 	}
-	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
-	if err == nil {
-		_, err = w.Write(data)
-	}
-	if err != nil {
+	if out.Bytes, err = writeModel(w, m); err != nil {
 		return Written{}, fmt.Errorf("export: ONNX: writing: %w", err)
 	}
-	out := Written{Opset: int(m.OpsetImport[0].Version), IR: int(m.IrVersion), Bytes: len(data)}
+	return out, nil
+}
+
+// writeModel writes m, and returns the number of bytes.
+func writeModel(w io.Writer, m *protos.ModelProto) (int, error) {
+	data, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	if err != nil {
+		return 0, err
+	}
+	return w.Write(data)
+}
+
+// newModel returns the model that ONNX writes, and what it holds.
+func newModel(q *pdq.Quantizer, s pdq.Student, o Options) (*protos.ModelProto, Written, error) {
+	g, opset, err := newGraph(q, s, o)
+	if err != nil {
+		return nil, Written{}, err
+	}
+	if o.Opset == 0 {
+		o.Opset = opset
+	}
+	if o.Opset < opset || o.Opset > lastOpset {
+		return nil, Written{}, fmt.Errorf("opset %d: the types and operators of this student in the form %v are in opsets "+
+			"%d to %d; choose one of these, or another form", o.Opset, o.Form, opset, lastOpset)
+	}
+	m := &protos.ModelProto{IrVersion: irVersion(o.Opset), ProducerName: "pdquant", Graph: g,
+		OpsetImport: []*protos.OperatorSetIdProto{{Version: int64(o.Opset)}}, MetadataProps: metadata(q, o)}
+	out := Written{Opset: o.Opset, IR: int(m.IrVersion)}
 	n, _ := q.Folded()
 	for _, p := range n.Params() {
-		for _, t := range m.Graph.Initializer {
+		for _, t := range g.Initializer {
 			if t.Name == p.Name || t.Name == p.Name+levelsEnd {
 				out.Weights += len(t.RawData)
 			}
 		}
 		out.FloatWeights += 4 * exec.Product(p.Shape)
 	}
-	return out, nil
+	return m, out, nil
 }
 
-// newModel returns the model that ONNX writes.
-func newModel(q *pdq.Quantizer, s pdq.Student, o Options) (*protos.ModelProto, error) {
+// newGraph returns the graph of the model, and the lowest opset that it can have.
+func newGraph(q *pdq.Quantizer, s pdq.Student, o Options) (g *protos.GraphProto, opset int, err error) {
 	if o.Form < Packed || o.Form > Float {
-		return nil, fmt.Errorf("form %v is unknown; choose one of %s", o.Form, strings.Join(formNames(), ", "))
+		return nil, 0, fmt.Errorf("form %v is unknown; choose one of %s", o.Form, strings.Join(formNames(), ", "))
 	}
 	if err := complete(q, s); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	n, _ := q.Folded()
 	weights, err := q.StudentWeights(s)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	b := &builder{form: o.Form, s: s, weights: weights, opset: firstOpset, read: map[string]string{models.Image: Input},
 		shapes: shapesOf(n), single: map[string]bool{}, graph: &protos.GraphProto{Name: n.Name,
@@ -92,19 +119,11 @@ func newModel(q *pdq.Quantizer, s pdq.Student, o Options) (*protos.ModelProto, e
 			Output: []*protos.ValueInfoProto{floatValue(Output, n.Classes)}}}
 	for _, l := range n.Layers {
 		if err := b.layer(l); err != nil {
-			return nil, fmt.Errorf("%s: %w", l.Name, err)
+			return nil, 0, fmt.Errorf("%s: %w", l.Name, err)
 		}
 	}
 	b.rename(n.Layers[len(n.Layers)-1].Name)
-	if o.Opset == 0 {
-		o.Opset = b.opset
-	}
-	if o.Opset < b.opset || o.Opset > lastOpset {
-		return nil, fmt.Errorf("opset %d: the types and operators of this student in the form %v are in opsets %d to %d; "+
-			"choose one of these, or another form", o.Opset, o.Form, b.opset, lastOpset)
-	}
-	return &protos.ModelProto{IrVersion: irVersion(o.Opset), ProducerName: "pdquant", Graph: b.graph,
-		OpsetImport: []*protos.OperatorSetIdProto{{Version: int64(o.Opset)}}, MetadataProps: metadata(q, o)}, nil
+	return b.graph, b.opset, nil
 }
 
 // shapesOf returns the shapes for one image of the images and of all layers' outputs.

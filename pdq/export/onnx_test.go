@@ -107,7 +107,7 @@ func sameLogits(t testing.TB, q *pdq.Quantizer, s pdq.Student, form export.Form)
 	if _, err := export.ONNX(&file, q, s, export.Options{Form: form}); err != nil {
 		t.Fatal(err)
 	}
-	m, err := backend.OpenModel(file.Bytes(), export.Input, export.Output)
+	m, err := backend.OpenModel(file.Bytes(), backend.ModelOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,25 +130,7 @@ func sameLogits(t testing.TB, q *pdq.Quantizer, s pdq.Student, form export.Form)
 // weights of few bits in the last layers.
 func TestOtherKinds(t *testing.T) {
 	b := runtime(t)
-	layer := func(name string, op models.Op, inputs ...string) models.Layer {
-		return models.Layer{Name: name, Inputs: inputs, Op: op}
-	}
-	window := models.Window{Kernel: [2]int{3, 2}, Stride: [2]int{2, 1}, Dilation: [2]int{1, 2},
-		Pad: models.Padding{Top: 1, Bottom: 0, Left: 1, Right: 1}}
-	n := &models.Network{Name: "kinds", Channels: 1, Height: 28, Width: 28, Classes: 10, Layers: []models.Layer{
-		layer("conv", models.Conv{In: 1, Out: 4, Window: window, Groups: 1}, models.Image),
-		layer("relu6", models.ReLU6{}, "conv"),
-		layer("pool", models.MaxPooling{Window: window}, "relu6"),
-		layer("pad", models.PadShortcut{In: 4, Out: 7, Stride: 3}, "pool"),
-		layer("pad1", models.PadShortcut{In: 7, Out: 8, Stride: 1}, "pad"),
-		layer("grouped", models.Conv{In: 8, Out: 8, Window: models.SquareWindow(3, 1, 1), Groups: 4, Bias: true}, "pad1"),
-		layer("sum", models.Sum{}, "grouped", "pad1"),
-		layer("mean", models.GlobalAvgPooling{}, "sum"),
-		layer("hidden", models.Linear{In: 8, Out: 16}, "mean"),
-		layer("relu", models.ReLU{}, "hidden"),
-		layer("logits", models.Linear{In: 16, Out: 10}, "relu"), // the output's name too
-	}}
-	n.Units = []models.Unit{{Name: "all", First: 0, Last: len(n.Layers) - 1}}
+	n := kinds()
 	pool, err := datasets.FashionMNISTCalibration()
 	if err != nil {
 		t.Fatal(err)
@@ -172,4 +154,28 @@ func TestOtherKinds(t *testing.T) {
 			t.Run(fmt.Sprintf("w%da%d %v", bits.W, bits.A, form), func(t *testing.T) { sameLogits(t, q, s, form) })
 		}
 	}
+}
+
+// kinds returns a network of layers that the teachers lack.
+func kinds() *models.Network {
+	layer := func(name string, op models.Op, inputs ...string) models.Layer {
+		return models.Layer{Name: name, Inputs: inputs, Op: op}
+	}
+	window := models.Window{Kernel: [2]int{3, 2}, Stride: [2]int{2, 1}, Dilation: [2]int{1, 2},
+		Pad: models.Padding{Top: 1, Bottom: 0, Left: 1, Right: 1}}
+	n := &models.Network{Name: "kinds", Channels: 1, Height: 28, Width: 28, Classes: 10, Layers: []models.Layer{
+		layer("conv", models.Conv{In: 1, Out: 4, Window: window, Groups: 1}, models.Image),
+		layer("relu6", models.ReLU6{}, "conv"),
+		layer("pool", models.MaxPooling{Window: window}, "relu6"),
+		layer("pad", models.PadShortcut{In: 4, Out: 7, Stride: 3}, "pool"),
+		layer("pad1", models.PadShortcut{In: 7, Out: 8, Stride: 1}, "pad"),
+		layer("grouped", models.Conv{In: 8, Out: 8, Window: models.SquareWindow(3, 1, 1), Groups: 4, Bias: true}, "pad1"),
+		layer("sum", models.Sum{}, "grouped", "pad1"),
+		layer("mean", models.GlobalAvgPooling{}, "sum"),
+		layer("hidden", models.Linear{In: 8, Out: 16}, "mean"),
+		layer("relu", models.ReLU{}, "hidden"),
+		layer("logits", models.Linear{In: 16, Out: 10}, "relu"), // the output's name too
+	}}
+	n.Units = []models.Unit{{Name: "all", First: 0, Last: len(n.Layers) - 1}}
+	return n
 }

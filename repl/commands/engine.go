@@ -22,6 +22,8 @@ type engine struct {
 	at    int
 	datas []*pdq.UnitData // not freed yet
 	all   []*pdq.Teacher
+
+	program string // that cost runs; "": this one
 }
 
 // quantizerKey says what a Quantizer is made for.

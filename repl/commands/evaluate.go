@@ -6,6 +6,7 @@ import (
 	"os"
 	"reflect"
 
+	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/backend"
 	"github.com/pdquant/pdquant/pdq/experiment"
@@ -54,13 +55,19 @@ func evaluate(c *call) (session, error) {
 		return s, s.noStudent(name)
 	}
 	file := c.Values["model"]
+	if file == "" && c.Values["output"] != "" {
+		return s, errors.New("repl: output= is of an ONNX file; give it with model=")
+	}
 	var model *backend.Model
 	if file != "" {
 		var err error
-		if model, err = openModel(file); err != nil {
+		if model, err = openModel(file, backend.ModelOptions{Output: c.Values["output"]}); err != nil {
 			return s, err
 		}
 		defer func() { _ = model.Close() }() // only memory
+		if of.teacher == nil || of.images == nil {
+			return s, c.evaluateFile(*of, file, model)
+		}
 	}
 	next, err := c.evaluated(*of)
 	if err != nil {
@@ -70,7 +77,7 @@ func evaluate(c *call) (session, error) {
 	if model != nil {
 		top1, err := export.Evaluate(c.Context, model.Run, next.score.images)
 		if err != nil {
-			return s, err
+			return s, fmt.Errorf("%s: %w", file, err)
 		}
 		c.Show(fileRecord(file, top1, next.score.student))
 	}
@@ -80,43 +87,74 @@ func evaluate(c *call) (session, error) {
 	return s.withNamed(name, next), nil
 }
 
-// openModel loads an ONNX file that export wrote.
-func openModel(path string) (*backend.Model, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("repl: model: %w; give a file that export wrote", err)
+// evaluateFile tests an ONNX file alone, where there is no student.
+func (c *call) evaluateFile(s session, file string, model *backend.Model) error {
+	if s.teacher == nil && c.Values["data"] == "" {
+		return errors.New("repl: no images to test on; give data=, or load a teacher")
 	}
-	return backend.OpenModel(data, export.Input, export.Output)
+	test, err := c.testImages(s)
+	if err != nil {
+		return err
+	}
+	top1, err := export.Evaluate(c.Context, model.Run, test)
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	c.Show(fileRecord(file, top1, pdq.Score{}))
+	return nil
 }
 
-// fileRecord is what eval shows of an ONNX file.
+// openModel loads an ONNX file.
+func openModel(path string, o backend.ModelOptions) (*backend.Model, error) {
+	if _, err := os.Stat(path); err != nil {
+		return nil, fmt.Errorf("repl: model: %w; give an ONNX file", err)
+	}
+	m, err := backend.OpenModelFile(path, o)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return m, nil
+}
+
+// fileRecord is what eval shows of an ONNX file. Without a student there is nothing to compare.
 func fileRecord(path string, file, student pdq.Score) shell.Record {
-	accuracy, difference := experiment.AccuracyOf(file), experiment.Paired(file, student)
-	return shell.Record{
-		Line: fmt.Sprintf("%s: %.2f ± %.2f %%, difference to the student %s", path, accuracy.Percent(),
-			accuracy.StandardError(), difference.Signed()),
-		Fields: []shell.Field{{Name: "file", Value: path}, {Name: "top1_percent", Value: num("%.2f", accuracy.Percent())},
-			{Name: "standard_error", Value: num("%.2f", accuracy.StandardError())},
-			{Name: "difference", Value: num("%.2f", difference.Mean)},
-			{Name: "difference_standard_error", Value: num("%.2f", difference.StandardError)}}}
+	a := experiment.AccuracyOf(file)
+	r := shell.Record{Line: fmt.Sprintf("%s: %.2f ± %.2f %%", path, a.Percent(), a.StandardError()),
+		Fields: []shell.Field{{Name: "file", Value: path}, {Name: "images", Value: a.N},
+			{Name: "top1_percent", Value: num("%.2f", a.Percent())},
+			{Name: "standard_error", Value: num("%.2f", a.StandardError())}}}
+	if len(student.Top1) == 0 {
+		r.Line += fmt.Sprintf(" of %d images", a.N)
+		return r
+	}
+	difference := experiment.Paired(file, student)
+	r.Line += ", difference to the student " + difference.Signed()
+	r.Fields = append(r.Fields, shell.Field{Name: "difference", Value: num("%.2f", difference.Mean)},
+		shell.Field{Name: "difference_standard_error", Value: num("%.2f", difference.StandardError)})
+	return r
+}
+
+// testImages returns those that the options n and data name.
+func (c *call) testImages(s session) (datasets.Stream, error) {
+	n := 1000
+	if err := c.Values.Override("n", 1, 1<<30, &n); err != nil {
+		return nil, err
+	}
+	data, err := s.open(c.Values["data"])
+	if err != nil {
+		return nil, err
+	}
+	return data.Test.Evenly(n)
 }
 
 // evaluated returns s with the score of its student.
 func (c *call) evaluated(s session) (session, error) {
-	n := 1000
-	if err := c.Values.Override("n", 1, 1<<30, &n); err != nil {
-		return s, err
-	}
 	q, err := c.quantizer(s, s.config)
 	if err != nil {
 		return s, err
 	}
-	data, err := s.open(c.Values["data"])
-	if err != nil {
-		return s, err
-	}
 	result := &score{data: c.Values["data"]}
-	images, err := data.Test.Evenly(n)
+	images, err := c.testImages(s)
 	if err != nil {
 		return s, err
 	}

@@ -1,13 +1,14 @@
 package commands
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 
+	"github.com/pdquant/pdquant/models/checkpoint"
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/backend"
 	"github.com/pdquant/pdquant/pdq/experiment"
@@ -17,71 +18,152 @@ import (
 
 // exportCommands write the student for other programs.
 func (e *engine) exportCommands() []command {
+	var options []shell.Option
+	for _, f := range exportFormats() {
+		options = append(options, f.options...)
+	}
 	return []command{
-		{Name: "export", Group: groupRuns, Help: "write the student as an ONNX file, and check it in ONNX Runtime",
-			Run: e.do(exportONNX),
-			More: "packed stores weights in 2, 4 or 8 bits, qcdq in 8, float on their levels in float32. All compute the " +
-				"same. The check compares the file's logits on calibration images with the student's; it needs ONNX Runtime " +
-				"(make onnxruntime). Where an activation lies halfway between two levels, sums in another order may give the " +
-				"other level, and other logits. docs/formats.md describes the file and has a program that runs it.",
-			Args: []shell.Argument{{Name: "file", Help: "to write: student.onnx", Need: true}},
-			Options: []shell.Option{option("form", "packed", "packed, qcdq or float"),
-				option("opset", "", "version of ONNX's operators, 13 to 25; default the lowest that has all that is needed"),
-				option("images", "128", "calibration images for the check, the first ones")}},
+		{Name: "export", Group: groupRuns, Help: "write the student as an ONNX file and check it, or its weights for PyTorch",
+			Run: e.do(exportFile), Options: options,
+			More: "The file's ending chooses what is written. FILE.onnx: packed stores weights in 2, 4 or 8 bits, qcdq in 8, " +
+				"float on their levels in float32. All compute the same. The check compares the file's logits on calibration " +
+				"images with the student's; it needs ONNX Runtime (make onnxruntime). Where an activation lies halfway between " +
+				"two levels, sums in another order may give the other level, and other logits. FILE.safetensors: weights on " +
+				"their levels in float32 and biases, normalisation folded; FILE.json beside it has scales and zero points. " +
+				"docs/formats.md describes the files and has programs that read them.",
+			Args: []shell.Argument{{Name: "file", Help: "to write: student.onnx or weights.safetensors", Need: true}}},
 		{Name: "encodings", Group: groupRuns, Help: "write the student's scales and zero points", Run: e.do(exportEncodings),
 			More: "FILE.json has AIMET's encodings, version 1.0.0: an offset is the zero point times -1. FILE.tsv is a table.",
 			Args: []shell.Argument{{Name: "file", Help: "to write: scales.json or scales.tsv", Need: true}}},
 	}
 }
 
-func exportONNX(c *call) (session, error) {
-	s, path := c.s, c.Values["file"]
-	var o export.Options
-	if err := errors.Join(o.Form.UnmarshalText([]byte(c.Values["form"])),
-		c.Values.Override("opset", 1, 1000, &o.Opset)); err != nil {
-		return s, err
+// exportFormat is a format of files that export writes.
+type exportFormat struct {
+	ending  string // of its files
+	write   func(c *call, q *pdq.Quantizer, path string) error
+	options []shell.Option
+}
+
+// exportFormats is the table of formats.
+func exportFormats() []exportFormat {
+	return []exportFormat{
+		{".onnx", exportONNX, []shell.Option{formOption(),
+			option("opset", "", "of .onnx: version of ONNX's operators, 13 to 25; default the lowest that has all"),
+			option("external", "false", "of .onnx: large tensors in FILE.onnx.data beside it: true; from 2 GiB on always"),
+			option("images", "128", "of .onnx: calibration images for the check, the first ones")}},
+		{".safetensors", exportWeights, []shell.Option{
+			option("names", "own", "of .safetensors: the network's own, or torchvision's for MobileNetV2 and RegNetX")}},
 	}
-	images, err := c.Values.Number("images", 1, 1<<20)
+}
+
+// exportFile writes a file in the format that its ending names.
+func exportFile(c *call) (session, error) {
+	path, formats := c.Values["file"], exportFormats()
+	i := slices.IndexFunc(formats, func(f exportFormat) bool { return strings.EqualFold(filepath.Ext(path), f.ending) })
+	if i < 0 {
+		return c.s, fmt.Errorf("repl: export: %s: its ending names no format; end it in .onnx or .safetensors", path)
+	}
+	for j, f := range formats {
+		for _, o := range f.options {
+			if j != i && c.Values[o.Name] != o.Value {
+				return c.s, fmt.Errorf("repl: export: %s: %s is an option of %s files; leave it out", path, o.Name, f.ending)
+			}
+		}
+	}
+	q, err := c.quantizer(c.s, c.s.config)
 	if err != nil {
-		return s, err
+		return c.s, err
 	}
-	if strings.ToLower(filepath.Ext(path)) != ".onnx" {
-		return s, fmt.Errorf("repl: %s: ONNX files end in .onnx; export %s.onnx", path, path)
+	return c.s, formats[i].write(c, q, path)
+}
+
+func formOption() shell.Option { return option("form", "packed", "of .onnx: packed, qcdq or float") }
+
+// exportONNX writes the student as an ONNX file, and checks it in ONNX Runtime.
+func exportONNX(c *call, q *pdq.Quantizer, path string) (err error) {
+	t := target{path: path}
+	if err := errors.Join(t.options.Form.UnmarshalText([]byte(c.Values["form"])),
+		c.Values.Override("opset", 1, 1000, &t.options.Opset)); err != nil {
+		return err
 	}
-	q, err := c.quantizer(s, s.config)
+	if t.images, err = c.Values.Number("images", 1, 1<<20); err != nil {
+		return err
+	}
+	if t.options.External, err = c.Values.Bool("external"); err != nil {
+		return err
+	}
+	return c.export(q, c.s.student, t)
+}
+
+// target is an ONNX file to write, and on how many calibration images to check it.
+type target struct {
+	path    string
+	options export.Options
+	images  int
+}
+
+// check is an error if the file can't be written, whatever the student.
+func (t target) check() error {
+	if strings.ToLower(filepath.Ext(t.path)) != ".onnx" {
+		return fmt.Errorf("repl: %s: ONNX files end in .onnx; export %s.onnx", t.path, t.path)
+	}
+	return shell.CanWrite(t.path)
+}
+
+// export writes the student s of q, and checks the file in ONNX Runtime.
+func (c *call) export(q *pdq.Quantizer, s pdq.Student, t target) error {
+	written, err := export.ONNXFile(t.path, q, s, t.options)
 	if err != nil {
-		return s, err
+		return err
 	}
-	var model bytes.Buffer
-	written, err := export.ONNX(&model, q, s.student, o)
-	if err != nil {
-		return s, err
-	}
-	if err := shell.WriteFile(path, func(w io.Writer) error { _, err := w.Write(model.Bytes()); return err }); err != nil {
-		return s, err
-	}
-	c.Show(writtenRecord(path, written))
-	m, err := backend.OpenModel(model.Bytes(), export.Input, export.Output)
+	c.Show(writtenRecord(t.path, written))
+	m, err := backend.OpenModelFile(t.path, backend.ModelOptions{})
 	if err != nil {
 		c.Print("not checked: %v", err)
-		return s, nil
+		return nil
 	}
 	defer func() { _ = m.Close() }() // only memory
 	sample := q.Problem().Calibration
-	compared, err := export.Compare(c.Context, q, s.student, sample.Slice(0, min(images, sample.Len())), m.Run)
+	compared, err := export.Compare(c.Context, q, s, sample.Slice(0, min(t.images, sample.Len())), m.Run)
 	if err == nil {
 		c.Show(comparisonRecord(compared))
 	}
-	return s, err
+	return err
+}
+
+// exportWeights writes the student's weights for PyTorch, and its scales and zero points beside them.
+func exportWeights(c *call, q *pdq.Quantizer, path string) error {
+	if err := c.Values.OneOf("names", "own", "torchvision"); err != nil {
+		return err
+	}
+	n, _ := q.Folded()
+	var name func(layer string) string
+	if c.Values["names"] == "torchvision" {
+		name = checkpoint.Torchvision(n)
+	}
+	scales := strings.TrimSuffix(path, filepath.Ext(path)) + ".json"
+	err := shell.WriteFile(scales, func(w io.Writer) error { return export.Encodings(w, q, c.s.student, name) })
+	if err == nil {
+		err = shell.WriteFile(path, func(w io.Writer) error { return export.Weights(w, q, c.s.student, name) })
+	}
+	if err == nil {
+		c.Print("%d parameters of %s in %s, scales and zero points in %s", len(n.Params()), n.Name, path, scales)
+	}
+	return err
 }
 
 // writtenRecord shows what was written to path.
 func writtenRecord(path string, w export.Written) shell.Record {
+	size := kilobytes(w.Bytes)
+	if w.Data > 0 {
+		size += fmt.Sprintf(" and %s in %s", kilobytes(w.Data), export.DataFile(path))
+	}
 	return shell.Record{
-		Line: fmt.Sprintf("%s: opset %d, IR version %d, %s; weights %s, %s in float32", path, w.Opset, w.IR,
-			kilobytes(w.Bytes), kilobytes(w.Weights), kilobytes(w.FloatWeights)),
+		Line: fmt.Sprintf("%s: opset %d, IR version %d, %s; weights %s, %s in float32", path, w.Opset, w.IR, size,
+			kilobytes(w.Weights), kilobytes(w.FloatWeights)),
 		Fields: []shell.Field{{Name: "file", Value: path}, {Name: "opset", Value: w.Opset}, {Name: "ir_version", Value: w.IR},
-			{Name: "bytes", Value: w.Bytes}, {Name: "weight_bytes", Value: w.Weights},
+			{Name: "bytes", Value: w.Bytes}, {Name: "data_bytes", Value: w.Data}, {Name: "weight_bytes", Value: w.Weights},
 			{Name: "float_weight_bytes", Value: w.FloatWeights}}}
 }
 
@@ -106,16 +188,16 @@ func exportEncodings(c *call) (session, error) {
 	if err != nil {
 		return c.s, err
 	}
-	var write func(w io.Writer, q *pdq.Quantizer, s pdq.Student) error
+	var write func(w io.Writer) error
 	switch strings.ToLower(filepath.Ext(path)) {
 	case ".json":
-		write = export.Encodings
+		write = func(w io.Writer) error { return export.Encodings(w, q, c.s.student, nil) }
 	case ".tsv":
-		write = export.WriteTSV
+		write = func(w io.Writer) error { return export.WriteTSV(w, q, c.s.student) }
 	default:
 		return c.s, fmt.Errorf("repl: %s: name a file that ends in .json or .tsv", path)
 	}
-	err = shell.WriteFile(path, func(w io.Writer) error { return write(w, q, c.s.student) })
+	err = shell.WriteFile(path, write)
 	if err == nil {
 		c.Print("%d weights and %d outputs in %s", len(c.s.student.Weights), len(c.s.student.Acts), path)
 	}

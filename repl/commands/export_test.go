@@ -10,9 +10,12 @@ import (
 func TestExport(t *testing.T) {
 	dir := t.TempDir()
 	sh, out := testShell(t, "set rounding.steps=0 correction.steps=0", "run", "export "+dir+"/a.onnx images=4",
-		"export form=qcdq opset=14 "+dir+"/b.ONNX", "encodings "+dir+"/a.json", "encodings "+dir+"/a.tsv")
+		"export form=qcdq opset=14 "+dir+"/b.ONNX", "encodings "+dir+"/a.json", "encodings "+dir+"/a.tsv",
+		"export external=true "+dir+"/x.onnx", "export names=torchvision "+dir+"/w.safetensors")
 	for _, want := range []string{"a.onnx: opset 25, IR version 13, 34.0 kB; weights 21.2 kB, 309.7 kB in float32",
-		"b.ONNX: opset 14, IR version 7", "10 weights and 7 outputs in " + dir + "/a.json"} {
+		"b.ONNX: opset 14, IR version 7", "10 weights and 7 outputs in " + dir + "/a.json",
+		" kB in " + dir + "/x.onnx.data; weights 21.2 kB",
+		"20 parameters of resnet8 in " + dir + "/w.safetensors, scales and zero points in " + dir + "/w.json"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("printed %s, without %q", out, want)
 		}
@@ -29,13 +32,16 @@ func TestExport(t *testing.T) {
 		t.Errorf("printed %s", out)
 	}
 	for _, bad := range [][2]string{ // in this order: the last two are about a new session
-		{"export " + dir + "/c", "ONNX files end in .onnx; export " + dir + "/c.onnx"},
-		{"export " + dir + "/no/c.onnx", "can't be written"},
+		{"export " + dir + "/c", "its ending names no format; end it in .onnx or .safetensors"},
+		{"export " + dir + "/no/c.onnx", "export: ONNX: writing: "},
 		{"export form=q8 " + dir + "/c.onnx", `form "q8" is unknown; choose one of packed, qcdq, float`},
 		{"export opset=21 " + dir + "/c.onnx", "in the form packed are in opsets 25 to 25; choose"},
 		{"export opset=0 " + dir + "/c.onnx", "opset=0; give"},
 		{"export images=0 " + dir + "/c.onnx", "images=0; give"},
-		{"eval 2 model=" + dir + "/c.onnx", "no such file or directory; give a file that export wrote"},
+		{"export opset=21 " + dir + "/c.safetensors", "opset is an option of .onnx files; leave it out"},
+		{"export names=torchvision " + dir + "/c.onnx", "names is an option of .safetensors files; leave it out"},
+		{"export names=timm " + dir + "/c.safetensors", "names=timm; choose own or torchvision"},
+		{"eval 2 model=" + dir + "/c.onnx", "no such file or directory; give an ONNX file"},
 		{"eval 2 model=" + dir + "/a.tsv", "backend: ONNX model: "},
 		{"encodings " + dir + "/c.txt", "ends in .json or .tsv"},
 		{"encodings " + dir + "/no/c.tsv", "can't be written"},
@@ -47,7 +53,7 @@ func TestExport(t *testing.T) {
 		}
 	}
 	files, err := os.ReadDir(dir)
-	if err != nil || len(files) != 4 {
+	if err != nil || len(files) != 8 {
 		t.Errorf("%d files, %v", len(files), err)
 	}
 }

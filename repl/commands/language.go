@@ -40,7 +40,7 @@ func newShell(d shell.Display) (*Shell, *engine, error) {
 // commands is the table. The groups' order is that of help.
 func (e *engine) commands() []command {
 	return slices.Concat(e.setupCommands(), e.stepCommands(), e.insideCommands(), []command{e.dumpCommand()},
-		e.runCommands(), e.exportCommands(), e.nameCommands(), []command{e.reportCommand()},
+		e.runCommands(), e.exportCommands(), []command{e.costCommand()}, e.nameCommands(), []command{e.reportCommand()},
 		[]command{e.demoCommand(), e.quantiseCommand(), e.modelsCommand(), e.downloadCommand(), e.reproduceCommand(),
 			e.gridCommand(), e.trainCommand()})
 }
@@ -48,8 +48,8 @@ func (e *engine) commands() []command {
 func (e *engine) language() shell.Language[session] {
 	return shell.Language[session]{
 		Commands: e.commands(), Words: words(), Aliases: aliases(), Info: "info", Repeats: "step",
-		Files: []string{"file", "data", "checkpoint", "out", "indices", "baseline", "labels", "model", "calibration",
-			"evaluation"},
+		Files: []string{"file", "data", "checkpoint", "out", "indices", "baseline", "labels", "model", "export", "into",
+			"calibration", "evaluation"},
 		Folders: []string{"dir", "run", "other"},
 		Choices: choices, Fold: isField, Prompt: session.prompt, Kept: kept, Lost: lost, Rescue: rescue, Live: e.freeBut,
 		Same:    func(a, b session) bool { return reflect.DeepEqual(a, b) },

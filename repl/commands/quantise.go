@@ -33,12 +33,18 @@ func (e *engine) quantiseCommand() command {
 			anywayOption(),
 			backendOption(), memoryOption(), keepOption(), anewOption(),
 			option("out", "", "run folder; empty: runs/NETWORK-wWaA-sSEED"),
+			option("export", "", "ONNX file to write the last method's student to, and to check in ONNX Runtime; empty: none"),
+			formOption(),
 		}),
 		Run: e.alone(quantise),
 	}
 }
 
 func quantise(c *call) error {
+	file, err := exportTarget(c.Values)
+	if err != nil {
+		return err
+	}
 	g, err := newQuantisation(c.Values)
 	if err != nil {
 		return err
@@ -64,7 +70,24 @@ func quantise(c *call) error {
 	if len(g.Methods) == 1 {
 		base = experiment.FullPrecision
 	}
-	return c.report(f, titleOf(g), results, base, published)
+	if err := c.report(f, titleOf(g), results, base, published); err != nil || file.path == "" {
+		return err
+	}
+	cells := g.Cells()
+	q, student, err := g.Student(c.Context, f, cells[len(cells)-1])
+	if err != nil {
+		return err
+	}
+	return c.export(q, student, file)
+}
+
+// exportTarget reads the options export and form. Without export, the path is empty.
+func exportTarget(v shell.Values) (t target, err error) {
+	t = target{path: v["export"], images: 128}
+	if err := t.options.Form.UnmarshalText([]byte(v["form"])); err != nil || t.path == "" {
+		return t, err
+	}
+	return t, t.check()
 }
 
 // newQuantisation reads and checks the options. What takes long comes last.

@@ -110,6 +110,28 @@ func TestQuantise(t *testing.T) {
 	}
 }
 
+// TestQuantiseExport: the student of the last method becomes a file, at once and when the run is finished already.
+func TestQuantiseExport(t *testing.T) {
+	dir := t.TempDir()
+	line := "quantise resnet8 methods=pd images=8 test=10 steps=2 dc=1 backend=go anyway=true out=" + dir +
+		"/run export=" + dir
+	for _, file := range []string{"/a.onnx", "/b.onnx form=float"} {
+		var report bytes.Buffer
+		if err := runLine(t.Context(), line+file, &report, io.Discard); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(report.String(), "8 of 8 predictions are the same") &&
+			!strings.Contains(report.String(), "not checked: backend: ONNX model: ONNX Runtime is not installed") {
+			t.Errorf("printed %s", &report)
+		}
+	}
+	for _, name := range []string{"a.onnx", "b.onnx"} {
+		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Size() < 20000 {
+			t.Errorf("%s: %v, %v", name, info, err)
+		}
+	}
+}
+
 // TestQuantiseErrors: what is missing is said before anything is computed.
 func TestQuantiseErrors(t *testing.T) {
 	dir := noiseFiles(t)
@@ -124,11 +146,14 @@ func TestQuantiseErrors(t *testing.T) {
 		"quantise resnet18 anyway=yes": "anyway=yes; choose true or false",
 		"quantise resnet20-cifar10 checkpoint=../../testdata/cifar10/resnet20-12fca82f.th data=" +
 			broken: "give the .bin files of cifar-10-binary.tar.gz",
-		"quantise resnet8 methods=mse":                 "methods=mse; choose all or pd",
-		"quantise resnet8 preset=slow":                 `no preset "slow"; choose one of glance, quick`,
-		"quantise resnet8 checkpoint=" + dir + "/none": "none: no such file",
-		"quantise resnet8 w=1":                         "w=1; give a whole number from 2 to 8",
-		"download mnist":                               "set=mnist; choose fashion-mnist or cifar10",
+		"quantise resnet8 methods=mse":                  "methods=mse; choose all or pd",
+		"quantise resnet8 preset=slow":                  `no preset "slow"; choose one of glance, quick`,
+		"quantise resnet8 checkpoint=" + dir + "/none":  "none: no such file",
+		"quantise resnet8 w=1":                          "w=1; give a whole number from 2 to 8",
+		"quantise resnet8 export=" + dir + "/a.bin":     "ONNX files end in .onnx; export " + dir + "/a.bin.onnx",
+		"quantise resnet8 export=" + dir + "/no/a.onnx": "a.onnx can't be written",
+		"quantise resnet8 export=a.onnx form=q8":        `form "q8" is unknown; choose one of packed, qcdq, float`,
+		"download mnist":                                "set=mnist; choose fashion-mnist or cifar10",
 	} {
 		if err := runLine(context.Background(), line, io.Discard, io.Discard); err == nil ||
 			!strings.Contains(err.Error(), want) {

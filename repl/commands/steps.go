@@ -57,12 +57,14 @@ func (e *engine) stepCommands() []command {
 		{Name: "eval", Group: groupSteps, Help: "test the student and the teacher on images they never saw",
 			Run: e.do(evaluate),
 			More: "What isn't quantised yet is in full precision. Differences are paired, image by image; ± is one " +
-				"standard error.",
+				"standard error. model=FILE.onnx takes any classifier that ONNX Runtime runs, and images normalised as the " +
+				"teacher's; without a teacher or calibration images it is tested alone.",
 			Args: []shell.Argument{{Name: "n", Help: "test images, in equal distances; default 1000"}},
 			Options: []shell.Option{option("data", "",
 				"name of a data set, or a folder or file in any known format; empty: the teacher's"),
 				option("student", "", "one that has a name; empty: the one at work"),
-				option("model", "", "an ONNX file that export wrote, which is tested too, in ONNX Runtime")}},
+				option("model", "", "an ONNX file, which is tested too, in ONNX Runtime"),
+				option("output", "", "of model=: the logits among several outputs; empty: the only one")}},
 	}
 }
 

@@ -108,3 +108,18 @@ func WriteFile(path string, fill func(w io.Writer) error) error {
 	}
 	return nil
 }
+
+// CanWrite is an error if WriteFile couldn't write to path as things are. It leaves nothing behind.
+func CanWrite(path string) error {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return fmt.Errorf("repl: %s is a folder; name a file in it", path)
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*"+atomicfile.PartEnd)
+	if err == nil {
+		err = errors.Join(f.Close(), os.Remove(f.Name()))
+	}
+	if err != nil {
+		return fmt.Errorf("repl: %s can't be written: %w; choose another place", path, err)
+	}
+	return nil
+}

@@ -1,10 +1,11 @@
-"""Trains torchvision's shufflenet_v2_x0_5 on Fashion-MNIST on one CPU thread and exports it with its weights.
+"""Trains a network of torchvision on Fashion-MNIST on one CPU thread and exports it with its weights.
 
 Needs what export.py needs, and Fashion-MNIST (Debian's package dataset-fashion-mnist).
 
-    python train_shufflenet.py [-data FOLDER] [-epochs N] [-seed N] TO
+    python train.py [-network shufflenet] [-data FOLDER] [-epochs N] [-seed N] TO
 
-It writes TO/shufflenet.onnx (form old-plain of export.py) and TO/shufflenet.new.onnx (form new).
+Networks are shufflenet (shufflenet_v2_x0_5) and mobilenetv3 (mobilenet_v3_small). It writes TO/NETWORK.onnx (form
+old-plain of export.py) and TO/NETWORK.new.onnx (form new).
 """
 
 import argparse
@@ -34,11 +35,21 @@ def load(folder, part):
     return (torch.tensor(x).float() / 255 - MEAN) / DEVIATION, torch.tensor(y).long()
 
 
-def network():
+def shufflenet():
     """Returns shufflenet_v2_x0_5 for images [N,1,28,28]: its first convolution has one channel and stride 1."""
     m = tv.shufflenet_v2_x0_5(num_classes=10)
     m.conv1[0] = nn.Conv2d(1, 24, 3, 1, 1, bias=False)
     return m
+
+
+def mobilenetv3():
+    """Returns mobilenet_v3_small for images [N,1,28,28]: its first convolution has one channel and stride 1."""
+    m = tv.mobilenet_v3_small(num_classes=10)
+    m.features[0][0] = nn.Conv2d(1, 16, 3, 1, 1, bias=False)
+    return m
+
+
+NETWORKS = {"shufflenet": shufflenet, "mobilenetv3": mobilenetv3}
 
 
 def train(m, x, y, epochs):
@@ -70,6 +81,7 @@ def accuracy(path, x, y):
 
 def main():
     p = argparse.ArgumentParser()
+    p.add_argument("-network", choices=list(NETWORKS), default="shufflenet")
     p.add_argument("-data", type=pathlib.Path, default="/usr/share/datasets/fashion-mnist")
     p.add_argument("-epochs", type=int, default=2)
     p.add_argument("-seed", type=int, default=1)
@@ -77,12 +89,12 @@ def main():
     args = p.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(args.seed)
-    m = network().to(memory_format=torch.channels_last)
+    m = NETWORKS[args.network]().to(memory_format=torch.channels_last)
     train(m, *load(args.data, "train"), args.epochs)
     m.eval().to(memory_format=torch.contiguous_format)
     args.to.mkdir(parents=True, exist_ok=True)
     x, y = load(args.data, "t10k")
-    for form, opset, file in [("old-plain", 17, "shufflenet.onnx"), ("new", 20, "shufflenet.new.onnx")]:
+    for form, opset, file in [("old-plain", 17, f"{args.network}.onnx"), ("new", 20, f"{args.network}.new.onnx")]:
         onnx.save(export.exported(m, x[:2], form, opset), args.to / file)
         print(f"{file}: test accuracy {accuracy(args.to / file, x, y):.4f}", flush=True)
 

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/pdquant/pdquant/pdq/experiment"
+)
+
+// columns lists the cells of r by their names.
+func (r row) columns() [][2]string {
+	c, w := r.compared, r.written
+	percent := func(a experiment.Accuracy) string { return fmt.Sprintf("%.2f", a.Percent()) }
+	return [][2]string{
+		{"network", r.network}, {"bits", r.widths}, {"data", r.data}, {"test_images", fmt.Sprint(len(c.Model.Top1))},
+		{"teacher_top1_percent", percent(r.teacher)},
+		{"student_top1_percent", percent(experiment.AccuracyOf(c.Student))},
+		{"file_top1_percent", percent(experiment.AccuracyOf(c.Model))},
+		{"same_predictions", fmt.Sprint(c.Same)},
+		{"close_logits", fmt.Sprint(c.Close)}, // of how many images all logits differ by 1e-4 at most
+		{"largest_difference", fmt.Sprintf("%.2g", c.Largest)},
+		{"float_file_bytes", fmt.Sprint(r.floatBytes)}, {"packed_file_bytes", fmt.Sprint(w.Bytes)},
+		{"float_weight_bytes", fmt.Sprint(w.FloatWeights)}, {"packed_weight_bytes", fmt.Sprint(w.Weights)},
+		{"opset", fmt.Sprint(w.Opset)}, {"images", fmt.Sprint(r.images)}, {"settings", r.settings},
+		{"seconds", fmt.Sprintf("%.0f", r.seconds)}, {"onnx_runtime", r.runtime}, {"go", runtime.Version()},
+		{"date", time.Now().UTC().Format(time.DateOnly)},
+	}
+}
+
+// append adds r to the table at path. A new table gets a header.
+func (r row) append(path string) error {
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	var names, cells []string
+	for _, c := range r.columns() {
+		names, cells = append(names, c[0]), append(cells, c[1])
+	}
+	text := strings.Join(cells, "\t") + "\n"
+	if info.Size() == 0 {
+		text = strings.Join(names, "\t") + "\n" + text
+	}
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Close())
+}
+
+// readKeys returns the rows that the table has, by network and bits.
+func readKeys(path string) (map[string]bool, error) {
+	keys := map[string]bool{}
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return keys, nil
+	} else if err != nil {
+		return nil, err
+	}
+	defer f.Close() // only read from
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		if cells := strings.Split(lines.Text(), "\t"); len(cells) > 2 {
+			keys[cells[0]+" "+cells[1]] = true
+		}
+	}
+	return keys, lines.Err()
+}
