@@ -15,7 +15,7 @@ import (
 // TestPhotographs compares EfficientNet-Lite0's accuracy on 1,000 photographs of ImageNet with PyTorch's. The folder
 // that $PDQUANT_DATA names has them in images/, and their names and classes in half-a.txt and half-b.txt.
 func TestPhotographs(t *testing.T) {
-	const pyTorch = 88.8 // another measurement; on Pillow's pixels as torchvision cuts them, classes were ours in 175 of 175
+	const pyTorch = 88.8 // how its photographs were cut isn't known
 	dir := os.Getenv("PDQUANT_DATA")
 	if dir == "" {
 		t.Skip("$PDQUANT_DATA names no folder of photographs")
