@@ -21,40 +21,87 @@ type ImageConfig struct {
 // ImageNetConfig returns the reference's: the centre of 224x224 pixels of images whose shorter side has 256.
 func ImageNetConfig() ImageConfig { return ImageConfig{Height: 224, Width: 224, Resize: 256} }
 
-// ParseImageConfig reads an ImageConfig from text. Size is "224" or height x width, as "32x40". Resize is a number of
-// pixels. Mean and std are three numbers, "0.485 0.456 0.406", or one that stands for all channels; commas may
-// separate them. An empty size is zero, for what the network takes; an empty resize is size's shorter side times
-// 256/224; an empty mean or std is nil.
-func ParseImageConfig(size, resize, mean, std string) (c ImageConfig, err error) {
+// String describes c: "224x224 of 256, bilinear", with the moments if they aren't ImageNet's.
+func (c ImageConfig) String() string {
+	text := fmt.Sprintf("%dx%d of %d, %v", c.Height, c.Width, c.Resize, c.Interpolation)
+	if c.Squash {
+		text += ", squashed"
+	}
+	if c.Mean != nil || c.Std != nil {
+		mean, std := ImageNetMoments()
+		text += fmt.Sprintf(", mean %v, std %v", perChannel(c.Mean, mean), perChannel(c.Std, std))
+	}
+	return text
+}
+
+// ImageOptions are changes to an ImageConfig, such as the one that a network's images are made with. Zero fields change
+// nothing.
+type ImageOptions struct {
+	Height, Width int            // pixels of an image; set both
+	Resize        int            // pixels of the shorter side; 0: as much larger than Height and Width as before
+	Interpolation *Interpolation // of resizing
+	Mean, Std     []float32      // as in ImageConfig
+	SkipCorrupt   bool           // leave out and count files that can't be decoded
+}
+
+// Apply returns c with the changes.
+func (o ImageOptions) Apply(c ImageConfig) ImageConfig {
+	if o.Height != 0 || o.Width != 0 {
+		if short := min(c.Height, c.Width); short > 0 {
+			c.Resize = min(o.Height, o.Width) * c.Resize / short
+		}
+		c.Height, c.Width = o.Height, o.Width
+	}
+	if o.Resize != 0 {
+		c.Resize, c.Squash = o.Resize, false
+	}
+	if o.Interpolation != nil {
+		c.Interpolation = *o.Interpolation
+	}
+	if o.Mean != nil {
+		c.Mean = o.Mean
+	}
+	if o.Std != nil {
+		c.Std = o.Std
+	}
+	c.SkipCorrupt = c.SkipCorrupt || o.SkipCorrupt
+	return c
+}
+
+// ParseImageOptions reads ImageOptions from text. Size is "224" or height x width, as "32x40". Resize is a number of
+// pixels, interpolation "bilinear" or "bicubic". Mean and std are three numbers, "0.485 0.456 0.406", or one that
+// stands for all channels; commas may separate them. An empty text changes nothing.
+func ParseImageOptions(size, resize, interpolation, mean, std string) (o ImageOptions, err error) {
 	if size != "" {
 		high, wide, ok := strings.Cut(size, "x")
 		if !ok {
 			wide = high
 		}
 		var notHigh, notWide error
-		c.Height, notHigh = strconv.Atoi(high)
-		c.Width, notWide = strconv.Atoi(wide)
-		if notHigh != nil || notWide != nil {
-			return c, fmt.Errorf("datasets: size %q is not a number of pixels; give one as 224, or height x width as 32x40",
+		o.Height, notHigh = strconv.Atoi(high)
+		o.Width, notWide = strconv.Atoi(wide)
+		if notHigh != nil || notWide != nil || o.Height < 1 || o.Width < 1 {
+			return o, fmt.Errorf("datasets: size %q is not a number of pixels; give one as 224, or height x width as 32x40",
 				size)
 		}
 	}
-	c.Resize = min(c.Height, c.Width) * 256 / 224
 	if resize != "" {
-		if c.Resize, err = strconv.Atoi(resize); err != nil || c.Resize < 1 {
-			return c, fmt.Errorf("datasets: resize %q is not a number of pixels; give one as 256", resize)
+		if o.Resize, err = strconv.Atoi(resize); err != nil || o.Resize < 1 {
+			return o, fmt.Errorf("datasets: resize %q is not a number of pixels; give one as 256", resize)
 		}
 	}
-	if c.Mean, err = parseMoments("mean", mean); err != nil {
-		return c, err
+	if interpolation != "" {
+		i, err := parseInterpolation(interpolation)
+		if err != nil {
+			return o, fmt.Errorf("datasets: %w; give one of these", err)
+		}
+		o.Interpolation = &i
 	}
-	if c.Std, err = parseMoments("std", std); err != nil {
-		return c, err
+	if o.Mean, err = parseMoments("mean", mean); err != nil {
+		return o, err
 	}
-	if size == "" {
-		return c, c.validateMoments()
-	}
-	return c, c.validate()
+	o.Std, err = parseMoments("std", std)
+	return o, err
 }
 
 // parseMoments reads numbers that spaces or commas separate; nil if there are none.

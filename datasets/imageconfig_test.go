@@ -5,34 +5,37 @@ import (
 	"testing"
 )
 
-func TestParseImageConfig(t *testing.T) {
+func TestParseImageOptions(t *testing.T) {
 	for _, c := range []struct {
-		size, resize, mean, std string
-		want                    ImageConfig
+		size, resize, interpolation, mean, std string
+		want                                   ImageConfig
 	}{
-		{"", "", "", "", ImageConfig{}},
-		{"", "128", "", "", ImageConfig{Resize: 128}},
-		{"224", "", "", "", ImageNetConfig()},
-		{"32x40", "", "", "", ImageConfig{Height: 32, Width: 40, Resize: 36}},
-		{"28", "28", "0.5", "0.1, 0.2,0.25", ImageConfig{
-			Height: 28, Width: 28, Resize: 28, Mean: []float32{0.5}, Std: []float32{0.1, 0.2, 0.25}}},
+		{"", "", "", "", "", ImageNetConfig()},
+		{"32x40", "", "", "", "", ImageConfig{Height: 32, Width: 40, Resize: 36}},
+		{"28", "28", "bicubic", "0.5", "0.1, 0.2,0.25", ImageConfig{Height: 28, Width: 28, Resize: 28,
+			Interpolation: Bicubic, Mean: []float32{0.5}, Std: []float32{0.1, 0.2, 0.25}}},
+		{"", "232", "bilinear", "", "", ImageConfig{Height: 224, Width: 224, Resize: 232}},
 	} {
-		if got, err := ParseImageConfig(c.size, c.resize, c.mean, c.std); err != nil || !reflect.DeepEqual(got, c.want) {
-			t.Errorf("%q, %q, %q, %q: %+v, error %v; want %+v", c.size, c.resize, c.mean, c.std, got, err, c.want)
+		o, err := ParseImageOptions(c.size, c.resize, c.interpolation, c.mean, c.std)
+		if got := o.Apply(ImageNetConfig()); err != nil || !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%+v: %+v, error %v", c, got, err)
 		}
 	}
-	for want, c := range map[string][4]string{
-		`size "32x" is not a number of pixels`:               {"32x", "", "", ""},
-		`resize "big" is not`:                                {"32", "big", "", ""},
-		`resize "0" is not`:                                  {"", "0", "", ""},
-		`images of 32x40 pixels out of images whose shorter`: {"32x40", "31", "", ""},
-		`images of 0x0 pixels`:                               {"0", "", "", ""},
-		`3 means and 2 deviations for 3 channels`:            {"", "", "", "1,2"},
-		`deviation 0; both must be finite`:                   {"", "", "", "0"},
-		`mean: "x" is not a number`:                          {"", "", "x", ""},
-		`std: "5z" is not`:                                   {"", "", "", "0,,5z"},
+	for want, c := range map[string][5]string{
+		`size "32x" is not a number of pixels`:               {"32x", "", "", "", ""},
+		`size "0" is not a number of pixels`:                 {"0", "", "", "", ""},
+		`resize "big" is not`:                                {"32", "big", "", "", ""},
+		`images of 32x40 pixels out of images whose shorter`: {"32x40", "31", "", "", ""},
+		`interpolation "box" is not read`:                    {"", "", "box", "", ""},
+		`3 means and 2 deviations for 3 channels`:            {"", "", "", "", "1,2"},
+		`deviation 0; both must be finite`:                   {"", "", "", "", "0"},
+		`mean: "x" is not a number`:                          {"", "", "", "x", ""},
+		`std: "5z" is not`:                                   {"", "", "", "", "0,,5z"},
 	} {
-		_, err := ParseImageConfig(c[0], c[1], c[2], c[3])
+		o, err := ParseImageOptions(c[0], c[1], c[2], c[3], c[4])
+		if err == nil {
+			err = o.Apply(ImageNetConfig()).validate()
+		}
 		if lacks(err, want) {
 			t.Errorf("%v: error %v, want %q", c, err, want)
 		}

@@ -18,42 +18,92 @@ import (
 // classes in the order of the network's outputs, as OpenImageFolder lists those of train/; nil: those in the file,
 // sorted, or where all are whole numbers from 0 on, the numbers of the network's outputs. Errors give the line.
 func OpenLabelled(dir, labels string, classes []string) (ImageFolder, error) {
-	f := ImageFolder{Name: filepath.Base(dir), Classes: classes}
 	names, err := readLabels(labels)
+	if err != nil {
+		return ImageFolder{Name: filepath.Base(dir)}, err
+	}
+	if classes == nil {
+		classes = classesOf(names)
+	}
+	f, err := labelledImages(dir, labels, names, classes)
 	if err != nil {
 		return f, err
 	}
-	if classes == nil {
-		f.Classes = classesOf(names)
+	f.Others, err = unlabelled(dir, names)
+	return f, err
+}
+
+// OpenLists lists the images in one folder by two files of labels, as OpenLabelled takes them: those to calibrate on
+// and those to test on. The classes are those of both files. It is an error if an image is in both.
+func OpenLists(dir, calibration, test string) (train, val ImageFolder, err error) {
+	first, err := readLabels(calibration)
+	if err != nil {
+		return train, val, err
 	}
+	second, err := readLabels(test)
+	if err != nil {
+		return train, val, err
+	}
+	all := slices.Concat(first, second)
+	classes := classesOf(all)
+	if train, err = labelledImages(dir, calibration, first, classes); err != nil {
+		return train, val, err
+	}
+	if val, err = labelledImages(dir, test, second, classes); err != nil {
+		return train, val, err
+	}
+	line := map[string]int{}
+	for i, path := range train.Files {
+		line[path] = first[i].line
+	}
+	for i, path := range val.Files {
+		if at := line[path]; at > 0 {
+			return train, val, fmt.Errorf("datasets: %s:%d: %s is in %s:%d too, and would be both calibrated on and tested on; "+
+				"remove one line", test, second[i].line, filepath.Base(path), calibration, at)
+		}
+	}
+	train.Others, err = unlabelled(dir, all)
+	return train, val, err
+}
+
+// labelledImages lists the images in dir that the lines of the file labels name.
+func labelledImages(dir, labels string, names []labelled, classes []string) (ImageFolder, error) {
+	f := ImageFolder{Name: filepath.Base(dir), Classes: classes}
 	number := map[string]int{}
-	for i, class := range f.Classes {
+	for i, class := range classes {
 		number[class] = i
 	}
-	used := map[string]bool{}
 	for _, l := range names {
 		label, known := number[l.class]
 		if !known {
 			return f, fmt.Errorf("datasets: %s:%d: class %q is none of the %d of the training images; "+
-				"give the labels of the same data set", labels, l.line, l.class, len(f.Classes))
+				"give the labels of the same data set", labels, l.line, l.class, len(classes))
 		}
 		path := filepath.Join(dir, filepath.Base(l.file))
 		if _, err := os.Stat(path); err != nil {
 			return f, fmt.Errorf("datasets: %s:%d: %w; complete the data, or remove the line", labels, l.line, err)
 		}
-		used[filepath.Base(path)] = true
 		f.Files, f.Labels = append(f.Files, path), append(f.Labels, int32(label))
+	}
+	return f, nil
+}
+
+// unlabelled returns the paths of images in dir that no line names.
+func unlabelled(dir string, names []labelled) (others []string, err error) {
+	used := map[string]bool{}
+	for _, l := range names {
+		used[filepath.Base(l.file)] = true
 	}
 	all, err := list(dir)
 	if err != nil {
-		return f, fmt.Errorf("datasets: %w", err)
+		return nil, fmt.Errorf("datasets: %w", err)
 	}
 	for _, name := range all.files {
 		if isPicture(name) && !used[name] {
-			f.Others = append(f.Others, filepath.Join(dir, name))
+			others = append(others, filepath.Join(dir, name))
 		}
 	}
-	return f, nil
+	return others, nil
 }
 
 // maxClassNumber is the largest number that stands for a class itself.

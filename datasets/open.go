@@ -50,14 +50,30 @@ func (d Data) String() string {
 type OpenOptions struct {
 	Dir     string      // set known by name: its folder or file; "": what is built in
 	Labels  string      // image folders: file that labels a folder without a folder per class; "": there is none
+	Lists   Lists       // image folders: two such files, instead of Labels
 	Images  ImageConfig // image folders; its Mean and Std, unless nil, replace those of all formats of bytes
 	Centred bool        // image folders: calibrate on the images' centres, not on random parts as the reference does
 }
 
+// Lists are two files that label images of one folder, as OpenLists takes them. Both are "", or neither.
+type Lists struct {
+	Calibration string // images to calibrate on
+	Test        string // images to test on
+}
+
+// check returns an error if only one file is given, or beside them a file labels.
+func (l Lists) check(labels string) error {
+	if (l.Calibration == "") != (l.Test == "") || labels != "" && l.Test != "" {
+		return fmt.Errorf("datasets: lists: calibration %q, test %q, labels %q; give two lists, or one file of labels, "+
+			"or none", l.Calibration, l.Test, labels)
+	}
+	return nil
+}
+
 // Open opens a data set. Its name is one of Sets, whose files are in o.Dir, or the path of a folder or file, whose
 // content tells the format: CIFAR-10 (binary or Python), IDX with images and labels, NumPy's arrays, images in train/
-// and val/ (or test/) with one folder per class, or in one such folder, or a flat folder of images with o.Labels. A
-// path that is also a name of Sets needs "./" before it.
+// and val/ (or test/) with one folder per class, or in one such folder, or a flat folder of images with o.Labels or
+// o.Lists. A path that is also a name of Sets needs "./" before it.
 //
 // Arrays are floats of 16, 32 or 64 bits [N,C,H,W] and integer labels [N], in files .npz or .npy. Their values are used
 // unchanged: they are already normalised as the network takes them. They are named images (or image, x, data) and
@@ -71,7 +87,13 @@ type OpenOptions struct {
 // The error for content of no format lists the formats and what is there. That for a path or a set that isn't on this
 // machine satisfies errors.Is(err, fs.ErrNotExist).
 func Open(name string, o OpenOptions) (Data, error) {
+	if err := o.Lists.check(o.Labels); err != nil {
+		return Data{}, err
+	}
 	if set, err := FindSet(name); err == nil {
+		if o.Lists.Test != "" {
+			return Data{}, fmt.Errorf("datasets: %s: lists of images are for a folder of images; give its path alone", name)
+		}
 		return set.open(o)
 	}
 	if o.Dir != "" {

@@ -14,6 +14,9 @@ func openPath(path string, o OpenOptions) (Data, error) {
 		return Data{}, fmt.Errorf("%w; give a path that exists, or a data set by name: %s",
 			err, strings.Join(setNames(), ", "))
 	}
+	if o.Lists.Test != "" {
+		return c.lists(o)
+	}
 	for _, format := range []func(contents, OpenOptions) (Data, bool, error){
 		contents.imageParts, contents.idx, contents.cifar10, contents.onePart, contents.classFolders, contents.arrays,
 		contents.labelled,
@@ -104,6 +107,21 @@ func (c contents) labelled(o OpenOptions) (Data, bool, error) {
 	whole.Name = c.name
 	d, err := fromFiles(c.name, formatLabelled, whole, ImageFolder{}, o)
 	return d, true, err
+}
+
+// lists opens a folder of images with a list of those to calibrate on and one of those to test on.
+func (c contents) lists(o OpenOptions) (Data, error) {
+	if c.file || len(c.files[pictureFile]) == 0 {
+		return Data{}, fmt.Errorf("datasets: %s %v; give the folder that has the images which %s and %s list", c.path, c,
+			o.Lists.Calibration, o.Lists.Test)
+	}
+	train, test, err := OpenLists(c.path, o.Lists.Calibration, o.Lists.Test)
+	if err != nil {
+		return Data{}, err
+	}
+	train.Name = c.name + ", " + filepath.Base(o.Lists.Calibration)
+	test.Name = c.name + ", " + filepath.Base(o.Lists.Test)
+	return fromFiles(c.name, formatLabelled, train, test, o)
 }
 
 // needsLabels is the error for a folder of images without labels.

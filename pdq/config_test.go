@@ -24,8 +24,9 @@ func TestPaper(t *testing.T) {
 	for names, reference := range map[string][3]float64{
 		"resnet8 resnet18 resnet20 resnet32 resnet34 resnet44 resnet50 resnet56 resnet110": {0.01, 4, 0.02},
 		"regnetx regnetx-600mf regnetx-3.2gf":                                              {0.01, 4, 0.01},
-		"mobilenetv2 mobilenetv2-1.0":                                                      {0.1, 1, 0.005},
-		"mnasnet-2.0":                                                                      {0.2, 1, 0.001},
+		"mobilenetv2 mobilenetv2-1.0 efficientnet-lite0 efficientnet-lite1 efficientnet-lite2 efficientnet-lite3 " +
+			"efficientnet-lite4": {0.1, 1, 0.005},
+		"mnasnet-2.0": {0.2, 1, 0.001},
 	} {
 		for _, name := range strings.Fields(names) {
 			settings[name] = reference
@@ -52,7 +53,7 @@ func TestPaper(t *testing.T) {
 			}
 		}
 	}
-	known := "known are mnasnet, mobilenetv2, regnetx, resnet"
+	known := "known are efficientnet-lite, mnasnet, mobilenetv2, regnetx, resnet"
 	if _, err := Paper("vgg16", 2, 2); err == nil || !strings.Contains(err.Error(), known) {
 		t.Errorf("an unknown architecture gives %v; want the known ones", err)
 	}

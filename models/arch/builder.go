@@ -20,11 +20,12 @@ type builder struct {
 	n     *models.Network
 	chans map[string]int // of each layer's output
 	first int            // index of the current unit's first layer
+	eps   float64        // of normalisations
 }
 
 func newBuilder(name string, im Input) *builder {
 	n := &models.Network{Name: name, Channels: im.Channels, Height: im.Height, Width: im.Width, Classes: im.Classes}
-	return &builder{n: n, chans: map[string]int{models.Image: im.Channels}}
+	return &builder{n: n, chans: map[string]int{models.Image: im.Channels}, eps: 1e-5}
 }
 
 func (b *builder) add(name string, op models.Op, out int, inputs ...string) string {
@@ -40,7 +41,7 @@ func (b *builder) conv(name, in string, out, kernel, stride, groups int) string 
 }
 
 func (b *builder) norm(name, in string) string {
-	return b.add(name, models.BatchNorm{Channels: b.chans[in], Eps: 1e-5}, b.chans[in], in)
+	return b.add(name, models.BatchNorm{Channels: b.chans[in], Eps: b.eps}, b.chans[in], in)
 }
 
 func (b *builder) activation(op models.Op, name, in string) string {

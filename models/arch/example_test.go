@@ -95,4 +95,7 @@ func ExampleRegistry() {
 	// regnetx-600mf: 18 units from stem to head.fc, 6.2 million weights, 73.52 %
 	// regnetx-3.2gf: 27 units from stem to head.fc, 15.4 million weights, 78.46 %
 	// mnasnet-2.0: 21 units from layers.0 to classifier.1, 12.5 million weights, 76.52 %
+	// efficientnet-lite0: 19 units from _conv_stem to _fc, 4.7 million weights, 75.10 %
+	// efficientnet-lite1: 24 units from _conv_stem to _fc, 5.5 million weights, 76.70 %
+	// efficientnet-lite2: 24 units from _conv_stem to _fc, 6.2 million weights, 77.60 %
 }

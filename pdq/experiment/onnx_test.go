@@ -80,7 +80,7 @@ func TestOpenSize(t *testing.T) {
 	photos(t, 2, pictures, "train", classes...)
 	photos(t, 2, pictures, "val", classes...)
 	cifar := cifarFile(t, 20)
-	ours := datasets.ImageConfig{Mean: []float32{0.5}, Std: []float32{0.5}}
+	ours := datasets.ImageOptions{Mean: []float32{0.5}, Std: []float32{0.5}}
 	sized := ours
 	sized.Height, sized.Width, sized.Resize = 96, 64, 80
 	opens := func(src Source, height, width int) {

@@ -28,6 +28,7 @@ type Record struct {
 	Calibration CalibrationRecord // images it was fitted to
 	Test        string            // images it was evaluated on
 	TestHash    string
+	Images      string   `json:",omitempty"` // what image files became: "224x224 of 256, bilinear"
 	TestSkipped []string `json:",omitempty"` // paths of test images that were left out, as they can't be decoded
 	Backend     string   // the note of backend.Open
 	Threads     int      // GOMAXPROCS
@@ -51,10 +52,14 @@ func NewRecord(n *models.Network, w models.Weights, cal datasets.Calibration, te
 	methods []Fixed) (Record, error) {
 	hash, err := w.Hash()
 	testName, testHash := test.Describe()
+	images := ""
+	if f, ok := test.(datasets.Files); ok {
+		images = f.Config.String()
+	}
 	return Record{
 		Started: time.Now().UTC().Truncate(time.Second), Teacher: n.Name, TeacherHash: hash,
 		Calibration: CalibrationRecord{cal.Name, cal.Hash(), cal.Seed, cal.Indices, cal.Skipped, cal.Crops},
-		Test:        testName, TestHash: testHash,
+		Test:        testName, TestHash: testHash, Images: images,
 		Threads: runtime.GOMAXPROCS(0), Machine: runtime.GOOS + "/" + runtime.GOARCH, Versions: versions(), Methods: methods,
 	}, err
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/pdquant/pdquant/datasets"
 )
 
-// skippedText says how many of n images were left out, and the first of them; "": none was.
-func skippedText(skipped []string, what string, n int) string {
+// SkippedText says how many of n images were left out, and the first of them; "": none was.
+func SkippedText(skipped []string, what string, n int) string {
 	if len(skipped) == 0 {
 		return ""
 	}
@@ -24,18 +24,18 @@ func skippedText(skipped []string, what string, n int) string {
 		strings.Join(names, ", "))
 }
 
-// noting is a Stream that notes what is left out of it.
-type noting struct {
+// Noting is a Stream that notes what is left out of it.
+type Noting struct {
 	datasets.Stream
-	skipped []string
+	Skipped []string // paths of images that can't be decoded, of the last time that the Stream was gone through
 }
 
-// Batches is that of the Stream. What is noted is that of the last time.
-func (s *noting) Batches(ctx context.Context, size int) iter.Seq2[datasets.Images, error] {
+// Batches is that of the Stream.
+func (s *Noting) Batches(ctx context.Context, size int) iter.Seq2[datasets.Images, error] {
 	return func(yield func(datasets.Images, error) bool) {
-		s.skipped = nil
+		s.Skipped = nil
 		for batch, err := range s.Stream.Batches(ctx, size) {
-			s.skipped = append(s.skipped, batch.Skipped...)
+			s.Skipped = append(s.Skipped, batch.Skipped...)
 			if !yield(batch, err) {
 				return
 			}
@@ -44,8 +44,8 @@ func (s *noting) Batches(ctx context.Context, size int) iter.Seq2[datasets.Image
 }
 
 // skipped tells of test images that were left out, and adds them to the folder's Record, once.
-func (r *gridRun) skipped(test *noting) error {
-	text := skippedText(test.skipped, "test images", test.Len())
+func (r *gridRun) skipped(test *Noting) error {
+	text := SkippedText(test.Skipped, "test images", test.Len())
 	if text == "" || text == r.said {
 		return nil
 	}
@@ -55,6 +55,6 @@ func (r *gridRun) skipped(test *noting) error {
 	if err := r.folder.ReadJSON(RecordFile, &record); err != nil {
 		return err
 	}
-	record.TestSkipped = test.skipped
+	record.TestSkipped = test.Skipped
 	return r.folder.WriteJSON(RecordFile, record)
 }

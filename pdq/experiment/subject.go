@@ -25,14 +25,15 @@ type Subject struct {
 	About   string // the data set in a line: format, numbers of images, shape, classes
 	Network *models.Network
 	Weights models.Weights
-	File    File              // the ONNX file that network and weights are read from
-	Origin  string            // where the weights come from, as "shipped"
-	Record  map[string]string // how a shipped network was trained, as arch.Teacher has it; nil: another's weights
-	Trained arch.Trained      // the registry's entry, with accuracies on Data; zero: the registry has none for this data
-	Pool    datasets.Pool     // images to calibrate on
-	Test    datasets.Stream   // images to test on
-	Tested  string            // what those are: "test images", or images of the training files that aren't calibrated on
-	Notes   []string          // what the user should know, a line each
+	File    File                 // the ONNX file that network and weights are read from
+	Origin  string               // where the weights come from, as "shipped"
+	Record  map[string]string    // how a shipped network was trained, as arch.Teacher has it; nil: others
+	Trained arch.Trained         // the registry's entry, with accuracies on Data; zero: it has none
+	Images  datasets.ImageConfig // what image files become, before Source.Images
+	Pool    datasets.Pool        // images to calibrate on
+	Test    datasets.Stream      // images to test on
+	Tested  string               // what those are: "test images", or others of the training files
+	Notes   []string             // what the user should know, a line each
 }
 
 // Source says where a Subject's network and images are.
@@ -48,9 +49,10 @@ type Source struct {
 	Data       string // data set: a name, or the path of a folder or file; "": Set in Root, or what is built in
 	Root       string // folder of data sets by name, and of checkpoints/ with published weights; "": data
 
-	Images  datasets.ImageConfig // of image folders; its moments of all data; zero sizes: datasets.ImageNetConfig's
-	Labels  string               // image folders: file that labels a folder without a folder per class
-	Centred bool                 // image folders: calibrate on centres of images, not on random parts as the reference
+	Images  datasets.ImageOptions // changes to how image files become the network's images; moments of all data
+	Labels  string                // image folders: file that labels a folder without a folder per class
+	Lists   datasets.Lists        // image folders: files that label those to calibrate on and those to test on
+	Centred bool                  // image folders: calibrate on centres of images, not on random parts as the reference
 
 	Tests     int    // test images, in equal distances; 0: all
 	Indices   string // file with the pool's images to calibrate on, a number a line; "": the whole pool
@@ -93,7 +95,8 @@ func (src Source) open() (Subject, error) {
 	} else if src.Checkpoint == "" {
 		return s, fmt.Errorf("%w; or give an architecture with its checkpoint and data set", err)
 	}
-	data, err := src.data(trained)
+	s.Images = arch.Preprocessing(s.Design)
+	data, err := src.data(trained, s.Images)
 	if err != nil {
 		return s, err
 	}
@@ -104,36 +107,37 @@ func (src Source) open() (Subject, error) {
 	if data.Divided {
 		s.Tested = "images that aren't calibrated on"
 	}
+	if f, ok := data.Pool.(datasets.Files); ok && s.Images.String() != datasets.ImageNetConfig().String() {
+		s.Notes = append(s.Notes, fmt.Sprintf("images as %s takes them, but for what options say: %v", s.Design, f.Config))
+	}
 	path, err := src.checkpoint(trained)
 	if err != nil {
 		return s, err
 	}
 	in := arch.Input{Channels: data.Channels, Height: data.Height, Width: data.Width, Classes: len(data.Classes)}
+	if set, err := datasets.FindSet(trained.Data); err == nil && data.Numbered() {
+		in.Classes = max(in.Classes, set.Classes) // the last ones may have no images
+	}
 	if s, err = load(s, path, in); err != nil {
 		return s, err
 	}
 	return src.split(s)
 }
 
-// OpenData opens the data set alone, as Open does.
-func (src Source) OpenData() (datasets.Data, error) {
+// OpenData opens the data set alone, as Open does for a network whose image files are made as images says.
+func (src Source) OpenData(images datasets.ImageConfig) (datasets.Data, error) {
 	trained, err := arch.Find(src.Name)
 	if err != nil {
 		trained = arch.Trained{} // no data of its own
 	}
-	return src.data(trained)
+	return src.data(trained, images)
 }
 
-// data opens the data set: the one that is given, or the one that t was trained on.
-func (src Source) data(t arch.Trained) (datasets.Data, error) {
-	o := datasets.OpenOptions{Labels: src.Labels, Images: src.Images, Centred: src.Centred}
-	if o.Images.Height == 0 && o.Images.Width == 0 {
-		usual := datasets.ImageNetConfig()
-		o.Images.Height, o.Images.Width = usual.Height, usual.Width
-		if o.Images.Resize == 0 {
-			o.Images.Resize = usual.Resize
-		}
-	}
+// data opens the data set: the one that is given, or the one that t was trained on. Image files become the network's
+// images as images says, but for what src changes.
+func (src Source) data(t arch.Trained, images datasets.ImageConfig) (datasets.Data, error) {
+	o := datasets.OpenOptions{Labels: src.Labels, Lists: src.Lists, Images: src.Images.Apply(images),
+		Centred: src.Centred}
 	name := src.Set
 	switch {
 	case name != "":

@@ -154,9 +154,12 @@ func (c *call) evaluated(s session) (session, error) {
 		return s, err
 	}
 	result := &score{data: c.Values["data"]}
-	if result.images, err = c.testImages(s); err != nil {
+	images, err := c.testImages(s)
+	if err != nil {
 		return s, err
 	}
+	noting := &experiment.Noting{Stream: images}
+	result.images = noting
 	c.progress.start("full precision")
 	result.teacher, err = pdq.EvaluateTeacher(c.Context, s.backend, backend.Workers(s.backend), s.teacher.Network,
 		s.teacher.Weights, result.images, func(done, total int) {
@@ -165,6 +168,9 @@ func (c *call) evaluated(s session) (session, error) {
 	c.progress.start("")
 	if err != nil {
 		return s, err
+	}
+	if text := experiment.SkippedText(noting.Skipped, "test images", images.Len()); text != "" {
+		c.Note("%s", text)
 	}
 	if result.student, err = q.Evaluate(c.Context, s.student, result.images); err != nil {
 		return s, err

@@ -48,7 +48,8 @@ func (e *engine) commands() []command {
 func (e *engine) language() shell.Language[session] {
 	return shell.Language[session]{
 		Commands: e.commands(), Words: words(), Aliases: aliases(), Info: "info", Repeats: "step",
-		Files:   []string{"file", "data", "checkpoint", "out", "indices", "baseline", "labels", "model", "export", "into"},
+		Files: []string{"file", "data", "checkpoint", "out", "indices", "baseline", "labels", "model", "export", "into",
+			"calibration", "evaluation"},
 		Folders: []string{"dir", "run", "other"},
 		Choices: choices, Fold: isField, Prompt: session.prompt, Kept: kept, Lost: lost, Rescue: rescue, Live: e.freeBut,
 		Same:    func(a, b session) bool { return reflect.DeepEqual(a, b) },
@@ -154,17 +155,18 @@ func choices(s session, command, key, begun string) []string {
 		return names
 	}
 	list := map[string]func() []string{
-		"teacher": registryNames,
-		"network": registryNames,
-		"set":     setNames,
-		"crop":    func() []string { return []string{"random", "centre"} },
-		"metric":  func() []string { return []string{"mse", "lp", "cosine", "pd"} },
-		"loss":    func() []string { return []string{"mse", "pd"} },
-		"form":    export.Form(0).Choices,
-		"of":      func() []string { return []string{"weight", "output"} },
-		"rule":    func() []string { return []string{"qdrop", "brecq", "all-low"} },
-		"preset":  pdq.PresetNames,
-		"backend": func() []string { return append([]string{"auto"}, backend.Available()...) },
+		"teacher":       registryNames,
+		"network":       registryNames,
+		"set":           setNames,
+		"crop":          func() []string { return []string{"random", "centre"} },
+		"interpolation": func() []string { return []string{"bilinear", "bicubic"} },
+		"metric":        func() []string { return []string{"mse", "lp", "cosine", "pd"} },
+		"loss":          func() []string { return []string{"mse", "pd"} },
+		"form":          export.Form(0).Choices,
+		"of":            func() []string { return []string{"weight", "output"} },
+		"rule":          func() []string { return []string{"qdrop", "brecq", "all-low"} },
+		"preset":        pdq.PresetNames,
+		"backend":       func() []string { return append([]string{"auto"}, backend.Available()...) },
 	}[key]
 	if list == nil {
 		return nil

@@ -24,7 +24,6 @@ func (e *engine) quantiseCommand() command {
 			option("checkpoint", "", "weights in PyTorch's format or safetensors; empty: "+checkpointDir+
 				"/ and the published file's name"),
 		}, dataOptions(), []shell.Option{
-			option("corrupt", "error", "image folders: a file that can't be decoded is an error, or skip: left out and counted"),
 			option("images", "1024", "calibration images"),
 			option("seed", "1", "of the calibration draw and the optimisation"),
 			presetOption("paper", "quick", "best", "fast", "paper"),
@@ -98,12 +97,10 @@ func newQuantisation(v shell.Values) (g experiment.Grid, err error) {
 	if err != nil {
 		return g, err
 	}
-	for _, o := range [][]string{{"corrupt", "error", "skip"}, {"methods", "all", "pd"}} {
-		if err := v.OneOf(o[0], o[1:]...); err != nil {
-			return g, err
-		}
+	if err := v.OneOf("methods", "all", "pd"); err != nil {
+		return g, err
 	}
-	src.Name, src.Images.SkipCorrupt = v["network"], v["corrupt"] == "skip"
+	src.Name = v["network"]
 	if err := known(src.Name, src.Checkpoint); err != nil {
 		return g, err
 	}
@@ -136,7 +133,7 @@ func newQuantisation(v shell.Values) (g experiment.Grid, err error) {
 }
 
 // openSubject opens a network of the registry with the data set that it was trained on or, where that isn't what
-// data= has and the weights are one's own, with what is there.
+// data= has, with what is there.
 func openSubject(src experiment.Source) (experiment.Subject, error) {
 	trained, err := arch.Find(src.Name)
 	if err != nil {
@@ -145,7 +142,7 @@ func openSubject(src experiment.Source) (experiment.Subject, error) {
 	own := src
 	own.Set = trained.Data
 	s, err := experiment.Open(own)
-	if err != nil && src.Checkpoint != "" && src.Data != "" {
+	if err != nil && src.Data != "" {
 		if other, failed := experiment.Open(src); failed == nil {
 			return other, nil
 		}

@@ -234,6 +234,9 @@ func calibrate(c *call) (session, error) {
 		return s, err
 	}
 	s.images, s.logits = im, nil
+	if text := experiment.SkippedText(im.calibration.Skipped, "calibration images", n); text != "" {
+		c.Note("%s", text)
+	}
 	c.Print("%d of the %d images of %s, seed %d", im.calibration.Len(), pool.Len(), about, seed)
 	return s.restart(), nil
 }
@@ -247,16 +250,18 @@ func (s session) pool(data string) (datasets.Pool, string, error) {
 // open opens a data set, as images for the teacher; "": the teacher's own.
 func (s session) open(data string) (datasets.Data, error) {
 	var src experiment.Source
+	images := datasets.ImageNetConfig()
 	if t := s.teacher; t != nil {
 		if data == "" {
 			return datasets.Data{Name: t.Data, Pool: t.Pool, Test: t.Test}, nil
 		}
-		src = t.source
+		src, images = t.source, t.Images
+		src.Lists = datasets.Lists{} // of the teacher's own images
 	}
 	if src.Data = data; data == "" {
 		src.Data = "fashion-mnist"
 	}
-	return src.OpenData()
+	return src.OpenData(images)
 }
 
 // fits is an error if images are of another shape than the teacher takes.
