@@ -15,7 +15,9 @@ import (
 // TestPhotographs compares EfficientNet-Lite0's accuracy on 1,000 photographs of ImageNet with PyTorch's. The folder
 // that $PDQUANT_DATA names has them in images/, and their names and classes in half-a.txt and half-b.txt.
 func TestPhotographs(t *testing.T) {
-	const pyTorch = 88.8 // how its photographs were cut isn't known
+	// PyTorch 2.15 and Pillow, shorter side 256, centre 224, sizes and corners as torchvision rounds them. With other
+	// roundings (longer side to nearest, corners down) it is 88.8.
+	const pyTorch = 88.3
 	dir := os.Getenv("PDQUANT_DATA")
 	if dir == "" {
 		t.Skip("$PDQUANT_DATA names no folder of photographs")
@@ -41,7 +43,7 @@ func TestPhotographs(t *testing.T) {
 	}
 	top1 := 100 * float64(right) / float64(all)
 	t.Logf("top-1 %.1f %% of %d, PyTorch %.1f %%", top1, all, pyTorch)
-	if all != 1000 || math.Abs(top1-pyTorch) > 1 {
-		t.Errorf("top-1 %.1f %% of %d photographs, want %.1f ± 1 %% of 1,000", top1, all, pyTorch)
+	if all != 1000 || math.Abs(top1-pyTorch) > 0.301 {
+		t.Errorf("top-1 %.1f %% of %d photographs, want %.1f ± 0.3 %% of 1,000", top1, all, pyTorch)
 	}
 }
