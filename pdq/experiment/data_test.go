@@ -1,6 +1,7 @@
 package experiment
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"image"
@@ -12,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/pdquant/pdquant/datasets"
+	"github.com/pdquant/pdquant/internal/npz"
 	"github.com/pdquant/pdquant/models"
 	"github.com/pdquant/pdquant/models/arch"
 	"github.com/pdquant/pdquant/models/checkpoint"
@@ -201,6 +203,26 @@ func TestOpenData(t *testing.T) {
 			s.Pool.Len() != c.pool || s.Test.Len() != c.test {
 			t.Errorf("%+v: %s, %d, %d %s, %s, %+v", c.src, s.Data, s.Pool.Len(), s.Test.Len(), s.Tested, s.Origin, shape)
 		}
+	}
+}
+
+// TestOpenArrays: labels in an array may have fewer classes than the data set on which the registry's network was
+// trained, if the weights are others.
+func TestOpenArrays(t *testing.T) {
+	var b bytes.Buffer
+	arrays := []npz.Array{{Name: "images", Shape: []int{6, 3, 32, 32}, Values: make([]float32, 6*3*32*32)},
+		{Name: "labels", Shape: []int{6}, Values: []int64{0, 1, 2, 0, 1, 2}}}
+	if err := npz.Write(&b, arrays); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "three.npz")
+	if err := os.WriteFile(path, b.Bytes(), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(Source{Name: "resnet20-cifar10", Data: path,
+		Checkpoint: untrained(t, "resnet20", arch.SquareInput(3, 32, 3))})
+	if err != nil || s.Network.Classes != 3 {
+		t.Errorf("%v, error %v, want 3 classes", s.About, err)
 	}
 }
 

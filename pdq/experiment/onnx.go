@@ -25,7 +25,7 @@ func (src Source) openONNX() (Subject, error) {
 	}
 	m, o, err := src.readONNX()
 	if errors.Is(err, fs.ErrNotExist) {
-		return s, fmt.Errorf("%w: %w", ErrMissing, err)
+		return s, missing(err)
 	} else if err != nil {
 		return s, err
 	}
@@ -55,8 +55,14 @@ func (src Source) openONNX() (Subject, error) {
 		return s, err
 	}
 	if f, pictures := data.Pool.(datasets.Files); pictures && (f.Config.Mean == nil || f.Config.Std == nil) {
-		return s, fmt.Errorf("experiment: nothing says what %s's images are normalised with; give mean= and std=, or put "+
-			"preprocessor_config.json beside the file", base)
+		lacking := "mean= and std="
+		if f.Config.Mean != nil {
+			lacking = "std= too"
+		} else if f.Config.Std != nil {
+			lacking = "mean= too"
+		}
+		return s, fmt.Errorf("experiment: nothing says what %s's images are normalised with; give %s, or put "+
+			"preprocessor_config.json beside the file", base, lacking)
 	}
 	s.Data, s.About, s.Pool, s.Test = data.Name, data.String(), data.Pool, data.Test
 	if data.Divided {

@@ -16,6 +16,14 @@ import (
 // ErrMissing is the error of Open where images or weights aren't on this machine. The message says how to get them.
 var ErrMissing = errors.New("experiment: missing")
 
+// missing returns err as ErrMissing.
+func missing(err error) error {
+	if errors.Is(err, ErrMissing) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrMissing, err)
+}
+
 // Subject is a network to quantise, with its images.
 type Subject struct {
 	Name    string // the registry's, or the architecture's
@@ -115,7 +123,8 @@ func (src Source) open() (Subject, error) {
 		return s, err
 	}
 	in := arch.Input{Channels: data.Channels, Height: data.Height, Width: data.Width, Classes: len(data.Classes)}
-	if set, err := datasets.FindSet(trained.Data); err == nil && data.Numbered() {
+	_, pictures := data.Pool.(datasets.Files)
+	if set, err := datasets.FindSet(trained.Data); err == nil && data.Numbered() && (pictures || src.Checkpoint == "") {
 		in.Classes = max(in.Classes, set.Classes) // the last ones may have no images
 	}
 	if s, err = load(s, path, in); err != nil {
@@ -154,7 +163,7 @@ func (src Source) data(t arch.Trained, images datasets.ImageConfig) (datasets.Da
 	}
 	d, err := datasets.Open(name, o)
 	if errors.Is(err, fs.ErrNotExist) {
-		err = fmt.Errorf("%w: %w", ErrMissing, err)
+		err = missing(err)
 	}
 	return d, err
 }

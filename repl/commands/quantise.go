@@ -2,6 +2,7 @@ package commands
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -26,7 +27,7 @@ func (e *engine) quantiseCommand() command {
 		}, dataOptions(), []shell.Option{
 			option("images", "1024", "calibration images"),
 			option("seed", "1", "of the calibration draw and the optimisation"),
-			presetOption("paper", "quick", "best", "fast", "paper"),
+			presetOption("paper", "glance", "quick", "best", "fast", "paper"),
 		}, stepsOptions(), []shell.Option{
 			option("methods", "all", "all: the baselines too; pd: PD-Quant only"),
 			option("test", "0", "test images, in equal distances; 0: all"),
@@ -143,8 +144,12 @@ func openSubject(src experiment.Source) (experiment.Subject, error) {
 	own.Set = trained.Data
 	s, err := experiment.Open(own)
 	if err != nil && src.Data != "" {
-		if other, failed := experiment.Open(src); failed == nil {
+		other, failed := experiment.Open(src)
+		if failed == nil {
 			return other, nil
+		}
+		if info, wrong := os.Stat(src.Data); wrong != nil || !info.IsDir() {
+			return s, failed // the set that it was trained on is a folder
 		}
 	}
 	return s, err

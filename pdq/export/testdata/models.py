@@ -1,6 +1,6 @@
 # The PyTorch models of TestWeights that torchvision lacks.
 import torch
-from torch.nn import AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Flatten, Linear, Module, Sequential
+from torch.nn import AdaptiveAvgPool2d, BatchNorm2d, Conv2d, Flatten, Linear, Module, ReLU, Sequential
 from torch.nn.functional import pad, relu
 
 
@@ -19,11 +19,22 @@ class Block(Module):
         return relu(y + shortcut)
 
 
+class NormAct(BatchNorm2d):
+    """Has its activation function within, as those of timm."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.act = ReLU()
+
+    def forward(self, x):
+        return self.act(super().forward(x))
+
+
 class ResNet20(Module):
     def __init__(self):
         super().__init__()
         self.conv1 = Conv2d(1, 16, 3, 1, 1, bias=False)
-        self.bn1 = BatchNorm2d(16)
+        self.bn1 = NormAct(16)
         for i in range(3):
             out, stride = 16 << i, 1 if i == 0 else 2
             first = Block(out // stride, out, stride)
@@ -31,7 +42,7 @@ class ResNet20(Module):
         self.fc = Linear(64, 10)
 
     def forward(self, x):
-        x = self.layer3(self.layer2(self.layer1(relu(self.bn1(self.conv1(x))))))
+        x = self.layer3(self.layer2(self.layer1(self.bn1(self.conv1(x)))))
         return self.fc(x.mean((2, 3)))
 
 
