@@ -108,8 +108,9 @@ func TestZoo(t *testing.T) {
 	testbackend.One(t, func(t *testing.T, b compute.Backend) {
 		for _, file := range files {
 			t.Run(file, func(t *testing.T) {
+				of := filled(t, file)
 				start := time.Now()
-				m, err := onnx.Read(filled(t, file), options(file))
+				m, err := onnx.Read(of, options(file))
 				if err != nil {
 					t.Fatal(err)
 				}
