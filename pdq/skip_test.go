@@ -70,13 +70,7 @@ func TestSkip(t *testing.T) {
 				if _, err := r.Steps(context.Background(), 3); err != nil {
 					t.Fatal(err)
 				}
-				if state := r.opt.state(); want == nil {
-					want = state
-				} else {
-					for i := range state {
-						within(t, "variable", distance(flat(t, state[i]), flat(t, want[i])), 1e-4)
-					}
-				}
+				want = sameState(t, r, want)
 			}
 		}
 	})

@@ -30,15 +30,23 @@ func TestWorkers(t *testing.T) {
 			if _, err := r.Steps(context.Background(), 2); err != nil {
 				t.Fatal(err)
 			}
-			if state := r.opt.state(); want == nil {
-				want = state
-			} else {
-				for i := range state {
-					within(t, "variable", distance(flat(t, state[i]), flat(t, want[i])), 1e-4)
-				}
-			}
+			want = sameState(t, r, want)
 		}
 	})
+}
+
+// sameState compares r's state with want, up to the order of sums, and returns the state; nil: there is none to compare
+// with.
+func sameState(t *testing.T, r *Rounder, want []*tensors.Tensor) []*tensors.Tensor {
+	t.Helper()
+	state := r.opt.state()
+	if want == nil {
+		return state
+	}
+	for i := range state {
+		within(t, "variable", distance(flat(t, state[i]), flat(t, want[i])), 1e-4)
+	}
+	return want
 }
 
 func compareParts(t *testing.T, r *Rounder, parts int) {

@@ -28,7 +28,7 @@ func write(path string, fill func(f *os.File) error, before func() error) (err e
 	if err := killpoint.Here(); err != nil {
 		return err
 	}
-	part, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*"+PartEnd)
+	part, err := create(path)
 	if err != nil {
 		return err
 	}
@@ -51,6 +51,24 @@ func write(path string, fill func(f *os.File) error, before func() error) (err e
 	}
 	syncFolder(filepath.Dir(path))
 	return nil
+}
+
+// create makes the temporary file of path. Its error names path, which users know.
+func create(path string) (*os.File, error) {
+	part, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*"+PartEnd)
+	if failed := new(fs.PathError); errors.As(err, &failed) {
+		failed.Path = path
+	}
+	return part, err
+}
+
+// Try is an error if Write couldn't make a file at path as things are. It leaves nothing behind.
+func Try(path string) error {
+	part, err := create(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(part.Close(), os.Remove(part.Name()))
 }
 
 // syncFolder makes a rename permanent, if the system can sync folders. If it can't, the older file, which is also

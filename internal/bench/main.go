@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pdquant/pdquant/internal/tsv"
 	"github.com/pdquant/pdquant/pdq/backend"
 )
 
@@ -84,7 +85,7 @@ func bench(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := fits(s.out); err != nil {
+	if err := tsv.Fits(s.out, names()); err != nil {
 		return err
 	}
 	fmt.Printf("%s; %s\n", machine(), features())

@@ -2,15 +2,14 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"runtime"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/charmbracelet/lipgloss/table"
 
+	"github.com/pdquant/pdquant/internal/tsv"
 	"github.com/pdquant/pdquant/pdq/backend"
 )
 
@@ -77,25 +76,13 @@ func summary(rows []row) string {
 	return t.String()
 }
 
-// header returns the table's first line.
-func header() string {
-	names := []string{"date", "machine", "go", "gomlx", "pytorch", "note"}
+// names returns those of all cells of the table.
+func names() []string {
+	all := []string{"date", "machine", "go", "gomlx", "pytorch", "note"}
 	for _, c := range columns() {
-		names = append(names, c.name)
+		all = append(all, c.name)
 	}
-	return strings.Join(names, "\t")
-}
-
-// fits says whether the table at path is still to be begun. It is an error if it has other columns.
-func fits(path string) (isNew bool, err error) {
-	text, err := os.ReadFile(path)
-	if err != nil && !os.IsNotExist(err) {
-		return false, err
-	}
-	if first, _, _ := strings.Cut(string(text), "\n"); len(text) > 0 && first != header() {
-		return false, fmt.Errorf("%s has other columns; give another table by -out", path)
-	}
-	return len(text) == 0, nil
+	return all
 }
 
 // record appends the row to the table at path, with date, machine and versions.
@@ -106,22 +93,7 @@ func (r row) record(path string) error {
 	for _, c := range columns() {
 		cells = append(cells, c.value(r))
 	}
-	isNew, err := fits(path)
-	if err != nil {
-		return err
-	}
-	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
-	if err != nil {
-		return err
-	}
-	if isNew {
-		fmt.Fprintln(f, header()) // if this fails, so does the next line
-	}
-	if _, err := fmt.Fprintln(f, strings.Join(cells, "\t")); err != nil {
-		f.Close() // only the first error matters
-		return err
-	}
-	return f.Close()
+	return tsv.Append(path, names(), cells)
 }
 
 // version returns the version of a module in this program.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pdquant/pdquant/internal/tsv"
 	"github.com/pdquant/pdquant/pdq/experiment"
 )
 
@@ -33,26 +34,13 @@ func (r row) columns() [][2]string {
 	}
 }
 
-// append adds r to the table at path. A new table gets a header.
+// append adds r to the table at path.
 func (r row) append(path string) error {
-	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
-	if err != nil {
-		return err
-	}
-	info, err := f.Stat()
-	if err != nil {
-		return errors.Join(err, f.Close())
-	}
 	var names, cells []string
 	for _, c := range r.columns() {
 		names, cells = append(names, c[0]), append(cells, c[1])
 	}
-	text := strings.Join(cells, "\t") + "\n"
-	if info.Size() == 0 {
-		text = strings.Join(names, "\t") + "\n" + text
-	}
-	_, err = f.WriteString(text)
-	return errors.Join(err, f.Close())
+	return tsv.Append(path, names, cells)
 }
 
 // readKeys returns the rows that the table has, by network and bits.

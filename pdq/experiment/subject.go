@@ -115,15 +115,16 @@ func (src Source) open() (Subject, error) {
 	if data.Divided {
 		s.Tested = "images that aren't calibrated on"
 	}
-	if f, ok := data.Pool.(datasets.Files); ok && s.Images.String() != datasets.ImageNetConfig().String() {
-		s.Notes = append(s.Notes, fmt.Sprintf("images as %s takes them, but for what options say: %v", s.Design, f.Config))
+	files, pictures := data.Pool.(datasets.Files)
+	if pictures && s.Images.String() != datasets.ImageNetConfig().String() {
+		s.Notes = append(s.Notes, fmt.Sprintf("images as %s takes them, but for what options say: %v", s.Design,
+			files.Config))
 	}
 	path, err := src.checkpoint(trained)
 	if err != nil {
 		return s, err
 	}
 	in := arch.Input{Channels: data.Channels, Height: data.Height, Width: data.Width, Classes: len(data.Classes)}
-	_, pictures := data.Pool.(datasets.Files)
 	if set, err := datasets.FindSet(trained.Data); err == nil && data.Numbered() && (pictures || src.Checkpoint == "") {
 		in.Classes = max(in.Classes, set.Classes) // the last ones may have no images
 	}

@@ -114,14 +114,7 @@ func CanWrite(path string) error {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		return fmt.Errorf("repl: %s is a folder; name a file in it", path)
 	}
-	if _, err := os.Stat(filepath.Dir(path)); err != nil {
-		return fmt.Errorf("repl: %s can't be written: %w; choose another folder", path, err)
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*"+atomicfile.PartEnd)
-	if err == nil {
-		err = errors.Join(f.Close(), os.Remove(f.Name()))
-	}
-	if err != nil {
+	if err := atomicfile.Try(path); err != nil {
 		return fmt.Errorf("repl: %s can't be written: %w; choose another place", path, err)
 	}
 	return nil
