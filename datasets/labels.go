@@ -17,19 +17,23 @@ import (
 // by white space, "ILSVRC2012_val_00000001.JPEG n01751748", or by a comma; the first may be a header. classes are all
 // classes in the order of the network's outputs, as OpenImageFolder lists those of train/; nil: those in the file,
 // sorted, or where all are whole numbers from 0 on, the numbers of the network's outputs. Errors give the line.
+//
+// A file of bare numbers is ILSVRC's ground truth, ILSVRC2012_validation_ground_truth.txt: line k has the class of
+// ILSVRC2012_val_0000000k.JPEG by ILSVRC's own number. Beside it must be a file that says which synset a number is:
+// meta.mat or map_clsloc.txt of the development kit, or synsets.txt with lines "1 n02119789".
 func OpenLabelled(dir, labels string, classes []string) (ImageFolder, error) {
-	names, err := readLabels(labels)
+	l, err := readLabels(labels)
 	if err != nil {
 		return ImageFolder{Name: filepath.Base(dir)}, err
 	}
 	if classes == nil {
-		classes = classesOf(names)
+		classes = classesOf(l)
 	}
-	f, err := labelledImages(dir, labels, names, classes)
+	f, err := l.images(dir, classes)
 	if err != nil {
 		return f, err
 	}
-	f.Others, err = unlabelled(dir, names)
+	f.Others, err = unlabelled(dir, l.lines)
 	return f, err
 }
 
@@ -44,44 +48,54 @@ func OpenLists(dir, calibration, test string) (train, val ImageFolder, err error
 	if err != nil {
 		return train, val, err
 	}
-	all := slices.Concat(first, second)
-	classes := classesOf(all)
-	if train, err = labelledImages(dir, calibration, first, classes); err != nil {
+	classes := classesOf(first, second)
+	if train, err = first.images(dir, classes); err != nil {
 		return train, val, err
 	}
-	if val, err = labelledImages(dir, test, second, classes); err != nil {
+	if val, err = second.images(dir, classes); err != nil {
 		return train, val, err
 	}
 	line := map[string]int{}
 	for i, path := range train.Files {
-		line[path] = first[i].line
+		line[path] = first.lines[i].line
 	}
 	for i, path := range val.Files {
 		if at := line[path]; at > 0 {
 			return train, val, fmt.Errorf("datasets: %s:%d: %s is in %s:%d too, and would be both calibrated on and tested on; "+
-				"remove one line", test, second[i].line, filepath.Base(path), calibration, at)
+				"remove one line", test, second.lines[i].line, filepath.Base(path), calibration, at)
 		}
 	}
-	train.Others, err = unlabelled(dir, all)
+	train.Others, err = unlabelled(dir, slices.Concat(first.lines, second.lines))
 	return train, val, err
 }
 
-// labelledImages lists the images in dir that the lines of the file labels name.
-func labelledImages(dir, labels string, names []labelled, classes []string) (ImageFolder, error) {
+// labels is a file of labels.
+type labels struct {
+	path    string
+	lines   []labelled
+	classes []string // all classes, sorted, of ILSVRC's ground truth; nil: the lines say which there are
+}
+
+// images lists the images in dir that the lines name.
+func (l labels) images(dir string, classes []string) (ImageFolder, error) {
 	f := ImageFolder{Name: filepath.Base(dir), Classes: classes}
 	number := map[string]int{}
 	for i, class := range classes {
 		number[class] = i
 	}
-	for _, l := range names {
-		label, known := number[l.class]
+	for _, line := range l.lines {
+		label, known := number[line.class]
 		if !known {
 			return f, fmt.Errorf("datasets: %s:%d: class %q is none of the %d of the training images; "+
-				"give the labels of the same data set", labels, l.line, l.class, len(classes))
+				"give the labels of the same data set", l.path, line.line, line.class, len(classes))
 		}
-		path := filepath.Join(dir, filepath.Base(l.file))
+		path := filepath.Join(dir, filepath.Base(line.file))
 		if _, err := os.Stat(path); err != nil {
-			return f, fmt.Errorf("datasets: %s:%d: %w; complete the data, or remove the line", labels, l.line, err)
+			remedy := "remove the line"
+			if l.classes != nil { // later lines would be for other images
+				remedy = "give a list of names and classes of the images that are there (lines " + labelsLine + ")"
+			}
+			return f, fmt.Errorf("datasets: %s:%d: %w; complete the data, or %s", l.path, line.line, err, remedy)
 		}
 		f.Files, f.Labels = append(f.Files, path), append(f.Labels, int32(label))
 	}
@@ -109,15 +123,21 @@ func unlabelled(dir string, names []labelled) (others []string, err error) {
 // maxClassNumber is the largest number that stands for a class itself.
 const maxClassNumber = 1 << 16
 
-// classesOf returns the classes that lines name: sorted, or all numbers up to the largest.
-func classesOf(names []labelled) []string {
+// classesOf returns the classes that files of labels name: all of ILSVRC's, those of their lines, sorted, or all numbers
+// up to the largest.
+func classesOf(files ...labels) []string {
 	var classes []string
 	largest, numbers := 0, true
-	for _, l := range names {
-		classes = append(classes, l.class)
-		n, err := strconv.Atoi(l.class)
-		numbers = numbers && err == nil && n >= 0 && n < maxClassNumber && l.class == strconv.Itoa(n)
-		largest = max(largest, n)
+	for _, file := range files {
+		if file.classes != nil {
+			return file.classes
+		}
+		for _, l := range file.lines {
+			classes = append(classes, l.class)
+			n, err := strconv.Atoi(l.class)
+			numbers = numbers && err == nil && n >= 0 && n < maxClassNumber && l.class == strconv.Itoa(n)
+			largest = max(largest, n)
+		}
 	}
 	if !numbers {
 		slices.Sort(classes)
@@ -144,11 +164,13 @@ type labelled struct {
 	line        int // from 1
 }
 
-// readLabels reads lines of a file's name and a class. Where the first line has a comma, commas separate them.
-func readLabels(path string) ([]labelled, error) {
+// readLabels reads lines of a file's name and a class. Where the first line has a comma, commas separate them; where it
+// is a number alone, the file is ILSVRC's ground truth.
+func readLabels(path string) (labels, error) {
+	l := labels{path: path}
 	file, err := openFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("datasets: %w", err)
+		return l, fmt.Errorf("datasets: %w", err)
 	}
 	defer file.Close() // only read from
 	text := bufio.NewReader(file)
@@ -157,21 +179,24 @@ func readLabels(path string) ([]labelled, error) {
 	}
 	start, _ := text.Peek(text.Size())
 	first, _, _ := strings.Cut(strings.TrimSpace(string(start)), "\n")
-	read := readWords
-	if strings.Contains(first, ",") {
-		read = readCSV
+	switch {
+	case bareNumber(first):
+		l.lines, l.classes, err = groundTruth(path, text)
+	case strings.Contains(first, ","):
+		l.lines, err = readCSV(text)
+	default:
+		l.lines, err = readWords(text)
 	}
-	names, err := read(text)
 	if err != nil {
-		return nil, fmt.Errorf("datasets: %s:%w", path, err)
+		return l, fmt.Errorf("datasets: %s:%w", path, err)
 	}
-	if len(names) > 1 && filepath.Ext(names[0].file) == "" && filepath.Ext(names[1].file) != "" {
-		names = names[1:] // a header
+	if n := l.lines; len(n) > 1 && filepath.Ext(n[0].file) == "" && filepath.Ext(n[1].file) != "" {
+		l.lines = n[1:] // a header
 	}
-	if len(names) == 0 {
-		return nil, fmt.Errorf("datasets: %s has no lines; give one for each image", path)
+	if len(l.lines) == 0 {
+		return l, fmt.Errorf("datasets: %s has no lines; give one for each image", path)
 	}
-	return names, nil
+	return l, nil
 }
 
 // readWords reads lines of two words. Errors begin with the line.
@@ -219,5 +244,5 @@ func readCSV(r io.Reader) (names []labelled, err error) {
 // notLabelled is the error for a line that isn't a file's name and a class.
 func notLabelled(line int, text string) error {
 	return fmt.Errorf("%d: %.50q is not a file's name and a class (%s); "+
-		"a list of bare numbers doesn't say which file each is for", line, text, labelsLine)
+		"bare numbers are read where all lines are, as ILSVRC's ground truth", line, text, labelsLine)
 }

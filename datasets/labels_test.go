@@ -25,7 +25,7 @@ func TestLabels(t *testing.T) {
 		"a n01\nb n02\n":                        {{"a", "n01", 1}, {"b", "n02", 2}},
 	} {
 		got, err := readLabels(writeFile(t, "labels", []byte(text)))
-		if err != nil || !slices.Equal(got, want) {
+		if err != nil || !slices.Equal(got.lines, want) || got.classes != nil {
 			t.Errorf("%q: %v, error %v; want %v", text, got, err, want)
 		}
 	}
@@ -47,7 +47,7 @@ func TestLabels(t *testing.T) {
 func FuzzLabels(f *testing.F) {
 	for _, s := range []string{
 		"", "a.JPEG n01\n", "a b\r\nc d", "a\n", "a b c\n", "\xef\xbb\xbfa b", "a b\n\n", "x,y\na.png,b\n",
-		"\"a\nb\",c\n"} {
+		"\"a\nb\",c\n", "2\n1\n", "1\n\n2\n"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, file []byte) {
@@ -55,13 +55,16 @@ func FuzzLabels(f *testing.F) {
 		if err := os.WriteFile(path, file, 0o600); err != nil {
 			t.Fatal(err)
 		}
+		if err := os.WriteFile(filepath.Join(filepath.Dir(path), "synsets.txt"), []byte("1 b\n2 a\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
 		fuzzed.Bounded(t, func() {
-			names, err := readLabels(path)
+			l, err := readLabels(path)
 			if err != nil {
 				return
 			}
 			lines, before := strings.Count(string(file), "\n")+1, 0
-			for _, n := range names {
+			for _, n := range l.lines {
 				if n.file == "" || n.class == "" || n.line <= before || n.line > lines {
 					t.Errorf("%+v after line %d of %d", n, before, lines)
 				}
