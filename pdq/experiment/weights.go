@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models"
 	"github.com/pdquant/pdquant/models/arch"
 	"github.com/pdquant/pdquant/models/checkpoint"
@@ -47,8 +48,29 @@ func load(s Subject, path string, in arch.Input) (Subject, error) {
 	origin := s.Origin // which reading for other images adds to
 	if of, found := inputOf(s.Design, in, read); found {
 		err = misfit(s, origin, of, in)
+	} else if name := relative(s.Design, in, read); name != "" {
+		err = fmt.Errorf("experiment: %s: its weights (%s) are those of %s; give that name, or weights of %s: %w",
+			s.Name, strings.TrimPrefix(origin, "weights of "), name, s.Name, err)
 	}
 	return s, err
+}
+
+// relative finds the architecture of the same family, as resnet34 beside resnet18, that weights are for; "": none.
+func relative(design string, in arch.Input, read reader) string {
+	family := func(name string) string { return strings.TrimRight(name, "0123456789.") }
+	for _, name := range arch.Designs() {
+		if name == design || family(name) != family(design) {
+			continue
+		}
+		n, err := arch.Design(name, in)
+		if err != nil {
+			continue
+		}
+		if _, err := read(n); err == nil {
+			return name
+		}
+	}
+	return ""
 }
 
 // inputOf finds the channels and classes that weights are for, which don't fit a network for images of in. It tries 1
@@ -91,9 +113,13 @@ func misfit(s Subject, origin string, of, in arch.Input) error {
 		}
 	}
 	both := strings.Join(are, " and ")
+	hint := ""
+	if _, pictures := s.Pool.(datasets.Files); pictures && of.Classes > in.Classes && of.Channels == in.Channels {
+		hint = "; where some classes have no image, give a list of files with the classes' numbers"
+	}
 	return fmt.Errorf("experiment: %s: its weights (%s) are for images of %s, but those of %s have %s; "+
-		"give data of %s, or a checkpoint that was trained on images like those",
-		s.Name, strings.TrimPrefix(origin, "weights of "), both, s.Data, strings.Join(have, " and "), both)
+		"give data of %s, or a checkpoint that was trained on images like those%s",
+		s.Name, strings.TrimPrefix(origin, "weights of "), both, s.Data, strings.Join(have, " and "), both, hint)
 }
 
 // counted returns "1 channel" or "3 channels".

@@ -2,6 +2,7 @@ package commands
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -179,6 +180,17 @@ func inspect(c *call) (session, error) {
 	return c.s, c.weightView(l, v)
 }
 
+// lowest returns the least of xs and its index, leaving out NaN, which channels have whose weights are all 0.
+func lowest(xs []float64) (least float64, at int) {
+	least, at = math.NaN(), -1
+	for i, x := range xs {
+		if at < 0 && !math.IsNaN(x) || x < least {
+			least, at = x, i
+		}
+	}
+	return least, at
+}
+
 func (c *call) weightView(l models.Layer, v look.WeightView) error {
 	size := v.Quant.Bits
 	c.Print("%s (%s), weight %s, %g to %g", l.Name, l.Op.Kind(), shapeText(v.Shape), short(v.Values.Low),
@@ -189,9 +201,9 @@ func (c *call) weightView(l models.Layer, v look.WeightView) error {
 		all := sum(v.Levels)
 		c.Print("%d bits, scale %.4g to %.4g and zero point %g to %g by channel", size,
 			slices.Min(v.Quant.Scale), slices.Max(v.Quant.Scale), slices.Min(v.Quant.Zero), slices.Max(v.Quant.Zero))
+		worst, at := lowest(v.Channel)
 		c.Print("signal to noise %.1f dB, %.1f in the worst channel (%d); %s clipped, %s rounded other than to nearest",
-			v.SNR,
-			slices.Min(v.Channel), slices.Index(v.Channel, slices.Min(v.Channel)), share(v.Clipped, all), share(v.Flipped, all))
+			v.SNR, worst, at, share(v.Clipped, all), share(v.Flipped, all))
 		c.levels(v.Levels)
 	}
 	if err := c.decided(l.Name); err != nil {

@@ -2,6 +2,7 @@ package commands
 
 import (
 	"bytes"
+	"math"
 	"testing"
 
 	"github.com/pdquant/pdquant/pdq/plot"
@@ -29,5 +30,22 @@ func TestPicture(t *testing.T) {
 	}
 	if _, err := (figure{}).SVG(); err == nil {
 		t.Error("nothing is drawn")
+	}
+}
+
+// TestLowest: channels without a signal to noise ratio aren't the worst.
+func TestLowest(t *testing.T) {
+	nan := math.NaN()
+	for _, c := range []struct {
+		xs    []float64
+		least float64
+		at    int
+	}{{[]float64{nan, 20, 10, nan, 30}, 10, 2}, {[]float64{-1}, -1, 0}, {[]float64{3, nan, 3}, 3, 0}} {
+		if least, at := lowest(c.xs); least != c.least || at != c.at {
+			t.Errorf("%v: %g at %d, want %g at %d", c.xs, least, at, c.least, c.at)
+		}
+	}
+	if least, at := lowest([]float64{nan}); !math.IsNaN(least) || at != -1 {
+		t.Errorf("no ratio at all: %g at %d", least, at)
 	}
 }
