@@ -1,5 +1,5 @@
-// Command notebooks executes the notebooks of this repository. It fails if a cell fails, and writes executed copies,
-// and HTML that needs no network:
+// Command notebooks executes the notebooks of this repository, but for those whose data aren't here. It fails if a cell
+// fails, and writes executed copies, and HTML that needs no network:
 //
 //	go run ./internal/notebooks                       # all, with few images and steps
 //	go run ./internal/notebooks -full paper_tables    # as it stands
@@ -22,6 +22,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/pdquant/pdquant/pdq/experiment"
 )
 
 func main() {
@@ -68,13 +70,21 @@ func run(ctx context.Context, args []string) error {
 		defer func() { _ = os.RemoveAll(dir) }() // a temporary folder
 		w.folder = filepath.Join(dir, "notebooks")
 	}
-	if err := withTestdata(w.folder); err != nil {
+	if err := withFiles(w.folder); err != nil {
 		return err
 	}
 	for _, name := range names {
 		start := time.Now()
 		name = strings.TrimSuffix(filepath.Base(name), ".ipynb")
-		if err := w.run(ctx, name); err != nil {
+		n, err := readNotebook(filepath.Join("notebooks", name+".ipynb"))
+		if err != nil {
+			return err
+		}
+		if path := n.lacking("."); path != "" {
+			fmt.Printf("%s: not executed: there is no %s, which it needs\n", name, path)
+			continue
+		}
+		if err := w.run(ctx, name, n); err != nil {
 			return err
 		}
 		for _, end := range []string{".ipynb", ".html"} {
@@ -87,17 +97,20 @@ func run(ctx context.Context, args []string) error {
 	return nil
 }
 
-// withTestdata makes folder, and links the repository's testdata to where it is from the folder notebooks: ../testdata.
-func withTestdata(folder string) error {
-	testdata, err := filepath.Abs("testdata")
-	if err == nil {
-		err = os.MkdirAll(folder, 0o755)
-	}
-	if err == nil {
-		err = os.Symlink(testdata, filepath.Join(filepath.Dir(folder), "testdata"))
-	}
-	if err != nil && !errors.Is(err, fs.ErrExist) {
+// withFiles makes folder, and links the repository's testdata and data to where they are from the folder notebooks:
+// ../testdata and ../data, of which the latter may be missing.
+func withFiles(folder string) error {
+	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return fmt.Errorf("notebooks: %w", err)
+	}
+	for _, name := range []string{"testdata", experiment.DefaultRoot} {
+		from, err := filepath.Abs(name)
+		if err == nil {
+			err = os.Symlink(from, filepath.Join(filepath.Dir(folder), name))
+		}
+		if err != nil && !errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("notebooks: %w", err)
+		}
 	}
 	return nil
 }
@@ -110,13 +123,9 @@ type worker struct {
 	installed    map[string]bool // kernels
 }
 
-// run executes the notebook called name.
-func (w worker) run(ctx context.Context, name string) error {
+// run executes the notebook n, called name.
+func (w worker) run(ctx context.Context, name string, n *notebook) error {
 	path, executed := filepath.Join("notebooks", name+".ipynb"), filepath.Join(w.folder, name+".ipynb")
-	n, err := readNotebook(path)
-	if err != nil {
-		return err
-	}
 	for _, kernel := range []string{pdquant, n.kernel} { // cells in Go call pdquant's program, too
 		if w.installed[kernel] {
 			continue

@@ -142,3 +142,23 @@ func TestPublished(t *testing.T) {
 		}
 	}
 }
+
+// TestLacking: a notebook says which files it needs.
+func TestLacking(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "n.ipynb")
+	text := `{"cells":[],"metadata":{"kernelspec":{"name":"pdquant"},"pdquant":{"needs":["n.ipynb","data/photos"]}}}`
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n, err := readNotebook(path)
+	if err != nil || n.lacking(dir) != "data/photos" {
+		t.Errorf("%+v lacks %q, error %v", n, n.lacking(dir), err)
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "data", "photos"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if lacking := n.lacking(dir); lacking != "" {
+		t.Errorf("with all files it lacks %q", lacking)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 )
@@ -12,7 +13,8 @@ import (
 type notebook struct {
 	fields map[string]json.RawMessage
 	cells  []cell
-	kernel string // name of its kernel's specification
+	kernel string   // name of its kernel's specification
+	needs  []string // paths in the repository without which it can't run, as data that aren't shipped
 }
 
 // cell is one of a notebook.
@@ -32,7 +34,8 @@ func readNotebook(path string) (*notebook, error) {
 	var raw struct {
 		Cells    []map[string]json.RawMessage
 		Metadata struct {
-			Kernel struct{ Name string } `json:"kernelspec"`
+			Kernel struct{ Name string }    `json:"kernelspec"`
+			Ours   struct{ Needs []string } `json:"pdquant"`
 		}
 	}
 	if err := json.Unmarshal(data, &n.fields); err != nil {
@@ -41,7 +44,7 @@ func readNotebook(path string) (*notebook, error) {
 	if err := json.Unmarshal(data, &raw); err != nil {
 		return nil, fmt.Errorf("notebooks: %s: %w", path, err)
 	}
-	n.kernel = raw.Metadata.Kernel.Name
+	n.kernel, n.needs = raw.Metadata.Kernel.Name, raw.Metadata.Ours.Needs
 	for i, fields := range raw.Cells {
 		c := cell{fields: fields}
 		if err := json.Unmarshal(fields["cell_type"], &c.kind); err != nil {
@@ -64,6 +67,16 @@ func text(data json.RawMessage) (string, error) {
 	var s string
 	err := json.Unmarshal(data, &s)
 	return s, err
+}
+
+// lacking returns the first path below root that n needs and that isn't there; "": none.
+func (n *notebook) lacking(root string) string {
+	for _, path := range n.needs {
+		if _, err := os.Stat(filepath.Join(root, path)); err != nil {
+			return path
+		}
+	}
+	return ""
 }
 
 // write writes n to the file at path.
