@@ -92,10 +92,10 @@ func besideGroundTruth(path string) (synsets []string, from string, err error) {
 		}
 		return synsets, from, nil
 	}
-	return nil, "", fmt.Errorf("1: bare numbers are read as ILSVRC's ground truth, whose numbers of classes aren't in the "+
-		"order of the synsets' names; put the development kit's meta.mat or map_clsloc.txt beside it, or %s with lines "+
-		"\"1 n02119789\" for all classes (other lists have lines %s)", filepath.Join(filepath.Dir(path), "synsets.txt"),
-		labelsLine)
+	return nil, "", fmt.Errorf("1: bare numbers are read as ILSVRC's ground truth, whose numbers of classes aren't in "+
+		"the order of the synsets' names; put the development kit's meta.mat or map_clsloc.txt beside it, or %s with "+
+		"lines \"1 n02119789\" for all classes (other lists have lines %s)",
+		filepath.Join(filepath.Dir(path), "synsets.txt"), labelsLine)
 }
 
 // synsetLines reads lines of a number and a synset, in either order; what follows them is left out.

@@ -36,8 +36,8 @@ func kit(t *testing.T, truth string, beside map[string]string) string {
 	return filepath.Join(dir, "ILSVRC2012_validation_ground_truth.txt")
 }
 
-// TestGroundTruth: ILSVRC's numbers become the ranks of the synsets' names, by each of the files that say which is which.
-// Number 1 is n02119789 and 2 is n02100735 in the development kit; both come after n01440764.
+// TestGroundTruth: ILSVRC's numbers become the ranks of the synsets' names, by each of the files that say which is
+// which. Number 1 is n02119789 and 2 is n02100735 in the development kit; both come after n01440764.
 func TestGroundTruth(t *testing.T) {
 	meta, err := os.ReadFile("testdata/meta.mat") // of three classes and a synset above them
 	if err != nil {
@@ -89,7 +89,7 @@ func TestGroundTruthErrors(t *testing.T) {
 		{"1\n2\n1\n", map[string]string{"synsets.txt": good}, []string{":3: ", "ILSVRC2012_val_00000003.JPEG",
 			"or give a list of names and classes of the images that are there"}},
 		{"1\n", map[string]string{"synsets.txt": "n01440764\nn01443537\n"}, []string{"synsets.txt: line 1: \"n01440764\""}},
-		{"1\n", map[string]string{"synsets.txt": "n01440764 tench\n"}, []string{"line 1: \"n01440764 tench\" is not a number"}},
+		{"1\n", map[string]string{"synsets.txt": "n01440764 tench\n"}, []string{"1: \"n01440764 tench\" is not a number"}},
 		{"1\n", map[string]string{"synsets.txt": "1 2\n"}, []string{"is not a number and a synset"}},
 		{"1\n", map[string]string{"synsets.txt": "1 a\n1 b\n"}, []string{"line 2: number 1 is a and b"}},
 		{"1\n", map[string]string{"synsets.txt": "1 a\n2 a\n"}, []string{"a has numbers 1 and 2"}},
@@ -102,7 +102,8 @@ func TestGroundTruthErrors(t *testing.T) {
 		}
 	}
 	truth := kit(t, "1\n2\n", map[string]string{"synsets.txt": good})
-	if _, err := OpenLabelled(dir, truth, []string{"n01440764", "n02119789"}); lacks(err, `:2: class "n02100735" is none`) {
+	others := []string{"n01440764", "n02119789"}
+	if _, err := OpenLabelled(dir, truth, others); lacks(err, `:2: class "n02100735" is none`) {
 		t.Errorf("classes of other training images: error %v", err)
 	}
 }

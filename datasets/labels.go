@@ -123,8 +123,8 @@ func unlabelled(dir string, names []labelled) (others []string, err error) {
 // maxClassNumber is the largest number that stands for a class itself.
 const maxClassNumber = 1 << 16
 
-// classesOf returns the classes that files of labels name: all of ILSVRC's, those of their lines, sorted, or all numbers
-// up to the largest.
+// classesOf returns the classes that files of labels name: all of ILSVRC's, those of their lines, sorted, or all
+// numbers up to the largest.
 func classesOf(files ...labels) []string {
 	var classes []string
 	largest, numbers := 0, true

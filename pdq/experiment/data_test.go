@@ -242,13 +242,14 @@ func TestOpenMisfit(t *testing.T) {
 		{Source{Name: "resnet8", Data: cifar}, "its weights (shipped) are for images of 1 channel, but those of cifar10 " +
 			"have 3 channels; give data of 1 channel, or a checkpoint"},
 		{Source{Name: "resnet14", Checkpoint: three, Data: birds, Images: small},
-			"are for images of 10 classes, but those of " + filepath.Base(birds) + " have 2 classes; give data of 10 classes, or a " +
-				"checkpoint that was trained on images like those; where some classes have no image, give a list of files"},
+			"are for images of 10 classes, but those of " + filepath.Base(birds) + " have 2 classes; give data of 10 classes, " +
+				"or a checkpoint that was trained on images like those; where some classes have no image, give a list of files"},
 		{Source{Name: "resnet14", Checkpoint: one, Data: cifar}, "are for images of 1 channel and 26 classes, but those of " +
 			"cifar10 have 3 channels and 10 classes"},
 		{Source{Name: "resnet20", Checkpoint: three, Data: cifar}, "have no tensor"},
-		{Source{Name: "efficientnet-lite1", Checkpoint: lite, Data: birds, Images: small}, "experiment: efficientnet-lite1: " +
-			"its weights (" + lite + ") are those of efficientnet-lite0; give that name, or weights of efficientnet-lite1: "},
+		{Source{Name: "efficientnet-lite1", Checkpoint: lite, Data: birds, Images: small},
+			"experiment: efficientnet-lite1: its weights (" + lite + ") are those of efficientnet-lite0; give that name, " +
+				"or weights of efficientnet-lite1: "},
 		{Source{Name: "resnet14", Checkpoint: three}, "resnet14 comes with no data set; give one by name or path"},
 		{Source{Name: "resnet14", Data: cifar}, "or give an architecture with its checkpoint and data set"},
 		{Source{Name: "resnet15", Checkpoint: three, Data: cifar}, "no ResNet has 15 layers"},
