@@ -166,7 +166,8 @@ def onnxruntime(net, setting, w, a, calibration, threads, folder):
     source, prepared, out = exported(net, folder), os.path.join(folder, "prepared.onnx"), os.path.join(folder, "q.onnx")
     quant_pre_process(source, prepared, skip_symbolic_shape=True)
     layers = [n for n in onnx.load(prepared).graph.node if n.op_type in ("Conv", "Gemm")]
-    options = {"CalibStridedMinMax": 10}  # images that are in memory at a time; all methods take it
+    at_a_time = next(k for k in range(10, 0, -1) if len(calibration.labels) % k == 0)
+    options = {"CalibStridedMinMax": at_a_time}  # images whose activations are in memory; all methods take it
     if w < 8:
         options["TensorQuantOverrides"] = {n.input[1]: [{"quant_type": q.QuantType.QInt8, "axis": axis, "symmetric": True}]
                                            for n, axis in ((layers[0], 0), (layers[-1], 0))}
@@ -177,7 +178,7 @@ def onnxruntime(net, setting, w, a, calibration, threads, folder):
 
 
 def nncf(net, setting, w, a, calibration, threads, folder):
-    """Setting: fast or accurate bias correction."""
+    """Setting: fast or accurate bias correction. Only the target NPU has 4-bit weights, then in all layers."""
     import nncf
     import onnx
     parameters = dict(preset=nncf.QuantizationPreset.MIXED, subset_size=len(calibration.labels),
@@ -190,6 +191,7 @@ def nncf(net, setting, w, a, calibration, threads, folder):
     dataset = nncf.Dataset(list(calibration.batches(1)), torch.from_numpy)
     from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, QuantizationParameters
     advanced = AdvancedQuantizationParameters(weights_quantization_params=QuantizationParameters(num_bits=w))
+    parameters["target_device"] = nncf.TargetDevice.NPU
     return "nncf", in_torch(nncf.quantize(net, dataset, advanced_parameters=advanced, **parameters))
 
 
