@@ -179,6 +179,7 @@ def onnxruntime(net, setting, w, a, calibration, threads, folder):
 
 def nncf(net, setting, w, a, calibration, threads, folder):
     """Setting: fast or accurate bias correction. Only the target NPU has 4-bit weights, then in all layers."""
+    os.environ["NNCF_EXTENSION_LOAD_TIMEOUT"] = "0"  # its extension is compiled first, which may take minutes
     import nncf
     import onnx
     parameters = dict(preset=nncf.QuantizationPreset.MIXED, subset_size=len(calibration.labels),
