@@ -102,7 +102,8 @@ func hasNorm(n *models.Network, u models.Unit) bool {
 	return false
 }
 
-// correctedChunk holds n images from first on while they are corrected, in pieces that are computed one after the other.
+// correctedChunk holds n images from first on while they are corrected, in pieces that are computed one after the
+// other.
 type correctedChunk struct {
 	step     *exec.Shared
 	first, n int

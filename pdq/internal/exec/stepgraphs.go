@@ -17,7 +17,8 @@ type StepGraphs struct {
 	gradients    *Shared
 }
 
-// NewStepGraphs prepares the graphs for batches that are cut into parts, of which workers are computed at the same time.
+// NewStepGraphs prepares the graphs for batches that are cut into parts, of which workers are computed at the same
+// time.
 func NewStepGraphs(b compute.Backend, workers, parts int,
 	whole, gradients, apply func(args []*Node) []*Node) (s StepGraphs, err error) {
 	s.parts, s.workers = max(parts, 1), max(workers, 1)
