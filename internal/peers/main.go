@@ -83,7 +83,7 @@ func jobs() (all []job) {
 		peer     string
 		settings []string
 	}{
-		{"onnxruntime", []string{"MinMax", "Entropy", "Percentile"}},
+		{"onnxruntime", []string{"MinMax", "MinMax, 8-bit products", "Entropy", "Percentile"}},
 		{"nncf", []string{"fast bias correction", "accurate bias correction"}},
 		{"brevitas", []string{"bias correction", "GPTQ, bias correction"}},
 		{"aimet", []string{"AdaRound 500 steps", "AdaRound 2000 steps"}},
