@@ -60,10 +60,10 @@ type optimiser struct {
 // returns the gradients of the losses for watched, part by part; nil: there are none.
 type lossGraph func(read nodes, part []*Node) (losses, watched *Node)
 
-// start compiles the graphs of a step. Set all other fields before.
-func (o *optimiser) start(workers int) (err error) {
+// start compiles the graphs of a step, whose batch is cut into parts. Set all other fields before.
+func (o *optimiser) start(workers, parts int) (err error) {
 	for _, losses := range o.losses {
-		graphs, err := exec.NewStepGraphs(o.b, workers, o.size,
+		graphs, err := exec.NewStepGraphs(o.b, workers, parts,
 			func(args []*Node) []*Node { return o.whole(losses, args) },
 			func(args []*Node) []*Node { return o.gradients(losses, args) }, o.apply)
 		o.graphs = append(o.graphs, graphs)

@@ -161,7 +161,7 @@ func TestReuseGoesOn(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		for _, limit := range []int64{0, 1} {
 			c := tinyConfig(t)
-			c.Loss.Skip, c.Loss.Reuse, c.Loss.Every, c.Machine.CacheLimit, c.Machine.Workers = 0.5, true, 2, limit, 2
+			c.Loss.Skip, c.Loss.Reuse, c.Loss.Every, c.Machine.MemoryLimit, c.Machine.Workers = 0.5, true, 2, limit, 2
 			whole, first, then := rounderOf(t, b, c), rounderOf(t, b, c), rounderOf(t, b, c)
 			for r, n := range map[*Rounder]int{whole: 9, first: 4} {
 				if _, err := r.Steps(context.Background(), n); err != nil {

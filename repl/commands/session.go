@@ -142,7 +142,7 @@ func (s session) withPreset(name string) (session, error) {
 // defaults are the settings of the preset called name, for the network and the bits in force.
 func (s session) defaults(name string) (pdq.Config, error) {
 	base, err := preset(name, s.arch(), s.config.Bits)
-	base.Bits, base.Machine.Workers = s.base.Bits, s.base.Machine.Workers
+	base.Bits, base.Machine = s.base.Bits, s.base.Machine
 	return base, err
 }
 
