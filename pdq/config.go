@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
 // Config holds all settings of a run. A zero switches its term off; it never means "default". Start from a preset, see
@@ -180,10 +182,15 @@ type MachineConfig struct {
 	// Graphs computed at the same time, each on its part of the images. 0 and 1: one at a time, for a backend that uses
 	// the whole machine for one. backend.Workers returns the best number for a backend.
 	Workers int
+	// Devices of the backend, from the first on, that divide calibration, correction and evaluation among them, in whole
+	// batches; rounding and fine-tuning take the first. 0 and 1: the first alone. backend.Devices returns the best number.
+	Devices int `json:",omitempty"`
 	// Bytes of memory for a unit's caches; larger caches are kept in a file. 0: no limit.
 	CacheLimit int64
 	CacheDir   string // folder for that file; "": the system's for temporary files
 }
+
+func (m MachineConfig) crew() exec.Crew { return exec.Crew{Workers: m.Workers, Devices: m.Devices} }
 
 // Nearest returns c as the baseline that rounds to nearest, with searched scales.
 func (c Config) Nearest() Config {
@@ -263,6 +270,7 @@ func (c Config) Validate() error {
 	check(f.Shift >= 0, "FineTune.Shift is %d; it must be >= 0", f.Shift)
 	check(f.Steps == 0 || c.Loss.Temperature > 0, "Loss.Temperature is %g; it must be > 0", c.Loss.Temperature)
 	check(c.Machine.Workers >= 0, "Machine.Workers is %d; it must be >= 0", c.Machine.Workers)
+	check(c.Machine.Devices >= 0, "Machine.Devices is %d; it must be >= 0", c.Machine.Devices)
 	check(c.Machine.CacheLimit >= 0, "Machine.CacheLimit is %d; it must be >= 0", c.Machine.CacheLimit)
 	for _, n := range c.limits() {
 		check(n.value <= n.most, "%s is %d; it may be at most %d", n.name, n.value, n.most)
@@ -292,5 +300,6 @@ func (c Config) limits() []limit {
 		{"Rounding.Steps", c.Rounding.Steps, steps}, {"Rounding.BatchSize", c.Rounding.BatchSize, batch},
 		{"FineTune.Steps", c.FineTune.Steps, steps}, {"FineTune.BatchSize", c.FineTune.BatchSize, batch},
 		{"FineTune.Shift", c.FineTune.Shift, 1024}, {"Machine.Workers", c.Machine.Workers, 4096},
+		{"Machine.Devices", c.Machine.Devices, 4096},
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/gomlx/compute"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
@@ -53,13 +54,13 @@ func (q *Quantizer) Correct(ctx context.Context, d *UnitData) (*UnitData, error)
 		done += steps
 		q.tell(StepCorrect, d.Unit, done, chunks*q.c.Correction.Steps, Loss{Correction: loss})
 	}
-	err = exec.Parallel(chunks, q.c.Machine.Workers, func(k int) error {
+	err = q.c.Machine.crew().Each(chunks, func(k int, device compute.DeviceNum) error {
 		x0, err := d.TeacherIn.Tensor(k*size, min((k+1)*size, n))
 		if err != nil {
 			return err
 		}
 		defer exec.Free(x0)
-		x, err := q.correctChunk(ctx, step, x0, k*size, tell)
+		x, err := q.correctChunk(ctx, chunkStep{step, device}, x0, k*size, tell)
 		if err != nil {
 			return err
 		}
@@ -104,9 +105,15 @@ func hasNorm(n *models.Network, u models.Unit) bool {
 	return false
 }
 
+// chunkStep is correctionStep, and the device that computes a chunk.
+type chunkStep struct {
+	graph  *exec.Shared
+	device compute.DeviceNum
+}
+
 // correctChunk optimises the unit's inputs x0 [n,C,H,W] and returns the corrected ones. first is the number of the
 // first image, for messages.
-func (q *Quantizer) correctChunk(ctx context.Context, step *exec.Shared, x0 *tensors.Tensor, first int,
+func (q *Quantizer) correctChunk(ctx context.Context, step chunkStep, x0 *tensors.Tensor, first int,
 	tell func(steps int, loss float64)) (x *tensors.Tensor, err error) {
 	n := x0.Shape().Dim(0)
 	group := min(q.c.Correction.Group, n)
@@ -136,7 +143,7 @@ func (q *Quantizer) correctChunk(ctx context.Context, step *exec.Shared, x0 *ten
 			}
 			share[i] = 1 / float32(min(group, n-g*group))
 		}
-		out, err := step.Call(x0, x, m, v, rates, share,
+		out, err := step.graph.CallOn(step.device, x0, x, m, v, rates, share,
 			[]float32{float32(1 / (1 - math.Pow(0.9, float64(t)))), float32(1 / (1 - math.Pow(0.999, float64(t))))})
 		if err != nil {
 			return x, err

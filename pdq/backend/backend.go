@@ -125,6 +125,15 @@ func Workers(b compute.Backend) int {
 	return max(1, runtime.GOMAXPROCS(0)/threads)
 }
 
+// Devices returns the best number of b's devices, for pdq.MachineConfig: all GPUs; 1 on processors, whose devices in
+// XLA share them.
+func Devices(b compute.Backend) int {
+	if !strings.Contains(b.Description(), "cuda") {
+		return 1
+	}
+	return max(1, b.NumDevices())
+}
+
 // Available lists the names of the backends that are installed and that this machine has the hardware for.
 func Available() []string {
 	list := []string{"go"}

@@ -31,7 +31,7 @@ func TestPhotographs(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Log(s.About)
-		score, err := pdq.EvaluateTeacher(t.Context(), testbackend.Any(t), 1, s.Network, s.Weights, s.Test, nil)
+		score, err := pdq.EvaluateTeacher(t.Context(), testbackend.Any(t), pdq.MachineConfig{}, s.Network, s.Weights, s.Test, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

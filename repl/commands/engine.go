@@ -107,7 +107,7 @@ func (e *engine) opened(s session, name, begun string) (session, error) {
 	}
 	s.backend, s.note = b, note
 	base := s.base
-	base.Machine.Workers = backend.Workers(b)
+	base.Machine.Workers, base.Machine.Devices = backend.Workers(b), backend.Devices(b)
 	return s.rebase(base)
 }
 
