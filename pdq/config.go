@@ -185,9 +185,13 @@ type MachineConfig struct {
 	// Devices of the backend, from the first on, that divide calibration, correction and evaluation among them, in whole
 	// batches; rounding and fine-tuning take the first. 0 and 1: the first alone. backend.Devices returns the best number.
 	Devices int `json:",omitempty"`
-	// Bytes of memory for a unit's caches; larger caches are kept in a file. 0: no limit.
-	CacheLimit int64
-	CacheDir   string // folder for that file; "": the system's for temporary files
+	// Bytes of memory for a part of a batch in a step of optimisation, by an estimate. Larger parts are cut, down to one
+	// image. 0: one part for each worker. backend.PartLimit returns the best limit for a backend.
+	PartLimit int64
+	// Bytes of memory for the whole process, by Quantizer.PeakMemory. Batches are cut into parts that take half of it,
+	// and caches that don't fit beside are kept in a file. 0: no limit.
+	MemoryLimit int64
+	CacheDir    string // folder for that file; "": the system's for temporary files
 }
 
 func (m MachineConfig) crew() exec.Crew { return exec.Crew{Workers: m.Workers, Devices: m.Devices} }
@@ -271,7 +275,8 @@ func (c Config) Validate() error {
 	check(f.Steps == 0 || c.Loss.Temperature > 0, "Loss.Temperature is %g; it must be > 0", c.Loss.Temperature)
 	check(c.Machine.Workers >= 0, "Machine.Workers is %d; it must be >= 0", c.Machine.Workers)
 	check(c.Machine.Devices >= 0, "Machine.Devices is %d; it must be >= 0", c.Machine.Devices)
-	check(c.Machine.CacheLimit >= 0, "Machine.CacheLimit is %d; it must be >= 0", c.Machine.CacheLimit)
+	check(c.Machine.PartLimit >= 0, "Machine.PartLimit is %d; it must be >= 0", c.Machine.PartLimit)
+	check(c.Machine.MemoryLimit >= 0, "Machine.MemoryLimit is %d; it must be >= 0", c.Machine.MemoryLimit)
 	for _, n := range c.limits() {
 		check(n.value <= n.most, "%s is %d; it may be at most %d", n.name, n.value, n.most)
 	}

@@ -55,17 +55,15 @@ func (q *Quantizer) Correct(ctx context.Context, d *UnitData) (*UnitData, error)
 		q.tell(StepCorrect, d.Unit, done, chunks*q.c.Correction.Steps, Loss{Correction: loss})
 	}
 	err = q.c.Machine.crew().Each(chunks, func(k int, device compute.DeviceNum) error {
-		x0, err := d.TeacherIn.Tensor(k*size, min((k+1)*size, n))
-		if err != nil {
+		x := correctedChunk{step: step, device: device, first: k * size, n: min(size, n-k*size)}
+		defer x.free()
+		if err := x.cut(d.TeacherIn, q.correctionPieces(d.Unit, x.n)); err != nil {
 			return err
 		}
-		defer exec.Free(x0)
-		x, err := q.correctChunk(ctx, chunkStep{step, device}, x0, k*size, tell)
-		if err != nil {
+		if err := q.correctChunk(ctx, &x, tell); err != nil {
 			return err
 		}
-		defer exec.Free(x)
-		return corrected.Put(x, k*size)
+		return x.put(corrected)
 	})
 	if err != nil {
 		corrected.Free()
@@ -105,59 +103,101 @@ func hasNorm(n *models.Network, u models.Unit) bool {
 	return false
 }
 
-// chunkStep is correctionStep, and the device that computes a chunk.
-type chunkStep struct {
-	graph  *exec.Shared
-	device compute.DeviceNum
+// correctedChunk holds n images from first on while they are corrected, in pieces that are computed one after the
+// other.
+type correctedChunk struct {
+	step     *exec.Shared
+	device   compute.DeviceNum // that computes it
+	first, n int
+	pieces   []correctedPiece
 }
 
-// correctChunk optimises the unit's inputs x0 [n,C,H,W] and returns the corrected ones. first is the number of the
-// first image, for messages.
-func (q *Quantizer) correctChunk(ctx context.Context, step chunkStep, x0 *tensors.Tensor, first int,
-	tell func(steps int, loss float64)) (x *tensors.Tensor, err error) {
-	n := x0.Shape().Dim(0)
-	group := min(q.c.Correction.Group, n)
-	if x, err = x0.LocalClone(); err != nil {
-		return nil, err
-	}
-	m, v := tensors.FromShape(x0.Shape()), tensors.FromShape(x0.Shape())
-	defer func() {
-		exec.Free(m, v)
-		if err != nil {
-			exec.Free(x)
+// correctedPiece has, for some images, the unit's inputs x0 [k,C,H,W], the corrected ones, and Adam's moments.
+type correctedPiece struct{ x0, x, m, v *tensors.Tensor }
+
+// cut fills x with its images' inputs, in so many pieces.
+func (x *correctedChunk) cut(inputs *Cache, pieces int) (err error) {
+	for i := range pieces {
+		var p correctedPiece
+		lo, hi := exec.Part(x.n, pieces, i)
+		if p.x0, err = inputs.Tensor(x.first+lo, x.first+hi); err != nil {
+			return err
 		}
-	}()
-	plateaus := make([]plateau, (n+group-1)/group)
+		p.m, p.v = tensors.FromShape(p.x0.Shape()), tensors.FromShape(p.x0.Shape())
+		p.x, err = p.x0.LocalClone()
+		if x.pieces = append(x.pieces, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// put writes the corrected inputs to a cache.
+func (x *correctedChunk) put(to *Cache) error {
+	at := x.first
+	for _, p := range x.pieces {
+		if err := to.Put(p.x, at); err != nil {
+			return err
+		}
+		at += p.x.Shape().Dim(0)
+	}
+	return nil
+}
+
+func (x *correctedChunk) free() {
+	for _, p := range x.pieces {
+		exec.Free(p.x0, p.x, p.m, p.v)
+	}
+}
+
+// advance takes step t of Adam, counted from 1, with each image's learning rate and its weight in the mean loss of its
+// group. It returns each image's loss.
+func (x *correctedChunk) advance(t int, rates, share []float32) (losses []float32, err error) {
+	bias := []float32{float32(1 / (1 - math.Pow(0.9, float64(t)))), float32(1 / (1 - math.Pow(0.999, float64(t))))}
+	for i, p := range x.pieces {
+		lo, hi := len(losses), len(losses)+p.x.Shape().Dim(0)
+		out, err := x.step.CallOn(x.device, p.x0, p.x, p.m, p.v, rates[lo:hi], share[lo:hi], bias)
+		if err != nil {
+			return nil, err
+		}
+		exec.Free(p.x, p.m, p.v)
+		x.pieces[i] = correctedPiece{p.x0, out[0], out[1], out[2]}
+		own, err := tensors.CopyFlatData[float32](out[3])
+		exec.Free(out[3])
+		if err != nil {
+			return nil, err
+		}
+		losses = append(losses, own...)
+	}
+	return losses, nil
+}
+
+// correctChunk optimises the inputs in x.
+func (q *Quantizer) correctChunk(ctx context.Context, x *correctedChunk, tell func(steps int, loss float64)) error {
+	group := min(q.c.Correction.Group, x.n)
+	plateaus := make([]plateau, (x.n+group-1)/group)
 	for i := range plateaus {
 		plateaus[i] = newPlateau(q.c.Correction)
 	}
 	for t := 1; t <= q.c.Correction.Steps; t++ {
 		if err := ctx.Err(); err != nil {
-			return x, err
+			return err
 		}
-		rates, share := make([]float32, n), make([]float32, n)
+		rates, share := make([]float32, x.n), make([]float32, x.n)
 		for i := range rates {
 			g := i / group
 			if !plateaus[g].stopped {
 				rates[i] = float32(plateaus[g].rate)
 			}
-			share[i] = 1 / float32(min(group, n-g*group))
+			share[i] = 1 / float32(min(group, x.n-g*group))
 		}
-		out, err := step.graph.CallOn(step.device, x0, x, m, v, rates, share,
-			[]float32{float32(1 / (1 - math.Pow(0.9, float64(t)))), float32(1 / (1 - math.Pow(0.999, float64(t))))})
+		losses, err := x.advance(t, rates, share)
 		if err != nil {
-			return x, err
+			return err
 		}
-		exec.Free(x, m, v)
-		x, m, v = out[0], out[1], out[2]
-		losses, err := tensors.CopyFlatData[float32](out[3])
-		exec.Free(out[3])
+		mean, err := stepPlateaus(plateaus, losses, group, x.first)
 		if err != nil {
-			return x, err
-		}
-		mean, err := stepPlateaus(plateaus, losses, group, first)
-		if err != nil {
-			return x, fmt.Errorf("step %d: %w", t, err)
+			return fmt.Errorf("step %d: %w", t, err)
 		}
 		if allStopped(plateaus) {
 			tell(q.c.Correction.Steps-t+1, mean) // skipped steps count as done
@@ -165,7 +205,7 @@ func (q *Quantizer) correctChunk(ctx context.Context, step chunkStep, x0 *tensor
 		}
 		tell(1, mean)
 	}
-	return x, nil
+	return nil
 }
 
 // stepPlateaus gives each group's plateau the mean loss of its images, and returns the mean over all images. first is

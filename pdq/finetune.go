@@ -68,7 +68,7 @@ func (q *Quantizer) newFineTuner(s Student) (*fineTuner, error) {
 	t.opt = optimiser{b: q.b, size: min(q.c.FineTune.BatchSize, q.p.Calibration.Len()), losses: t.losses}
 	err := t.addVariables()
 	if err == nil {
-		err = t.opt.start(q.c.Machine.Workers)
+		err = t.opt.start(q.c.Machine.Workers, q.parts(t.opt.size, q.fineTuneImage()))
 	}
 	if err != nil {
 		t.close()

@@ -13,23 +13,27 @@ import (
 type UnitMemory struct {
 	Unit   string
 	Bytes  int64 // of its own caches and of those it is observed from: all that exist while it is quantised
-	InFile bool  // whether its own go to a file, because Bytes is above MachineConfig.CacheLimit
+	InFile bool  // whether its own go to a file, because the process would take more than MachineConfig.MemoryLimit
 }
 
 // MemoryPlan returns the memory that each unit's caches will take, before anything is computed. Graphs take memory,
 // too.
 func (q *Quantizer) MemoryPlan() []UnitMemory {
 	var plan []UnitMemory
+	room := q.cacheRoom()
 	for u := range q.folded.Units {
 		m := UnitMemory{Unit: q.unitName(u), Bytes: q.cacheBytes(u)}
 		if u > 0 {
 			m.Bytes += q.cacheBytes(u - 1)
 		}
-		m.InFile = q.c.Machine.CacheLimit > 0 && m.Bytes > q.c.Machine.CacheLimit
+		m.InFile = q.c.Machine.MemoryLimit > 0 && m.Bytes > room
 		plan = append(plan, m)
 	}
 	return plan
 }
+
+// cacheRoom is what is left for caches of Machine.MemoryLimit, which isn't 0.
+func (q *Quantizer) cacheRoom() int64 { return max(0, q.c.Machine.MemoryLimit-q.StepMemory()) }
 
 // PeakMemory estimates the largest resident size of a process that takes all steps on ONNX Runtime, in bytes. It was
 // fitted to 46 runs of the shipped teachers: nearest rounding, MSE only, PD, PD-Quant and best on 64, 256 and 1,024
@@ -41,7 +45,23 @@ func (q *Quantizer) PeakMemory() int64 {
 			caches = max(caches, m.Bytes)
 		}
 	}
-	return 110<<20 + caches + max(q.inferenceBytes(), q.correctionBytes(), q.roundingBytes(), q.fineTuneBytes())
+	return caches + q.StepMemory()
+}
+
+// StepMemory is the part of PeakMemory that isn't caches: the program, and the graphs of the step that takes the most.
+// If it is above Machine.MemoryLimit, the run will exceed it: a graph takes at least one image.
+func (q *Quantizer) StepMemory() int64 {
+	return q.fixedBytes() + max(q.inferenceBytes(), q.correctionBytes(), q.roundingBytes(), q.fineTuneBytes())
+}
+
+// fixedBytes estimates the memory of the program and of the weights. Graphs keep copies of these, forward and backward:
+// 14 in all, measured on EfficientNet-Lite0.
+func (q *Quantizer) fixedBytes() int64 {
+	weights := 0
+	for _, t := range q.weights {
+		weights += 4 * t.Size()
+	}
+	return 110<<20 + 14*int64(weights)
 }
 
 // inferenceBytes estimates the memory of the graphs that observe units and evaluate.
@@ -56,34 +76,28 @@ func (q *Quantizer) inferenceBytes() int64 {
 }
 
 // correctionBytes estimates the memory of correction's graphs.
-func (q *Quantizer) correctionBytes() int64 {
-	if q.c.Correction.Steps == 0 {
-		return 0
-	}
-	n, largest := q.p.Network, 0
-	for _, u := range n.Units {
-		if hasNorm(n, u) {
-			largest = max(largest, 2*outputBytes(n, u.First, u.Last)+8*4*exec.Product(n.InputShape(u.First)))
-		}
-	}
+func (q *Quantizer) correctionBytes() (most int64) {
 	size, workers := q.correctionChunk(q.images.Len())
-	return int64(2.14 * float64(min(q.images.Len(), size*workers)) * float64(largest))
+	images := int64(min(q.images.Len(), size*workers))
+	for u := range q.p.Network.Units {
+		pieces := q.correctionPieces(u, size)
+		flight := min(images, int64(workers*((size+pieces-1)/pieces)))
+		step, kept := q.correctionImage(u)
+		most = max(most, flight*step+images*kept)
+	}
+	return most
 }
 
 // roundingBytes estimates the memory of a rounding step's graph.
-func (q *Quantizer) roundingBytes() int64 {
+func (q *Quantizer) roundingBytes() (most int64) {
 	if q.c.Rounding.Steps == 0 {
 		return 0
 	}
-	n, largest := q.folded, 0
-	for _, u := range n.Units {
-		bytes := 2 * outputBytes(n, u.First, u.Last)
-		if q.c.Loss.PD > 0 {
-			bytes = 2*bytes + 2*outputBytes(n, u.Last+1, len(n.Layers)-1)
-		}
-		largest = max(largest, bytes)
+	size := min(q.c.Rounding.BatchSize, q.images.Len())
+	for u := range q.folded.Units {
+		most = max(most, int64(q.inFlight(size, q.roundingParts(u, size)))*q.roundingImage(u))
 	}
-	return int64(2.29 * float64(q.c.Rounding.BatchSize) * float64(largest))
+	return most
 }
 
 // fineTuneBytes estimates the memory of a fine-tuning step's graph.
@@ -91,8 +105,8 @@ func (q *Quantizer) fineTuneBytes() int64 {
 	if q.c.FineTune.Steps == 0 {
 		return 0
 	}
-	return int64(5.43 * 2 * float64(q.c.FineTune.BatchSize) *
-		float64(outputBytes(q.folded, 0, len(q.folded.Layers)-1)))
+	size := min(q.c.FineTune.BatchSize, q.images.Len())
+	return int64(q.inFlight(size, q.parts(size, q.fineTuneImage()))) * q.fineTuneImage()
 }
 
 // outputBytes is the size of the outputs of layers first to last for an image.
@@ -110,16 +124,16 @@ func (q *Quantizer) checkRoom() error {
 	if dir == "" {
 		dir = os.TempDir()
 	}
-	return roomFor(q.MemoryPlan(), q.c.Machine.CacheLimit, memory.FreeDisk(dir), dir)
+	return roomFor(q.MemoryPlan(), q.cacheRoom(), memory.FreeDisk(dir), dir)
 }
 
-// roomFor is checkRoom for a folder dir with free bytes left; negative: unknown.
-func roomFor(plan []UnitMemory, limit, free int64, dir string) error {
+// roomFor is checkRoom for room bytes in memory, and a folder dir with free bytes left; negative: unknown.
+func roomFor(plan []UnitMemory, room, free int64, dir string) error {
 	for _, m := range plan {
 		if m.InFile && free >= 0 && m.Bytes > free {
-			return fmt.Errorf("pdq: the caches of %s take %d MiB: the limit in memory is %d MiB, and %s has room for %d MiB; "+
-				"set Machine.CacheDir to another folder, raise Machine.CacheLimit, or take fewer calibration images",
-				m.Unit, m.Bytes>>20, limit>>20, dir, free>>20)
+			return fmt.Errorf("pdq: the caches of %s take %d MiB: memory has %d MiB for them, and %s has %d MiB; "+
+				"set Machine.CacheDir to another folder, raise Machine.MemoryLimit, or take fewer calibration images",
+				m.Unit, m.Bytes>>20, room>>20, dir, free>>20)
 		}
 	}
 	return nil

@@ -17,15 +17,16 @@ import (
 	"github.com/pdquant/pdquant/pdq/backend"
 )
 
-// TestCacheLimit: a run whose caches go to files gives the same student, and leaves no file.
-func TestCacheLimit(t *testing.T) {
+// TestMemoryLimit: a run whose caches go to files gives the same student, and leaves no file.
+func TestMemoryLimit(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		p, c := tinyProblem(t, 20), tinyConfig(t)
+		c.Machine.PartLimit = 1 // the smallest parts, which the limit can't make smaller
 		want := quantize(t, b, p, c)
 		c.Machine.CacheDir = t.TempDir()
 		q := quantizerOf(t, b, p, c)
 		plan := q.MemoryPlan()
-		c.Machine.CacheLimit = plan[2].Bytes - 1
+		c.Machine.MemoryLimit = q.StepMemory() + plan[2].Bytes - 1
 		q = quantizerOf(t, b, p, c)
 		if limited := q.MemoryPlan(); !limited[2].InFile || plan[2].InFile || limited[4].InFile {
 			t.Errorf("plans %v without and %v with a limit", plan, limited)
@@ -79,8 +80,8 @@ func TestRoom(t *testing.T) {
 	const mib = 1 << 20
 	plan := []UnitMemory{{"conv1", 100 * mib, false}, {"layer1.0", 3000 * mib, true}, {"layer2.0", 2500 * mib, true}}
 	err := roomFor(plan, 2000*mib, 2600*mib, "/somewhere")
-	checkError(t, "a full disk", err, "the caches of layer1.0 take 3000 MiB: the limit in memory is 2000 MiB, "+
-		"and /somewhere has room for 2600 MiB; set")
+	checkError(t, "a full disk", err, "the caches of layer1.0 take 3000 MiB: memory has 2000 MiB for them, "+
+		"and /somewhere has 2600 MiB; set")
 	for _, free := range []int64{3000 * mib, -1} {
 		if err := roomFor(plan, 2000*mib, free, "/somewhere"); err != nil {
 			t.Errorf("%d bytes free: %v", free, err)

@@ -57,9 +57,9 @@ type optimiser struct {
 	graphs exec.StepGraphs
 }
 
-// start compiles the graphs of a step. Set all other fields before.
-func (o *optimiser) start(workers int) (err error) {
-	if o.graphs, err = exec.NewStepGraphs(o.b, workers, o.size, o.whole, o.gradients, o.apply); err != nil {
+// start compiles the graphs of a step, whose batch is cut into parts. Set all other fields before.
+func (o *optimiser) start(workers, parts int) (err error) {
+	if o.graphs, err = exec.NewStepGraphs(o.b, workers, parts, o.whole, o.gradients, o.apply); err != nil {
 		return err
 	}
 	made, err := o.deriveAll(o.state())

@@ -80,7 +80,7 @@ func (q *Quantizer) NewRounder(s Student, d *UnitData) (*Rounder, error) {
 		penalty: r.penalty}
 	err := r.addVariables()
 	if err == nil {
-		err = r.opt.start(min(q.c.Machine.Workers, r.mostParts()))
+		err = r.opt.start(q.c.Machine.Workers, min(q.roundingParts(d.Unit, r.opt.size), r.mostParts()))
 	}
 	if err == nil {
 		err = r.balance()

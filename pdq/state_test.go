@@ -171,7 +171,7 @@ func TestReadState(t *testing.T) {
 		!strings.Contains(err.Error(), "the loss has other terms: the run had reconstruction=1 PD=10 rounding=0.01") {
 		t.Errorf("other terms: error %v", err)
 	}
-	c.Machine.Workers, c.Machine.CacheLimit = 7, 1 // these don't matter
+	c.Machine.Workers, c.Machine.MemoryLimit = 7, 1 // these don't matter
 	q = quantizerOf(t, b, p, c)
 	if _, err := q.ReadState(bytes.NewReader(whole)); err != nil {
 		t.Errorf("more workers: %v", err)

@@ -13,14 +13,14 @@ import (
 	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
-// TestWorkers: for any number of workers, the parts of a batch together are the whole batch, and a step gives the same
-// result, up to the order of sums.
+// TestWorkers: for any number of workers and parts, the parts of a batch together are the whole batch, and a step gives
+// the same result, up to the order of sums.
 func TestWorkers(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		var want []*tensors.Tensor
-		for _, workers := range []int{1, 2, 3} {
+		for _, m := range []MachineConfig{{Workers: 1}, {Workers: 2}, {Workers: 3}, {Workers: 2, PartLimit: 1}} {
 			c := tinyConfig(t)
-			c.Machine.Workers = workers
+			c.Machine = m
 			q := quantizerOf(t, b, tinyProblem(t, 20), c)
 			s, d := prepare(t, q, 2)
 			r, err := q.NewRounder(s, d)
@@ -28,7 +28,7 @@ func TestWorkers(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer r.Close()
-			compareParts(t, r, workers)
+			compareParts(t, r, q.roundingParts(2, r.opt.size))
 			if _, err := r.Steps(context.Background(), 2); err != nil {
 				t.Fatal(err)
 			}

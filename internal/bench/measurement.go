@@ -9,6 +9,7 @@ import (
 
 	"github.com/pdquant/pdquant/models"
 	"github.com/pdquant/pdquant/pdq"
+	"github.com/pdquant/pdquant/pdq/backend"
 )
 
 // measurement is a case at the start of its unit's rounding.
@@ -39,7 +40,8 @@ func newMeasurement(ctx context.Context, b compute.Backend, c benchCase, workers
 	if m.config, err = pdq.Paper(c.network, 2, 2); err != nil {
 		return nil, err
 	}
-	m.config.Machine.Workers, m.config.Scales.Images = workers, search
+	m.config.Machine.Workers, m.config.Machine.PartLimit = workers, backend.PartLimit(b)
+	m.config.Scales.Images = search
 	if m.q, err = pdq.New(b, p, m.config); err != nil {
 		return nil, err
 	}

@@ -134,6 +134,16 @@ func Devices(b compute.Backend) int {
 	return max(1, b.NumDevices())
 }
 
+// PartLimit returns the best size of a graph for a part of a batch on b, in bytes, for pdq.MachineConfig: 256 MiB on
+// the Go backend and on ONNX Runtime on the CPU; else 0, none. A larger graph is slower there, since more of its data
+// leaves the processor's caches.
+func PartLimit(b compute.Backend) int64 {
+	if _, ok := intraThreads(b); ok || b.String() == gobackend.BackendName {
+		return 256 << 20
+	}
+	return 0
+}
+
 // Available lists the names of the backends that are installed and that this machine has the hardware for.
 func Available() []string {
 	list := []string{"go"}

@@ -98,7 +98,7 @@ func readGrid(v shell.Values, src *experiment.Source, g *experiment.Grid) error 
 			return err
 		}
 	}
-	g.Machine.CacheLimit, err = cacheLimit(v)
+	g.Machine.MemoryLimit, err = memoryLimit(v)
 	return err
 }
 
@@ -206,7 +206,10 @@ func (c *call) describe(g experiment.Grid, f experiment.Folder) func(r experimen
 			}
 		}
 		c.Note("bits      W%dA%d, rule %v", bits.W, bits.A, bits.Rule)
-		c.Note("memory    %s", planText(q, g.Machine.CacheLimit))
+		c.Note("memory    %s", planText(q))
+		if over := overText(q); over != "" {
+			c.Note("memory    %s", over)
+		}
 		for _, lb := range r.Plan {
 			c.Note("          %-24s %s", lb.Layer, bitsText(lb))
 		}

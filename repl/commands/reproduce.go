@@ -55,7 +55,10 @@ func reproduce(c *call) error {
 		return err
 	}
 	g.Start = func(_ experiment.Record, q *pdq.Quantizer) {
-		c.Note("%s side by side; the first one's %s", seedsText(g.Seeds), planText(q, g.Machine.CacheLimit))
+		c.Note("%s side by side; the first one's %s", seedsText(g.Seeds), planText(q))
+		if over := overText(q); over != "" {
+			c.Note("%s", over)
+		}
 	}
 	ours := make([][]experiment.Result, len(rows))
 	var full []experiment.Result

@@ -142,8 +142,7 @@ func (s session) withPreset(name string) (session, error) {
 // defaults are the settings of the preset called name, for the network and the bits in force.
 func (s session) defaults(name string) (pdq.Config, error) {
 	base, err := preset(name, s.arch(), s.config.Bits)
-	base.Bits = s.base.Bits
-	base.Machine.Workers, base.Machine.Devices = s.base.Machine.Workers, s.base.Machine.Devices
+	base.Bits, base.Machine = s.base.Bits, s.base.Machine
 	return base, err
 }
 

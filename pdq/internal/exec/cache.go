@@ -91,7 +91,7 @@ func (c *Cache) Write(from []float32, lo int) error {
 		return nil
 	}
 	if _, err := c.file.WriteAt(bytesOf(from), int64(lo)*int64(c.PerImage())*4); err != nil {
-		return fmt.Errorf("%w; set Machine.CacheDir to a folder with room, or raise Machine.CacheLimit", err)
+		return fmt.Errorf("%w; set Machine.CacheDir to a folder with room, or raise Machine.MemoryLimit", err)
 	}
 	return nil
 }

@@ -8,18 +8,20 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
-// StepGraphs are the compiled graphs of an optimiser's step. With one worker, whole is the whole step. With several,
+// StepGraphs are the compiled graphs of an optimiser's step. If a batch is one part, whole is the whole step. Else
 // gradients computes the gradients on a part of the batch, and apply applies their sum.
 type StepGraphs struct {
-	parts        int // of a batch, one for each worker
+	parts        int // of a batch
+	workers      int // parts computed at the same time
 	whole, apply *Exec
 	gradients    *Shared
 }
 
-// NewStepGraphs prepares the graphs for batches of size images.
-func NewStepGraphs(b compute.Backend, workers, size int,
+// NewStepGraphs prepares the graphs for batches that are cut into parts, of which workers are computed at the same
+// time.
+func NewStepGraphs(b compute.Backend, workers, parts int,
 	whole, gradients, apply func(args []*Node) []*Node) (s StepGraphs, err error) {
-	s.parts = min(max(workers, 1), size)
+	s.parts, s.workers = max(parts, 1), max(workers, 1)
 	if s.parts == 1 {
 		s.whole, err = NewExec(b, whole)
 		return s, err
@@ -62,7 +64,7 @@ func (s StepGraphs) Step(b compute.Backend, state, read []*tensors.Tensor, sched
 	}
 	grads := make([][]*tensors.Tensor, s.parts)
 	defer func() { Free(slices.Concat(grads...)...) }()
-	err := Parallel(len(grads), len(grads), func(k int) error {
+	err := Parallel(len(grads), s.workers, func(k int) error {
 		lo, hi := Part(size, len(grads), k)
 		ts, err := part(lo, hi)
 		defer Free(ts...)
