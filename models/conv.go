@@ -141,7 +141,7 @@ func convShiftedSum(x, w *Node, win Window) *Node {
 // [N,O,H',W'] of the result: for each kernel position a batched product of v and the inputs that it multiplied.
 func convWeightGradient(x, v *Node, win Window, groups int) *Node {
 	n, c, o := x.Shape().Dim(0), x.Shape().Dim(1), v.Shape().Dim(1)
-	if c == groups && o == groups && x.Graph().Backend().Name() == "onnx" &&
+	if c == groups && o == groups && x.Graph().Backend().Name() == "onnxruntime" &&
 		(win.Stride != [2]int{1, 1} || win.Kernel[0]*win.Kernel[1] > 9) {
 		return depthwiseWeightGradient(x, v, win)
 	}
