@@ -56,15 +56,15 @@ func (r *Rounder) balance() error {
 // gradientSize returns the sum of the absolute values of step t's gradient, with the weights relative of the terms. The
 // gradient is that for the rounding variables or, if they aren't trained, for the activation scales.
 func (r *Rounder) gradientSize(t int, relative []float32) (float64, error) {
-	next, report, err := r.advance(t, relative)
+	taken, err := r.advance(t, r.draw(t), relative)
 	if err != nil {
 		return 0, err
 	}
-	exec.Free(next...)
-	if k := exec.NonFinite(report); k >= 0 {
+	taken.free()
+	if k := exec.NonFinite(taken.report); k >= 0 {
 		return 0, errors.New("the loss or a gradient isn't finite before the first step; look for extreme weights")
 	}
-	sizes, n := report[len(r.outputs)+1:], len(r.weights) // after the losses
+	sizes, n := taken.report[len(r.outputs)+1:], len(r.weights) // after the losses
 	if n > 0 && r.q.c.Rounding.LearningRate > 0 {
 		sizes = sizes[:n]
 	} else {

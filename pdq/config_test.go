@@ -74,6 +74,8 @@ func TestValidate(t *testing.T) {
 		},
 		"Correction.Patience is -1":                   func(c *Config) { c.Correction.Patience = -1 },
 		"Correction.Group is 0":                       func(c *Config) { c.Correction.Group = 0 },
+		"Loss.Every is -1":                            func(c *Config) { c.Loss.Every = -1 },
+		"Loss.Reuse is set, but Loss.Skip is 0":       func(c *Config) { c.Loss.Reuse = true },
 		"Rounding.BetaStart and BetaEnd are 20 and 0": func(c *Config) { c.Rounding.BetaEnd = 0 },
 	} {
 		c, err := Paper("resnet8", 2, 2)

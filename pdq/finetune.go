@@ -65,7 +65,7 @@ func (q *Quantizer) newFineTuner(s Student) (*fineTuner, error) {
 		return nil, q.fail(StepFineTune, -1, err)
 	}
 	t := &fineTuner{q: q, s: s, images: newAugmenter(q.p.Calibration, q.c)}
-	t.opt = optimiser{b: q.b, size: min(q.c.FineTune.BatchSize, q.p.Calibration.Len()), losses: t.losses}
+	t.opt = optimiser{b: q.b, size: min(q.c.FineTune.BatchSize, q.p.Calibration.Len()), losses: []lossGraph{t.losses}}
 	err := t.addVariables()
 	if err == nil {
 		err = t.opt.start(q.c.Machine.Workers, q.parts(t.opt.size, q.fineTuneImage()))
@@ -183,25 +183,25 @@ func (t *fineTuner) step() (l Loss, err error) {
 	if err != nil {
 		return l, err
 	}
-	next, report, err := t.opt.advance(t.schedule(), func(lo, hi int) ([]*tensors.Tensor, error) {
+	taken, err := t.opt.advance(0, t.schedule(), func(lo, hi int) ([]*tensors.Tensor, error) {
 		x, err := exec.Normalised{Images: batch}.Tensor(lo, hi)
 		return []*tensors.Tensor{x}, err
 	})
 	if err != nil {
 		return l, err
 	}
-	l.Reconstruction, l.PD = float64(report[0]), float64(report[1])
-	switch k := exec.NonFinite(report); {
+	l.Reconstruction, l.PD = float64(taken.report[0]), float64(taken.report[1])
+	switch k := exec.NonFinite(taken.report); {
 	case k >= 2:
 		err = fmt.Errorf("the gradient for the %s isn't finite; lower FineTune.LearningRate", t.opt.vars[k-2].name)
 	case k >= 0:
 		err = fmt.Errorf("the loss is %g; lower FineTune.LearningRate", l.Total())
 	}
 	if err != nil {
-		exec.Free(next...)
+		taken.free()
 		return l, err
 	}
-	t.opt.replace(next)
+	t.opt.replace(taken.next)
 	return l, nil
 }
 

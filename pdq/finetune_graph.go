@@ -48,7 +48,7 @@ func outermost(bits int) float64 { return math.Ldexp(1, bits) - 1 }
 
 // losses is the graph of the losses of features and predictions [2], as a part of the batch adds them to those of the
 // batch. part holds the part's images.
-func (t *fineTuner) losses(values nodes, part []*Node) *Node {
+func (t *fineTuner) losses(values nodes, part []*Node) (losses, watched *Node) {
 	x := part[0]
 	teacherFeatures, teacher := t.forward(x, models.Hooks{Param: exec.Constants(x.Graph(), t.q.weights)})
 	features, student := t.forward(x, t.hooks(x.Graph(), values))
@@ -57,7 +57,7 @@ func (t *fineTuner) losses(values nodes, part []*Node) *Node {
 	if w := t.q.c.FineTune.Features; w > 0 {
 		featureLoss = MulScalar(FeatureLoss(features, StopGradient(teacherFeatures)), w)
 	}
-	return MulScalar(Stack([]*Node{featureLoss, pd}, 0), float64(x.Shape().Dim(0))/float64(t.opt.size))
+	return MulScalar(Stack([]*Node{featureLoss, pd}, 0), float64(x.Shape().Dim(0))/float64(t.opt.size)), nil
 }
 
 // forward returns the features, which are the last unit's input, and the logits.

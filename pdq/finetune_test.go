@@ -117,7 +117,7 @@ func TestFineTuneStudent(t *testing.T) {
 		if _, err := tn.Steps(t.Context(), 5); err != nil {
 			t.Fatal(err)
 		}
-		compiled, err := NewExec(b, tn.opt.gradients)
+		compiled, err := NewExec(b, func(args []*Node) []*Node { return tn.opt.gradients(tn.losses, args) })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -250,7 +250,7 @@ func TestFineTuneGradient(t *testing.T) {
 	b := anyBackend(t)
 	p, c, s := tuned(t, b)
 	tn := fineTunerOf(t, quantizerOf(t, b, p, c), s)
-	compiled, err := NewExec(b, tn.opt.gradients)
+	compiled, err := NewExec(b, func(args []*Node) []*Node { return tn.opt.gradients(tn.losses, args) })
 	if err != nil {
 		t.Fatal(err)
 	}

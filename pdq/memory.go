@@ -67,7 +67,7 @@ func (q *Quantizer) fixedBytes() int64 {
 // inferenceBytes estimates the memory of the graphs that observe units and evaluate.
 func (q *Quantizer) inferenceBytes() int64 {
 	n := q.folded
-	flight := float64(min(q.images.Len(), exec.ChunkSize(n)*max(q.c.Machine.Workers, 1)))
+	flight := float64(min(q.images.Len(), exec.ChunkSize(n)*q.c.Machine.crew().AtOnce()))
 	largest := 0
 	for _, u := range n.Units {
 		largest = max(largest, outputBytes(n, u.First, u.Last)+4*exec.Product(n.InputShape(u.First)))
@@ -139,14 +139,17 @@ func roomFor(plan []UnitMemory, room, free int64, dir string) error {
 	return nil
 }
 
-// cacheBytes returns the size of the caches of unit u itself: the student's input, and the teacher's input and output,
-// original and corrected.
+// cacheBytes returns the size of the caches of unit u itself: the student's input, the teacher's input and output,
+// original and corrected, and kept gradients.
 func (q *Quantizer) cacheBytes(u int) int64 {
 	n, unit := q.p.Network, q.p.Network.Units[u]
 	in, out := exec.Product(n.InputShape(unit.First)), exec.Product(n.Shapes()[unit.Last])
 	numbers := 2*in + out
 	if q.c.Correction.Steps > 0 && hasNorm(n, unit) {
 		numbers += in + out
+	}
+	if q.c.Loss.Reuse && q.c.Loss.PD > 0 {
+		numbers += out
 	}
 	return 4 * int64(numbers) * int64(q.images.Len())
 }

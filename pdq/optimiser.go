@@ -48,19 +48,28 @@ type optimiser struct {
 
 	closed bool
 
-	// losses is the graph of the losses of a part of a batch. read has the tensors that the forward pass reads, part those
-	// of the part's images. It returns a vector. The batch's losses are the sum of these over its parts.
-	losses func(read nodes, part []*Node) *Node
+	losses []lossGraph // one for each kind of step
 	// penalty is the graph of another loss, a scalar that depends only on the variables' values; nil: there is none.
 	penalty func(values nodes, schedule *Node) *Node
 
-	graphs exec.StepGraphs
+	graphs []exec.StepGraphs // one for each kind of step
 }
+
+// lossGraph is the graph of the losses of a part of a batch. read has the tensors that the forward pass reads, part
+// those of the part's images. losses is a vector. The batch's losses are the sum of these over its parts. A step also
+// returns the gradients of the losses for watched, part by part; nil: there are none.
+type lossGraph func(read nodes, part []*Node) (losses, watched *Node)
 
 // start compiles the graphs of a step, whose batch is cut into parts. Set all other fields before.
 func (o *optimiser) start(workers, parts int) (err error) {
-	if o.graphs, err = exec.NewStepGraphs(o.b, workers, parts, o.whole, o.gradients, o.apply); err != nil {
-		return err
+	for _, losses := range o.losses {
+		graphs, err := exec.NewStepGraphs(o.b, workers, parts,
+			func(args []*Node) []*Node { return o.whole(losses, args) },
+			func(args []*Node) []*Node { return o.gradients(losses, args) }, o.apply)
+		o.graphs = append(o.graphs, graphs)
+		if err != nil {
+			return err
+		}
 	}
 	made, err := o.deriveAll(o.state())
 	for i, v := range o.derived() {
@@ -142,24 +151,36 @@ func (o *optimiser) steps(ctx context.Context, n int, step func() (Loss, error),
 	return l, nil
 }
 
-// advance computes a step, but doesn't change the variables. It returns the next state and the report of apply. part
-// makes the tensors that losses takes for images lo to hi-1 of the batch.
-func (o *optimiser) advance(schedule []float32, part func(lo, hi int) ([]*tensors.Tensor, error)) (
-	next []*tensors.Tensor, report []float32, err error) {
-	out, err := o.graphs.Step(o.b, o.state(), o.read(), schedule, o.size, part)
+// stepResult is what a step computes.
+type stepResult struct {
+	next    []*tensors.Tensor // the next state
+	report  []float32         // see apply
+	watched []*tensors.Tensor // gradients, part by part, see lossGraph
+}
+
+// free frees the tensors of a result.
+func (s stepResult) free() { exec.Free(slices.Concat(s.next, s.watched)...) }
+
+// advance computes a step of a kind, which is an index of losses, but doesn't change the variables. part makes the
+// tensors that losses takes for images lo to hi-1 of the batch.
+func (o *optimiser) advance(kind int, schedule []float32, part func(lo, hi int) ([]*tensors.Tensor, error)) (
+	s stepResult, err error) {
+	out, watched, err := o.graphs[kind].Step(o.b, o.state(), o.read(), schedule, o.size, part)
 	if err != nil {
-		return nil, nil, err
+		return s, err
 	}
 	n := len(out) - 1
 	defer exec.Free(out[n])
-	if report, err = tensors.CopyFlatData[float32](out[n]); err != nil {
-		exec.Free(out[:n]...)
+	s.next, s.watched = out[:n], watched
+	if s.report, err = tensors.CopyFlatData[float32](out[n]); err != nil {
+		s.free()
 	}
-	return out[:n], report, err
+	return s, err
 }
 
-// whole is the graph of one step for a whole batch. Its arguments are state, schedule, and the tensors of the batch.
-func (o *optimiser) whole(args []*Node) []*Node {
+// whole is the graph of one step for a whole batch. Its arguments are state, schedule, and the tensors of the batch. It
+// returns the results of apply, then the gradients for what losses watches.
+func (o *optimiser) whole(losses lossGraph, args []*Node) []*Node {
 	n := 3 * len(o.vars)
 	var read []*Node
 	for i, v := range o.vars {
@@ -169,16 +190,21 @@ func (o *optimiser) whole(args []*Node) []*Node {
 			read = append(read, args[3*i])
 		}
 	}
-	grads := o.gradients(slices.Concat(read, args[n+1:]))
-	return o.apply(slices.Concat(args[:n+1], grads))
+	grads := o.gradients(losses, slices.Concat(read, args[n+1:]))
+	sums := len(o.vars) + 1
+	return append(o.apply(slices.Concat(args[:n+1], grads[:sums])), grads[sums:]...)
 }
 
 // gradients is the graph of the gradients on a part of a batch. Its arguments are the tensors of read, then those of
-// the part. It returns the gradients for the tensors of read, then the losses.
-func (o *optimiser) gradients(args []*Node) []*Node {
+// the part. It returns the gradients for the tensors of read, the losses, and the gradients for what losses watches.
+func (o *optimiser) gradients(losses lossGraph, args []*Node) []*Node {
 	read, part := args[:len(o.vars)], args[len(o.vars):]
-	losses := o.losses(o.bind(read), part)
-	return append(Gradient(ReduceAllSum(losses), read...), losses)
+	values, watched := losses(o.bind(read), part)
+	of := slices.Clone(read)
+	if watched != nil {
+		of = append(of, watched)
+	}
+	return slices.Insert(Gradient(ReduceAllSum(values), of...), len(read), values)
 }
 
 // apply is the graph that ends a step. Its arguments are state, schedule, and the results of gradients for each part of
@@ -289,15 +315,19 @@ func (o *optimiser) close() {
 		return
 	}
 	o.closed = true
-	o.graphs.Finalize()
+	for _, g := range o.graphs {
+		g.Finalize()
+	}
 	exec.Free(o.state()...)
 }
 
 // OptimiserState is the state of an optimisation. It can be restored in an optimisation of the same unit and student
 // with the same terms switched on.
 type OptimiserState struct {
-	Done   int         // steps taken
-	Values [][]float32 // for each variable, its value and Adam's two moments; rounding variables before activation scales
+	Done int // steps taken
+	// For each variable, its value and Adam's two moments; rounding variables before activation scales. With Loss.Reuse,
+	// then how old each image's gradient is, and the gradients.
+	Values [][]float32
 }
 
 // snapshot returns the state of o.

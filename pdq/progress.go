@@ -35,7 +35,7 @@ type Event struct {
 // Loss holds the terms of a step's loss, with their weights.
 type Loss struct {
 	Reconstruction float64 // of StepRound; of StepFineTune, the error of features
-	PD             float64 // of StepRound and StepFineTune
+	PD             float64 // of StepRound and StepFineTune; 0 in steps that Loss.Every leaves out
 	Round          float64 // of StepRound: the terms of rounding variables
 	Others         float64 // of StepRound: terms of outputs and logits that aren't in the paper
 	Correction     float64 // of StepCorrect

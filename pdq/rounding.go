@@ -49,6 +49,7 @@ type Rounder struct {
 	outputs  []Term          // the terms with Outputs that are switched on
 	rounding []Term          // the terms with Rounding that are switched on
 	relative []float32       // the weights of outputs
+	kept     *keptGradients  // with Loss.Reuse; else nil
 	spread   *[256][8]bool   // see coins
 }
 
@@ -76,9 +77,12 @@ func (q *Quantizer) NewRounder(s Student, d *UnitData) (*Rounder, error) {
 			return nil, r.fail(fmt.Errorf("the term %q has neither Outputs nor Rounding; set one of them", t.Name))
 		}
 	}
-	r.opt = optimiser{b: q.b, size: min(q.c.Rounding.BatchSize, d.StudentIn.Len()), losses: r.losses,
+	r.opt = optimiser{b: q.b, size: min(q.c.Rounding.BatchSize, d.StudentIn.Len()), losses: r.lossGraphs(),
 		penalty: r.penalty}
 	err := r.addVariables()
+	if err == nil {
+		err = r.keepGradients()
+	}
 	if err == nil {
 		err = r.opt.start(q.c.Machine.Workers, min(q.roundingParts(d.Unit, r.opt.size), r.mostParts()))
 	}
@@ -154,16 +158,22 @@ func (r *Rounder) Steps(ctx context.Context, n int) (Loss, error) {
 }
 
 func (r *Rounder) step() (Loss, error) {
-	next, report, err := r.advance(r.opt.done, r.relative)
+	batch := r.draw(r.opt.done)
+	taken, err := r.advance(r.opt.done, batch, r.relative)
 	if err != nil {
 		return Loss{}, err
 	}
-	l := r.loss(report)
-	if k := exec.NonFinite(report); k >= 0 {
-		exec.Free(next...)
+	l := r.loss(taken.report)
+	if k := exec.NonFinite(taken.report); k >= 0 {
+		taken.free()
 		return l, r.diverged(l, k-len(r.outputs)-1)
 	}
-	r.opt.replace(next)
+	if err := r.keep(batch, taken.watched); err != nil {
+		taken.free()
+		return l, err
+	}
+	exec.Free(taken.watched...)
+	r.opt.replace(taken.next)
 	return l, nil
 }
 
@@ -236,12 +246,25 @@ func (r *Rounder) Student() (Student, error) {
 // State returns the state of the optimisation.
 func (r *Rounder) State() (OptimiserState, error) {
 	s, err := r.opt.snapshot()
+	if err != nil || r.kept == nil {
+		return s, r.fail(err)
+	}
+	kept, err := r.kept.state()
+	s.Values = append(s.Values, kept...)
 	return s, r.fail(err)
 }
 
 // Restore puts r back to state s: the next steps are those that followed it. If s has other variables, it returns an
 // error.
-func (r *Rounder) Restore(s OptimiserState) error { return r.fail(r.opt.restore(s)) }
+func (r *Rounder) Restore(s OptimiserState) error {
+	if n := len(s.Values) - 2; r.kept != nil && n >= 0 && r.opt.inUse() == nil {
+		if err := r.kept.restore(s.Values[n:]); err != nil {
+			return r.fail(err)
+		}
+		s.Values = s.Values[:n]
+	}
+	return r.fail(r.opt.restore(s))
+}
 
 // stepsDone returns the number of steps taken.
 func (r *Rounder) stepsDone() int { return r.opt.done }
@@ -262,4 +285,9 @@ func (q WeightQuant) rounded(w *tensors.Tensor, alpha []float32) ([]uint8, error
 }
 
 // Close frees the graphs and the state of the rounder. Other calls return an error afterwards.
-func (r *Rounder) Close() { r.opt.close() }
+func (r *Rounder) Close() {
+	r.opt.close()
+	if r.kept != nil {
+		r.kept.cache.Free()
+	}
+}

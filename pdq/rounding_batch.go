@@ -20,18 +20,62 @@ func (r *Rounder) drops() bool { return r.q.c.Rounding.ActDrop > 0 }
 // mixes says whether the student's inputs are mixed with the teacher's corrected ones.
 func (r *Rounder) mixes() bool { return r.q.c.Rounding.InputDrop > 0 }
 
-// passes returns how many times the images of a step go through the unit: once with mixed inputs and unquantised
-// activations, for the unit's output, and once without them, for the logits. If both are the same, it returns 1.
-func (r *Rounder) passes() int {
-	if r.needsLogits() && (r.mixes() || r.drops()) {
-		return 2
+// again returns how many of a part's images go through the unit a second time in step t, without mixed inputs: those
+// whose logits are read, predicted in number, and those with kept gradients. If both passes are the same, it returns 0.
+func (r *Rounder) again(t, images, predicted int) int {
+	switch {
+	case !r.predicts(t) || !r.mixes() && !r.drops():
+		return 0
+	case r.kept != nil:
+		return images
 	}
-	return 1
+	return predicted
 }
 
-// draw returns the indices of the images of step t.
+// predicts says whether step t computes the terms that read the student's logits: every Loss.Every-th does. A negative
+// t is a measurement, which does.
+func (r *Rounder) predicts(t int) bool {
+	return r.needsLogits() && (t < 0 || t%max(r.q.c.Loss.Every, 1) == 0)
+}
+
+// draw returns the indices of the images of step t. With Loss.Reuse, those whose logits are read are the images of the
+// batch with the oldest gradients.
 func (r *Rounder) draw(t int) []int {
-	return datasets.Sample(stream(r.q.c.Seed, r.d.Unit, t, -1), r.opt.size, r.d.StudentIn.Len())
+	batch := datasets.Sample(stream(r.q.c.Seed, r.d.Unit, t, -1), r.opt.size, r.d.StudentIn.Len())
+	if r.kept == nil {
+		return batch
+	}
+	order, _ := r.ordered(0, r.opt.size)
+	return r.kept.oldestFirst(batch, order)
+}
+
+// fresh returns the images of a batch in the order of Rounder.ordered: those whose logits are read, then the others.
+func (r *Rounder) fresh(batch []int) (fresh, others []int) {
+	order, n := r.ordered(0, len(batch))
+	images := make([]int, len(batch))
+	for i, at := range order {
+		images[i] = batch[at]
+	}
+	return images[:n], images[n:]
+}
+
+// counted returns how many images of a batch have their part in the terms that read the student's logits: those whose
+// logits are read, and those with kept gradients.
+func (r *Rounder) counted(batch []int) int {
+	fresh, others := r.fresh(batch)
+	if r.kept == nil {
+		return len(fresh)
+	}
+	return len(fresh) + r.kept.count(others)
+}
+
+// keep keeps the gradients that a step with this batch has computed.
+func (r *Rounder) keep(batch []int, computed []*tensors.Tensor) error {
+	if len(computed) == 0 {
+		return nil
+	}
+	fresh, others := r.fresh(batch)
+	return r.kept.update(others, fresh, computed, float32(r.counted(batch)))
 }
 
 // predictions returns the number of images of a step whose logits the graph reads.
@@ -69,8 +113,8 @@ func (r *Rounder) ordered(lo, hi int) (positions []int, predicted int) {
 	return append(positions, others...), len(positions)
 }
 
-// part returns the graph's arguments for images lo to hi-1 of the batch of step t: inputs, target, logits and masks.
-// The caller frees them, also after an error.
+// part returns the graph's arguments for images lo to hi-1 of the batch of step t: inputs, target, logits, masks and
+// the kept gradients of the images whose logits aren't read. The caller frees them, also after an error.
 func (r *Rounder) part(t int, batch []int, lo, hi int) ([]*tensors.Tensor, error) {
 	positions, predicted := r.ordered(lo, hi)
 	rngs, indices := make([]coins, hi-lo), make([]int, hi-lo)
@@ -78,10 +122,7 @@ func (r *Rounder) part(t int, batch []int, lo, hi int) ([]*tensors.Tensor, error
 		rngs[i] = coins{stream(r.q.c.Seed, r.d.Unit, t, at), r.spread}
 		indices[i] = batch[at]
 	}
-	again := 0 // images that go through the unit a second time
-	if r.passes() == 2 {
-		again = predicted
-	}
+	again := r.again(t, hi-lo, predicted)
 	in, err := r.inputs(indices, again, rngs)
 	ts := []*tensors.Tensor{in}
 	for _, of := range []struct {
@@ -95,11 +136,15 @@ func (r *Rounder) part(t int, batch []int, lo, hi int) ([]*tensors.Tensor, error
 		ts = append(ts, t)
 		err = exec.Mutate(t, func(flat []float32) error { return of.Gather(flat, of.indices) })
 	}
-	if err != nil || !r.drops() {
-		return ts, err
+	if err == nil && r.drops() {
+		masks, failed := r.masks(rngs, again)
+		ts, err = append(ts, masks...), failed
 	}
-	masks, err := r.masks(rngs, again)
-	return append(ts, masks...), err
+	if err == nil && r.predicts(t) && r.kept != nil && predicted < hi-lo {
+		kept, failed := r.kept.tensor(indices[predicted:], 1/float32(r.counted(batch)))
+		ts, err = append(ts, kept), failed
+	}
+	return ts, err
 }
 
 // inputs returns the unit's inputs for all passes, [B+again,C,H,W]: first the student's, mixed element by element with

@@ -37,18 +37,67 @@ func (r *Rounder) schedule(t int) []float32 {
 	return v
 }
 
-// advance computes step t, counted from 0, but doesn't change the variables. relative has the weights of the terms with
-// Outputs. It returns the next state and the report of optimiser.apply. A negative t is a measurement without the terms
-// with Rounding.
-func (r *Rounder) advance(t int, relative []float32) ([]*tensors.Tensor, []float32, error) {
-	batch, schedule := r.draw(t), r.schedule(max(t, 0))
+// The kinds of steps.
+const (
+	wholeStep = iota // all terms
+	unitStep         // without those that read the student's logits
+)
+
+// lossGraphs returns the graphs of the terms with Outputs for each kind of step.
+func (r *Rounder) lossGraphs() []lossGraph {
+	kind := func(logits bool) lossGraph {
+		return func(read nodes, part []*Node) (losses, watched *Node) { return r.losses(read, part, logits) }
+	}
+	return []lossGraph{wholeStep: kind(true), unitStep: kind(false)}
+}
+
+// advance computes step t, counted from 0, with batch, but doesn't change the variables. relative has the weights of
+// the terms with Outputs. A negative t is a measurement without the terms with Rounding.
+func (r *Rounder) advance(t int, batch []int, relative []float32) (stepResult, error) {
+	schedule, kind := r.schedule(max(t, 0)), unitStep
 	if t < 0 {
 		schedule[roundOn] = 0
 	}
-	return r.opt.advance(schedule, func(lo, hi int) ([]*tensors.Tensor, error) {
+	if r.predicts(t) {
+		kind = wholeStep
+	}
+	factors, weights := r.factors(t, batch), slices.Clone(relative)
+	for i, f := range factors {
+		weights[i] *= f
+	}
+	taken, err := r.opt.advance(kind, schedule, func(lo, hi int) ([]*tensors.Tensor, error) {
 		part, err := r.part(t, batch, lo, hi)
-		return append(part, tensors.FromValue(relative)), err
+		return append(part, tensors.FromValue(weights)), err
 	})
+	for i, f := range factors {
+		if err == nil {
+			taken.report[i] /= f // the terms with their own weights
+		}
+	}
+	return taken, err
+}
+
+// factors returns the factors by which step t multiplies the weights of the terms with Outputs. They are 1, but for
+// terms that read the student's logits with Loss.Every or Loss.Reuse.
+//
+// With Loss.Every k, the factor is k in one of k steps, so that the gradients of k steps have the same sum. But Adam
+// divides by the root of the mean square, which is √k times as large: where the term outweighs the others, it moves the
+// variables √k times less.
+func (r *Rounder) factors(t int, batch []int) []float32 {
+	logits := 1.0
+	if t >= 0 {
+		logits = float64(max(r.q.c.Loss.Every, 1)) // for the steps without these terms
+	}
+	if r.kept != nil { // the mean is over images with kept gradients, too
+		logits *= float64(r.predictions()) / float64(r.counted(batch))
+	}
+	factors := slices.Repeat([]float32{1}, len(r.outputs))
+	for i, term := range r.outputs {
+		if term.Logits {
+			factors[i] = float32(logits)
+		}
+	}
+	return factors
 }
 
 // needsLogits says whether a term reads the student's logits.
@@ -56,33 +105,55 @@ func (r *Rounder) needsLogits() bool {
 	return slices.ContainsFunc(r.outputs, func(t Term) bool { return t.Logits })
 }
 
-// losses is the graph of the terms with Outputs on a part of the batch. read has the soft weights and activation
-// scales; part has the tensors of Rounder.part, then the weights of the terms. It returns what this part adds to the
-// means over the batch.
-func (r *Rounder) losses(read nodes, part []*Node) *Node {
-	in, target, logits, masks, weight := part[0], part[1], part[2], part[3:len(part)-1], part[len(part)-1]
-	g, images, predicted := in.Graph(), target.Shape().Dim(0), logits.Shape().Dim(0)
+// losses is the graph of the terms with Outputs on a part of the batch, without those that read the student's logits
+// unless logits is set. read has the soft weights and activation scales; part has the tensors of Rounder.part, then the
+// weights of the terms. It returns what this part adds to the means over the batch, 0 for terms left out, and with
+// Loss.Reuse the unit's output for the images whose logits are read, for its gradient.
+func (r *Rounder) losses(read nodes, part []*Node, logits bool) (losses, watched *Node) {
+	in, target, teacher, masks, weight := part[0], part[1], part[2], part[3:len(part)-1], part[len(part)-1]
+	g, images, predicted := in.Graph(), target.Shape().Dim(0), teacher.Shape().Dim(0)
 	unit := r.q.folded.Units[r.d.Unit]
 	y := r.q.folded.Forward(in, unit.First, unit.Last, r.trainingHooks(g, read, masks))
-	undropped := imageRange(y, 0, predicted)
-	if r.passes() == 2 {
-		undropped = imageRange(y, images, images+predicted)
+	first := 0 // of the images whose logits are read: in the second pass, if there is one
+	if in.Shape().Dim(0) > images {
+		first = images
 	}
-	y = imageRange(y, 0, images)
-	v := Outputs{Student: y, Teacher: target, Channels: channelAxis(r.q.folded, unit, y.Rank()), TeacherLogits: logits}
-	if r.needsLogits() {
+	if logits && r.kept != nil && predicted < images {
+		y = withGradients(y, first+predicted, part[len(part)-2])
+	}
+	v := Outputs{Student: imageRange(y, 0, images), Teacher: target,
+		Channels: channelAxis(r.q.folded, unit, y.Rank()), TeacherLogits: teacher}
+	if logits {
+		undropped := imageRange(y, first, first+predicted)
+		if r.kept != nil {
+			undropped = IdentityWithCustomGradient(undropped, func(_, v *Node) *Node { return v }) // nothing else reads it
+			watched = undropped
+		}
 		v.StudentLogits = r.q.folded.Forward(undropped, unit.Last+1, len(r.q.folded.Layers)-1,
 			models.Hooks{Param: exec.Constants(g, r.q.weights)})
 	}
 	var terms []*Node
 	for _, t := range r.outputs {
 		share := float64(images) / float64(r.opt.size)
-		if t.Logits {
+		switch {
+		case t.Logits && !logits:
+			terms = append(terms, Scalar(g, dtypes.Float32, 0))
+			continue
+		case t.Logits:
 			share = float64(predicted) / float64(r.predictions())
 		}
 		terms = append(terms, MulScalar(t.Outputs(v), share))
 	}
-	return Mul(Stack(terms, 0), weight)
+	return Mul(Stack(terms, 0), weight), watched
+}
+
+// withGradients returns y [N,...], whose images from first on get the gradients added that are given [n,...]. That is
+// the gradient of a loss that is linear in y; its value isn't added to any loss.
+func withGradients(y *Node, first int, gradients *Node) *Node {
+	before := y.Shape().Clone()
+	before.Dimensions[0] = first
+	added := Concatenate([]*Node{Zeros(y.Graph(), before), gradients}, 0)
+	return IdentityWithCustomGradient(y, func(_, v *Node) *Node { return Add(v, added) })
 }
 
 // imageRange returns images lo to hi-1 of x [N,...].

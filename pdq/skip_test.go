@@ -104,13 +104,13 @@ func comparePD(t *testing.T, r *Rounder) {
 // stepLoss returns the loss of step 0 with a batch of one's own.
 func stepLoss(t *testing.T, r *Rounder, batch []int) Loss {
 	t.Helper()
-	next, report, err := r.opt.advance(r.schedule(0), func(lo, hi int) ([]*tensors.Tensor, error) {
+	taken, err := r.opt.advance(wholeStep, r.schedule(0), func(lo, hi int) ([]*tensors.Tensor, error) {
 		part, err := r.part(0, batch, lo, hi)
 		return append(part, tensors.FromValue(r.relative)), err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	exec.Free(next...)
-	return r.loss(report)
+	taken.free()
+	return r.loss(taken.report)
 }

@@ -11,7 +11,7 @@ import (
 type Term struct {
 	Name   string
 	Weight float64 // of the term, >= 0; 0 switches it off
-	Logits bool    // whether Outputs reads StudentLogits, for which each step must compute the rest of the network
+	Logits bool    // whether Outputs reads StudentLogits, for which steps must compute the rest of the network
 
 	// Outputs is the graph of a term that depends on the outputs of the unit and of the network. It returns a scalar,
 	// the mean over the images.

@@ -19,6 +19,7 @@ type measurement struct {
 	config   pdq.Config
 	unit     int
 	q        *pdq.Quantizer
+	student  pdq.Student // at the start of rounding
 	d        *pdq.UnitData
 	stop     func() // ends the loop over the units, and frees d
 	rounder  *pdq.Rounder
@@ -71,6 +72,7 @@ func (m *measurement) prepare(ctx context.Context) error {
 		}
 		m.scales = time.Since(start).Seconds()
 	}
+	m.student = s
 	start := time.Now()
 	m.rounder, err = m.q.NewRounder(s, m.d)
 	m.compiled = time.Since(start)

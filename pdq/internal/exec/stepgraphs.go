@@ -9,7 +9,8 @@ import (
 )
 
 // StepGraphs are the compiled graphs of an optimiser's step. If a batch is one part, whole is the whole step. Else
-// gradients computes the gradients on a part of the batch, and apply applies their sum.
+// gradients computes the gradients on a part of the batch, and apply applies their sum. After the results meant for
+// apply, gradients may return others of the part's images, and so may whole after those of apply.
 type StepGraphs struct {
 	parts        int // of a batch
 	workers      int // parts computed at the same time
@@ -45,37 +46,51 @@ func (s StepGraphs) Finalize() {
 	}
 }
 
-// Step computes a step from state and returns the results of whole or apply. The first arguments of gradients are read.
-// part makes the others, for images lo to hi-1 of a batch of size images.
+// Step computes a step from state. It returns the next state and its report, which are the results of apply, and the
+// results of the images, part by part. The first arguments of gradients are read, and as many results, and the losses,
+// go to apply. part makes the other arguments, for images lo to hi-1 of a batch of size images.
 func (s StepGraphs) Step(b compute.Backend, state, read []*tensors.Tensor, schedule []float32, size int,
-	part func(lo, hi int) ([]*tensors.Tensor, error)) ([]*tensors.Tensor, error) {
+	part func(lo, hi int) ([]*tensors.Tensor, error)) (next, images []*tensors.Tensor, err error) {
 	now := tensors.FromValue(schedule)
 	defer Free(now)
 	if s.parts == 1 {
 		all, err := part(0, size)
 		defer Free(all...)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		return Call(s.whole, state, []*tensors.Tensor{now}, all)
+		out, err := Call(s.whole, state, []*tensors.Tensor{now}, all)
+		if err != nil {
+			return nil, nil, err
+		}
+		return out[:len(state)+1], out[len(state)+1:], nil
 	}
 	if err := ToDevice(b, read); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	grads := make([][]*tensors.Tensor, s.parts)
+	grads, own := make([][]*tensors.Tensor, s.parts), make([][]*tensors.Tensor, s.parts)
 	defer func() { Free(slices.Concat(grads...)...) }()
-	err := Parallel(len(grads), s.workers, func(k int) error {
+	err = Parallel(len(grads), s.workers, func(k int) error {
 		lo, hi := Part(size, len(grads), k)
 		ts, err := part(lo, hi)
 		defer Free(ts...)
 		if err != nil {
 			return err
 		}
-		grads[k], err = Call(s.gradients, read, ts)
-		return err
+		out, err := Call(s.gradients, read, ts)
+		if err != nil {
+			return err
+		}
+		grads[k], own[k] = out[:len(read)+1], out[len(read)+1:]
+		return nil
 	})
-	if err != nil {
-		return nil, err
+	if err == nil {
+		next, err = Call(s.apply, append([][]*tensors.Tensor{state, {now}}, grads...)...)
 	}
-	return Call(s.apply, append([][]*tensors.Tensor{state, {now}}, grads...)...)
+	images = slices.Concat(own...)
+	if err != nil {
+		Free(images...)
+		return nil, nil, err
+	}
+	return next, images, nil
 }
