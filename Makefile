@@ -56,7 +56,7 @@ test: lint ## check the code and run all tests: TESTFLAGS=-v TIMEOUT=30m
 	go test -vet=off -timeout $(TIMEOUT) $(TESTFLAGS) $$(go list ./... | grep pdquant/pdquant/)
 
 # Tests of pdq that go through the backend: numbers of the reference, single steps, going on. Each compiles much.
-XLA_TESTS = ^Test(Golden|FakeQuantize|DropQuantize|SoftRoundGradient|Losses|FeatureLossGradient|CorrectLowers|RounderGoesOn)
+XLA_TESTS = ^Test(Golden|FakeQuantize|DropQuantize|SoftRoundGradient|Losses|FeatureLossGradient|CorrectLowers|RounderGoesOn|Devices)
 
 test-xla: ## run the tests of numbers, steps and going on, on XLA for the CPU, which "make xla" installs
 	PDQUANT_TEST_BACKENDS=xla:cpu go test -vet=off -count=1 -run '$(XLA_TESTS)' -timeout $(TIMEOUT) $(TESTFLAGS) ./pdq

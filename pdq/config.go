@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
 // Config holds all settings of a run. A zero switches its term off; it never means "default". Start from a preset, see
@@ -188,6 +190,9 @@ type MachineConfig struct {
 	// Graphs computed at the same time, each on its part of the images. 0 and 1: one at a time, for a backend that uses
 	// the whole machine for one. backend.Workers returns the best number for a backend.
 	Workers int
+	// Devices of the backend, from the first on, that divide calibration, correction and evaluation among them, in whole
+	// batches; rounding and fine-tuning take the first. 0 and 1: the first alone. backend.Devices returns the best number.
+	Devices int `json:",omitempty"`
 	// Bytes of memory for a part of a batch in a step of optimisation, by an estimate. Larger parts are cut, down to one
 	// image. 0: one part for each worker. backend.PartLimit returns the best limit for a backend.
 	PartLimit int64
@@ -196,6 +201,8 @@ type MachineConfig struct {
 	MemoryLimit int64
 	CacheDir    string // folder for that file; "": the system's for temporary files
 }
+
+func (m MachineConfig) crew() exec.Crew { return exec.Crew{Workers: m.Workers, Devices: m.Devices} }
 
 // Nearest returns c as the baseline that rounds to nearest, with searched scales.
 func (c Config) Nearest() Config {
@@ -275,6 +282,7 @@ func (c Config) Validate() error {
 	check(f.Shift >= 0, "FineTune.Shift is %d; it must be >= 0", f.Shift)
 	check(f.Steps == 0 || c.Loss.Temperature > 0, "Loss.Temperature is %g; it must be > 0", c.Loss.Temperature)
 	check(c.Machine.Workers >= 0, "Machine.Workers is %d; it must be >= 0", c.Machine.Workers)
+	check(c.Machine.Devices >= 0, "Machine.Devices is %d; it must be >= 0", c.Machine.Devices)
 	check(c.Machine.PartLimit >= 0, "Machine.PartLimit is %d; it must be >= 0", c.Machine.PartLimit)
 	check(c.Machine.MemoryLimit >= 0, "Machine.MemoryLimit is %d; it must be >= 0", c.Machine.MemoryLimit)
 	for _, n := range c.limits() {
@@ -309,5 +317,6 @@ func (c Config) limits() []limit {
 		{"FineTune.Steps", c.FineTune.Steps, steps}, {"FineTune.BatchSize", c.FineTune.BatchSize, batch},
 		{"FineTune.Shift", c.FineTune.Shift, 1024}, {"Machine.Workers", c.Machine.Workers, 4096},
 		{"Loss.Every", c.Loss.Every, steps},
+		{"Machine.Devices", c.Machine.Devices, 4096},
 	}
 }

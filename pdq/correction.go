@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/gomlx/compute"
 	. "github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
@@ -53,8 +54,8 @@ func (q *Quantizer) Correct(ctx context.Context, d *UnitData) (*UnitData, error)
 		done += steps
 		q.tell(StepCorrect, d.Unit, done, chunks*q.c.Correction.Steps, Loss{Correction: loss})
 	}
-	err = exec.Parallel(chunks, q.c.Machine.Workers, func(k int) error {
-		x := correctedChunk{step: step, first: k * size, n: min(size, n-k*size)}
+	err = q.c.Machine.crew().Each(chunks, func(k int, device compute.DeviceNum) error {
+		x := correctedChunk{step: step, device: device, first: k * size, n: min(size, n-k*size)}
 		defer x.free()
 		if err := x.cut(d.TeacherIn, q.correctionPieces(d.Unit, x.n)); err != nil {
 			return err
@@ -106,6 +107,7 @@ func hasNorm(n *models.Network, u models.Unit) bool {
 // other.
 type correctedChunk struct {
 	step     *exec.Shared
+	device   compute.DeviceNum // that computes it
 	first, n int
 	pieces   []correctedPiece
 }
@@ -154,7 +156,7 @@ func (x *correctedChunk) advance(t int, rates, share []float32) (losses []float3
 	bias := []float32{float32(1 / (1 - math.Pow(0.9, float64(t)))), float32(1 / (1 - math.Pow(0.999, float64(t))))}
 	for i, p := range x.pieces {
 		lo, hi := len(losses), len(losses)+p.x.Shape().Dim(0)
-		out, err := x.step.Call(p.x0, p.x, p.m, p.v, rates[lo:hi], share[lo:hi], bias)
+		out, err := x.step.CallOn(x.device, p.x0, p.x, p.m, p.v, rates[lo:hi], share[lo:hi], bias)
 		if err != nil {
 			return nil, err
 		}

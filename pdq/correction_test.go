@@ -94,7 +94,7 @@ func finalCorrection(t *testing.T, b compute.Backend, name string, u int, c Conf
 
 // observeTeacher returns the data of unit u, with the teacher's input in place of the student's.
 func (q *Quantizer) observeTeacher(ctx context.Context, full *Teacher, u int) (*UnitData, error) {
-	out, err := exec.NewRunner(q.b, 1, q.folded).Run(ctx, func(xs []*Node) []*Node {
+	out, err := exec.NewRunner(q.b, exec.Crew{}, q.folded).Run(ctx, func(xs []*Node) []*Node {
 		h := models.Hooks{Param: exec.Constants(xs[0].Graph(), q.p.Weights)}
 		in := q.p.Network.Forward(xs[0], 0, q.p.Network.Units[u].First-1, h)
 		return []*Node{in, q.p.Network.Forward(in, q.p.Network.Units[u].First, q.p.Network.Units[u].Last, h)}

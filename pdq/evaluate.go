@@ -97,9 +97,9 @@ func (q *Quantizer) compare(ctx context.Context, r exec.Runner, s Student, test 
 	}, test)
 }
 
-// EvaluateTeacher returns the score of the full-precision network n on test. workers is as in MachineConfig. progress,
-// if not nil, is called between batches.
-func EvaluateTeacher(ctx context.Context, b compute.Backend, workers int, n *models.Network, w models.Weights,
+// EvaluateTeacher returns the score of the full-precision network n on test. m says how it is computed. progress, if
+// not nil, is called between batches.
+func EvaluateTeacher(ctx context.Context, b compute.Backend, m MachineConfig, n *models.Network, w models.Weights,
 	test datasets.Stream, progress func(done, total int)) (Score, error) {
 	if b == nil || n == nil || test == nil {
 		return Score{}, &UnitError{StepEvaluate, "", errors.New("backend, network or images are missing; give all three")}
@@ -110,7 +110,7 @@ func EvaluateTeacher(ctx context.Context, b compute.Backend, workers int, n *mod
 	f := func(xs []*Node) []*Node {
 		return []*Node{n.Forward(xs[0], 0, len(n.Layers)-1, models.Hooks{Param: exec.Constants(xs[0].Graph(), w)})}
 	}
-	run := exec.NewRunner(b, workers, n)
+	run := exec.NewRunner(b, m.crew(), n)
 	run.Progress = progress
 	score, _, err := evaluate(ctx, run, n, f, test)
 	if err != nil {
@@ -130,7 +130,7 @@ func evaluate(ctx context.Context, r exec.Runner, n *models.Network, forward fun
 	}
 	defer compiled.Finalize()
 	progress := r.Progress
-	for batch, err := range test.Batches(ctx, r.Chunk*max(r.Workers, 1)) {
+	for batch, err := range test.Batches(ctx, r.Chunk*r.AtOnce()) {
 		if err == nil {
 			err = batch.Validate()
 		}

@@ -49,9 +49,9 @@ func TestEvaluateStream(t *testing.T) {
 		var want Score
 		for _, chunk := range []int{21, 4, 5, 20} {
 			var seen []int
-			got, _, err := evaluate(t.Context(),
-				exec.Runner{Backend: b, Workers: 2, Chunk: chunk, NewCache: exec.NewRunner(b, 1, p.Network).NewCache,
-					Progress: func(done, total int) { seen = append(seen, done); _ = total }}, p.Network, forward, p.Calibration)
+			run := exec.NewRunner(b, exec.Crew{Workers: 2}, p.Network)
+			run.Chunk, run.Progress = chunk, func(done, _ int) { seen = append(seen, done) }
+			got, _, err := evaluate(t.Context(), run, p.Network, forward, p.Calibration)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -77,19 +77,23 @@ func (s broken) Batches(context.Context, int) iter.Seq2[datasets.Images, error] 
 func TestEvaluateBrokenStream(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		p := tinyProblem(t, 3)
-		if _, err := EvaluateTeacher(t.Context(), b, 1, p.Network, p.Weights, broken{p.Calibration}, nil); err == nil ||
+		test := func(images datasets.Stream) error {
+			_, err := EvaluateTeacher(t.Context(), b, MachineConfig{}, p.Network, p.Weights, images, nil)
+			return err
+		}
+		if err := test(broken{p.Calibration}); err == nil ||
 			!strings.Contains(err.Error(), "a corrupt file") {
 			t.Errorf("error %v", err)
 		}
 		small := p.Calibration
 		small.Height, small.Pixels = 14, small.Pixels[:len(small.Pixels)/2]
-		if _, err := EvaluateTeacher(t.Context(), b, 1, p.Network, p.Weights, small, nil); err == nil ||
+		if err := test(small); err == nil ||
 			err.Error() != "pdq: evaluation: images are 1x14x28, but resnet8 takes 1x28x28" {
 			t.Errorf("images of another size: error %v", err)
 		}
 		unknown := p.Calibration
 		unknown.Labels = []int32{0, datasets.Unlabelled, 0}
-		if _, err := EvaluateTeacher(t.Context(), b, 1, p.Network, p.Weights, unknown, nil); err == nil ||
+		if err := test(unknown); err == nil ||
 			!strings.Contains(err.Error(), "have no labels; test on images that have") {
 			t.Errorf("images without labels: error %v", err)
 		}

@@ -68,7 +68,7 @@ func TestBadArguments(t *testing.T) {
 		checkError(t, "no backend", err, "no backend")
 		_, err = q.Evaluate(ctx, s, nil)
 		checkError(t, "no test set", err, "no images")
-		_, err = EvaluateTeacher(ctx, b, 1, nil, nil, nil, nil)
+		_, err = EvaluateTeacher(ctx, b, MachineConfig{}, nil, nil, nil, nil)
 		checkError(t, "nothing", err, "are missing")
 		_, _, err = q.Compare(ctx, s, datasets.Images{})
 		checkError(t, "no images", err, "no images to evaluate on")

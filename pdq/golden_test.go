@@ -189,7 +189,7 @@ func TestGoldenTeacher(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b compute.Backend) {
 		g, q := openGolden(t, "golden.npz"), goldenQuantizer(t, b, goldenConfig(t))
 		logits := func(n *models.Network, w models.Weights) []float32 {
-			out, err := exec.NewRunner(b, 2, n).Run(context.Background(), func(xs []*Node) []*Node {
+			out, err := exec.NewRunner(b, exec.Crew{Workers: 2}, n).Run(context.Background(), func(xs []*Node) []*Node {
 				return []*Node{n.Forward(xs[0], 0, len(n.Layers)-1, models.Hooks{Param: exec.Constants(xs[0].Graph(), w)})}
 			}, g.cache("x"))
 			if err != nil {

@@ -67,7 +67,7 @@ func (q *Quantizer) fixedBytes() int64 {
 // inferenceBytes estimates the memory of the graphs that observe units and evaluate.
 func (q *Quantizer) inferenceBytes() int64 {
 	n := q.folded
-	flight := float64(min(q.images.Len(), exec.ChunkSize(n)*max(q.c.Machine.Workers, 1)))
+	flight := float64(min(q.images.Len(), exec.ChunkSize(n)*q.c.Machine.crew().AtOnce()))
 	largest := 0
 	for _, u := range n.Units {
 		largest = max(largest, outputBytes(n, u.First, u.Last)+4*exec.Product(n.InputShape(u.First)))

@@ -43,6 +43,9 @@ func New(b compute.Backend, p Problem, c Config) (*Quantizer, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
+	if has := int(b.NumDevices()); c.Machine.Devices > max(has, 1) {
+		return nil, fmt.Errorf("pdq: Machine.Devices is %d; backend %s has %d", c.Machine.Devices, b.Name(), has)
+	}
 	folded, weights, err := models.Fold(p.Network, p.Weights)
 	if err != nil {
 		return nil, err
@@ -258,5 +261,5 @@ func (q *Quantizer) runner(step Step, unit int) exec.Runner {
 
 // quietRunner returns a runner that doesn't report progress.
 func (q *Quantizer) quietRunner() exec.Runner {
-	return exec.NewRunner(q.b, q.c.Machine.Workers, q.folded)
+	return exec.NewRunner(q.b, q.c.Machine.crew(), q.folded)
 }

@@ -26,8 +26,8 @@ const statisticsEnd = ".statistics"
 //
 // m and v are those of p.Calibration. They are in the folded scale: a channel whose weights folding has made larger
 // counts more than in the network before, so Correction.Weight, 1/λc, weighs against another sum. A convolution whose
-// output is the logits gets none. The backend b computes graphs on workers at the same time.
-func WithStatistics(ctx context.Context, b compute.Backend, p Problem, workers int) (
+// output is the logits gets none. The backend b computes as m says.
+func WithStatistics(ctx context.Context, b compute.Backend, p Problem, m MachineConfig) (
 	*models.Network, models.Weights, error) {
 	if err := p.Validate(); err != nil {
 		return nil, nil, err
@@ -37,7 +37,7 @@ func WithStatistics(ctx context.Context, b compute.Backend, p Problem, workers i
 		return nil, nil, err
 	}
 	convs := measured(folded)
-	moments, err := momentsOf(ctx, exec.NewRunner(b, workers, folded), folded, weights, convs, p)
+	moments, err := momentsOf(ctx, exec.NewRunner(b, m.crew(), folded), folded, weights, convs, p)
 	if err != nil {
 		return nil, nil, fmt.Errorf("pdq: statistics: %w", err)
 	}

@@ -16,7 +16,7 @@ import (
 func TestWithStatistics(t *testing.T) {
 	testbackend.Each(t, func(t *testing.T, b compute.Backend) {
 		p := tinyProblem(t, 16)
-		n, w, err := WithStatistics(context.Background(), b, p, 1)
+		n, w, err := WithStatistics(context.Background(), b, p, MachineConfig{})
 		if err != nil {
 			t.Fatal(err)
 		}

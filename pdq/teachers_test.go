@@ -37,7 +37,7 @@ func TestTeachers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			score, err := EvaluateTeacher(context.Background(), b, 1, teacher.Network, teacher.Weights, test, nil)
+			score, err := EvaluateTeacher(context.Background(), b, MachineConfig{}, teacher.Network, teacher.Weights, test, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -3,11 +3,13 @@ package pdq
 import (
 	"context"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/gomlx/core/tensors"
 
+	"github.com/pdquant/pdquant/internal/testbackend"
 	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
@@ -114,4 +116,46 @@ func TestWorkersAgree(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestDevices: any number of devices gives the same bits.
+func TestDevices(t *testing.T) {
+	eachBackend(t, func(t *testing.T, b compute.Backend) {
+		if b.NumDevices() < 2 {
+			t.Skipf("%s has one device", b.Name())
+		}
+		var want []float32
+		var wantScore Score
+		for _, devices := range []int{1, 2, 4} {
+			c := tinyConfig(t)
+			c.Machine.Devices, c.Correction.Group = devices, 4
+			p := tinyProblem(t, 2*exec.MaxChunk+7)
+			q := quantizerOf(t, b, p, c)
+			s, d := prepare(t, q, 1)
+			d, err := q.Correct(context.Background(), d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			score, err := q.Evaluate(context.Background(), s, p.Calibration)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := slices.Concat(flat(t, d.CorrectedIn), flat(t, d.Target), flat(t, d.StudentIn))
+			if want == nil {
+				want, wantScore = got, score
+			} else if !slices.Equal(got, want) || !slices.Equal(score.Top1, wantScore.Top1) {
+				t.Errorf("%d devices give other bits than one", devices)
+			}
+		}
+	})
+}
+
+// TestTooManyDevices: a backend's devices can't be more than it has.
+func TestTooManyDevices(t *testing.T) {
+	b := testbackend.Any(t)
+	c := tinyConfig(t)
+	c.Machine.Devices = b.NumDevices() + 1
+	if _, err := New(b, tinyProblem(t, 8), c); err == nil || !strings.Contains(err.Error(), "Machine.Devices is") {
+		t.Errorf("%d devices on %s: error %v", c.Machine.Devices, b.Name(), err)
+	}
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/pdquant/pdquant/internal/tsv"
 	"github.com/pdquant/pdquant/pdq/backend"
+	"github.com/pdquant/pdquant/pdq/experiment"
 )
 
 func main() {
@@ -37,6 +38,10 @@ type settings struct {
 	compile, busy   bool
 	out             string
 	set             string
+
+	accuracy   bool // measures timeToAccuracy instead of the cases
+	root, runs string
+	seeds      int
 }
 
 // wants says whether the case called name is to be measured.
@@ -55,12 +60,16 @@ func parse(args []string) (settings, error) {
 	f.StringVar(&s.device, "device", "cpu", "what PyTorch computes on: cpu or cuda")
 	f.StringVar(&s.out, "out", "testdata/benchmarks.tsv", "table to append to")
 	f.StringVar(&s.set, "set", "", "only compare settings, as \"PD=10; Skip=0.75\", and write no table")
+	f.BoolVar(&s.accuracy, "accuracy", false, "measure the time to the published code's accuracy, on one backend")
+	f.StringVar(&s.root, "root", experiment.DefaultRoot, "with -accuracy: folder with cifar10/")
+	f.StringVar(&s.runs, "runs", "runs/accuracy", "with -accuracy: run folder, in which it goes on")
+	f.IntVar(&s.seeds, "seeds", 5, "with -accuracy: seeds of each method")
 	if err := f.Parse(args); err != nil {
 		return s, err
 	}
-	if s.seconds <= 0 || s.rounds < 1 || f.NArg() > 0 {
-		return s, fmt.Errorf("-seconds=%g -rounds=%d and %d arguments; give positive numbers and no arguments",
-			s.seconds, s.rounds, f.NArg())
+	if s.seconds <= 0 || s.rounds < 1 || s.seeds < 1 || f.NArg() > 0 {
+		return s, fmt.Errorf("-seconds=%g -rounds=%d -seeds=%d and %d arguments; give positive numbers and no arguments",
+			s.seconds, s.rounds, s.seeds, f.NArg())
 	}
 	s.backends = backend.Available()
 	if *backends != "" {
@@ -103,6 +112,9 @@ func bench(ctx context.Context, args []string) error {
 	busy, err := s.comparable(ctx)
 	if err != nil {
 		return err
+	}
+	if s.accuracy {
+		return s.timeToAccuracy(ctx)
 	}
 	var rows []row
 	var peak float64

@@ -125,6 +125,15 @@ func Workers(b compute.Backend) int {
 	return max(1, runtime.GOMAXPROCS(0)/threads)
 }
 
+// Devices returns the best number of b's devices, for pdq.MachineConfig: all GPUs; 1 on processors, whose devices in
+// XLA share them.
+func Devices(b compute.Backend) int {
+	if !strings.Contains(b.Description(), "cuda") {
+		return 1
+	}
+	return max(1, b.NumDevices())
+}
+
 // PartLimit returns the best size of a graph for a part of a batch on b, in bytes, for pdq.MachineConfig: 256 MiB on
 // the Go backend and on ONNX Runtime on the CPU; else 0, none. A larger graph is slower there, since more of its data
 // leaves the processor's caches.

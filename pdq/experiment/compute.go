@@ -90,7 +90,7 @@ func (r *gridRun) evaluate(ctx context.Context, c Cell, result Result) (kept, er
 
 // fullPrecision tests the network itself. The time is that of inference on the calibration images.
 func (r *gridRun) fullPrecision(ctx context.Context, c Cell, cal datasets.Calibration) (kept, error) {
-	s, workers := c.Subject, r.machine().Workers
+	s, machine := c.Subject, r.machine()
 	if err := r.checkGuessing(ctx, s, cal); err != nil {
 		return kept{}, err
 	}
@@ -99,13 +99,13 @@ func (r *gridRun) fullPrecision(ctx context.Context, c Cell, cal datasets.Calibr
 	}
 	memory.ResetPeak()
 	start := time.Now()
-	own, err := pdq.EvaluateTeacher(ctx, r.Backend, workers, s.Network, s.Weights, cal.Images, tell)
+	own, err := pdq.EvaluateTeacher(ctx, r.Backend, machine, s.Network, s.Weights, cal.Images, tell)
 	if err != nil {
 		return kept{}, err
 	}
 	k := kept{Seconds: time.Since(start).Seconds(), PeakMemory: memory.Peak(), Calibration: Ones(own)}
 	tests := &Noting{Stream: s.Test}
-	test, err := pdq.EvaluateTeacher(ctx, r.Backend, workers, s.Network, s.Weights, tests, tell)
+	test, err := pdq.EvaluateTeacher(ctx, r.Backend, machine, s.Network, s.Weights, tests, tell)
 	if err == nil {
 		err = r.skipped(tests)
 	}
@@ -120,7 +120,7 @@ func (r *gridRun) fullPrecision(ctx context.Context, c Cell, cal datasets.Calibr
 // checkGuessing is an error if the network only guesses on some calibration images, before hours go by.
 func (r *gridRun) checkGuessing(ctx context.Context, s *Subject, cal datasets.Calibration) error {
 	some := cal.Slice(0, min(cal.Len(), 256))
-	score, err := pdq.EvaluateTeacher(ctx, r.Backend, r.machine().Workers, s.Network, s.Weights, some, nil)
+	score, err := pdq.EvaluateTeacher(ctx, r.Backend, r.machine(), s.Network, s.Weights, some, nil)
 	if err != nil || !score.AtChance(s.Network.Classes) {
 		return err
 	}

@@ -30,7 +30,7 @@ type Grid struct {
 
 	Backend compute.Backend
 	Note    string            // what backend.Open said of it
-	Machine pdq.MachineConfig // Workers and PartLimit 0: what suits the backend
+	Machine pdq.MachineConfig // Workers, Devices and PartLimit 0: what suits the backend
 	Every   int               // steps between states to go on from; 0: 500
 	Anyway  bool              // goes on with a network that only guesses
 	Command string            // for the records: what was typed
@@ -98,6 +98,9 @@ func (g Grid) machine() pdq.MachineConfig {
 	m := g.Machine
 	if m.Workers == 0 {
 		m.Workers = backend.Workers(g.Backend)
+	}
+	if m.Devices == 0 {
+		m.Devices = backend.Devices(g.Backend)
 	}
 	if m.PartLimit == 0 {
 		m.PartLimit = backend.PartLimit(g.Backend)

@@ -24,7 +24,8 @@ func (s Subject) Measured(ctx context.Context, b compute.Backend, n int) (Subjec
 		return s, err
 	}
 	p := pdq.Problem{Network: s.Network, Weights: s.Weights, Calibration: images.Images}
-	if s.Network, s.Weights, err = pdq.WithStatistics(ctx, b, p, backend.Workers(b)); err != nil {
+	m := pdq.MachineConfig{Workers: backend.Workers(b), Devices: backend.Devices(b)}
+	if s.Network, s.Weights, err = pdq.WithStatistics(ctx, b, p, m); err != nil {
 		return s, err
 	}
 	s.Name = fmt.Sprintf("%s-statistics%d", s.Name, n)

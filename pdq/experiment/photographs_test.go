@@ -31,7 +31,8 @@ func TestPhotographs(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Log(s.About)
-		score, err := pdq.EvaluateTeacher(t.Context(), testbackend.Any(t), 1, s.Network, s.Weights, s.Test, nil)
+		b, m := testbackend.Any(t), pdq.MachineConfig{}
+		score, err := pdq.EvaluateTeacher(t.Context(), b, m, s.Network, s.Weights, s.Test, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -55,7 +55,8 @@ func Compare(ctx context.Context, q *pdq.Quantizer, s pdq.Student, images datase
 		return c, fmt.Errorf("export: compare: student: %w", err)
 	}
 	n, _ := q.Folded()
-	runner := exec.NewRunner(q.Backend(), q.Config().Machine.Workers, n)
+	m := q.Config().Machine
+	runner := exec.NewRunner(q.Backend(), exec.Crew{Workers: m.Workers, Devices: m.Devices}, n)
 	forward, err := exec.NewShared(q.Backend(), func(xs []*graph.Node) []*graph.Node {
 		return []*graph.Node{n.Forward(xs[0], 0, len(n.Layers)-1, s.Hooks(xs[0].Graph(), w))}
 	})

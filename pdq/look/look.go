@@ -34,7 +34,8 @@ func checkPoints(n int) error {
 // runner returns a runner of graphs over images that doesn't report progress.
 func runner(q *pdq.Quantizer) exec.Runner {
 	n, _ := q.Folded()
-	return exec.NewRunner(q.Backend(), q.Config().Machine.Workers, n)
+	m := q.Config().Machine
+	return exec.NewRunner(q.Backend(), exec.Crew{Workers: m.Workers, Devices: m.Devices}, n)
 }
 
 // report reports progress.

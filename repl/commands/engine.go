@@ -107,7 +107,8 @@ func (e *engine) opened(s session, name, begun string) (session, error) {
 	}
 	s.backend, s.note = b, note
 	base := s.base
-	base.Machine.Workers, base.Machine.PartLimit = backend.Workers(b), backend.PartLimit(b)
+	base.Machine.Workers, base.Machine.Devices = backend.Workers(b), backend.Devices(b)
+	base.Machine.PartLimit = backend.PartLimit(b)
 	return s.rebase(base)
 }
 

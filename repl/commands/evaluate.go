@@ -161,7 +161,7 @@ func (c *call) evaluated(s session) (session, error) {
 	noting := &experiment.Noting{Stream: images}
 	result.images = noting
 	c.progress.start("full precision")
-	result.teacher, err = pdq.EvaluateTeacher(c.Context, s.backend, backend.Workers(s.backend), s.teacher.Network,
+	result.teacher, err = pdq.EvaluateTeacher(c.Context, s.backend, s.config.Machine, s.teacher.Network,
 		s.teacher.Weights, result.images, func(done, total int) {
 			c.event(pdq.Event{Step: pdq.StepEvaluate, Done: done, Total: total})
 		})

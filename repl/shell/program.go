@@ -100,6 +100,9 @@ func (sh *Shell[S]) Invoke(ctx context.Context, o Invocation, stdin io.Reader) e
 	var err error
 	switch {
 	case len(o.Words) > 0:
+		if _, _, err := sh.LookUp(o.Words); err != nil && isFile(o.Words[0]) {
+			return fmt.Errorf("repl: %s is no command but a file; -f %[1]s runs the commands in it", o.Words[0])
+		}
 		err = sh.Run(ctx, o.Words)
 	case o.Given:
 		err = sh.Script(ctx, "-e", strings.NewReader(o.Line))
@@ -117,4 +120,9 @@ func (sh *Shell[S]) Invoke(ctx context.Context, o Invocation, stdin io.Reader) e
 		return nil
 	}
 	return err
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
 }

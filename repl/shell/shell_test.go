@@ -135,6 +135,22 @@ func TestScript(t *testing.T) {
 	}
 }
 
+// TestInvokeFile: a script given as a command is told how to run.
+func TestInvokeFile(t *testing.T) {
+	sh, _ := toy(t)
+	script := filepath.Join(t.TempDir(), "sums")
+	if err := os.WriteFile(script, []byte("add 2\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	err := sh.Invoke(t.Context(), Invocation{Words: []string{script}}, nil)
+	if err == nil || !strings.Contains(err.Error(), "-f "+script) || sh.State != 0 {
+		t.Errorf("a script as a command: error %v, sum %d", err, sh.State)
+	}
+	if err := sh.Invoke(t.Context(), Invocation{Script: script}, nil); err != nil || sh.State != 2 {
+		t.Errorf("error %v, sum %d", err, sh.State)
+	}
+}
+
 // TestLog: a log replays to the same state, after a failure and an interruption too.
 func TestLog(t *testing.T) {
 	sh, _ := toy(t)

@@ -22,6 +22,28 @@ func Parallel(n, workers int, f func(k int) error) error {
 	return g.Wait()
 }
 
+// Crew is what computes graphs at the same time.
+type Crew struct {
+	Workers int // graphs at the same time on a device; 0 is 1
+	Devices int // of the backend, from the first on; 0 is 1
+}
+
+// AtOnce returns the number of graphs at the same time.
+func (c Crew) AtOnce() int { return max(c.Workers, 1) * max(c.Devices, 1) }
+
+// Each is Parallel for graphs of c. A call of f gets a device that computes less than c.Workers others.
+func (c Crew) Each(n int, f func(k int, device compute.DeviceNum) error) error {
+	free := make(chan compute.DeviceNum, c.AtOnce())
+	for i := range c.AtOnce() {
+		free <- compute.DeviceNum(i % max(c.Devices, 1))
+	}
+	return Parallel(n, c.AtOnce(), func(k int) error {
+		device := <-free
+		defer func() { free <- device }()
+		return f(k, device)
+	})
+}
+
 // Part divides 0 to size-1 into n parts, whose lengths differ by at most one, and returns the k-th: lo to hi-1.
 func Part(size, n, k int) (lo, hi int) { return size * k / n, size * (k + 1) / n }
 
@@ -54,21 +76,29 @@ func NewShared(b compute.Backend, f func(args []*graph.Node) []*graph.Node) (*Sh
 	return &Shared{Exec: compiled, known: map[string]bool{}}, nil
 }
 
-// Call calls the graph.
-func (s *Shared) Call(args ...any) ([]*tensors.Tensor, error) {
+// Call calls the graph on the first device.
+func (s *Shared) Call(args ...any) ([]*tensors.Tensor, error) { return s.CallOn(0, args...) }
+
+// CallOn calls the graph on a device. Tensors among args must be there or in the machine's memory.
+func (s *Shared) CallOn(device compute.DeviceNum, args ...any) ([]*tensors.Tensor, error) {
 	shapes := shapesOf(args)
 	s.mu.RLock()
 	known := s.known[shapes]
 	s.mu.RUnlock()
 	if known {
-		return s.Exec.Call(args...)
+		return s.callOn(device, args)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out, err := s.Exec.Call(args...)
+	out, err := s.callOn(device, args)
 	if err == nil {
 		s.known[shapes] = true
 	}
+	return out, err
+}
+
+func (s *Shared) callOn(device compute.DeviceNum, args []any) ([]*tensors.Tensor, error) {
+	out, _, err := s.CallWithGraphOnDevice(device, args...)
 	return out, err
 }
 

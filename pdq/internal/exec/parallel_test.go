@@ -2,6 +2,7 @@ package exec
 
 import (
 	"errors"
+	"runtime"
 	"sync/atomic"
 	"testing"
 
@@ -56,4 +57,23 @@ func TestShared(t *testing.T) {
 			graph.Finalize()
 		}
 	})
+}
+
+// TestCrew: no device computes more at a time than its workers.
+func TestCrew(t *testing.T) {
+	crew := Crew{Workers: 2, Devices: 3}
+	var busy [3]atomic.Int32
+	var calls atomic.Int32
+	err := crew.Each(60, func(_ int, device compute.DeviceNum) error {
+		if n := busy[device].Add(1); n > 2 {
+			t.Errorf("%d at the same time on device %d", n, device)
+		}
+		calls.Add(1)
+		runtime.Gosched()
+		busy[device].Add(-1)
+		return nil
+	})
+	if err != nil || calls.Load() != 60 || crew.AtOnce() != 6 || (Crew{}).AtOnce() != 1 {
+		t.Errorf("%d of 60 calls, %d at once, error %v", calls.Load(), crew.AtOnce(), err)
+	}
 }

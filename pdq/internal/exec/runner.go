@@ -46,7 +46,7 @@ func (f FirstImages) Len() int { return f.N }
 // Runner computes graphs over many images, in chunks.
 type Runner struct {
 	Backend  compute.Backend
-	Workers  int                              // chunks computed at the same time
+	Crew                                      // computes chunks at the same time
 	Chunk    int                              // images in a chunk
 	NewCache func(dims []int) (*Cache, error) // makes the caches for results
 	Finite   []string                         // names of the first results, which must be finite
@@ -54,8 +54,8 @@ type Runner struct {
 }
 
 // NewRunner returns a runner for images of n's input. It keeps results in memory.
-func NewRunner(b compute.Backend, workers int, n *models.Network) Runner {
-	return Runner{Backend: b, Workers: workers, Chunk: ChunkSize(n), NewCache: func(dims []int) (*Cache, error) {
+func NewRunner(b compute.Backend, crew Crew, n *models.Network) Runner {
+	return Runner{Backend: b, Crew: crew, Chunk: ChunkSize(n), NewCache: func(dims []int) (*Cache, error) {
 		return NewCache(dims, false, "")
 	}}
 }
@@ -90,12 +90,12 @@ func (r Runner) Call(ctx context.Context, graph *Shared, ins ...Images) (outs []
 	size := min(n, r.Chunk)
 	var mu sync.Mutex // guards outs and done, and calls of Progress
 	done := 0
-	err = Parallel((n+size-1)/size, r.Workers, func(k int) error {
+	err = r.Each((n+size-1)/size, func(k int, device compute.DeviceNum) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		lo := min(k*size, n-size)
-		results, err := callOnImages(graph, lo, lo+size, ins)
+		results, err := callOnImages(graph, device, lo, lo+size, ins)
 		if err != nil {
 			return err
 		}
@@ -151,8 +151,8 @@ func (r Runner) newCaches(n int, results []*tensors.Tensor) ([]*Cache, error) {
 	return outs, nil
 }
 
-// callOnImages calls graph on images lo to hi-1 of each of ins.
-func callOnImages(graph *Shared, lo, hi int, ins []Images) ([]*tensors.Tensor, error) {
+// callOnImages calls graph on a device, on images lo to hi-1 of each of ins.
+func callOnImages(graph *Shared, device compute.DeviceNum, lo, hi int, ins []Images) ([]*tensors.Tensor, error) {
 	parts, args := make([]*tensors.Tensor, len(ins)), make([]any, len(ins))
 	defer func() { Free(parts...) }()
 	for i, in := range ins {
@@ -162,7 +162,7 @@ func callOnImages(graph *Shared, lo, hi int, ins []Images) ([]*tensors.Tensor, e
 		}
 		args[i] = parts[i]
 	}
-	return graph.Call(args...)
+	return graph.CallOn(device, args...)
 }
 
 // Constants returns a function that returns the tensor of w called name as a constant of g.
