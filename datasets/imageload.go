@@ -41,7 +41,7 @@ func (f ImageFolder) LoadRandom(ctx context.Context, c ImageConfig, seed uint64)
 	if err := c.validate(); err != nil {
 		return im, nil, err
 	}
-	im = f.images(c)
+	im = f.images(c, f.Len())
 	var last error
 	for d := range f.decode(ctx, c, 1, func(k int, full *rgb) (*rgb, Crop) {
 		rng := rand.New(rand.NewPCG(seed, uint64(k)))
@@ -81,7 +81,7 @@ func (f ImageFolder) Batches(ctx context.Context, c ImageConfig, size int) iter.
 			yield(Images{}, err)
 			return
 		}
-		batch := f.images(c)
+		batch := f.images(c, min(size, f.Len()))
 		var last error
 		for d := range f.decode(ctx, c, size, func(k int, full *rgb) (*rgb, Crop) {
 			w, h := full.covering(c)
@@ -99,7 +99,7 @@ func (f ImageFolder) Batches(ctx context.Context, c ImageConfig, size int) iter.
 				if !yield(batch, nil) {
 					return
 				}
-				batch = f.images(c)
+				batch = f.images(c, min(size, f.Len()))
 			}
 			batch.append(d.im, f.Labels[d.k])
 		}
@@ -123,11 +123,12 @@ func badBatch(size int) error {
 	return fmt.Errorf("datasets: batches of %d images; give 1 or more", size)
 }
 
-// images returns no images yet.
-func (f ImageFolder) images(c ImageConfig) Images {
+// images returns no images yet, with room for n.
+func (f ImageFolder) images(c ImageConfig, n int) Images {
 	mean, std := ImageNetMoments()
 	mean, std = perChannel(c.Mean, mean), perChannel(c.Std, std)
-	return Images{Name: f.Name, Channels: 3, Height: c.Height, Width: c.Width, Classes: f.Classes, Mean: mean, Std: std}
+	return Images{Name: f.Name, Channels: 3, Height: c.Height, Width: c.Width, Classes: f.Classes, Mean: mean, Std: std,
+		Pixels: make([]uint8, 0, n*3*c.Height*c.Width)}
 }
 
 // append adds an image of the right size.

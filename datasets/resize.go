@@ -26,7 +26,7 @@ func resizePart(im *rgb, w, h int, part image.Rectangle, by Interpolation) *rgb 
 	for y := range rows.first {
 		rows.first[y] -= top
 	}
-	return im.transposed().pass(rows).transposed()
+	return im.passDown(rows)
 }
 
 // rgb is an image of 8 bits a channel, [H,W,3].
@@ -92,6 +92,28 @@ func (im *rgb) pass(f filter) *rgb {
 			}
 			out.pix[at], out.pix[at+1], out.pix[at+2] = clip8(r), clip8(g), clip8(b)
 			at += 3
+		}
+	}
+	return out
+}
+
+// passDown resizes each column. It adds up whole rows, which lie in memory one after the other.
+func (im *rgb) passDown(f filter) *rgb {
+	out := newRGB(im.w, len(f.first))
+	sums := make([]int32, 3*im.w)
+	for y, weights := range f.weights {
+		for i := range sums {
+			sums[i] = 1 << (filterBits - 1)
+		}
+		for k, w := range weights {
+			row := im.pix[3*(f.first[y]+k)*im.w:][:len(sums)]
+			for i, v := range row {
+				sums[i] += int32(v) * w
+			}
+		}
+		to := out.pix[3*y*im.w:][:len(sums)]
+		for i, v := range sums {
+			to[i] = clip8(v)
 		}
 	}
 	return out

@@ -22,10 +22,10 @@ func (h jpegHead) fromYCbCr(im *image.YCbCr) (*rgb, error) {
 			return nil, err
 		}
 	}
-	out.fill(func(x, y int) (r, g, b uint8) {
-		at := y*out.w + x
-		return colour(samples[0][at], samples[1][at], samples[2][at])
-	})
+	luma, cb, cr := samples[0], samples[1], samples[2]
+	for i := range luma {
+		out.pix[3*i], out.pix[3*i+1], out.pix[3*i+2] = colour(luma[i], cb[i], cr[i])
+	}
 	return out, nil
 }
 
@@ -114,6 +114,9 @@ type plane2D struct {
 
 // upsampled returns p for an image of w x h pixels, of which stepX x stepY stand for one sample.
 func (p plane2D) upsampled(w, h, stepX, stepY int) []uint8 {
+	if stepX == 1 && stepY == 1 {
+		return p.pix
+	}
 	out := make([]uint8, w*h)
 	sums := make([]int, p.w)
 	wide := stepX == 2 && p.w > 2 // libjpeg doesn't interpolate narrower ones

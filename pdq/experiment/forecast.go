@@ -14,14 +14,22 @@ type Progress struct {
 	Left time.Duration // estimated time until all cells are computed; negative: unknown
 }
 
-// forecast estimates how long a grid still takes, from the time so far and the share of the work that is done. Work is
-// elements of layers' outputs, times images, times the weights below. Cells that share work count it once.
+// forecast estimates how long a grid still takes, from the time that each kind of step has taken so far and the share
+// of its work that is done. Work is operations, times images, times the weights below. Cells that share work count it
+// once.
 type forecast struct {
-	work        map[work]float64
-	share       map[work]float64 // of each that is done
-	total, done float64
-	current     work
-	began       time.Time
+	work    map[work]float64
+	share   map[work]float64 // of each that is done
+	kinds   map[pdq.Step]*pace
+	current work
+	now     func() time.Time
+	last    time.Time // of the last event
+}
+
+// pace is how fast a kind of step goes.
+type pace struct {
+	total, done float64 // work
+	spent       time.Duration
 }
 
 // work is a step of the algorithm, in a unit ("": the whole network) of a subject.
@@ -32,22 +40,26 @@ type work struct {
 	unit    string
 }
 
-// Costs of an element, where 1 is that of a step of rounding within its unit: from a run of mobilenetv2 on ONNX
-// Runtime.
+// Costs of an operation, where 1 is that of a pass through the unit in a step of rounding, forward and backward. The
+// first three fit the steps of EfficientNet-Lite0's 19 units on ONNX Runtime: predicted from the units before, the sum
+// of those to come is right within 12 %. The others are from a run of mobilenetv2.
 const (
-	restWork    = 1. / 7 // the rest of the network, for the PD term
-	correctWork = 1. / 4 // correction, which mostly ends before its last step
-	tuneWork    = 3. / 4 // fine-tuning
-	scaleWork   = 4.     // observation and search of scales, which take each calibration image once
-	testWork    = 1. / 8 // evaluation
+	productWork = 1. / 20 // a multiplication, where an element of an output is 1
+	weightWork  = 96.     // a weight that is rounded, which each step updates once for all images, on one processor
+	restWork    = 1. / 5  // the rest of the network, for the PD term
+	correctWork = 1. / 4  // correction, which mostly ends before its last step
+	tuneWork    = 3. / 4  // fine-tuning
+	scaleWork   = 4.      // observation and search of scales, which take each calibration image once
+	testWork    = 1. / 8  // evaluation
 )
 
 // newForecast counts what the cells of g take.
 func newForecast(g Grid) *forecast {
-	f := &forecast{work: map[work]float64{}, share: map[work]float64{}, began: time.Now()}
+	f := &forecast{work: map[work]float64{}, share: map[work]float64{}, kinds: map[pdq.Step]*pace{}, now: time.Now,
+		last: time.Now()}
 	for _, c := range g.Cells() {
 		n, tests := c.Subject.Network, c.Subject.Test.Len()
-		all := elements(n, 0)
+		all := operations(n, 0)
 		var config pdq.Config
 		if c.Method.Change != nil {
 			config, _, _ = g.Config(c) // Check has seen that there is no error
@@ -60,15 +72,16 @@ func newForecast(g Grid) *forecast {
 		tune := config.FineTune
 		f.add(workOf(c, config, pdq.StepFineTune, ""), tuneWork*all*float64(tune.Steps*tune.BatchSize))
 		for _, u := range n.Units {
-			rest := elements(n, u.First)
-			unit := rest - elements(n, u.Last+1)
+			rest := operations(n, u.First)
+			unit := rest - operations(n, u.Last+1)
 			step := unit
 			if config.Loss.PD > 0 {
 				step += unit + restWork*(rest-unit)
 			}
 			round, correct := config.Rounding, config.Correction
+			step = step*float64(round.BatchSize) + weightWork*weights(n, u)
 			f.add(workOf(c, config, pdq.StepActivationScales, u.Name), scaleWork*unit*float64(g.Images))
-			f.add(workOf(c, config, pdq.StepRound, u.Name), step*float64(round.Steps*round.BatchSize))
+			f.add(workOf(c, config, pdq.StepRound, u.Name), step*float64(round.Steps))
 			f.add(workOf(c, config, pdq.StepCorrect, u.Name), correctWork*unit*float64(correct.Steps*g.Images))
 		}
 	}
@@ -88,36 +101,76 @@ func workOf(c Cell, config pdq.Config, step pdq.Step, unit string) work {
 	return work{c.Subject, withoutIdle(config, pdq.Config{}), step, unit}
 }
 
-// elements counts those of the outputs of n's layers for one image, from the layer first on.
-func elements(n *models.Network, first int) float64 {
+// operations counts those of n's layers for one image, from the layer first on.
+func operations(n *models.Network, first int) float64 {
 	var sum float64
-	for _, shape := range n.Shapes()[first:] {
-		size := 1.0
-		for _, d := range shape {
-			size *= float64(d)
+	for i, shape := range n.Shapes()[first:] {
+		elements := product(shape)
+		sum += elements
+		if l := n.Layers[first+i]; l.HasWeight() {
+			sum += productWork * elements * product(l.Params()[0].Shape[1:]) // the weight [O,...]
 		}
-		sum += size
 	}
 	return sum
+}
+
+// weights counts those of the unit that are rounded.
+func weights(n *models.Network, u models.Unit) float64 {
+	var sum float64
+	for _, l := range n.Layers[u.First : u.Last+1] {
+		if l.HasWeight() {
+			sum += product(l.Params()[0].Shape)
+		}
+	}
+	return sum
+}
+
+func product(dims []int) float64 {
+	p := 1.0
+	for _, d := range dims {
+		p *= float64(d)
+	}
+	return p
 }
 
 // add counts work, unless it is counted already.
 func (f *forecast) add(w work, size float64) {
 	if _, counted := f.work[w]; !counted && size > 0 {
 		f.work[w] = size
-		f.total += size
+		f.kind(w.step).total += size
 	}
 }
 
-// event notes how far a step of a cell has come.
+// kind returns the pace of a kind of step.
+func (f *forecast) kind(s pdq.Step) *pace {
+	if f.kinds[s] == nil {
+		f.kinds[s] = &pace{}
+	}
+	return f.kinds[s]
+}
+
+// event notes how far a step of a cell has come. The time since the last event counts for this step.
 func (f *forecast) event(c Cell, config pdq.Config, e pdq.Event) {
+	now := f.now()
+	took := now.Sub(f.last)
+	f.last = now
 	w := workOf(c, config, e.Step, e.Unit)
-	if _, counted := f.work[w]; !counted {
+	if e.Step == pdq.StepObserve { // its work is in that of the scales
+		w = workOf(c, config, pdq.StepActivationScales, e.Unit)
+	}
+	if _, counted := f.work[w]; !counted || f.share[w] == 1 && w != f.current {
+		return // not part of the work, or done in an earlier run
+	}
+	f.kind(w.step).spent += took
+	if e.Step == pdq.StepObserve {
 		return
 	}
 	if w != f.current {
 		f.reach(f.current, 1)
 		f.current = w
+		if (e.Step == pdq.StepRound || e.Step == pdq.StepFineTune) && e.Done > 1 && f.share[w] == 0 {
+			f.skipShare(w, float64(e.Done-1)/float64(e.Total)) // steps of an earlier run
+		}
 	}
 	f.reach(w, float64(e.Done)/float64(max(e.Total, 1)))
 }
@@ -126,15 +179,21 @@ func (f *forecast) event(c Cell, config pdq.Config, e pdq.Event) {
 func (f *forecast) reach(w work, share float64) {
 	if more := share - f.share[w]; more > 0 {
 		f.share[w] = share
-		f.done += more * f.work[w]
+		f.kind(w.step).done += more * f.work[w]
 	}
 }
 
 // skip takes out what is left of the work.
 func (f *forecast) skip(w work) {
-	f.total -= f.work[w] * (1 - f.share[w])
+	f.kind(w.step).total -= f.work[w] * (1 - f.share[w])
 	f.work[w] *= f.share[w]
 	f.share[w] = 1
+}
+
+// skipShare takes out a share of w, of which nothing is done.
+func (f *forecast) skipShare(w work, share float64) {
+	f.kind(w.step).total -= f.work[w] * share
+	f.share[w] = share
 }
 
 // skipUnits takes out the first units of a cell's student, which need no computing.
@@ -155,14 +214,31 @@ func (f *forecast) skipCell(c Cell, config pdq.Config) {
 	}
 }
 
-// left estimates the time that is left; negative before enough is done to tell by.
-func (f *forecast) left() time.Duration {
-	share := 0.0
-	if f.total > 0 {
-		share = f.done / f.total
+// sum adds up the kinds.
+func (f *forecast) sum() (all pace) {
+	for _, k := range f.kinds {
+		all.total += k.total
+		all.done += k.done
+		all.spent += k.spent
 	}
-	if share < 0.02 {
+	return all
+}
+
+// left estimates the time that is left; negative before enough is done to tell by. A kind of step goes on at its own
+// pace, or at that of all steps together before enough of it is done.
+func (f *forecast) left() time.Duration {
+	const enough = 0.02
+	all := f.sum()
+	if !(all.done >= enough*all.total) || all.done == 0 {
 		return -1
 	}
-	return time.Duration(float64(time.Since(f.began)) * max(0, 1-share) / share)
+	var left float64
+	for _, k := range f.kinds {
+		by := *k
+		if k.done < enough*k.total || k.done == 0 {
+			by = all
+		}
+		left += float64(by.spent) / by.done * max(0, k.total-k.done)
+	}
+	return time.Duration(left)
 }

@@ -58,7 +58,7 @@ func planText(q *pdq.Quantizer) string {
 	case limit > 0:
 		text += fmt.Sprintf(", in memory, by the limit of %d MiB", limit>>20)
 	}
-	if q.Backend().Name() == "onnx" {
+	if q.Backend().Name() == "onnxruntime" {
 		text += fmt.Sprintf("; the process takes about %d MiB in all, by an estimate", q.PeakMemory()>>20)
 	}
 	return text
