@@ -183,7 +183,28 @@ func (v interval) ticks() []tick {
 	if out == nil {
 		return v.ends()
 	}
-	return out
+	return shortened(out)
+}
+
+// shortened returns ticks of which some are 10,000 or more with labels in thousands or millions.
+func shortened(ticks []tick) []tick {
+	largest := 0.0
+	for _, t := range ticks {
+		largest = max(largest, math.Abs(t.at))
+	}
+	unit, name := 1e3, "k"
+	switch {
+	case largest < 1e4:
+		return ticks
+	case largest >= 1e6:
+		unit, name = 1e6, "M"
+	}
+	for i, t := range ticks {
+		if ticks[i].label = strconv.FormatFloat(t.at/unit, 'g', 4, 64); t.at != 0 {
+			ticks[i].label += name
+		}
+	}
+	return ticks
 }
 
 func (v interval) ends() (out []tick) {

@@ -113,3 +113,19 @@ func TestExtremes(t *testing.T) {
 		}
 	}
 }
+
+// TestLargeTicks: ticks of a histogram of many values are short.
+func TestLargeTicks(t *testing.T) {
+	for _, c := range []struct {
+		hi   float64
+		want string
+	}{{8000, "0 4000 8000"}, {594_100, "0 250k 500k"}, {1.952e6, "0 0.9M 1.8M"}, {3e9, "0 1000M 2000M 3000M"}} {
+		var labels []string
+		for _, x := range (interval{0, c.hi}).ticks() {
+			labels = append(labels, x.label)
+		}
+		if got := strings.Join(labels, " "); got != c.want {
+			t.Errorf("up to %g: %s, want %s", c.hi, got, c.want)
+		}
+	}
+}
