@@ -12,19 +12,21 @@ import (
 	"github.com/pdquant/pdquant/pdq/plot"
 )
 
-// TestCharts: the committed chart is that of the committed tables.
+// TestCharts: the committed charts are those of the committed tables.
 func TestCharts(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "pays.svg")
-	if err := drawPays("../..", path); err != nil {
-		t.Fatal(err)
-	}
-	got, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want, err := os.ReadFile("../../docs/pays.svg")
-	if err != nil || !bytes.Equal(got, want) {
-		t.Errorf("docs/pays.svg is stale: go run ./internal/charts (%v)", err)
+	for name, draw := range map[string]func(root, path string) error{"pays": drawPays, "cheap": drawCheap} {
+		path := filepath.Join(t.TempDir(), name+".svg")
+		if err := draw("../..", path); err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := os.ReadFile("../../docs/" + name + ".svg")
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("docs/%s.svg is stale: go run ./internal/charts %[1]s docs/%[1]s.svg (%v)", name, err)
+		}
 	}
 }
 
