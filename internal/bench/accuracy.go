@@ -91,6 +91,7 @@ func (s settings) pace(ctx context.Context) (factor float64, note string, err er
 	if s.python == "" {
 		return 1, "PyTorch wasn't measured, so the published code's seconds are those of another machine.", nil
 	}
+	s.compile = false // only PyTorch's plain step is asked for
 	r, err := s.measure(ctx, s.backends[0], cases()[0])
 	if err != nil || r.torchStep.median == 0 {
 		return 1, "PyTorch couldn't be measured.", err

@@ -9,27 +9,19 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
-	"os"
-	"os/signal"
 	"slices"
 	"strings"
 
+	"github.com/pdquant/pdquant/internal/program"
+	"github.com/pdquant/pdquant/internal/tsv"
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/backend"
 	"github.com/pdquant/pdquant/pdq/experiment"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := exports(ctx, os.Args[1:]); err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "exports:", err)
-		os.Exit(1)
-	}
-}
+func main() { program.Main("exports", exports) }
 
 // settings are the flags. All networks are quantised by squared error only, with one seed.
 type settings struct {
@@ -68,7 +60,7 @@ func exports(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	done, err := readKeys(s.out)
+	done, err := tsv.Keys(s.out, 2)
 	if err != nil {
 		return err
 	}

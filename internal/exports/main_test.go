@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"testing"
 
+	"github.com/pdquant/pdquant/internal/tsv"
 	"github.com/pdquant/pdquant/pdq"
 )
 
@@ -21,7 +22,7 @@ func TestMix(t *testing.T) {
 // TestTable: rows that a table has are known by network and bits.
 func TestTable(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "exports.tsv")
-	if keys, err := readKeys(path); err != nil || len(keys) > 0 {
+	if keys, err := tsv.Keys(path, 2); err != nil || len(keys) > 0 {
 		t.Errorf("of no table: %v, %v", keys, err)
 	}
 	for _, bits := range []string{"W2A2", "mixed"} {
@@ -29,7 +30,7 @@ func TestTable(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if keys, err := readKeys(path); err != nil || !keys["n W2A2"] || !keys["n mixed"] || len(keys) != 3 {
+	if keys, err := tsv.Keys(path, 2); err != nil || !keys["n W2A2"] || !keys["n mixed"] || len(keys) != 3 {
 		t.Errorf("keys %v, error %v", keys, err)
 	}
 }

@@ -1,13 +1,8 @@
 package main
 
 import (
-	"bufio"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"runtime"
-	"strings"
 	"time"
 
 	"github.com/pdquant/pdquant/internal/tsv"
@@ -41,23 +36,4 @@ func (r row) append(path string) error {
 		names, cells = append(names, c[0]), append(cells, c[1])
 	}
 	return tsv.Append(path, names, cells)
-}
-
-// readKeys returns the rows that the table has, by network and bits.
-func readKeys(path string) (map[string]bool, error) {
-	keys := map[string]bool{}
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return keys, nil
-	} else if err != nil {
-		return nil, err
-	}
-	defer f.Close() // only read from
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		if cells := strings.Split(lines.Text(), "\t"); len(cells) > 2 {
-			keys[cells[0]+" "+cells[1]] = true
-		}
-	}
-	return keys, lines.Err()
 }

@@ -12,26 +12,21 @@ package main
 import (
 	"context"
 	_ "embed"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
+
+	"github.com/pdquant/pdquant/internal/program"
 )
 
 //go:embed run.sh
 var script []byte
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := pack(ctx, os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "gpucheck:", err)
-		os.Exit(1)
-	}
+	program.Main("gpucheck", func(ctx context.Context, args []string) error { return pack(ctx, args, os.Stdout) })
 }
 
 // pack builds the programs and writes them, the golden numbers and the script to a folder.

@@ -11,29 +11,21 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/pdquant/pdquant/datasets"
+	"github.com/pdquant/pdquant/internal/program"
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/experiment"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := peers(ctx, os.Args[1:]); err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "peers:", err)
-		os.Exit(1)
-	}
-}
+func main() { program.Main("peers", peers) }
 
 // settings are the flags.
 type settings struct {
@@ -161,13 +153,15 @@ func peers(ctx context.Context, args []string) error {
 	return nil
 }
 
+// other is the half to test on.
+func (s settings) other() string { return map[string]string{"a": "b", "b": "a"}[s.half] }
+
 // subject opens the network and the two halves. Photographs to calibrate on are cut out of the middle, as those to test
 // on.
 func (s settings) subject() (experiment.Subject, error) {
-	other := map[string]string{"a": "b", "b": "a"}[s.half]
 	list := func(half string) string { return filepath.Join(s.data, "half-"+half+".txt") }
 	return experiment.Open(experiment.Source{Name: "efficientnet-lite0", Checkpoint: s.checkpoint,
-		Data: filepath.Join(s.data, "images"), Lists: datasets.Lists{Calibration: list(s.half), Test: list(other)},
+		Data: filepath.Join(s.data, "images"), Lists: datasets.Lists{Calibration: list(s.half), Test: list(s.other())},
 		Centred: true})
 }
 

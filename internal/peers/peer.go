@@ -46,7 +46,7 @@ func (s settings) peer(ctx context.Context, j job, subject experiment.Subject) (
 	for _, part := range []struct {
 		half   string
 		images datasets.Stream
-	}{{s.half, calibration}, {map[string]string{"a": "b", "b": "a"}[s.half], subject.Test}} {
+	}{{s.half, calibration}, {s.other(), subject.Test}} {
 		path := filepath.Join(s.runs, "half-"+part.half+".npz")
 		if err := arrays(ctx, path, part.images); err != nil {
 			return o, err

@@ -1,11 +1,7 @@
 package main
 
 import (
-	"bufio"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"strings"
 	"time"
 
@@ -76,19 +72,8 @@ func fits(path string) error {
 
 // has says whether the table at path has the row of a job.
 func has(path string, j job, half string) (bool, error) {
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	} else if err != nil {
-		return false, err
-	}
-	defer f.Close() // only read from
 	_, cells := row{job: j, half: half}.cells()
-	begin := strings.Join(cells[:5], "\t") + "\t"
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		if strings.HasPrefix(lines.Text(), begin) {
-			return true, nil
-		}
-	}
-	return false, nil
+	const key = 5 // cells, up to the half
+	keys, err := tsv.Keys(path, key)
+	return keys[strings.Join(cells[:key], " ")], err
 }

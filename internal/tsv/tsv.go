@@ -1,9 +1,11 @@
-// Package tsv appends rows to tables of text in which tabs separate the cells.
+// Package tsv appends rows to, and finds them in, tables of text in which tabs separate the cells.
 package tsv
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 )
@@ -42,4 +44,24 @@ func Append(path string, names, cells []string) error {
 	}
 	_, err = f.WriteString(text)
 	return errors.Join(err, f.Close())
+}
+
+// Keys returns the first n cells of each line of the table at path, with spaces between them. A table that isn't there
+// has none.
+func Keys(path string, n int) (map[string]bool, error) {
+	keys := map[string]bool{}
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return keys, nil
+	} else if err != nil {
+		return nil, err
+	}
+	defer f.Close() // only read from
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		if cells := strings.Split(lines.Text(), "\t"); len(cells) >= n {
+			keys[strings.Join(cells[:n], " ")] = true
+		}
+	}
+	return keys, lines.Err()
 }

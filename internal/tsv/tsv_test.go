@@ -25,3 +25,17 @@ func TestAppend(t *testing.T) {
 		t.Errorf("table %q, error %v, want %q", got, err, want)
 	}
 }
+
+// TestKeys: rows are known by their first cells; a table that isn't there has none.
+func TestKeys(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.tsv")
+	if keys, err := Keys(path, 2); err != nil || len(keys) > 0 {
+		t.Errorf("of no table: %v, error %v", keys, err)
+	}
+	if err := Append(path, []string{"case", "bits", "ms"}, []string{"first", "W2A2", "1"}); err != nil {
+		t.Fatal(err)
+	}
+	if keys, err := Keys(path, 2); err != nil || len(keys) != 2 || !keys["case bits"] || !keys["first W2A2"] {
+		t.Errorf("keys %v, error %v", keys, err)
+	}
+}

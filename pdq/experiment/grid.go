@@ -1,6 +1,7 @@
 package experiment
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -94,17 +95,16 @@ func (g Grid) Config(c Cell) (config, preset pdq.Config, err error) {
 	return config, preset, config.Validate()
 }
 
+// Suited returns m with the Workers, Devices and PartLimit that suit b best.
+func Suited(m pdq.MachineConfig, b compute.Backend) pdq.MachineConfig {
+	m.Workers, m.Devices, m.PartLimit = backend.Workers(b), backend.Devices(b), backend.PartLimit(b)
+	return m
+}
+
 func (g Grid) machine() pdq.MachineConfig {
-	m := g.Machine
-	if m.Workers == 0 {
-		m.Workers = backend.Workers(g.Backend)
-	}
-	if m.Devices == 0 {
-		m.Devices = backend.Devices(g.Backend)
-	}
-	if m.PartLimit == 0 {
-		m.PartLimit = backend.PartLimit(g.Backend)
-	}
+	m, best := g.Machine, Suited(g.Machine, g.Backend)
+	m.Workers, m.Devices = cmp.Or(m.Workers, best.Workers), cmp.Or(m.Devices, best.Devices)
+	m.PartLimit = cmp.Or(m.PartLimit, best.PartLimit)
 	return m
 }
 

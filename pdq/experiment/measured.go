@@ -7,7 +7,6 @@ import (
 	"github.com/gomlx/compute"
 
 	"github.com/pdquant/pdquant/pdq"
-	"github.com/pdquant/pdquant/pdq/backend"
 )
 
 // statisticsSeed is of the draw of images for statistics.
@@ -24,7 +23,7 @@ func (s Subject) Measured(ctx context.Context, b compute.Backend, n int) (Subjec
 		return s, err
 	}
 	p := pdq.Problem{Network: s.Network, Weights: s.Weights, Calibration: images.Images}
-	m := pdq.MachineConfig{Workers: backend.Workers(b), Devices: backend.Devices(b)}
+	m := Suited(pdq.MachineConfig{}, b)
 	if s.Network, s.Weights, err = pdq.WithStatistics(ctx, b, p, m); err != nil {
 		return s, err
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/backend"
+	"github.com/pdquant/pdquant/pdq/experiment"
 	"github.com/pdquant/pdquant/repl/shell"
 )
 
@@ -107,8 +108,7 @@ func (e *engine) opened(s session, name, begun string) (session, error) {
 	}
 	s.backend, s.note = b, note
 	base := s.base
-	base.Machine.Workers, base.Machine.Devices = backend.Workers(b), backend.Devices(b)
-	base.Machine.PartLimit = backend.PartLimit(b)
+	base.Machine = experiment.Suited(base.Machine, b)
 	return s.rebase(base)
 }
 

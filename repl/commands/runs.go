@@ -342,8 +342,7 @@ func (c *call) given(old saved, record experiment.Record, near session) (session
 	if s.base, err = s.defaults(old.Preset); err != nil {
 		return s, err
 	}
-	s.config.Machine.Workers, s.config.Machine.Devices = s.base.Machine.Workers, s.base.Machine.Devices
-	s.config.Machine.PartLimit = s.base.Machine.PartLimit
+	s.config.Machine = experiment.Suited(s.config.Machine, s.backend)
 	if im := near.images; im != nil && im.data == old.Data && im.calibration.Hash() == record.Calibration.Hash {
 		s.images = im
 	} else if s.images, err = s.drawAgain(c.Context, old.Data, record.Calibration); err != nil {

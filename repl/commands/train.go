@@ -69,7 +69,7 @@ func trainTeacher(c *call) error {
 		return err
 	}
 	seconds := time.Since(start).Seconds()
-	score, err := pdq.EvaluateTeacher(c.Context, b, pdq.MachineConfig{Workers: backend.Workers(b)}, n, w, test, nil)
+	score, err := pdq.EvaluateTeacher(c.Context, b, experiment.Suited(pdq.MachineConfig{}, b), n, w, test, nil)
 	if err != nil {
 		return err
 	}

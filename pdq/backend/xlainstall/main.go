@@ -10,19 +10,18 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"runtime"
 
 	"github.com/gomlx/go-xla/installer"
 
 	"github.com/pdquant/pdquant/internal/fetched"
+	"github.com/pdquant/pdquant/internal/program"
 	"github.com/pdquant/pdquant/pdq/backend/internal/pjrtlib"
 )
 
@@ -32,12 +31,7 @@ const (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "xlainstall:", err)
-		os.Exit(1)
-	}
+	program.Main("xlainstall", func(ctx context.Context, args []string) error { return run(ctx, args, os.Stdout) })
 }
 
 // run installs the plugin, from the wheel that args name if they name one.
