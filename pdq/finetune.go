@@ -122,7 +122,7 @@ func (t *fineTuner) newLayer(name string, wq WeightQuant) (tunedLayer, error) {
 	l := tunedLayer{name: name, places: newVariable("levels of "+name, places, ratePlaces)}
 	l.places.fixed = c.LearningRate == 0
 	l.places.low, l.places.high = -0.45, outermost(wq.Bits)+0.45 // beyond these, a weight would drift away
-	start := tensors.FromFlatDataAndDimensions(make([]float32, len(wq.Scale)), channelDims(w)...)
+	start := tensors.FromFlatDataAndDimensions(make([]float32, len(wq.Scale)), len(wq.Scale), 1)
 	l.scales = newVariable("weight scales of "+name, start, rateScales)
 	l.scales.divisor, l.scales.fixed = outermost(wq.Bits), c.ScaleLearningRate == 0
 	if bias, ok := t.q.weights[name+".bias"]; ok && c.BiasLearningRate > 0 {
@@ -131,14 +131,7 @@ func (t *fineTuner) newLayer(name string, wq WeightQuant) (tunedLayer, error) {
 	return l, nil
 }
 
-// channelDims returns the shape in which one number per output channel broadcasts against w.
-func channelDims(w *tensors.Tensor) []int {
-	dims := slices.Repeat([]int{1}, w.Rank())
-	dims[0] = w.Shape().Dim(0)
-	return dims
-}
-
-// places returns the levels of the weight w as floats, in its shape.
+// places returns the levels of the weight w as floats, in rows.
 func (q WeightQuant) places(w *tensors.Tensor) (*tensors.Tensor, error) {
 	on, err := q.Dequantize(w)
 	if err != nil {
@@ -152,7 +145,7 @@ func (q WeightQuant) places(w *tensors.Tensor) (*tensors.Tensor, error) {
 	for i, x := range flat {
 		flat[i] = float32(math.Round(float64(x/q.Scale[i/per] + q.Zero[i/per])))
 	}
-	return tensors.FromFlatDataAndDimensions(flat, w.Shape().Dimensions...), nil
+	return tensors.FromFlatDataAndDimensions(flat, rows(w)...), nil
 }
 
 // Steps takes n steps and returns the last one's loss. After an error, t is as it was before the failed step.

@@ -73,12 +73,11 @@ func (t *fineTuner) hooks(g *Graph, values nodes) models.Hooks {
 	fixed := exec.Constants(g, t.q.weights)
 	weights, scales := map[string]*Node{}, map[string]*Node{}
 	for _, l := range t.layers {
-		wq := t.s.Weights[l.name]
-		dims := channelDims(t.q.weights[l.name+".weight"])
-		scale := ConstTensor(g, tensors.FromFlatDataAndDimensions(wq.Scale, dims...))
-		zero := ConstTensor(g, tensors.FromFlatDataAndDimensions(wq.Zero, dims...))
+		wq, w := t.s.Weights[l.name], t.q.weights[l.name+".weight"]
+		scale, zero := column(g, wq.Scale), column(g, wq.Zero)
 		level := levelRange(0, wq.Bits, t.q.c.FineTune.WeightEdges).quantize(values[l.places], Scalar(g, dtypes.Float32, 1))
-		weights[l.name+".weight"] = Mul(Sub(level, zero), Mul(scale, Exp(values[l.scales])))
+		rows := Mul(Sub(level, zero), Mul(scale, Exp(values[l.scales])))
+		weights[l.name+".weight"] = Reshape(rows, w.Shape().Dimensions...)
 		if l.biases != nil {
 			was, size := t.bias(l.name)
 			start := ConstTensor(g, tensors.FromFlatDataAndDimensions(was, len(was)))

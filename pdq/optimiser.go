@@ -36,6 +36,15 @@ func newVariable(name string, value *tensors.Tensor, rate int) *variable {
 		value: value, mean: zeros(), square: zeros()}
 }
 
+// rows returns the dimensions of the weight w [O,...] as a matrix [O,n]. Variables of weights have this shape: ONNX
+// Runtime combines [O,I,1,1] with a scalar or with [O,1,1,1] element by element, at some 100 ns each.
+func rows(w *tensors.Tensor) []int { return []int{w.Shape().Dim(0), w.Size() / w.Shape().Dim(0)} }
+
+// column returns one number for each of a weight's rows as a constant [O,1].
+func column(g *Graph, numbers []float32) *Node {
+	return ConstTensor(g, tensors.FromFlatDataAndDimensions(numbers, len(numbers), 1))
+}
+
 // nodes are the variables' tensors in a graph.
 type nodes map[*variable]*Node
 

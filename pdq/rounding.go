@@ -131,7 +131,7 @@ func (r *Rounder) addVariables() error {
 	return nil
 }
 
-// roundingStart returns the rounding variables α of the weight w, in its shape. h(α) is the fractional part of w/s.
+// roundingStart returns the rounding variables α of the weight w, in rows. h(α) is the fractional part of w/s.
 func (q WeightQuant) roundingStart(w *tensors.Tensor) (*tensors.Tensor, error) {
 	flat, err := tensors.CopyFlatData[float32](w)
 	if err != nil {
@@ -143,7 +143,7 @@ func (q WeightQuant) roundingStart(w *tensors.Tensor) (*tensors.Tensor, error) {
 		frac := float64(u) - math.Floor(float64(u))
 		flat[i] = float32(-math.Log(1.2/(frac+0.1) - 1))
 	}
-	return tensors.FromFlatDataAndDimensions(flat, w.Shape().Dimensions...), nil
+	return tensors.FromFlatDataAndDimensions(flat, rows(w)...), nil
 }
 
 func (r *Rounder) fail(err error) error { return r.q.fail(StepRound, r.d.Unit, err) }

@@ -237,14 +237,12 @@ func (r *Rounder) softWeight(name string, alpha *Node) *Node {
 		}
 		return ConstTensor(g, t)
 	}
-	dims := channelDims(w)
 	flat := tensors.MustCopyFlatData[float32](w)
 	per := len(flat) / len(q.Scale)
 	for i, x := range flat {
 		flat[i] = float32(math.Floor(float64(x/q.Scale[i/per]))) + q.Zero[i/per]
 	}
-	base := ConstTensor(g, tensors.FromFlatDataAndDimensions(flat, w.Shape().Dimensions...))
-	scale := ConstTensor(g, tensors.FromFlatDataAndDimensions(q.Scale, dims...))
-	zero := ConstTensor(g, tensors.FromFlatDataAndDimensions(q.Zero, dims...))
-	return SoftRound(base, alpha, scale, zero, q.Bits, r.q.c.Rounding.WeightEdges)
+	base := ConstTensor(g, tensors.FromFlatDataAndDimensions(flat, rows(w)...))
+	soft := SoftRound(base, alpha, column(g, q.Scale), column(g, q.Zero), q.Bits, r.q.c.Rounding.WeightEdges)
+	return Reshape(soft, w.Shape().Dimensions...)
 }
