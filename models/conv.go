@@ -76,6 +76,9 @@ func (Conv) channelsFirst([]int) bool { return true }
 // Its gradients are written out here, because GoMLX's own don't exist on every backend (strided convolutions on ONNX
 // Runtime), or are one convolution per group. As elsewhere, StopGradient on x or w decides what trains.
 func convolve(x, w *Node, win Window, groups int) *Node {
+	if multiplies(x, w, win, groups) {
+		return depthwiseProducts(x, w, win)
+	}
 	h, wd := x.Shape().Dim(2), x.Shape().Dim(3)
 	return WithGradient(convForward(x, w, win, groups), []*Node{x, w}, []func(v *Node) *Node{
 		func(v *Node) *Node { return convInputGradient(v, w, h, wd, win, groups) },
@@ -120,23 +123,6 @@ func convPatches(x, w *Node, win Window, g int) *Node {
 	return Reshape(y, n, g*og, h, wd)
 }
 
-// convShiftedSum is a depthwise convolution as a sum of K·K shifted, scaled inputs.
-func convShiftedSum(x, w *Node, win Window) *Node {
-	n, c := x.Shape().Dim(0), x.Shape().Dim(1)
-	kw := w.Shape().Dim(3)
-	shifts, h, wd := shiftedInputs(x, win)
-	var y *Node
-	for i, t := range shifts {
-		wi := Reshape(Slice(w, AxisRange(), AxisRange(), AxisElem(i/kw), AxisElem(i%kw)), 1, c, 1)
-		if term := Mul(t, wi); y == nil {
-			y = term
-		} else {
-			y = Add(y, term)
-		}
-	}
-	return Reshape(y, n, c, h, wd)
-}
-
 // convWeightGradient returns the gradient [O,C/groups,Kernel] for the weight, given x [N,C,H,W] and the gradient v
 // [N,O,H',W'] of the result: for each kernel position a batched product of v and the inputs that it multiplied.
 func convWeightGradient(x, v *Node, win Window, groups int) *Node {
@@ -159,25 +145,6 @@ func convWeightGradient(x, v *Node, win Window, groups int) *Node {
 		grads[i] = Reshape(grads[i], o, cg, 1)
 	}
 	return Reshape(Concatenate(grads, 2), o, cg, win.Kernel[0], win.Kernel[1])
-}
-
-// depthwiseWeightGradient is convWeightGradient of a depthwise convolution as one convolution: each channel of each
-// image is a group, and v is its kernel, whose pixels lie as far apart as the windows of win. On ONNX Runtime, it is
-// faster than products with shifted inputs where these are strided or many: 18 instead of 46 ms for two images of
-// 96x112x112 with kernel 3 and stride 2, 30 instead of 76 ms for eight of 672x14x14 with kernel 5.
-func depthwiseWeightGradient(x, v *Node, win Window) *Node {
-	n, c := x.Shape().Dim(0), x.Shape().Dim(1)
-	pads := win.pads()
-	for a := range pads {
-		size, windows := x.Shape().Dim(2+a), v.Shape().Dim(2+a)
-		end := (windows-1)*win.Stride[a] + (win.Kernel[a]-1)*win.Dilation[a] + 1 // of what the windows reach
-		pads[a][1] = max(0, end-size-pads[a][0])
-	}
-	x = Reshape(x, 1, n*c, x.Shape().Dim(2), x.Shape().Dim(3))
-	v = Reshape(v, n*c, 1, v.Shape().Dim(2), v.Shape().Dim(3))
-	g := ConvGeneral(x, v, nchw(), win.Dilation[:], pads, nil, win.Stride[:], n*c, 1)
-	g = Slice(g, AxisRange(), AxisRange(), AxisRange(0, win.Kernel[0]), AxisRange(0, win.Kernel[1]))
-	return Reshape(ReduceSum(Reshape(g, n, c, win.Kernel[0], win.Kernel[1]), 0), c, 1, win.Kernel[0], win.Kernel[1])
 }
 
 // meetings returns, for each kernel position, the gradients and the inputs that are multiplied there, pixel by pixel in
