@@ -67,15 +67,26 @@ func (l levels) notNegative() levels {
 
 // quantize is FakeQuantize.
 func (l levels) quantize(x, scale *Node) *Node {
+	shape, x := x.Shape(), withoutPixel(x, scale)
 	r := l.round(x, scale)
-	return models.WithGradient(Mul(r.clipped, scale), []*Node{x, scale}, []func(v *Node) *Node{
+	y := models.WithGradient(Mul(r.clipped, scale), []*Node{x, scale}, []func(v *Node) *Node{
 		func(v *Node) *Node { return Sub(v, Mul(v, r.outside())) },
 		func(v *Node) *Node { return reduceLike(Mul(v, r.slope()), scale) },
 	})
+	return Reshape(y, shape.Dimensions...)
+}
+
+// withoutPixel returns x as [N,C] if it is [N,C,1,1] and scale is a scalar, see rows.
+func withoutPixel(x, scale *Node) *Node {
+	if x.Rank() == 4 && x.Shape().Dim(2) == 1 && x.Shape().Dim(3) == 1 && scale.IsScalar() {
+		return Reshape(x, x.Shape().Dimensions[:2]...)
+	}
+	return x
 }
 
 // dropQuantize is DropQuantize.
 func (l levels) dropQuantize(x, scale, mask *Node) *Node {
+	shape, x, mask := x.Shape(), withoutPixel(x, scale), withoutPixel(mask, scale)
 	r := l.round(x, scale)
 	off := Sub(Mul(r.clipped, scale), x)
 	y := Add(x, Mul(mask, off))
@@ -86,10 +97,11 @@ func (l levels) dropQuantize(x, scale, mask *Node) *Node {
 			clipped = Mul(masked, r.outside())
 		}
 	}
-	return models.WithGradient(y, []*Node{x, scale}, []func(v *Node) *Node{
+	y = models.WithGradient(y, []*Node{x, scale}, []func(v *Node) *Node{
 		func(v *Node) *Node { part(v); return Sub(v, clipped) },
 		func(v *Node) *Node { part(v); return Div(Add(inner(masked, off), inner(clipped, x)), scale) },
 	})
+	return Reshape(y, shape.Dimensions...)
 }
 
 // inner returns the sum of the products of x and y. (As a product of vectors it takes twice as long on ONNX Runtime.)
