@@ -107,6 +107,7 @@ func bench(ctx context.Context, args []string) error {
 	if s.accuracy {
 		return s.timeToAccuracy(ctx)
 	}
+	quiet := load() <= mostLoad
 	var rows []row
 	var peak float64
 	for _, name := range s.backends { // all are compared with the fastest product of matrices
@@ -141,5 +142,24 @@ func bench(ctx context.Context, args []string) error {
 		}
 	}
 	fmt.Println(summary(rows))
-	return nil
+	if !quiet {
+		return nil
+	}
+	return keepTimes(rows)
+}
+
+// keepTimes makes the backend "auto" go by the rows.
+func keepTimes(rows []row) error {
+	times := backend.Times{}
+	for _, r := range rows {
+		if times[r.name] == nil {
+			times[r.name] = map[string]float64{}
+		}
+		times[r.name][r.backend] = r.step.median
+	}
+	path, err := backend.KeepTimes(times)
+	if path != "" && err == nil {
+		fmt.Printf("backend=auto goes by these steps from now on: %s\n", path)
+	}
+	return err
 }

@@ -73,7 +73,7 @@ func Reopen(name, note string) (compute.Backend, string, error) {
 // openFastest opens the backend that is expected to be the fastest one of those installed. The note says why.
 func openFastest() (compute.Backend, string, error) {
 	var reasons []string
-	kinds := byTime()
+	kinds, whose := byTime()
 	if pjrtlib.This().HasNVIDIA() {
 		kinds = slices.Insert(kinds, 0, "xla:cuda")
 	} else {
@@ -84,6 +84,9 @@ func openFastest() (compute.Backend, string, error) {
 		b, note, err := open(kind)
 		if err == nil {
 			reasons = append(reasons, "the fastest installed")
+			if whose != "" {
+				reasons = append(reasons, whose)
+			}
 			if kind == "go" && remedy != "" {
 				reasons = append(reasons, remedy)
 			}

@@ -1,7 +1,6 @@
 package backend
 
 import (
-	"cmp"
 	"fmt"
 	"os"
 	"os/exec"
@@ -166,19 +165,6 @@ func TestWithoutPath(t *testing.T) {
 	} {
 		if got := WithoutPath(note); got != want {
 			t.Errorf("WithoutPath(%q) = %q, want %q", note, got, want)
-		}
-	}
-}
-
-// TestTimes: ONNX Runtime comes before XLA before Go for each kind of network, so that Open needn't know the kind.
-func TestTimes(t *testing.T) {
-	order := byTime()
-	if want := []string{"onnx", "xla:cpu", "go"}; !slices.Equal(order, want) {
-		t.Errorf("order %v, want %v", order, want)
-	}
-	for network, of := range times() {
-		if !slices.IsSortedFunc(order, func(p, q string) int { return cmp.Compare(of[p], of[q]) }) {
-			t.Errorf("%s: times %v are in another order than %v; let Open know the kind of network", network, of, order)
 		}
 	}
 }

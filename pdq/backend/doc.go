@@ -3,7 +3,8 @@
 // Open takes a name:
 //
 //	auto (or "")    $GOMLX_BACKEND if set, else xla:cuda if there is an NVIDIA driver, else the fastest
-//	                installed one by measured steps: ONNX Runtime, XLA on the CPU, Go
+//	                installed one by measured steps: ONNX Runtime, XLA on the CPU, Go, or the order that
+//	                "make bench" found on this machine
 //	go              GoMLX's backend in Go: always available, but the slowest
 //	onnx            ONNX Runtime on the CPU: the first found of $ONNXRUNTIME_SHARED_LIBRARY_PATH, PyPI's
 //	                package onnxruntime in the Python environment that the program lies in, the library
