@@ -29,6 +29,7 @@ type settings struct {
 	compile, busy   bool
 	out             string
 	set             string
+	profiles        string
 
 	accuracy   bool // measures timeToAccuracy instead of the cases
 	root, runs string
@@ -51,6 +52,7 @@ func parse(args []string) (settings, error) {
 	f.StringVar(&s.device, "device", "cpu", "what PyTorch computes on: cpu or cuda")
 	f.StringVar(&s.out, "out", "testdata/benchmarks.tsv", "table to append to")
 	f.StringVar(&s.set, "set", "", "only compare settings, as \"PD=10; Skip=0.75\", and write no table")
+	f.StringVar(&s.profiles, "profile", "", "append the time of each kind of operation to a table, and measure nothing else")
 	f.BoolVar(&s.accuracy, "accuracy", false, "measure the time to the published code's accuracy, on one backend")
 	f.StringVar(&s.root, "root", experiment.DefaultRoot, "with -accuracy: folder with cifar10/")
 	f.StringVar(&s.runs, "runs", "runs/accuracy", "with -accuracy: run folder, in which it goes on")
@@ -73,7 +75,7 @@ func parse(args []string) (settings, error) {
 	if s.set != "" {
 		s.python = ""
 	}
-	if s.python != "" && !hasTorch(s.python) {
+	if s.python != "" && s.profiles == "" && !hasTorch(s.python) {
 		fmt.Printf("no comparison with PyTorch: %s has none; -python= names another\n", s.python)
 		s.python = ""
 	}
@@ -92,6 +94,9 @@ func bench(ctx context.Context, args []string) error {
 	s, err := parse(args)
 	if err != nil {
 		return err
+	}
+	if s.profiles != "" {
+		return s.profileCases(ctx)
 	}
 	if err := tsv.Fits(s.out, names()); err != nil {
 		return err

@@ -52,7 +52,7 @@ func (s settings) measure(ctx context.Context, name string, c benchCase) (row, e
 	}
 	r.note, r.workers = note, backend.Workers(b)
 	memory.ResetPeak()
-	m, err := newMeasurement(ctx, b, c, r.workers)
+	m, err := newMeasurement(ctx, b, c, r.workers, backend.PartLimit(b))
 	if err != nil {
 		return r, err
 	}

@@ -9,7 +9,6 @@ import (
 
 	"github.com/pdquant/pdquant/models"
 	"github.com/pdquant/pdquant/pdq"
-	"github.com/pdquant/pdquant/pdq/backend"
 )
 
 // measurement is a case at the start of its unit's rounding.
@@ -29,7 +28,8 @@ type measurement struct {
 	compiled time.Duration // for making the rounder
 }
 
-func newMeasurement(ctx context.Context, b compute.Backend, c benchCase, workers int) (*measurement, error) {
+func newMeasurement(ctx context.Context, b compute.Backend, c benchCase, workers int, limit int64) (
+	*measurement, error) {
 	p, err := c.problem(max(pool, search))
 	if err != nil {
 		return nil, err
@@ -41,7 +41,7 @@ func newMeasurement(ctx context.Context, b compute.Backend, c benchCase, workers
 	if m.config, err = pdq.Paper(c.network, 2, 2); err != nil {
 		return nil, err
 	}
-	m.config.Machine.Workers, m.config.Machine.PartLimit = workers, backend.PartLimit(b)
+	m.config.Machine.Workers, m.config.Machine.PartLimit = workers, limit
 	m.config.Scales.Images = search
 	if m.q, err = pdq.New(b, p, m.config); err != nil {
 		return nil, err

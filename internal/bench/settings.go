@@ -35,7 +35,7 @@ func (s settings) compareSettings(ctx context.Context) error {
 			if !s.wants(c.name) {
 				continue
 			}
-			m, err := newMeasurement(ctx, b, c, backend.Workers(b))
+			m, err := newMeasurement(ctx, b, c, backend.Workers(b), backend.PartLimit(b))
 			if err == nil {
 				err = s.compareOn(ctx, c.name, m)
 				m.close()
