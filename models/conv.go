@@ -127,9 +127,12 @@ func convPatches(x, w *Node, win Window, g int) *Node {
 // [N,O,H',W'] of the result: for each kernel position a batched product of v and the inputs that it multiplied.
 func convWeightGradient(x, v *Node, win Window, groups int) *Node {
 	n, c, o := x.Shape().Dim(0), x.Shape().Dim(1), v.Shape().Dim(1)
-	if c == groups && o == groups && x.Graph().Backend().Name() == "onnxruntime" &&
-		(win.Stride != [2]int{1, 1} || win.Kernel[0]*win.Kernel[1] > 9) {
+	onnx := x.Graph().Backend().Name() == "onnxruntime"
+	if onnx && c == groups && o == groups && (win.Stride != [2]int{1, 1} || win.Kernel[0]*win.Kernel[1] > 9) {
 		return depthwiseWeightGradient(x, v, win)
+	}
+	if onnx && groups == 1 && 4*v.Shape().Size()/n/o*(c+o) < c*o {
+		return joinedWeightGradient(x, v, win)
 	}
 	vs, xs := meetings(x, v, win)
 	cg, og, p := c/groups, o/groups, vs[0].Shape().Size()/n/o
@@ -145,6 +148,20 @@ func convWeightGradient(x, v *Node, win Window, groups int) *Node {
 		grads[i] = Reshape(grads[i], o, cg, 1)
 	}
 	return Reshape(Concatenate(grads, 2), o, cg, win.Kernel[0], win.Kernel[1])
+}
+
+// joinedWeightGradient is convWeightGradient with one product for all images, whose images must be transposed. That is
+// faster where a product has more numbers than its operands, as with many channels of few pixels: on ONNX Runtime, 128
+// instead of 324 ms for 16 images of 512x7x7 with kernel 3.
+func joinedWeightGradient(x, v *Node, win Window) *Node {
+	c, o := x.Shape().Dim(1), v.Shape().Dim(1)
+	vs, xs := meetings(TransposeAllAxes(x, 1, 0, 2, 3), TransposeAllAxes(v, 1, 0, 2, 3), win)
+	grads := make([]*Node, len(xs))
+	for i := range grads {
+		product := Dot(Reshape(vs[i], o, -1), Reshape(xs[i], c, -1)).General([]int{1}, nil, []int{1}, nil)
+		grads[i] = Reshape(product, o, c, 1)
+	}
+	return Reshape(Concatenate(grads, 2), o, c, win.Kernel[0], win.Kernel[1])
 }
 
 // meetings returns, for each kernel position, the gradients and the inputs that are multiplied there, pixel by pixel in

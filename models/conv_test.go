@@ -64,6 +64,10 @@ func randomConvCase(rng *rand.Rand) convCase {
 		c.win.Pad = Padding{rng.IntN(3), rng.IntN(3), rng.IntN(3), rng.IntN(3)}
 	}
 	c.h, c.w = c.win.axis(0).reach()+rng.IntN(7), c.win.axis(1).reach()+rng.IntN(7)
+	if rng.IntN(6) == 0 { // many channels of few pixels
+		c.c, c.o, c.groups = 12+rng.IntN(8), 12+rng.IntN(8), 1
+		c.h, c.w = c.win.axis(0).reach(), c.win.axis(1).reach()
+	}
 	return c
 }
 
