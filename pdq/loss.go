@@ -53,10 +53,10 @@ func FeatureLoss(y, target *Node) *Node {
 // gradient. (AdaRound, section 4)
 func RoundingLoss(alpha, beta *Node) *Node {
 	u := AddScalar(MulScalar(RectifiedSigmoid(alpha, Pass), 2), -1)
-	size := Abs(u)
-	power := Pow(size, beta)
+	size := MaxScalar(Abs(u), 1e-30)
+	power := Exp(Mul(beta, Log(size))) // ONNX Runtime's Pow takes eight times as long
 	return ReduceAllSum(models.WithGradient(OneMinus(power), []*Node{u}, []func(v *Node) *Node{func(v *Node) *Node {
-		slope := Mul(Div(power, MaxScalar(size, 1e-30)), Sign(u)) // |u|^(β-1)·sign(u), and 0 at 0
+		slope := Mul(Div(power, size), Sign(u)) // |u|^(β-1)·sign(u), and 0 at 0
 		return Neg(Mul(v, Mul(slope, beta)))
 	}}))
 }
