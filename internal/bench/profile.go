@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -191,12 +192,6 @@ func (s settings) profile(ctx context.Context, c benchCase) error {
 		s.writeProfile(ctx, c.name, "correction of 32 images", note, correction))
 }
 
-// operations has what all operations of a kind take in a step.
-type operations struct {
-	kind      string
-	count, ms float64
-}
-
 // writeProfile appends the operations of a step, in which graphs are called so often, to the table.
 func (s settings) writeProfile(ctx context.Context, name, step, note string, calls map[*recorded]float64) error {
 	var files []string
@@ -210,39 +205,39 @@ func (s settings) writeProfile(ctx context.Context, name, step, note string, cal
 	if err != nil {
 		return fmt.Errorf("%s: %w; it needs the packages onnx and onnxruntime", s.python, err)
 	}
-	sums, all := map[string]operations{}, 0.0
+	sums, all := map[string]float64{}, 0.0 // by kind
 	for line := range strings.Lines(string(out)) {
-		var o operations
 		cells := strings.Split(strings.TrimSpace(line), "\t")
-		if len(cells) != 4 {
+		if len(cells) != 3 {
 			return fmt.Errorf("the profile has the line %q", line)
 		}
-		if _, err := fmt.Sscan(cells[2]+" "+cells[3], &o.count, &o.ms); err != nil {
+		ms, err := strconv.ParseFloat(cells[2], 64)
+		if err != nil {
 			return fmt.Errorf("the profile has the line %q: %w", line, err)
 		}
-		n, sum := times[cells[0]], sums[cells[1]]
-		all += n * o.ms
-		sums[cells[1]] = operations{cells[1], sum.count + n*o.count, sum.ms + n*o.ms}
+		ms *= times[cells[0]]
+		sums[cells[1]] += ms
+		all += ms
 	}
-	rest := operations{kind: "others"}
-	for _, o := range slices.SortedFunc(maps.Values(sums), func(a, b operations) int { return cmp.Compare(b.ms, a.ms) }) {
-		if o.ms < all/100 {
-			rest.count, rest.ms = rest.count+o.count, rest.ms+o.ms
-		} else if err := s.writeOperations(name, step, note, o, all); err != nil {
+	rest := 0.0
+	for _, kind := range slices.SortedFunc(maps.Keys(sums), func(a, b string) int { return cmp.Compare(sums[b], sums[a]) }) {
+		if ms := sums[kind]; ms < all/100 {
+			rest += ms
+		} else if err := s.writeOperations(name, step, note, kind, ms, all); err != nil {
 			return err
 		}
 	}
-	return s.writeOperations(name, step, note, rest, all)
+	return s.writeOperations(name, step, note, "others", rest, all)
 }
 
 // profileNames returns the table's columns.
 func profileNames() []string {
-	return []string{"date", "machine", "backend", "case", "step", "operation", "count", "ms", "percent"}
+	return []string{"date", "machine", "backend", "case", "step", "operation", "ms", "percent"}
 }
 
-func (s settings) writeOperations(name, step, note string, o operations, all float64) error {
-	cells := []string{time.Now().UTC().Format(time.DateOnly), machine(), backend.WithoutPath(note), name, step, o.kind,
-		fmt.Sprintf("%.0f", o.count), fmt.Sprintf("%.2f", o.ms), fmt.Sprintf("%.1f", 100*o.ms/all)}
+func (s settings) writeOperations(name, step, note, kind string, ms, all float64) error {
+	cells := []string{time.Now().UTC().Format(time.DateOnly), machine(), backend.WithoutPath(note), name, step, kind,
+		fmt.Sprintf("%.2f", ms), fmt.Sprintf("%.1f", 100*ms/all)}
 	fmt.Println(strings.Join(cells[3:], "  "))
 	return tsv.Append(s.profiles, profileNames(), cells)
 }

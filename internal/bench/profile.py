@@ -1,5 +1,5 @@
 # Reads ONNX files' names from standard input, runs each in ONNX Runtime on one thread, and writes the milliseconds of a
-# run by kind of operation: file, operation, how many of it, ms. The inputs are random, but for booleans positive.
+# run by kind of operation: file, operation, ms. The inputs are random, but for booleans positive.
 import collections, json, os, sys, tempfile
 import numpy as np
 import onnx
@@ -39,17 +39,15 @@ def profile(path):
             session.run(None, feeds)
         with open(session.end_profiling()) as f:
             events = json.load(f)
-    times, counts = collections.defaultdict(list), collections.Counter()
+    times = collections.defaultdict(list)
     for e in events:
         if e.get("cat") == "Node" and e["name"].endswith("_kernel_time"):
             times[e["name"], name(e)].append(e["dur"] / 1e3)
     sums = collections.Counter()
     for (_, op), t in times.items():
-        n = max(1, round(len(t) / RUNS))  # nodes without a name share one
-        counts[op] += n
-        sums[op] += n * float(np.median(t))
+        sums[op] += len(t) / RUNS * float(np.median(t))  # nodes without a name share one
     for op, ms in sums.items():
-        print(path, op, counts[op], f"{ms:.4f}", sep="\t", flush=True)
+        print(path, op, f"{ms:.4f}", sep="\t", flush=True)
 
 
 for line in sys.stdin:
