@@ -129,6 +129,10 @@ func (w Window) poolShape(in []int) ([]int, error) {
 func shiftedInputs(x *Node, win Window) (shifts []*Node, h, w int) {
 	n, c := x.Shape().Dim(0), x.Shape().Dim(1)
 	h, w = win.out(x.Shape().Dim(2), x.Shape().Dim(3))
+	if x.Graph().Backend().Name() == "onnxruntime" && win.Stride != [2]int{1, 1} &&
+		win.Kernel[0]*win.Kernel[1] > win.Stride[0]*win.Stride[1] {
+		return stridedInputs(x, win, h, w), h, w
+	}
 	rows, columns := (h-1)*win.Stride[0]+1, (w-1)*win.Stride[1]+1
 	for i := range win.Kernel[0] {
 		for k := range win.Kernel[1] {
@@ -141,6 +145,27 @@ func shiftedInputs(x *Node, win Window) (shifts []*Node, h, w int) {
 		}
 	}
 	return shifts, h, w
+}
+
+// stridedInputs is shiftedInputs for windows that are more positions than the pixels of a stride. It first sorts the
+// pixels by their remainders modulo the strides: ONNX Runtime copies a strided slice number by number.
+func stridedInputs(x *Node, win Window, h, w int) (shifts []*Node) {
+	n, c, sh, sw := x.Shape().Dim(0), x.Shape().Dim(1), win.Stride[0], win.Stride[1]
+	last := func(axis int) int { return (win.Kernel[axis] - 1) * win.Dilation[axis] / win.Stride[axis] }
+	rows, columns := h+last(0), w+last(1) // with the same remainders
+	x = padSpatial(x, win.Pad.Top, rows*sh-win.Pad.Top-x.Shape().Dim(2),
+		win.Pad.Left, columns*sw-win.Pad.Left-x.Shape().Dim(3))
+	x = TransposeAllAxes(Reshape(x, n, c, rows, sh, columns, sw), 3, 5, 0, 1, 2, 4)
+	x = Reshape(x, sh*sw, n, c, rows, columns)
+	for i := range win.Kernel[0] {
+		for k := range win.Kernel[1] {
+			i, k := i*win.Dilation[0], k*win.Dilation[1]
+			t := Slice(x, AxisElem(i%sh*sw+k%sw), AxisRange(), AxisRange(),
+				AxisRange(i/sh, i/sh+h), AxisRange(k/sw, k/sw+w))
+			shifts = append(shifts, Reshape(t, n, c, h*w))
+		}
+	}
+	return shifts
 }
 
 // padSpatial adds zeros around x [N,C,H,W]; negative numbers cut pixels off. (On the Go backend it copies whole rows,
