@@ -67,13 +67,21 @@ func (l levels) notNegative() levels {
 
 // quantize is FakeQuantize.
 func (l levels) quantize(x, scale *Node) *Node {
-	shape, x := x.Shape(), withoutPixel(x, scale)
+	given, x := x, withoutPixel(x, scale)
 	r := l.round(x, scale)
 	y := models.WithGradient(Mul(r.clipped, scale), []*Node{x, scale}, []func(v *Node) *Node{
 		func(v *Node) *Node { return Sub(v, Mul(v, r.outside())) },
 		func(v *Node) *Node { return reduceLike(Mul(v, r.slope()), scale) },
 	})
-	return Reshape(y, shape.Dimensions...)
+	return inShape(y, given)
+}
+
+// inShape returns x in the shape of like. (A Reshape to the same shape isn't free on every backend.)
+func inShape(x, like *Node) *Node {
+	if x.Shape().Equal(like.Shape()) {
+		return x
+	}
+	return Reshape(x, like.Shape().Dimensions...)
 }
 
 // withoutPixel returns x as [N,C] if it is [N,C,1,1] and scale is a scalar, see rows.
@@ -86,7 +94,7 @@ func withoutPixel(x, scale *Node) *Node {
 
 // dropQuantize is DropQuantize.
 func (l levels) dropQuantize(x, scale, mask *Node) *Node {
-	shape, x, mask := x.Shape(), withoutPixel(x, scale), withoutPixel(mask, scale)
+	given, x, mask := x, withoutPixel(x, scale), withoutPixel(mask, scale)
 	r := l.round(x, scale)
 	off := Sub(Mul(r.clipped, scale), x)
 	y := Add(x, Mul(mask, off))
@@ -101,7 +109,7 @@ func (l levels) dropQuantize(x, scale, mask *Node) *Node {
 		func(v *Node) *Node { part(v); return Sub(v, clipped) },
 		func(v *Node) *Node { part(v); return Div(Add(inner(masked, off), inner(clipped, x)), scale) },
 	})
-	return Reshape(y, shape.Dimensions...)
+	return inShape(y, given)
 }
 
 // inner returns the sum of the products of x and y. (As a product of vectors it takes twice as long on ONNX Runtime.)
