@@ -86,6 +86,9 @@ func convolve(x, w *Node, win Window, groups int) *Node {
 	})
 }
 
+// onONNXRuntime says whether x is computed on ONNX Runtime, where other forms are fast than elsewhere.
+func onONNXRuntime(x *Node) bool { return x.Graph().Backend().Name() == "onnxruntime" }
+
 // nchw names the axes of images [N,C,H,W] and kernels [O,I,K,K].
 func nchw() ConvolveAxesConfig {
 	return ConvolveAxesConfig{
@@ -127,7 +130,7 @@ func convPatches(x, w *Node, win Window, g int) *Node {
 // [N,O,H',W'] of the result: for each kernel position a batched product of v and the inputs that it multiplied.
 func convWeightGradient(x, v *Node, win Window, groups int) *Node {
 	n, c, o := x.Shape().Dim(0), x.Shape().Dim(1), v.Shape().Dim(1)
-	onnx := x.Graph().Backend().Name() == "onnxruntime"
+	onnx := onONNXRuntime(x)
 	if onnx && c == groups && o == groups && (win.Stride != [2]int{1, 1} || win.Kernel[0]*win.Kernel[1] > 9) {
 		return depthwiseWeightGradient(x, v, win)
 	}

@@ -1,9 +1,8 @@
 package models
 
 import (
-	"github.com/gomlx/gomlx/core/tensors"
-
 	. "github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
 )
 
 // mostPairs is the number of pairs of an input's and an output's pixel up to which depthwiseProducts is faster. With its
@@ -15,7 +14,7 @@ const mostPairs = 8 * 8 * 8 * 8
 // for weights that are constant. With others, it multiplies the matrices of each channel of each image on their own.
 func multiplies(x, w *Node, win Window, groups int) bool {
 	h, wd := win.out(x.Shape().Dim(2), x.Shape().Dim(3))
-	return x.Graph().Backend().Name() == "onnxruntime" && w.Type() != NodeTypeConstant &&
+	return onONNXRuntime(x) && w.Type() != NodeTypeConstant &&
 		groups > 1 && x.Shape().Dim(1) == groups && w.Shape().Dim(0) == groups &&
 		x.Shape().Dim(2)*x.Shape().Dim(3)*h*wd <= mostPairs
 }

@@ -129,7 +129,7 @@ func (w Window) poolShape(in []int) ([]int, error) {
 func shiftedInputs(x *Node, win Window) (shifts []*Node, h, w int) {
 	n, c := x.Shape().Dim(0), x.Shape().Dim(1)
 	h, w = win.out(x.Shape().Dim(2), x.Shape().Dim(3))
-	if x.Graph().Backend().Name() == "onnxruntime" && win.Stride != [2]int{1, 1} &&
+	if onONNXRuntime(x) && win.Stride != [2]int{1, 1} &&
 		win.Kernel[0]*win.Kernel[1] > win.Stride[0]*win.Stride[1] {
 		return stridedInputs(x, win, h, w), h, w
 	}
