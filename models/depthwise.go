@@ -5,9 +5,9 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
-// mostPairs is the number of pairs of an input's and an output's pixel up to which depthwiseProducts is faster. With its
-// gradients it takes 54 instead of 111 ms for 16 images of 1152x7x7 with kernel 5, and 5 instead of 13 ms for 192x8x8
-// with kernel 3, but 175 instead of 74 ms for 480x14x14 (one thread of an AMD EPYC).
+// mostPairs is the number of pairs of an input's and an output's pixel up to which depthwiseProducts is faster. With
+// its gradients it takes 54 instead of 111 ms for 16 images of 1152x7x7 with kernel 5, and 5 instead of 13 ms for
+// 192x8x8 with kernel 3, but 175 instead of 74 ms for 480x14x14 (one thread of an AMD EPYC).
 const mostPairs = 8 * 8 * 8 * 8
 
 // multiplies says whether convolve takes depthwiseProducts. ONNX Runtime has a fast form of depthwise convolutions only
@@ -25,7 +25,7 @@ func multiplies(x, w *Node, win Window, groups int) bool {
 func depthwiseProducts(x, w *Node, win Window) *Node {
 	n, c, height, width := x.Shape().Dim(0), x.Shape().Dim(1), x.Shape().Dim(2), x.Shape().Dim(3)
 	h, wd := win.out(height, width)
-	places := ConstTensor(x.Graph(), win.places(height, width))
+	places := ConstTensor(x.Graph(), places(win, height, width))
 	matrices := Reshape(Dot(Reshape(w, c, -1), places).Product(), c, height*width, h*wd)
 	x = TransposeAllAxes(Reshape(x, n, c, height*width), 1, 0, 2)
 	y := Dot(x, matrices).General([]int{2}, []int{0}, []int{1}, []int{0}) // [C,N,H'·W']
@@ -33,7 +33,7 @@ func depthwiseProducts(x, w *Node, win Window) *Node {
 }
 
 // places returns [K,H·W·H'·W'], for each position of the kernel 1 where it multiplies an input's pixel for an output's.
-func (win Window) places(height, width int) *tensors.Tensor {
+func places(win Window, height, width int) *tensors.Tensor {
 	h, w := win.out(height, width)
 	kh, kw := win.Kernel[0], win.Kernel[1]
 	flat := make([]float32, kh*kw*height*width*h*w)

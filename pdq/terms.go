@@ -17,7 +17,8 @@ type Term struct {
 	// the mean over the images.
 	Outputs func(v Outputs) *Node
 	// Rounding is the graph of a term that depends on the rounding variables α [O,n] of a layer, whose rows are those of
-	// the weight's output channels. It returns a scalar. The loss has the sum over the unit's layers, after Rounding.Warmup. beta is the schedule's β.
+	// the weight's output channels. It returns a scalar. The loss has the sum over the unit's layers, after
+	// Rounding.Warmup. beta is the schedule's β.
 	Rounding func(alpha, beta *Node) *Node
 }
 
