@@ -52,7 +52,7 @@ func parse(args []string) (settings, error) {
 	f.StringVar(&s.device, "device", "cpu", "what PyTorch computes on: cpu or cuda")
 	f.StringVar(&s.out, "out", "testdata/benchmarks.tsv", "table to append to")
 	f.StringVar(&s.set, "set", "", "only compare settings, as \"PD=10; Skip=0.75\", and write no table")
-	f.StringVar(&s.profiles, "profile", "", "append the time of each kind of operation to a table, and measure nothing else")
+	f.StringVar(&s.profiles, "profile", "", "only append the time of each kind of operation to this table")
 	f.BoolVar(&s.accuracy, "accuracy", false, "measure the time to the published code's accuracy, on one backend")
 	f.StringVar(&s.root, "root", experiment.DefaultRoot, "with -accuracy: folder with cifar10/")
 	f.StringVar(&s.runs, "runs", "runs/accuracy", "with -accuracy: run folder, in which it goes on")

@@ -220,7 +220,8 @@ func (s settings) writeProfile(ctx context.Context, name, step, note string, cal
 		all += ms
 	}
 	rest := 0.0
-	for _, kind := range slices.SortedFunc(maps.Keys(sums), func(a, b string) int { return cmp.Compare(sums[b], sums[a]) }) {
+	falling := func(a, b string) int { return cmp.Compare(sums[b], sums[a]) }
+	for _, kind := range slices.SortedFunc(maps.Keys(sums), falling) {
 		if ms := sums[kind]; ms < all/100 {
 			rest += ms
 		} else if err := s.writeOperations(name, step, note, kind, ms, all); err != nil {
