@@ -60,6 +60,7 @@ XLA_TESTS = ^Test(Golden|FakeQuantize|DropQuantize|SoftRoundGradient|Losses|Feat
 
 test-xla: ## run the tests of numbers, steps and going on, on XLA for the CPU, which "make xla" installs
 	PDQUANT_TEST_BACKENDS=xla:cpu go test -vet=off -count=1 -run '$(XLA_TESTS)' -timeout $(TIMEOUT) $(TESTFLAGS) ./pdq
+	PDQUANT_TEST_BACKENDS=xla:cpu go test -vet=off -count=1 -run '^TestConv' -timeout $(TIMEOUT) $(TESTFLAGS) ./models
 
 lint: ## gofmt, go mod tidy, go vet, staticcheck, checksums of the modules
 	@unformatted=$$("$$(go env GOROOT)/bin/gofmt" -l .); test -z "$$unformatted" || { echo "gofmt -w $$unformatted"; exit 1; }

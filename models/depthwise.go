@@ -14,7 +14,7 @@ const mostPairs = 8 * 8 * 8 * 8
 // for weights that are constant. With others, it multiplies the matrices of each channel of each image on their own.
 func multiplies(x, w *Node, win Window, groups int) bool {
 	h, wd := win.out(x.Shape().Dim(2), x.Shape().Dim(3))
-	return onONNXRuntime(x) && w.Type() != NodeTypeConstant &&
+	return engineOf(x) == onnxRuntime && w.Type() != NodeTypeConstant &&
 		groups > 1 && x.Shape().Dim(1) == groups && w.Shape().Dim(0) == groups &&
 		x.Shape().Dim(2)*x.Shape().Dim(3)*h*wd <= mostPairs
 }

@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/gomlx/compute"
-	"github.com/gomlx/compute/gobackend"
 	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph"
 )
@@ -136,7 +135,7 @@ func maxPool(x *Node, win Window) *Node {
 func maxForward(x *Node, win Window) *Node {
 	p := win.Pad
 	wide := max(p.Top, p.Bottom) >= win.Kernel[0] || max(p.Left, p.Right) >= win.Kernel[1] // ONNX Runtime refuses it
-	if wide || x.Graph().Backend().String() == gobackend.BackendName {
+	if wide || engineOf(x) == goBackend {
 		return maxTaps(x, win)
 	}
 	return windowMax(x, win)

@@ -129,11 +129,14 @@ func (w Window) poolShape(in []int) ([]int, error) {
 func shiftedInputs(x *Node, win Window) (shifts []*Node, h, w int) {
 	n, c := x.Shape().Dim(0), x.Shape().Dim(1)
 	h, w = win.out(x.Shape().Dim(2), x.Shape().Dim(3))
-	if onONNXRuntime(x) && win.Stride != [2]int{1, 1} &&
+	if engineOf(x) == onnxRuntime && win.Stride != [2]int{1, 1} &&
 		win.Kernel[0]*win.Kernel[1] > win.Stride[0]*win.Stride[1] {
 		return stridedInputs(x, win, h, w), h, w
 	}
 	rows, columns := (h-1)*win.Stride[0]+1, (w-1)*win.Stride[1]+1
+	if engineOf(x) == xlaOnCPU {
+		return slicedInputs(x, win, rows, columns), h, w
+	}
 	for i := range win.Kernel[0] {
 		for k := range win.Kernel[1] {
 			top, left := win.Pad.Top-i*win.Dilation[0], win.Pad.Left-k*win.Dilation[1]
@@ -145,6 +148,24 @@ func shiftedInputs(x *Node, win Window) (shifts []*Node, h, w int) {
 		}
 	}
 	return shifts, h, w
+}
+
+// slicedInputs is shiftedInputs with one padding, whose slices XLA computes where they are used. rows and columns are
+// those between the first and the last pixel of a position, both included.
+func slicedInputs(x *Node, win Window, rows, columns int) (shifts []*Node) {
+	n, c := x.Shape().Dim(0), x.Shape().Dim(1)
+	reach := func(axis, size int) int { return (win.Kernel[axis]-1)*win.Dilation[axis] + size }
+	x = padSpatial(x, win.Pad.Top, reach(0, rows)-win.Pad.Top-x.Shape().Dim(2),
+		win.Pad.Left, reach(1, columns)-win.Pad.Left-x.Shape().Dim(3))
+	for i := range win.Kernel[0] {
+		for k := range win.Kernel[1] {
+			i, k := i*win.Dilation[0], k*win.Dilation[1]
+			t := Slice(x, AxisRange(), AxisRange(),
+				AxisRange(i, i+rows).Stride(win.Stride[0]), AxisRange(k, k+columns).Stride(win.Stride[1]))
+			shifts = append(shifts, Reshape(t, n, c, -1))
+		}
+	}
+	return shifts
 }
 
 // stridedInputs is shiftedInputs for windows that are more positions than the pixels of a stride. It first sorts the

@@ -71,10 +71,15 @@ func on(t *testing.T, name string, f func(t *testing.T, b compute.Backend)) {
 }
 
 // All returns the Go backend and, if installed, ONNX Runtime by their names, for tests that compute the same on both.
+// $PDQUANT_TEST_BACKENDS names others.
 func All(t testing.TB) map[string]compute.Backend {
 	t.Helper()
+	names := strings.Fields(os.Getenv(envVar))
+	if len(names) == 0 {
+		names = []string{"go", "onnx"}
+	}
 	all := map[string]compute.Backend{}
-	for _, name := range []string{"go", "onnx"} {
+	for _, name := range names {
 		b, note, err := backend.Open(name)
 		if err != nil && name == "onnx" {
 			t.Logf("no ONNX Runtime: %v", err)
