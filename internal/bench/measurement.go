@@ -95,6 +95,7 @@ func (m *measurement) correct(ctx context.Context) (float64, error) {
 	const steps = 6
 	c := m.config
 	c.Correction.Steps = steps
+	c.Correction.Group = m.problem.Calibration.Len() / 2 // chunks of one shape: a second one would be compiled meanwhile
 	q, err := pdq.New(m.b, m.problem, c)
 	if err != nil {
 		return 0, err
