@@ -41,15 +41,18 @@ func Preset(name, arch string, w, a int) (Config, error) {
 
 // perArchitecture holds the settings that differ by architecture in the reference (see the commands in its README).
 // It has no EfficientNet-Lite: these take those of MobileNetV2, whose blocks they have.
-type perArchitecture struct{ roundWeight, temperature, lambdaC float64 }
+type perArchitecture struct {
+	roundWeight, temperature, lambdaC float64
+	edges                             Edges // not the reference's: of 2-bit activations in short runs, see Quick
+}
 
 func architectures() map[string]perArchitecture {
 	return map[string]perArchitecture{
-		"resnet":            {0.01, 4, 0.02},
-		"regnetx":           {0.01, 4, 0.01},
-		"mobilenetv2":       {0.1, 1, 0.005},
-		"mnasnet":           {0.2, 1, 0.001},
-		"efficientnet-lite": {0.1, 1, 0.005},
+		"resnet":            {0.01, 4, 0.02, Block},
+		"regnetx":           {0.01, 4, 0.01, Block},
+		"mobilenetv2":       {0.1, 1, 0.005, Pass},
+		"mnasnet":           {0.2, 1, 0.001, Pass},
+		"efficientnet-lite": {0.1, 1, 0.005, Pass},
 	}
 }
 
@@ -84,21 +87,31 @@ func Families() []string { return slices.Sorted(maps.Keys(architectures())) }
 // family ("resnet"). The error lists the families. Fine-tuning, which the reference doesn't have, is off:
 // FineTune.Steps is 0, and the other fields are a start for experiments.
 func Paper(arch string, w, a int) (Config, error) {
+	p, err := architectureOf(arch)
+	if err != nil {
+		return Config{}, err
+	}
+	return Config{
+		Bits:   Bits{W: w, A: a, Rule: QDrop},
+		Scales: ScaleConfig{Metric: LpNorm, Power: 2.4, Candidates: 100, Images: 256},
+		Correction: CorrectionConfig{Steps: 500, LearningRate: 1e-3, MinRate: 1e-5, Patience: 100, Group: 32,
+			Weight: 1 / p.lambdaC},
+		Rounding: RoundingConfig{Steps: 20000, BatchSize: 32, LearningRate: 3e-3, ScaleLearningRate: 4e-5,
+			InputDrop: 0.5, ActDrop: 0.5, Weight: p.roundWeight, BetaStart: 20, BetaEnd: 2, Warmup: 0.2},
+		Loss:     LossConfig{PD: 10, Temperature: p.temperature},
+		FineTune: fineTuning(w, a),
+	}, nil
+}
+
+// architectureOf returns the settings of an architecture or a family.
+func architectureOf(arch string) (perArchitecture, error) {
 	for family, p := range architectures() {
 		if strings.HasPrefix(arch, family) {
-			return Config{
-				Bits:   Bits{W: w, A: a, Rule: QDrop},
-				Scales: ScaleConfig{Metric: LpNorm, Power: 2.4, Candidates: 100, Images: 256},
-				Correction: CorrectionConfig{Steps: 500, LearningRate: 1e-3, MinRate: 1e-5, Patience: 100, Group: 32,
-					Weight: 1 / p.lambdaC},
-				Rounding: RoundingConfig{Steps: 20000, BatchSize: 32, LearningRate: 3e-3, ScaleLearningRate: 4e-5,
-					InputDrop: 0.5, ActDrop: 0.5, Weight: p.roundWeight, BetaStart: 20, BetaEnd: 2, Warmup: 0.2},
-				Loss:     LossConfig{PD: 10, Temperature: p.temperature},
-				FineTune: fineTuning(w, a),
-			}, nil
+			return p, nil
 		}
 	}
-	return Config{}, fmt.Errorf("pdq: no settings for architecture %q; known are %s", arch, strings.Join(Families(), ", "))
+	return perArchitecture{}, fmt.Errorf("pdq: no settings for architecture %q; known are %s",
+		arch, strings.Join(Families(), ", "))
 }
 
 // fineTuning returns settings of FineTune for w bits of weights and a bits of activations, with 0 steps. Levels of 2
@@ -127,13 +140,20 @@ func Fast(arch string, w, a int) (Config, error) {
 
 // Quick returns Fast's settings with fewer steps, for results within minutes: 250 rounding steps per unit instead of
 // 20000, and at most 50 correction steps. Rounding has ten times the learning rates, so that its variables still
-// decide.
+// decide. With activations of 2 bits at most, outermost levels block the gradient, but for families whose convolutions
+// are depthwise: in short runs this gains half a point on average, see "The outermost levels" in docs/results.md.
 func Quick(arch string, w, a int) (Config, error) {
 	c, err := Fast(arch, w, a)
+	if err != nil {
+		return c, err
+	}
+	if p, _ := architectureOf(arch); a <= 2 { // Fast knows arch
+		c.Rounding.ActEdges = p.edges
+	}
 	c.Rounding.Steps, c.Correction.Steps, c.Scales.Images = 250, 50, 64
 	c.Rounding.LearningRate *= 10
 	c.Rounding.ScaleLearningRate *= 10
-	return c, err
+	return c, nil
 }
 
 // Glance returns Quick's settings with 60 rounding steps per unit, at learning rates that are higher in proportion.
