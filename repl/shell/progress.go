@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/charmbracelet/x/ansi"
@@ -11,13 +12,15 @@ import (
 	"golang.org/x/term"
 )
 
-// progress shows steps: as bars in a terminal, else a line for each step that took over a second.
+// progress shows steps: as bars in a terminal, else a line for each step that took over a second, and for longer ones a
+// line a minute.
 type progress struct {
 	w        io.Writer
 	terminal bool
 	bar      *progressbar.ProgressBar
 	step     Step      // the one under way; no name: none
 	began    time.Time // that one
+	said     time.Time // its last line, or its beginning
 }
 
 func newProgress(w io.Writer) *progress {
@@ -30,14 +33,19 @@ func (p *progress) show(s Step) {
 	if s.Name != p.step.Name {
 		p.done()
 		p.began = time.Now()
+		p.said = p.began
 		if p.terminal {
 			p.bar = p.newBar(s.Total)
 		}
 	}
 	p.step = s
-	if p.bar != nil {
+	switch {
+	case p.bar != nil:
 		p.bar.Describe(p.fit(Visible(s.Name + s.Text)))
 		_ = p.bar.Set(s.Done) // fails only for a bar that ended
+	case !p.terminal && time.Since(p.said) >= time.Minute:
+		p.said = time.Now()
+		p.say(fmt.Sprintf("; %d of %d", s.Done, s.Total))
 	}
 }
 
@@ -77,16 +85,22 @@ func (p *progress) done() {
 		_ = p.bar.Finish() // fails only for a bar that ended
 		p.bar = nil
 	}
-	if took := time.Since(p.began); p.step.Name != "" && took > time.Second {
-		rate := float64(p.step.Done) / took.Seconds()
-		line := fmt.Sprintf("%-60s %6.1f s  %5.1f steps/s %s", p.step.Name, took.Seconds(), rate, p.step.Text)
-		if columns, _ := screen(p.w); columns > 0 && ansi.StringWidth(line) > columns {
-			line = fmt.Sprintf("%s  %.1f s, %.1f steps/s %s", p.step.Name, took.Seconds(), rate, p.step.Text)
-			line = ansi.Truncate(line, columns, "…")
-		}
-		fmt.Fprintln(p.w, Visible(line))
+	if p.step.Name != "" && time.Since(p.began) > time.Second {
+		p.say("")
 	}
 	p.step = Step{}
+}
+
+// say writes a line about the step under way; far says how far that is.
+func (p *progress) say(far string) {
+	took := time.Since(p.began).Seconds()
+	pace := fmt.Sprintf("%5.1f steps/s", float64(p.step.Done)/took)
+	line := fmt.Sprintf("%-60s %6.1f s  %s%s %s", p.step.Name, took, pace, far, p.step.Text)
+	if columns, _ := screen(p.w); columns > 0 && ansi.StringWidth(line) > columns {
+		line = fmt.Sprintf("%s  %.1f s, %s%s %s", p.step.Name, took, strings.TrimSpace(pace), far, p.step.Text)
+		line = ansi.Truncate(line, columns, "…")
+	}
+	fmt.Fprintln(p.w, Visible(line))
 }
 
 // besideBar writes to w, on a line without p's bar, which the next step shows again.

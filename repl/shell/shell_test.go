@@ -307,6 +307,28 @@ func TestProgress(t *testing.T) {
 	})
 }
 
+// TestProgressOfLongSteps: in a log, a step that takes minutes has a line for each.
+func TestProgressOfLongSteps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		p := newProgress(&out)
+		for n := range 130 {
+			p.show(Step{"fine-tuning", n, 1500, "loss 6"})
+			time.Sleep(time.Second)
+		}
+		p.done()
+		var lines []string
+		for line := range strings.Lines(out.String()) {
+			lines = append(lines, strings.Join(strings.Fields(line), " "))
+		}
+		want := []string{"fine-tuning 60.0 s 1.0 steps/s; 60 of 1500 loss 6",
+			"fine-tuning 120.0 s 1.0 steps/s; 120 of 1500 loss 6", "fine-tuning 130.0 s 1.0 steps/s loss 6"}
+		if !slices.Equal(lines, want) {
+			t.Errorf("printed %q, want %q", lines, want)
+		}
+	})
+}
+
 // TestBesideBar: what is printed while a bar is shown has lines of its own.
 func TestBesideBar(t *testing.T) {
 	var screen bytes.Buffer
