@@ -242,7 +242,10 @@ func meetings(x, v *Node, win Window) (vs, xs []*Node) {
 func convInputGradient(v, wt *Node, h, w int, win Window, groups int) *Node {
 	cg, kh, kw := wt.Shape().Dim(1), win.Kernel[0], win.Kernel[1]
 	og := wt.Shape().Dim(0) / groups
-	t := Reverse(Reshape(wt, groups, og, cg, kh, kw), 3, 4)
+	t := Reshape(wt, groups, og, cg, kh, kw)
+	if kh*kw > 1 { // ONNX Runtime copies number by number, even if there is nothing to flip
+		t = Reverse(t, 3, 4)
+	}
 	t = Reshape(TransposeAllAxes(t, 0, 2, 1, 3, 4), groups*cg, og, kh, kw)
 	n, c, sh, sw := v.Shape().Dim(0), groups*cg, win.Stride[0], win.Stride[1]
 	th, tw := (h+sh-1)/sh, (w+sw-1)/sw // pixels of a phase
