@@ -20,6 +20,7 @@ type progress struct {
 	bar      *progressbar.ProgressBar
 	step     Step      // the one under way; no name: none
 	began    time.Time // that one
+	from     int       // what was done of it then: it may go on
 	said     time.Time // its last line, or its beginning
 }
 
@@ -32,7 +33,7 @@ func newProgress(w io.Writer) *progress {
 func (p *progress) show(s Step) {
 	if s.Name != p.step.Name {
 		p.done()
-		p.began = time.Now()
+		p.began, p.from = time.Now(), s.Done
 		p.said = p.began
 		if p.terminal {
 			p.bar = p.newBar(s.Total)
@@ -94,7 +95,7 @@ func (p *progress) done() {
 // say writes a line about the step under way; far says how far that is.
 func (p *progress) say(far string) {
 	took := time.Since(p.began).Seconds()
-	pace := fmt.Sprintf("%5.1f steps/s", float64(p.step.Done)/took)
+	pace := fmt.Sprintf("%5.1f steps/s", float64(p.step.Done-p.from)/took)
 	line := fmt.Sprintf("%-60s %6.1f s  %s%s %s", p.step.Name, took, pace, far, p.step.Text)
 	if columns, _ := screen(p.w); columns > 0 && ansi.StringWidth(line) > columns {
 		line = fmt.Sprintf("%s  %.1f s, %s%s %s", p.step.Name, took, strings.TrimSpace(pace), far, p.step.Text)
