@@ -171,6 +171,28 @@ func TestBitsMap(t *testing.T) {
 	}
 }
 
+// TestEdgesOfPresets: short runs block the gradient on outermost levels of 2-bit activations, but with depthwise
+// convolutions; long ones never do.
+func TestEdgesOfPresets(t *testing.T) {
+	for _, c := range []struct {
+		preset, arch string
+		w, a         int
+		want         Edges
+	}{
+		{"quick", "resnet20", 2, 2, Block}, {"quick", "regnetx", 4, 2, Block}, {"quick", "resnet20", 2, 3, Pass},
+		{"glance", "resnet8", 2, 2, Block}, {"best", "resnet20", 2, 2, Block}, {"quick", "mobilenetv2", 2, 2, Pass},
+		{"best", "efficientnet-lite0", 4, 2, Pass}, {"fast", "resnet20", 2, 2, Pass}, {"paper", "resnet20", 2, 2, Pass},
+	} {
+		config, err := Preset(c.preset, c.arch, c.w, c.a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := config.Rounding; r.ActEdges != c.want || r.WeightEdges != Pass || config.FineTune.ActEdges != Pass {
+			t.Errorf("%+v: %v, weights %v, fine-tuning %v", c, r.ActEdges, r.WeightEdges, config.FineTune.ActEdges)
+		}
+	}
+}
+
 // TestLimits: numbers that would take all memory, or hours that can't be interrupted, are refused.
 func TestLimits(t *testing.T) {
 	c, err := Quick("resnet", 2, 2)

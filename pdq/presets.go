@@ -141,7 +141,8 @@ func Fast(arch string, w, a int) (Config, error) {
 // Quick returns Fast's settings with fewer steps, for results within minutes: 250 rounding steps per unit instead of
 // 20000, and at most 50 correction steps. Rounding has ten times the learning rates, so that its variables still
 // decide. With activations of 2 bits at most, outermost levels block the gradient, but for families whose convolutions
-// are depthwise: in short runs this gains half a point on average, see "The outermost levels" in docs/results.md.
+// are depthwise: in short runs this gains half a point of held-out images on average, see "The outermost levels" in
+// docs/results.md.
 func Quick(arch string, w, a int) (Config, error) {
 	c, err := Fast(arch, w, a)
 	if err != nil {
