@@ -198,7 +198,8 @@ func (t *fineTuner) step() (l Loss, err error) {
 	return l, nil
 }
 
-// better returns the trained student if its prediction difference on the calibration images is smaller, else s.
+// better returns the trained student if its prediction difference on the calibration images is smaller. Else it warns,
+// and returns the student from before.
 func (t *fineTuner) better(ctx context.Context) (Student, error) {
 	trained, err := t.student()
 	if err != nil {
@@ -209,10 +210,17 @@ func (t *fineTuner) better(ctx context.Context) (Student, error) {
 		return t.s, err
 	}
 	after, err := t.difference(ctx, trained)
-	if err != nil || !(after < before) {
+	if err != nil {
 		return t.s, err
 	}
-	return trained, nil
+	if after < before {
+		return trained, nil
+	}
+	if t.q.Warn != nil {
+		t.q.Warn(fmt.Sprintf("fine-tuning changed nothing: the prediction difference on the calibration images was %.4g "+
+			"before its %d steps, and %.4g after them", before, t.q.c.FineTune.Steps, after))
+	}
+	return t.s, nil
 }
 
 // difference returns the prediction difference of the student s on the calibration images.

@@ -60,6 +60,8 @@ func TestFineTune(t *testing.T) {
 			c.FineTune.LearningRate, c.FineTune.ScaleLearningRate, c.FineTune.BiasLearningRate = rates[0], rates[1], rates[2]
 			q := quantizerOf(t, b, p, c)
 			var losses []float64
+			var warned string
+			q.Warn = func(text string) { warned = text }
 			q.Progress = func(e Event) {
 				if e.Step == StepFineTune {
 					losses = append(losses, e.Loss.Total())
@@ -71,6 +73,9 @@ func TestFineTune(t *testing.T) {
 			}
 			if err := q.fits(got); err != nil {
 				t.Error(err)
+			}
+			if same := reflect.DeepEqual(got, s); same != strings.HasPrefix(warned, "fine-tuning changed nothing") {
+				t.Errorf("rates %v: unchanged: %t, warning %q", rates, same, warned)
 			}
 			first, last := mean(losses[:10]), mean(losses[len(losses)-10:])
 			if len(losses) != 30 || floats.Sum(rates[:]) > 0 && last >= first {

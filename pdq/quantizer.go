@@ -19,8 +19,9 @@ import (
 
 // Quantizer takes the steps for one Problem and Config. No step changes it. It isn't for concurrent use.
 type Quantizer struct {
-	Progress func(Event) // called between batches and optimisation steps; nil: silent
-	Terms    []Term      // of rounding's loss: PaperTerms at first; append others before the first step
+	Progress func(Event)       // called between batches and optimisation steps; nil: silent
+	Warn     func(text string) // called with what the user should know of a step's result; nil: silent
+	Terms    []Term            // of rounding's loss: PaperTerms at first; append others before the first step
 
 	b       compute.Backend
 	p       Problem

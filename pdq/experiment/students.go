@@ -99,6 +99,7 @@ func (r *gridRun) newTask(ctx context.Context, c Cell, config pdq.Config) (*task
 		return nil, err
 	}
 	q.Progress = func(e pdq.Event) { r.step(c, config, e) }
+	q.Warn = func(text string) { r.warn(fmt.Sprintf("%v: %s", c, text)) }
 	t := &task{Run: pdq.Run{Quantizer: q}, cell: c}
 	t.stem = fileStem(c.Subject.Name, c.Width, c.Seed, r.hashOf(c.Subject, cal, config))
 	t.Keeper.Keep = func(s pdq.State) error { return r.folder.SaveState(q, t.stem+".state", s) }
