@@ -3,16 +3,19 @@ package pdq
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"reflect"
 	"testing"
+	"time"
 
 	"github.com/gomlx/compute"
 
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/internal/memory"
 	"github.com/pdquant/pdquant/internal/soaked"
+	"github.com/pdquant/pdquant/models"
 	"github.com/pdquant/pdquant/models/arch"
 	"github.com/pdquant/pdquant/pdq/backend"
 )
@@ -160,5 +163,98 @@ func TestPeakMemory(t *testing.T) {
 		if ratio := estimate / peak; ratio < 0.7 || ratio > 1.3 {
 			t.Errorf("%s takes %.0f MiB, the estimate is %.0f", run, peak/(1<<20), estimate/(1<<20))
 		}
+	}
+}
+
+// largeCase has, of TestLargeProcess, the limit of its memory in MiB.
+const largeCase = "PDQUANT_TEST_LARGE"
+
+// TestLargeProcess is a process whose memory TestLargeMemory measures: all steps of ResNet-50's first two units on
+// 1,024 images of 224x224 pixels, with few steps of correction and rounding.
+func TestLargeProcess(t *testing.T) {
+	var limit int64
+	if _, err := fmt.Sscan(os.Getenv(largeCase), &limit); err != nil {
+		t.Skip("for TestLargeMemory alone")
+	}
+	q := largeQuantizer(t, limit<<20)
+	memory.ResetPeak()
+	start := time.Now()
+	s, err := q.WeightScales(t.Context(), Student{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	teacher, err := q.Teacher(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun, units := time.Now(), 0
+	for d, err := range q.Units(t.Context(), teacher, &s) {
+		if err == nil {
+			d, err = q.Correct(t.Context(), d)
+		}
+		if err == nil {
+			s, err = q.ActivationScales(t.Context(), s, d)
+		}
+		if err == nil {
+			s, err = q.Round(t.Context(), s, d)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if units++; units == 2 {
+			break
+		}
+	}
+	fmt.Printf("peak %d; the teacher took %.0f s, the units %.0f s\n",
+		memory.Peak(), begun.Sub(start).Seconds(), time.Since(begun).Seconds())
+	for _, m := range q.MemoryPlan()[:2] {
+		fmt.Printf("%s %d MiB of caches, in a file: %v\n", m.Unit, m.Bytes>>20, m.InFile)
+	}
+}
+
+// largeQuantizer is that of TestLargeProcess: ResNet-50 with random weights, and noise.
+func largeQuantizer(t *testing.T, limit int64) *Quantizer {
+	const size, images, classes = 224, 1024, 1000
+	n, err := arch.Design("resnet50", arch.SquareInput(3, size, classes))
+	if err != nil {
+		t.Fatal(err)
+	}
+	noise := datasets.Images{Name: "noise", Channels: 3, Height: size, Width: size, Classes: make([]string, classes),
+		Pixels: make([]uint8, images*3*size*size), Labels: make([]int32, images),
+		Mean: []float32{0.5, 0.5, 0.5}, Std: []float32{0.25, 0.25, 0.25}}
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(noise.Pixels) // it never fails
+	c, err := Quick("resnet50", 4, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, _, err := backend.Open("onnx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Rounding.Steps, c.Correction.Steps = 10, 4
+	c.Machine = MachineConfig{Workers: backend.Workers(b), PartLimit: backend.PartLimit(b), MemoryLimit: limit}
+	return quantizerOf(t, b, Problem{Network: n, Weights: models.Init(n, 1), Calibration: noise}, c)
+}
+
+// TestLargeMemory: a network whose caches don't fit keeps to the limit of the whole process.
+func TestLargeMemory(t *testing.T) {
+	soaked.Only(t, "takes minutes, and 17 GB on the disk")
+	if memory.Peak() == 0 {
+		t.Skip("this system doesn't tell a process's memory")
+	}
+	if _, _, err := backend.Open("onnx"); err != nil {
+		t.Skip(err)
+	}
+	const limit = 4096
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestLargeProcess$")
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", largeCase, limit))
+	out, err := cmd.CombinedOutput()
+	var peak int64
+	if _, scan := fmt.Sscanf(string(out), "peak %d", &peak); err != nil || scan != nil {
+		t.Fatalf("%v, %v: %s", err, scan, out)
+	}
+	t.Logf("%d MiB; %s", peak>>20, out)
+	if peak > limit<<20 {
+		t.Errorf("takes %d MiB; the limit is %d", peak>>20, limit)
 	}
 }
