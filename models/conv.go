@@ -214,7 +214,7 @@ func joinedWeightGradient(x, v *Node, win Window) *Node {
 
 // meetings returns, for each kernel position, the gradients and the inputs that are multiplied there, pixel by pixel in
 // the same order. At stride 1, v is moved by whole rows and x within rows: that copies v once for each row of the
-// kernel and x once for each column, instead of x once for each position.
+// kernel and x once for each column, instead of x once for each position. XLA on processors copies neither.
 func meetings(x, v *Node, win Window) (vs, xs []*Node) {
 	kh, kw := win.Kernel[0], win.Kernel[1]
 	if win.Stride != [2]int{1, 1} || kh*kw == 1 || engineOf(x) == xlaOnCPU {

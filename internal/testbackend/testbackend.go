@@ -15,9 +15,11 @@ import (
 // envVar is a variable with the backends to test on, separated by spaces. If unset: the Go backend and ONNX Runtime.
 const envVar = "PDQUANT_TEST_BACKENDS"
 
+func chosenNames() []string { return strings.Fields(os.Getenv(envVar)) }
+
 // chosen runs f on the backends in $PDQUANT_TEST_BACKENDS, and says whether there are any.
 func chosen(t *testing.T, f func(t *testing.T, b compute.Backend)) bool {
-	names := strings.Fields(os.Getenv(envVar))
+	names := chosenNames()
 	for _, name := range names {
 		on(t, name, f)
 	}
@@ -74,7 +76,7 @@ func on(t *testing.T, name string, f func(t *testing.T, b compute.Backend)) {
 // $PDQUANT_TEST_BACKENDS names others.
 func All(t testing.TB) map[string]compute.Backend {
 	t.Helper()
-	names := strings.Fields(os.Getenv(envVar))
+	names := chosenNames()
 	if len(names) == 0 {
 		names = []string{"go", "onnx"}
 	}
