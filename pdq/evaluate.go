@@ -89,12 +89,41 @@ func (q *Quantizer) compare(ctx context.Context, r exec.Runner, s Student, test 
 	if err != nil {
 		return Score{}, nil, err
 	}
-	last := len(q.folded.Layers) - 1
 	return evaluate(ctx, r, q.folded, func(xs []*Node) []*Node {
-		teacher := q.folded.Forward(xs[0], 0, last, models.Hooks{Param: exec.Constants(xs[0].Graph(), q.weights)})
-		student := q.folded.Forward(xs[0], 0, last, s.Hooks(xs[0].Graph(), w))
-		return []*Node{student, ReduceSum(differenceTerms(teacher, student, q.c.Loss.Temperature), 1)}
+		logits, each := q.predictions(xs[0], s, w)
+		return []*Node{logits, each}
 	}, test)
+}
+
+// meanDifference returns the mean prediction difference between the teacher and the student s on images, which need no
+// labels.
+func (q *Quantizer) meanDifference(ctx context.Context, s Student, images exec.Images) (float64, error) {
+	w, err := q.StudentWeights(s)
+	if err != nil {
+		return 0, err
+	}
+	out, err := q.quietRunner().Run(ctx, func(xs []*Node) []*Node {
+		_, each := q.predictions(xs[0], s, w)
+		return []*Node{each}
+	}, images)
+	if err != nil {
+		return 0, err
+	}
+	defer exec.FreeCaches(out...)
+	sum := 0.0
+	for _, d := range out[0].Flat() {
+		sum += float64(d)
+	}
+	return sum / float64(images.Len()), nil
+}
+
+// predictions returns the logits [N,classes] of the student s, whose weights are w, for the images x [N,C,H,W], and the
+// prediction difference [N] between the teacher and it.
+func (q *Quantizer) predictions(x *Node, s Student, w models.Weights) (logits, each *Node) {
+	last := len(q.folded.Layers) - 1
+	teacher := q.folded.Forward(x, 0, last, models.Hooks{Param: exec.Constants(x.Graph(), q.weights)})
+	logits = q.folded.Forward(x, 0, last, s.Hooks(x.Graph(), w))
+	return logits, ReduceSum(differenceTerms(teacher, logits, q.c.Loss.Temperature), 1)
 }
 
 // EvaluateTeacher returns the score of the full-precision network n on test. m says how it is computed. progress, if

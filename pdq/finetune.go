@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/gomlx/gomlx/core/tensors"
-	"gonum.org/v1/gonum/stat"
 
 	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
@@ -22,8 +21,10 @@ import (
 // mean square. The images are the calibration images, randomly changed and mixed. They need no labels, because the
 // teacher's predictions are the targets.
 //
-// FineTune returns s unchanged if FineTune.Steps is 0, or if the prediction difference on the calibration images isn't
-// smaller afterwards, which happens if a learning rate is too high.
+// FineTune returns s unchanged if FineTune.Steps is 0, or if the prediction difference isn't smaller afterwards, which
+// happens if a learning rate is too high. It is compared on the calibration images, mirrored and moved as no step has
+// seen them. As they are, they would favour the student from before, whose units were fitted to them; with all changes,
+// the student that was trained on such images.
 //
 // This step is not in the paper, which ends with the last unit.
 func (q *Quantizer) FineTune(ctx context.Context, s Student) (Student, error) {
@@ -198,38 +199,37 @@ func (t *fineTuner) step() (l Loss, err error) {
 	return l, nil
 }
 
-// better returns the trained student if its prediction difference on the calibration images is smaller. Else it warns,
-// and returns the student from before.
+// better returns the trained student if its prediction difference is smaller. Else it warns, and returns the student
+// from before.
 func (t *fineTuner) better(ctx context.Context) (Student, error) {
 	trained, err := t.student()
 	if err != nil {
 		return t.s, err
 	}
-	before, err := t.difference(ctx, t.s)
+	unseen := t.unseen()
+	before, err := t.q.meanDifference(ctx, t.s, unseen)
 	if err != nil {
-		return t.s, err
+		return t.s, t.fail(err)
 	}
-	after, err := t.difference(ctx, trained)
+	after, err := t.q.meanDifference(ctx, trained, unseen)
 	if err != nil {
-		return t.s, err
+		return t.s, t.fail(err)
 	}
 	if after < before {
 		return trained, nil
 	}
 	if t.q.Warn != nil {
-		t.q.Warn(fmt.Sprintf("fine-tuning changed nothing: the prediction difference on the calibration images was %.4g "+
-			"before its %d steps, and %.4g after them", before, t.q.c.FineTune.Steps, after))
+		t.q.Warn(fmt.Sprintf("fine-tuning changed nothing: the prediction difference on calibration images, mirrored and "+
+			"moved, was %.4g before its %d steps, and %.4g after them", before, t.q.c.FineTune.Steps, after))
 	}
 	return t.s, nil
 }
 
-// difference returns the prediction difference of the student s on the calibration images.
-func (t *fineTuner) difference(ctx context.Context, s Student) (float64, error) {
-	_, each, err := t.q.compare(ctx, t.q.quietRunner(), s, t.q.p.Calibration)
-	if err != nil {
-		return 0, t.fail(err)
-	}
-	return stat.Mean(each, nil), nil
+// unseen returns the calibration images, mirrored and moved by numbers that no step draws.
+func (t *fineTuner) unseen() exec.Images {
+	images := t.images
+	images.c.Zoom, images.c.Turn, images.c.Light, images.c.Mix = 0, 0, 0, 0
+	return changedImages{images, t.q.c.FineTune.Steps}
 }
 
 // student returns t.s with the variables as trained so far.
