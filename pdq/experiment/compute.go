@@ -27,7 +27,11 @@ func (r *gridRun) compute(ctx context.Context, c Cell, result Result) (Result, e
 	if err := r.folder.WriteJSON(result.stem()+".json", k); err != nil {
 		return result, err
 	}
-	if err := r.folder.Append(result); err != nil {
+	add := r.folder.Append
+	if r.Join {
+		add = r.folder.appendJoined
+	}
+	if err := add(result); err != nil {
 		return result, err
 	}
 	r.table = append(r.table, result)

@@ -2,6 +2,7 @@ package experiment
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/gofrs/flock"
 
@@ -42,19 +44,12 @@ func CreateFolder(path string) (Folder, error) {
 // Lock makes f this process's alone to write to, until unlock is called or the process ends, however it does, and
 // removes what processes that were killed left half written. The error names the process that has it.
 func (f Folder) Lock() (unlock func() error, err error) {
-	if info, err := os.Lstat(f.Path(lockFile)); err == nil && !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("experiment: run folder: %s isn't a regular file (%v); remove it", f.Path(lockFile),
-			info.Mode().Type())
-	}
-	lock := flock.New(f.Path(lockFile))
-	ok, err := lock.TryLock()
+	lock, err := f.flock(lockFile)
 	if err != nil {
-		return nil, fmt.Errorf("experiment: run folder %s can't be locked: %w; choose another", f, err)
+		return nil, err
 	}
-	if !ok {
-		by, _ := os.ReadFile(f.Path(lockFile)) // who it is helps, but isn't needed
-		return nil, fmt.Errorf("experiment: run folder %s is being written to by another process%s; "+
-			"wait for it, or choose another folder", f, strings.TrimRight(" "+string(by), " \n"))
+	if ok, err := lock.TryLock(); err != nil || !ok {
+		return nil, f.locked(err)
 	}
 	err = errors.Join(killpoint.Here(), os.WriteFile(f.Path(lockFile), fmt.Appendf(nil, "(%d)\n", os.Getpid()), 0o644))
 	if err := errors.Join(err, atomicfile.RemoveParts(string(f))); err != nil {
@@ -63,8 +58,63 @@ func (f Folder) Lock() (unlock func() error, err error) {
 	return lock.Unlock, nil
 }
 
+// Join is Lock for processes that share f, each of which writes the files of what it has claimed. Only one that is
+// alone removes what others left half written.
+func (f Folder) Join(ctx context.Context) (unlock func() error, err error) {
+	if unlock, err := f.Lock(); err == nil {
+		if err := unlock(); err != nil {
+			return nil, fmt.Errorf("experiment: run folder: %w", err)
+		}
+	}
+	lock, err := f.flock(lockFile)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second) // another process may be looking whether it is alone
+	defer cancel()
+	if ok, err := lock.TryRLockContext(ctx, 50*time.Millisecond); !ok {
+		return nil, f.locked(ignore(err, context.DeadlineExceeded))
+	}
+	return lock.Unlock, nil
+}
+
+// claim makes what is called name this process's alone to compute, until release is called or the process ends. If
+// another process has it, release is nil.
+func (f Folder) claim(name string) (release func() error, err error) {
+	lock, err := f.flock("." + name + claimEnd)
+	if err != nil {
+		return nil, err
+	}
+	if ok, err := lock.TryLock(); err != nil || !ok {
+		return nil, err
+	}
+	return lock.Unlock, nil
+}
+
+// flock returns the lock of the file called name.
+func (f Folder) flock(name string) (*flock.Flock, error) {
+	if info, err := os.Lstat(f.Path(name)); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("experiment: run folder: %s isn't a regular file (%v); remove it", f.Path(name),
+			info.Mode().Type())
+	}
+	return flock.New(f.Path(name)), nil
+}
+
+// locked is the error of a folder that can't be locked, because of err, or because another process has it.
+func (f Folder) locked(err error) error {
+	if err != nil {
+		return fmt.Errorf("experiment: run folder %s can't be locked: %w; choose another", f, err)
+	}
+	by, _ := os.ReadFile(f.Path(lockFile)) // who it is helps, but isn't needed
+	return fmt.Errorf("experiment: run folder %s is being written to by another process%s; "+
+		"wait for it, or choose another folder", f, strings.TrimRight(" "+string(by), " \n"))
+}
+
 // lockFile stays when the folder isn't locked: to remove it could remove another process's.
 const lockFile = ".lock"
+
+// claimEnd ends the names of files that claim locks. They stay, too.
+const claimEnd = ".claim"
 
 // Path returns the path of the file called name.
 func (f Folder) Path(name string) string { return filepath.Join(string(f), name) }

@@ -34,7 +34,10 @@ type Grid struct {
 	Machine pdq.MachineConfig // Workers, Devices and PartLimit 0: what suits the backend
 	Every   int               // steps between states to go on from; 0: 500
 	Anyway  bool              // goes on with a network that only guesses
-	Command string            // for the records: what was typed
+	// Shares the folder with other processes that join it. Each computes what no other is computing, so that the same
+	// grid runs on several GPUs or machines, or several times on one.
+	Join    bool
+	Command string // for the records: what was typed
 
 	// Start is called before the first cell that is computed, with what the folder's Record says of the grid, and the
 	// steps of its last method; nil: not.
@@ -128,15 +131,19 @@ func (g Grid) Check() error {
 
 // Run computes the cells that the folder's table has no results of, adds each to the table at once, and returns the
 // results of all cells in their order. It goes on where an earlier Run stopped, within a unit too, and computes
-// once what cells share. The folder is this process's alone until Run returns. It is an error if the table has a
-// result of the same name that other weights, images, settings, backend or versions gave.
+// once what cells share. The folder is this process's alone until Run returns, unless processes Join it. It is an error
+// if the table has a result of the same name that other weights, images, settings, backend or versions gave.
 //
 // After an error, the results are those that there are.
 func (g Grid) Run(ctx context.Context, f Folder) (results []Result, err error) {
 	if err := g.Check(); err != nil {
 		return nil, err
 	}
-	unlock, err := f.Lock()
+	lock := f.Lock
+	if g.Join {
+		lock = func() (func() error, error) { return f.Join(ctx) }
+	}
+	unlock, err := lock()
 	if err != nil {
 		return nil, err
 	}
@@ -146,23 +153,83 @@ func (g Grid) Run(ctx context.Context, f Folder) (results []Result, err error) {
 		return nil, err
 	}
 	r := &gridRun{Grid: g, folder: f, table: table, drawn: map[uint64]datasets.Calibration{}, forecast: newForecast(g)}
-	cells := g.Cells()
-	for i, c := range cells {
-		result, found, err := r.find(ctx, c)
-		if err == nil && !found {
-			if err = r.start(ctx, c); err == nil {
-				if g.Began != nil {
-					g.Began(c, i+1, len(cells))
-				}
-				result, err = r.compute(ctx, c, result)
+	found, err := r.all(ctx)
+	for _, result := range found {
+		if result != nil {
+			results = append(results, *result)
+		}
+	}
+	return results, err
+}
+
+// all returns the results of all cells, or those that there are when an error occurs. It goes through the cells until
+// no other process has any.
+func (r *gridRun) all(ctx context.Context) ([]*Result, error) {
+	cells := r.Cells()
+	results := make([]*Result, len(cells))
+	for left := len(cells); left > 0; {
+		before := left
+		for i, c := range cells {
+			if results[i] != nil {
+				continue
+			}
+			var err error
+			if results[i], err = r.take(ctx, c, i+1, len(cells)); err != nil {
+				return results, fmt.Errorf("experiment: %v: %w", c, err)
+			}
+			if results[i] != nil {
+				left--
 			}
 		}
-		if err != nil {
-			return results, fmt.Errorf("experiment: %v: %w", c, err)
+		if left == before {
+			if err := r.wait(ctx, left); err != nil {
+				return results, err
+			}
 		}
-		results = append(results, result)
 	}
 	return results, nil
+}
+
+// wait is for results that other processes compute.
+func (r *gridRun) wait(ctx context.Context, results int) error {
+	if !r.waited {
+		r.warn(fmt.Sprintf("other processes are computing the last %d results", results))
+	}
+	r.waited = true
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(time.Second):
+		return nil
+	}
+}
+
+// take returns the result of a cell, the number-th of all: from the table, or computed; nil if another process is
+// computing it, or what it begins with.
+func (r *gridRun) take(ctx context.Context, c Cell, number, of int) (taken *Result, err error) {
+	if r.Join {
+		release, err := r.folder.claim(fmt.Sprintf("%s-%v-s%d", c.Subject.Name, c.Width, c.Seed))
+		if err != nil || release == nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, release()) }()
+		if r.table, err = r.folder.Results(); err != nil {
+			return nil, err
+		}
+	}
+	result, found, err := r.find(ctx, c)
+	if err == nil && !found {
+		if err = r.start(ctx, c); err == nil {
+			if r.Began != nil {
+				r.Began(c, number, of)
+			}
+			result, err = r.compute(ctx, c, result)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &result, nil
 }
 
 // gridRun is a Grid on its way.
@@ -176,6 +243,7 @@ type gridRun struct {
 	said    string // of images that were left out
 
 	started  bool // the folder has this grid's Record
+	waited   bool // for other processes
 	forecast *forecast
 }
 

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/pdquant/pdquant/pdq"
@@ -97,6 +98,70 @@ func TestGrid(t *testing.T) {
 		len(Bars(again)) != 5 {
 		t.Errorf("table %+v", table)
 	}
+}
+
+// TestJoin: processes that share a folder compute each result once, wait for what another one is at, take it over when
+// that one ends, and all return the same results.
+func TestJoin(t *testing.T) {
+	g, f := tinyGrid(t, "nearest; mse; best FineTune.Steps=1"), Folder(t.TempDir())
+	g.Bits = []Width{{2, 2}, {4, 8}}
+	want := run(t, g, Folder(t.TempDir()))
+	g.Join = true
+	killed, err := f.claim("resnet8-W4A8-s1") // of a process that never finishes
+	if err != nil || killed == nil {
+		t.Fatalf("the claim of a new folder fails: %v", err)
+	}
+	var mu sync.Mutex
+	computed, waiting := map[string]int{}, make(chan bool, 2)
+	results, errs := make([][]Result, 2), make([]error, 2)
+	var all sync.WaitGroup
+	for i := range results {
+		mine := g
+		mine.Finished = func(r Result) {
+			mu.Lock()
+			defer mu.Unlock()
+			computed[r.label()]++
+		}
+		mine.Warn = func(text string) {
+			if strings.HasPrefix(text, "other processes are computing the last ") {
+				waiting <- true
+			}
+		}
+		all.Go(func() { results[i], errs[i] = mine.Run(t.Context(), f) })
+	}
+	<-waiting
+	<-waiting
+	if _, err := g.withoutJoin().Run(t.Context(), f); err == nil || !strings.Contains(err.Error(), "another process") {
+		t.Errorf("alone in the folder of others: error %v", err)
+	}
+	if err := killed(); err != nil {
+		t.Fatal(err)
+	}
+	all.Wait()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+	for label, n := range computed {
+		if n != 1 {
+			t.Errorf("computed %d times: %s", n, label)
+		}
+	}
+	if len(computed) != len(want) {
+		t.Errorf("%d results are computed, want %d", len(computed), len(want))
+	}
+	for _, got := range results {
+		for i := range want {
+			if len(got) != len(want) || got[i].Hash != want[i].Hash || !reflect.DeepEqual(got[i].Right, want[i].Right) {
+				t.Fatalf("%d results, %d alone; result %d differs", len(got), len(want), i)
+			}
+		}
+	}
+}
+
+// withoutJoin returns g as it runs alone.
+func (g Grid) withoutJoin() Grid {
+	g.Join = false
+	return g
 }
 
 // TestShared: fine-tuning goes on from the units of "MSE only", in either order, and gives what it gives alone.

@@ -249,6 +249,19 @@ func (f Folder) Append(r Result) error {
 	return f.Write(ResultsFile, table.Bytes())
 }
 
+// appendJoined is Append for processes that share the folder: one waits for the other.
+func (f Folder) appendJoined(r Result) (err error) {
+	lock, err := f.flock("." + ResultsFile + claimEnd)
+	if err == nil {
+		err = lock.Lock()
+	}
+	if err != nil {
+		return fmt.Errorf("experiment: run folder: %w", err)
+	}
+	defer func() { err = errors.Join(err, lock.Unlock()) }()
+	return f.Append(r)
+}
+
 // kept is what a run folder keeps of a student beside its quantisers.
 type kept struct {
 	Record            Record
@@ -311,8 +324,8 @@ func FromOnes(text string) pdq.Score {
 // ChartFile is the chart of a run folder's results, which the caller of Run draws.
 const ChartFile = "chart.png"
 
-// resultFile matches the names of files beside the table: fileStem, and what they are.
-const resultFile = `^.+-w\d+a\d+-s\d+-[0-9a-f]{16}\.(json|safetensors|state|state\.previous)$`
+// resultFile matches the names of files beside the table: fileStem, and what they are; and of claims.
+const resultFile = `^.+-w\d+a\d+-s\d+-[0-9a-f]{16}\.(json|safetensors|state|state\.previous)$|^\..+\` + claimEnd + `$`
 
 // RemoveResults removes what Grid.Run wrote, finished or not, and the chart. All other files stay. It is an error if
 // another process writes to the folder.

@@ -112,11 +112,11 @@ func (r *gridRun) newTask(ctx context.Context, c Cell, config pdq.Config) (*task
 }
 
 // withOtherSeeds returns t, and behind it what the other seeds still need of the same, if all seeds calibrate on the
-// same images. The steps of fine-tuning share nothing.
+// same images. The steps of fine-tuning share nothing, and with Join, other processes may be at the other seeds.
 func (r *gridRun) withOtherSeeds(ctx context.Context, t *task) ([]*task, error) {
 	tasks := []*task{t}
 	config := t.Quantizer.Config()
-	if _, given := t.cell.Subject.Pool.(Given); !given || config.FineTune.Steps > 0 {
+	if _, given := t.cell.Subject.Pool.(Given); !given || config.FineTune.Steps > 0 || r.Join {
 		return tasks, nil
 	}
 	for _, seed := range r.Seeds {

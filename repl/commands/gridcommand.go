@@ -34,7 +34,7 @@ func (e *engine) gridCommand() command {
 			option("statistics", "0", "correct towards statistics of n training images, in place of batch normalisation's"),
 			option("distorted", "false", "true: half of the held-out images get noise, half are blurred"),
 			anywayOption(),
-			backendOption(), memoryOption(), keepOption(), anewOption(),
+			backendOption(), memoryOption(), keepOption(), anewOption(), joinOption(),
 			option("out", "runs/grid", "run folder, whose results.tsv is the table"),
 		}),
 		Run: e.alone(runGrid),

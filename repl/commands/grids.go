@@ -23,6 +23,11 @@ func anewOption() shell.Option {
 	return option("anew", "false", "true: remove the folder's results first, finished or not")
 }
 
+func joinOption() shell.Option {
+	return option("join", "false", "true: share the folder with other processes of the same command, which compute what "+
+		"no other does")
+}
+
 func seedsOption() shell.Option {
 	return option("seeds", "3", "how many: 1 to 3; or which, as 2,5 or 7..9")
 }
@@ -81,7 +86,8 @@ func readGrid(v shell.Values, src *experiment.Source, g *experiment.Grid) error 
 	for _, o := range []struct {
 		key string
 		to  *bool
-	}{{"fixed", &src.Fixed}, {"distorted", &src.Distorted}, {"anyway", &g.Anyway}, {"anew", new(bool)}} {
+	}{{"fixed", &src.Fixed}, {"distorted", &src.Distorted}, {"anyway", &g.Anyway}, {"join", &g.Join},
+		{"anew", new(bool)}} {
 		if _, has := v[o.key]; !has {
 			continue
 		}
@@ -164,7 +170,7 @@ func (c *call) compute(g experiment.Grid, f experiment.Folder) ([]experiment.Res
 	g.Command = "go run ./repl " + c.Line()
 	number, first := "", true
 	g.Began = func(_ experiment.Cell, n, of int) {
-		if number = fmt.Sprintf("%d/%d", n, of); first && n > 1 {
+		if number = fmt.Sprintf("%d/%d", n, of); first && n > 1 && !g.Join {
 			c.Note("going on  %d of %d results are in %s", n-1, of, f)
 		}
 		first = false
