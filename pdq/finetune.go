@@ -220,7 +220,8 @@ func (t *fineTuner) better(ctx context.Context) (Student, error) {
 	}
 	if t.q.Warn != nil {
 		t.q.Warn(fmt.Sprintf("fine-tuning changed nothing: the prediction difference on calibration images, mirrored and "+
-			"moved, was %.4g before its %d steps, and %.4g after them", before, t.q.c.FineTune.Steps, after))
+			"moved, was %.4g before its %d steps, and %.4g after them; lower FineTune.LearningRate, or take more steps",
+			before, t.q.c.FineTune.Steps, after))
 	}
 	return t.s, nil
 }

@@ -131,7 +131,9 @@ func TestJoin(t *testing.T) {
 	}
 	<-waiting
 	<-waiting
-	if _, err := g.withoutJoin().Run(t.Context(), f); err == nil || !strings.Contains(err.Error(), "another process") {
+	alone := g
+	alone.Join = false
+	if _, err := alone.Run(t.Context(), f); err == nil || !strings.Contains(err.Error(), "another process") {
 		t.Errorf("alone in the folder of others: error %v", err)
 	}
 	if err := killed(); err != nil {
@@ -156,12 +158,6 @@ func TestJoin(t *testing.T) {
 			}
 		}
 	}
-}
-
-// withoutJoin returns g as it runs alone.
-func (g Grid) withoutJoin() Grid {
-	g.Join = false
-	return g
 }
 
 // TestShared: fine-tuning goes on from the units of "MSE only", in either order, and gives what it gives alone.

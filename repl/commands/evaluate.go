@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"reflect"
 
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/pdq"
@@ -31,14 +30,14 @@ func fineTune(c *call) (session, error) {
 	if err != nil {
 		return s, err
 	}
-	student, err := q.FineTune(c.Context, s.student)
-	if err != nil {
-		return s, err
+	changed := true
+	q.Warn = func(text string) {
+		changed = false
+		c.Show(shell.Text(text))
 	}
-	if reflect.DeepEqual(student, s.student) {
-		c.Show(shell.Text("the prediction difference got no smaller, and nothing was changed; lower " +
-			"FineTune.LearningRate, or take more steps"))
-		return s, nil
+	student, err := q.FineTune(c.Context, s.student)
+	if err != nil || !changed {
+		return s, err
 	}
 	s.student, s.score, s.rounding, s.data = student, nil, nil, nil
 	c.Print("%d steps over the whole network", config.FineTune.Steps)
