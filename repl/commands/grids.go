@@ -29,7 +29,7 @@ func joinOption() shell.Option {
 }
 
 func seedsOption() shell.Option {
-	return option("seeds", "3", "how many: 1 to 3; or which, as 2,5 or 7..9")
+	return option("seeds", "3", "n: the seeds 1 to n; or which, as 2,5 or 7..9")
 }
 
 func anywayOption() shell.Option {

@@ -389,7 +389,8 @@ func TestFineTune(t *testing.T) {
 	before := sh.State
 	dir := filepath.Join(t.TempDir(), "run")
 	if err := sh.Line(t.Context(), "set finetune.learningrate=5; finetune steps=3"); err != nil ||
-		!strings.Contains(out.String(), "fine-tuning changed nothing") || !reflect.DeepEqual(sh.State.student, before.student) {
+		!strings.Contains(out.String(), "fine-tuning changed nothing") ||
+		!reflect.DeepEqual(sh.State.student, before.student) {
 		t.Errorf("at a high rate: error %v, printed %s", err, out)
 	}
 	if err := sh.Line(t.Context(), "undo; set finetune.batchsize=8 finetune.learningrate=0.005; finetune steps=15; "+
