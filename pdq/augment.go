@@ -5,10 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
-	"github.com/gomlx/gomlx/core/tensors"
-
 	"github.com/pdquant/pdquant/datasets"
-	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
 
 // augmenter draws batches of calibration images, changed at random.
@@ -53,28 +50,24 @@ func mirror[T any](pixels []T, w int) {
 
 // batch returns size changed images for the given step.
 func (a augmenter) batch(step, size int) (datasets.Images, error) {
-	return a.changed(step, 0, datasets.Sample(stream(a.seed, a.unit, step, -1), size, a.images.Len()))
-}
-
-// changed returns the images at indices, changed as the given step changes its images from the first on.
-func (a augmenter) changed(step, first int, indices []int) (datasets.Images, error) {
+	indices := datasets.Sample(stream(a.seed, a.unit, step, -1), size, a.images.Len())
 	out, err := a.images.Select(indices)
 	if err != nil {
 		return out, err
 	}
 	if a.images.Values != nil {
-		change(a, step, first, indices, out.Values, a.images.Values, func(v float64) float32 { return float32(v) })
+		change(a, step, indices, out.Values, a.images.Values, func(v float64) float32 { return float32(v) })
 	} else {
-		change(a, step, first, indices, out.Pixels, a.images.Pixels, func(v float64) uint8 { return uint8(math.Round(v)) })
+		change(a, step, indices, out.Pixels, a.images.Pixels, func(v float64) uint8 { return uint8(math.Round(v)) })
 	}
 	return out, nil
 }
 
 // change writes the images at indices of all to the slice to, changed at random.
-func change[T uint8 | float32](a augmenter, step, first int, indices []int, to, all []T, store func(float64) T) {
+func change[T uint8 | float32](a augmenter, step int, indices []int, to, all []T, store func(float64) T) {
 	per := len(to) / len(indices)
 	for i, to := range slices.Collect(slices.Chunk(to, per)) {
-		rng := rand.New(stream(a.seed, a.unit, step, first+i))
+		rng := rand.New(stream(a.seed, a.unit, step, i))
 		draw(a, rng, to, all[indices[i]*per:][:per], store)
 		if rng.Float64() < a.c.Mix {
 			other, k := make([]T, per), rng.IntN(a.images.Len())
@@ -82,28 +75,6 @@ func change[T uint8 | float32](a augmenter, step, first int, indices []int, to, 
 			paste(a, rng, to, other)
 		}
 	}
-}
-
-// changedImages are all images of an augmenter, as a step changes them. They are drawn when they are asked for.
-type changedImages struct {
-	augmenter
-	step int
-}
-
-// Len returns the number of images.
-func (c changedImages) Len() int { return c.images.Len() }
-
-// Tensor returns images lo to hi-1, changed and normalised.
-func (c changedImages) Tensor(lo, hi int) (*tensors.Tensor, error) {
-	indices := make([]int, hi-lo)
-	for i := range indices {
-		indices[i] = lo + i
-	}
-	out, err := c.changed(c.step, lo, indices)
-	if err != nil {
-		return nil, err
-	}
-	return exec.Normalised{Images: out}.Tensor(0, out.Len())
 }
 
 // draw writes an image to the slice to, randomly mirrored, shifted, turned, scaled and with other contrast and

@@ -219,11 +219,12 @@ func TestFineTuneDiverges(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	before, err := q.meanDifference(t.Context(), s, tn.unseen())
+	images := exec.Normalised{Images: p.Calibration}
+	before, err := q.meanDifference(t.Context(), s, images)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if after, err := q.meanDifference(t.Context(), worse, tn.unseen()); err != nil || after < before {
+	if after, err := q.meanDifference(t.Context(), worse, images); err != nil || after < before {
 		t.Errorf("the prediction difference is %g, before %g: the test shows nothing, error %v", after, before, err)
 	}
 	if got, err := q.QuantizeFrom(t.Context(), State{Unit: len(p.Network.Units), Student: s}, Keeper{}); err != nil ||
@@ -474,30 +475,6 @@ func TestAugment(t *testing.T) {
 	}
 	if !slices.Equal(images.Pixels, tinyProblem(t, 8).Calibration.Pixels) {
 		t.Error("the calibration images were changed")
-	}
-}
-
-// TestChangedImages: images to judge by are drawn in any parts, as no step of training draws them; without changes they
-// are the images themselves.
-func TestChangedImages(t *testing.T) {
-	images := tinyProblem(t, 8).Calibration
-	flat := func(c FineTuneConfig, step, lo, hi int) []float32 {
-		x, err := changedImages{newAugmenter(images, Config{Seed: 1, FineTune: c}), step}.Tensor(lo, hi)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return tensors.MustCopyFlatData[float32](x)
-	}
-	if !slices.Equal(flat(FineTuneConfig{}, 5, 0, 8), images.Floats(0, 8)) {
-		t.Error("without changes, the images differ")
-	}
-	c := FineTuneConfig{Flip: 0.5, Shift: 3, Zoom: 0.3, Turn: 0.3, Light: 0.3, Mix: 0.5}
-	all := flat(c, 5, 0, 8)
-	if !slices.Equal(all, append(flat(c, 5, 0, 3), flat(c, 5, 3, 8)...)) {
-		t.Error("the images depend on the parts that they are drawn in")
-	}
-	if slices.Equal(all, flat(c, 4, 0, 8)) || slices.Equal(all, images.Floats(0, 8)) {
-		t.Error("the images are those of another step, or unchanged")
 	}
 }
 
