@@ -208,9 +208,9 @@ func (r *gridRun) wait(ctx context.Context, results int) error {
 // computing it, or what it begins with.
 func (r *gridRun) take(ctx context.Context, c Cell, number, of int) (taken *Result, err error) {
 	if r.Join {
-		release, err := r.folder.claim(fmt.Sprintf("%s-%v-s%d", c.Subject.Name, c.Width, c.Seed))
-		if err != nil || release == nil {
-			return nil, err
+		release, failed := r.folder.claim(fmt.Sprintf("%s-%v-s%d", c.Subject.Name, c.Width, c.Seed))
+		if failed != nil || release == nil {
+			return nil, failed
 		}
 		defer func() { err = errors.Join(err, release()) }()
 		if r.table, err = r.folder.Results(); err != nil {
