@@ -15,6 +15,7 @@ import (
 
 	"github.com/pdquant/pdquant/internal/soaked"
 	"github.com/pdquant/pdquant/models/arch"
+	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/experiment"
 	"github.com/pdquant/pdquant/repl/shell"
 )
@@ -203,5 +204,27 @@ func TestCancelledDemo(t *testing.T) {
 	}
 	if len(entries) != 2 || entries[0].Name() != ".lock" || entries[1].Name() != "run.json" {
 		t.Errorf("the folder holds %v", entries)
+	}
+}
+
+// TestPlanLines: of few layers each has a line, of many those with the same bits share one.
+func TestPlanLines(t *testing.T) {
+	plan := []pdq.LayerBits{{Layer: "conv1", Weight: 8, Output: 4}, {Layer: "add", Output: 4}}
+	if got := planLines(plan); len(got) != 2 || strings.Join(strings.Fields(got[0]), " ") != "conv1 weight 8, output 4" {
+		t.Errorf("two layers: %q", got)
+	}
+	for i := range manyLayers {
+		plan = append(plan, pdq.LayerBits{Layer: fmt.Sprint("conv", i+2), Weight: 4})
+	}
+	want := []string{"weight 8, output 4 conv1", "output 4 add", "weight 4 30 layers, conv2 to conv31",
+		"(run.json lists every layer)"}
+	got := planLines(plan)
+	for i, line := range got {
+		if i >= len(want) || strings.Join(strings.Fields(line), " ") != want[i] {
+			t.Errorf("many layers: line %d is %q", i, line)
+		}
+	}
+	if len(got) != len(want) {
+		t.Errorf("many layers: %q", got)
 	}
 }

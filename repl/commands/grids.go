@@ -216,8 +216,8 @@ func (c *call) describe(g experiment.Grid, f experiment.Folder) func(r experimen
 		if over := overText(q); over != "" {
 			c.Note("memory    %s", over)
 		}
-		for _, lb := range r.Plan {
-			c.Note("          %-24s %s", lb.Layer, bitsText(lb))
+		for _, line := range planLines(r.Plan) {
+			c.Note("          %s", line)
 		}
 	}
 }
@@ -237,6 +237,35 @@ func stepsText(c pdq.Config) string {
 	}
 	return text
 }
+
+// planLines tells the bits of every layer. Of many layers, those with the same bits share a line.
+func planLines(plan []pdq.LayerBits) []string {
+	var lines, order []string
+	layers := map[string][]string{}
+	for _, lb := range plan {
+		text := bitsText(lb)
+		lines = append(lines, fmt.Sprintf("%-24s %s", lb.Layer, text))
+		if layers[text] == nil {
+			order = append(order, text)
+		}
+		layers[text] = append(layers[text], lb.Layer)
+	}
+	if len(plan) <= manyLayers {
+		return lines
+	}
+	lines = nil
+	for _, text := range order {
+		names := layers[text]
+		if of := len(names); of > 3 {
+			names = []string{fmt.Sprintf("%d layers, %s to %s", of, names[0], names[of-1])}
+		}
+		lines = append(lines, fmt.Sprintf("%-20s %s", text, strings.Join(names, ", ")))
+	}
+	return append(lines, fmt.Sprintf("(%s lists every layer)", experiment.RecordFile))
+}
+
+// manyLayers is how many layers fill a screen.
+const manyLayers = 30
 
 func bitsText(lb pdq.LayerBits) string {
 	var parts []string
