@@ -2,8 +2,9 @@
 //
 //	go run ./internal/charts [NAME [FILE]]
 //
-// NAME is pays, for where prediction difference pays, or cheap, for accuracy over seconds of cheaper forms. FILE is an
-// SVG or PNG, docs/NAME.svg if left out. Without NAME, it draws pays.
+// NAME is pays, for where prediction difference pays; cheap, for accuracy over seconds of cheaper forms; or accuracy,
+// for accuracy over seconds beside the published code. FILE is an SVG or PNG, docs/NAME.svg if left out. Without NAME,
+// it draws pays.
 package main
 
 import (
@@ -33,7 +34,8 @@ func main() {
 
 // charts are the functions that draw a chart of the tables under root to path.
 func charts() map[string]func(root, path string) error {
-	return map[string]func(root, path string) error{"pays": drawPays, "cheap": drawCheap}
+	return map[string]func(root, path string) error{"pays": drawPays, "cheap": drawCheap,
+		"accuracy": drawAccuracy}
 }
 
 // run draws the chart that the arguments name.
@@ -119,6 +121,43 @@ func drawCheap(root, path string) error {
 		Subtitle: "change against the exact one, mean of seeds ± standard error",
 		X:        "time, as a share of the exact one's", Y: "points of top-1"}
 	return plot.Scatter(path, c, kinds)
+}
+
+// drawAccuracy draws what methods reach in which time, beside the published code. A point is the mean over seeds.
+func drawAccuracy(root, path string) error {
+	table, err := read(filepath.Join(root, "testdata/accuracy.tsv"), "method", "images")
+	if err != nil {
+		return err
+	}
+	var kinds []plot.Points
+	for _, label := range []string{"MSE only", "best", "published code"} {
+		p := plot.Points{Label: label}
+		for _, s := range sorted(table) {
+			for _, method := range slices.Sorted(maps.Keys(table[s])) {
+				if strings.HasPrefix(method, label) {
+					addMean(&p, table[s][method])
+				}
+			}
+		}
+		kinds = append(kinds, p)
+	}
+	c := plot.Chart{Title: "Time to accuracy", Subtitle: "ResNet-20 on CIFAR-10, W2A2, mean of seeds ± standard error",
+		X: "seconds, as a power of 10", Y: "top-1, %"}
+	return plot.Scatter(path, c, kinds)
+}
+
+// addMean adds a point for a method: the means of its accuracy and of its time.
+func addMean(to *plot.Points, of seeds) {
+	var top1, seconds []float64
+	for _, seed := range slices.Sorted(maps.Keys(of)) {
+		top1, seconds = append(top1, of[seed].top1), append(seconds, of[seed].seconds)
+	}
+	mean, deviation := stat.MeanStdDev(top1, nil)
+	if len(top1) < 2 {
+		deviation = 0
+	}
+	to.X, to.Y = append(to.X, math.Log10(stat.Mean(seconds, nil))), append(to.Y, mean)
+	to.Errors = append(to.Errors, deviation/math.Sqrt(float64(len(top1))))
 }
 
 // share is the time that the new method takes as a share of the old one's.
