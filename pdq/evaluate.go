@@ -102,7 +102,9 @@ func (q *Quantizer) meanDifference(ctx context.Context, s Student, images exec.I
 	if err != nil {
 		return 0, err
 	}
-	out, err := q.quietRunner().Run(ctx, func(xs []*Node) []*Node {
+	r := q.quietRunner()
+	r.Finite = []string{"the prediction difference"}
+	out, err := r.Run(ctx, func(xs []*Node) []*Node {
 		_, each := q.predictions(xs[0], s, w)
 		return []*Node{each}
 	}, images)
