@@ -182,7 +182,7 @@ func (r *gridRun) all(ctx context.Context) ([]*Result, error) {
 			}
 		}
 		if left == before {
-			if err := r.wait(ctx, left); err != nil {
+			if err := r.wait(ctx, left, len(cells)); err != nil {
 				return results, err
 			}
 		}
@@ -191,9 +191,9 @@ func (r *gridRun) all(ctx context.Context) ([]*Result, error) {
 }
 
 // wait is for results that other processes compute.
-func (r *gridRun) wait(ctx context.Context, results int) error {
+func (r *gridRun) wait(ctx context.Context, left, of int) error {
 	if !r.waited {
-		r.warn(fmt.Sprintf("other processes are computing the last %d results", results))
+		r.warn(fmt.Sprintf("other processes are computing the last %d of %d results", left, of))
 	}
 	r.waited = true
 	select {
