@@ -197,7 +197,8 @@ type MachineConfig struct {
 	// image. 0: one part for each worker. backend.PartLimit returns the best limit for a backend.
 	PartLimit int64
 	// Bytes of memory for the whole process, by Quantizer.PeakMemory. Batches are cut into parts that take half of it,
-	// and caches that don't fit beside are kept in a file. 0: no limit.
+	// and caches that don't fit beside are kept in a file. Garbage comes on top, which debug.SetMemoryLimit bounds. 0: no
+	// limit.
 	MemoryLimit int64
 	CacheDir    string // folder for that file; "": the system's for temporary files
 }

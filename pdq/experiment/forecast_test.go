@@ -144,6 +144,24 @@ func TestForecastOfLite(t *testing.T) {
 	}
 }
 
+// TestSkipLabelled: what the table has takes no time, also behind what it doesn't have.
+func TestSkipLabelled(t *testing.T) {
+	g := tinyGrid(t, "mse; pd-quant")
+	r := &gridRun{Grid: g, forecast: newForecast(g)}
+	last, config, err := r.labelled(g.Cells()[2], g.Images)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.table = []Result{last}
+	whole := r.forecast.sum().total
+	r.skipLabelled()
+	alone := newForecast(g)
+	alone.skipCell(g.Cells()[2], config)
+	if left := r.forecast.sum().total; left >= whole || left != alone.sum().total {
+		t.Errorf("%g of work, with a result in the table %g, want %g", whole, left, alone.sum().total)
+	}
+}
+
 // TestLeft: as a grid is computed, and gone on with, less and less is left, in the end nothing.
 func TestLeft(t *testing.T) {
 	for name, g := range map[string]Grid{

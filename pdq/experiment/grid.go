@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -153,6 +154,7 @@ func (g Grid) Run(ctx context.Context, f Folder) (results []Result, err error) {
 		return nil, err
 	}
 	r := &gridRun{Grid: g, folder: f, table: table, drawn: map[uint64]datasets.Calibration{}, forecast: newForecast(g)}
+	r.skipLabelled()
 	found, err := r.all(ctx)
 	for _, result := range found {
 		if result != nil {
@@ -280,28 +282,35 @@ func (r *gridRun) calibration(ctx context.Context, c Cell) (datasets.Calibration
 	return cal, nil
 }
 
+// labelled returns what is known of a cell's result before its images are drawn, and the settings of its student, which
+// are zero for full precision. There are that many calibration images.
+func (r *gridRun) labelled(c Cell, images int) (result Result, config pdq.Config, err error) {
+	result = Result{Network: c.Subject.Name, Data: c.Subject.Data, Width: c.Width, Method: c.Method.Name,
+		Seed: c.Seed, Images: images,
+		Test: Accuracy{N: c.Subject.Test.Len()}, Tested: c.Subject.Tested, Calibration: Accuracy{N: images},
+		Backend: backend.WithoutPath(r.Note), Threads: runtime.GOMAXPROCS(0),
+		Versions: strings.Join(versions(), ", "), Date: time.Now().UTC().Format(time.DateOnly)}
+	if c.Method.Change == nil {
+		return result, config, nil
+	}
+	config, preset, err := r.Config(c)
+	if err != nil {
+		return result, config, err
+	}
+	settings, err := settingsOf(preset, withoutIdle(config, preset))
+	result.Preset, result.Settings = r.Preset, settings.String()
+	return result, config, err
+}
+
 // find returns the result of a cell from the table; if it isn't there, what is known before it is computed.
 func (r *gridRun) find(ctx context.Context, c Cell) (result Result, found bool, err error) {
 	cal, err := r.calibration(ctx, c)
 	if err != nil {
 		return result, false, err
 	}
-	result = Result{Network: c.Subject.Name, Data: c.Subject.Data, Width: c.Width, Method: c.Method.Name,
-		Seed: c.Seed, Images: cal.Len(),
-		Test: Accuracy{N: c.Subject.Test.Len()}, Tested: c.Subject.Tested, Calibration: Accuracy{N: cal.Len()},
-		Backend: backend.WithoutPath(r.Note), Threads: runtime.GOMAXPROCS(0),
-		Versions: strings.Join(versions(), ", "), Date: time.Now().UTC().Format(time.DateOnly)}
-	var config pdq.Config
-	if c.Method.Change != nil {
-		var preset pdq.Config
-		if config, preset, err = r.Config(c); err != nil {
-			return result, false, err
-		}
-		settings, err := settingsOf(preset, withoutIdle(config, preset))
-		if err != nil {
-			return result, false, err
-		}
-		result.Preset, result.Settings = r.Preset, settings.String()
+	result, config, err := r.labelled(c, cal.Len())
+	if err != nil {
+		return result, false, err
 	}
 	result.Hash = r.hashOf(c.Subject, cal, config)
 	for _, x := range r.table {
@@ -319,6 +328,17 @@ func (r *gridRun) find(ctx context.Context, c Cell) (result Result, found bool, 
 		}
 	}
 	return result, false, nil
+}
+
+// skipLabelled takes the cells out of the forecast that the table seems to have results of, wherever they are in the
+// order. Only find knows for sure, once the images are drawn.
+func (r *gridRun) skipLabelled() {
+	for _, c := range r.Cells() {
+		result, config, err := r.labelled(c, r.Images)
+		if err == nil && slices.ContainsFunc(r.table, func(x Result) bool { return x.label() == result.label() }) {
+			r.forecast.skipCell(c, config)
+		}
+	}
 }
 
 // label is what a reader of the table takes a row for.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -167,11 +168,12 @@ func (c *call) gridFolder(g *experiment.Grid, usual string) (experiment.Folder, 
 // compute runs g in a folder, and shows how far it is. When it is interrupted, it says how to go on.
 func (c *call) compute(g experiment.Grid, f experiment.Folder) ([]experiment.Result, error) {
 	defer c.progress.start("")
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(heapLimit(g.Machine.MemoryLimit)))
 	g.Command = "go run ./repl " + c.Line()
 	number, first := "", true
 	g.Began = func(_ experiment.Cell, n, of int) {
 		if number = fmt.Sprintf("%d/%d", n, of); first && n > 1 && !g.Join {
-			c.Note("going on  %d of %d results are in %s", n-1, of, f)
+			c.Note("going on  with result %d of %d in %s", n, of, f)
 		}
 		first = false
 	}

@@ -39,6 +39,16 @@ func memoryLimit(v shell.Values) (int64, error) {
 	return int64(n * float64(unit)), nil
 }
 
+// heapLimit returns what Go's heap may take of a process's limit, as debug.SetMemoryLimit takes it. Without it, the
+// heap grows to twice its live size before garbage is collected: beside caches of gigabytes, by gigabytes.
+func heapLimit(limit int64) int64 {
+	const least = 1 << 30 // below it, garbage matters little, and collecting it all the time would cost more
+	if limit == 0 {
+		return math.MaxInt64
+	}
+	return max(limit/4*3, least) // the rest is the backend's
+}
+
 // planText says what the caches of the largest unit will take, and what the whole process, where that is known.
 func planText(q *pdq.Quantizer) string {
 	plan, limit := q.MemoryPlan(), q.Config().Machine.MemoryLimit

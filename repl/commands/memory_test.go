@@ -1,6 +1,9 @@
 package commands
 
 import (
+	"math"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"testing"
 
@@ -21,4 +24,33 @@ func TestMemoryOption(t *testing.T) {
 			t.Errorf("memory=%s: error %v", text, err)
 		}
 	}
+}
+
+// TestHeapLimit: Go's heap is bounded while a grid is computed, and no longer.
+func TestHeapLimit(t *testing.T) {
+	for limit, want := range map[int64]int64{0: math.MaxInt64, 8 << 30: 6 << 30, 512 << 20: 1 << 30} {
+		if got := heapLimit(limit); got != want {
+			t.Errorf("limit %d: heap %d, want %d", limit, got, want)
+		}
+	}
+	before := debug.SetMemoryLimit(-1)
+	var out limitWriter
+	line := "grid methods=nearest bits=2/2 images=8 test=40 seeds=1 backend=go preset=glance memory=2GiB out=" + t.TempDir()
+	if err := runLine(t.Context(), line, &out, &out); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Contains(out.limits, 3<<29) {
+		t.Errorf("limits %v while the grid was computed, want 1.5 GiB among them", out.limits)
+	}
+	if after := debug.SetMemoryLimit(-1); after != before {
+		t.Errorf("limit %d afterwards, %d before", after, before)
+	}
+}
+
+// limitWriter notes the limit of Go's heap at each write.
+type limitWriter struct{ limits []int64 }
+
+func (w *limitWriter) Write(p []byte) (int, error) {
+	w.limits = append(w.limits, debug.SetMemoryLimit(-1))
+	return len(p), nil
 }
