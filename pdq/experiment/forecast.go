@@ -40,10 +40,11 @@ type work struct {
 	unit    string
 }
 
-// Costs of an operation, where 1 is that of a pass through the unit in a step of rounding, forward and backward. They fit
-// runs of PD-Quant at W4A4 of EfficientNet-Lite0, mobilenetv2, resnet20 and regnetx (ONNX Runtime, AVX-512): while more
-// than a fifth of the steps is to come, the time left is right within 20 %, judged by the units before. Fine-tuning,
-// judged by these units, is right within 10 %. Those of scales and evaluation are from a run of mobilenetv2.
+// Costs of an operation, where 1 is that of a pass through the unit in a step of rounding, forward and backward. They
+// fit runs of PD-Quant at W4A4 of EfficientNet-Lite0, mobilenetv2, resnet20 and regnetx (ONNX Runtime, AVX-512): while
+// more than a fifth of the steps is to come, the time left is right within 20 %, judged by the units before.
+// Fine-tuning, judged by these units, is right within 10 %. Those of scales and evaluation are from a run of
+// mobilenetv2.
 const (
 	productWork = 1. / 40 // a multiplication, where an element of an output is 1
 	weightWork  = 6.      // a weight that is rounded, which each step updates once for all images

@@ -82,7 +82,8 @@ func liteSteps() []float64 {
 }
 
 func liteCorrections() []float64 {
-	return []float64{44.9, 66.6, 153.1, 82.2, 71.4, 31.4, 28.8, 20.4, 18.8, 24, 34.6, 36.2, 29, 21.2, 21.4, 22.5, 24, 10.5, 0}
+	return []float64{44.9, 66.6, 153.1, 82.2, 71.4, 31.4, 28.8, 20.4, 18.8, 24, 34.6, 36.2, 29, 21.2, 21.4, 22.5, 24, 10.5,
+		0}
 }
 
 // TestForecastOfLite: after the first unit, and in a run that goes on within a unit, the time left is right within

@@ -35,7 +35,7 @@ func TestHeapLimit(t *testing.T) {
 	}
 	before := debug.SetMemoryLimit(-1)
 	var out limitWriter
-	line := "grid methods=nearest bits=2/2 images=8 test=40 seeds=1 backend=go preset=glance memory=2GiB out=" + t.TempDir()
+	line := "grid methods=nearest bits=2/2 images=8 test=40 backend=go preset=glance memory=2GiB out=" + t.TempDir()
 	if err := runLine(t.Context(), line, &out, &out); err != nil {
 		t.Fatal(err)
 	}
