@@ -168,7 +168,9 @@ func (c *call) gridFolder(g *experiment.Grid, usual string) (experiment.Folder, 
 // compute runs g in a folder, and shows how far it is. When it is interrupted, it says how to go on.
 func (c *call) compute(g experiment.Grid, f experiment.Folder) ([]experiment.Result, error) {
 	defer c.progress.start("")
-	defer debug.SetMemoryLimit(debug.SetMemoryLimit(heapLimit(g.Machine.MemoryLimit)))
+	before := debug.SetMemoryLimit(-1) // GOMEMLIMIT, if the user has set it
+	debug.SetMemoryLimit(min(before, heapLimit(g.Machine.MemoryLimit)))
+	defer debug.SetMemoryLimit(before)
 	g.Command = "go run ./repl " + c.Line()
 	number, first := "", true
 	g.Began = func(_ experiment.Cell, n, of int) {

@@ -45,6 +45,15 @@ func TestHeapLimit(t *testing.T) {
 	if after := debug.SetMemoryLimit(-1); after != before {
 		t.Errorf("limit %d afterwards, %d before", after, before)
 	}
+	debug.SetMemoryLimit(1 << 30)
+	defer debug.SetMemoryLimit(before)
+	out.limits = nil
+	if err := runLine(t.Context(), line+" anew=true", &out, &out); err != nil {
+		t.Fatal(err)
+	}
+	if slices.ContainsFunc(out.limits, func(l int64) bool { return l != 1<<30 }) || len(out.limits) == 0 {
+		t.Errorf("limits %v, want the user's lower one, 1 GiB", out.limits)
+	}
 }
 
 // limitWriter notes the limit of Go's heap at each write.
