@@ -22,7 +22,7 @@ func TestImported(t *testing.T) {
 	for _, file := range []string{"shufflenet_v2_x0_5.old", "vit_b_16.old", "vit_b_16.new"} {
 		t.Run(file, func(t *testing.T) {
 			q := imported(t, b, file)
-			sameLogits(t, q, rough(t, q), export.Packed)
+			mostLogits(t, q, rough(t, q), export.Packed, images-2)
 		})
 	}
 }

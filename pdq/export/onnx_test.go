@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/gomlx/compute"
+	"github.com/gomlx/gomlx/core/tensors"
 
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models"
@@ -102,7 +105,32 @@ func mixed(t testing.TB, teacher string) string {
 	return strings.Join(exceptions, " ")
 }
 
+// sameLogits checks that the model written of s has the logits of s. ONNX Runtime adds in another order, so that a
+// level flips where a sum is a tie but for its last bits. Some images therefore have other logits; which ones depends
+// on the processor. Where all sums are exact in any order, none may.
 func sameLogits(t testing.TB, q *pdq.Quantizer, s pdq.Student, form export.Form) {
+	t.Helper()
+	mostLogits(t, q, s, form, images*3/4)
+	c := compared(t, q, exact(q, s), dyadic(q.Problem().Calibration), form)
+	if !(c.Largest <= 1e-5) || c.Same < images {
+		t.Errorf("%v: sums are exact, but logits differ by up to %g, and %d predictions of %d are the same",
+			form, c.Largest, c.Same, images)
+	}
+}
+
+// mostLogits checks that the model written of s has the logits of s for least images or more.
+func mostLogits(t testing.TB, q *pdq.Quantizer, s pdq.Student, form export.Form, least int) {
+	t.Helper()
+	c := compared(t, q, s, q.Problem().Calibration, form)
+	if c.Close < least || c.Same < images-1 {
+		t.Errorf("%v: the logits of %d images of %d are close, and %d predictions are the same; the largest difference is %g",
+			form, c.Close, images, c.Same, c.Largest)
+	}
+}
+
+// compared writes s in a form, and compares it with s itself.
+func compared(t testing.TB, q *pdq.Quantizer, s pdq.Student, on datasets.Images, form export.Form) export.Comparison {
+	t.Helper()
 	var file bytes.Buffer
 	if _, err := export.ONNX(&file, q, s, export.Options{Form: form}); err != nil {
 		t.Fatal(err)
@@ -116,14 +144,49 @@ func sameLogits(t testing.TB, q *pdq.Quantizer, s pdq.Student, form export.Form)
 			t.Error(err)
 		}
 	}()
-	c, err := export.Compare(context.Background(), q, s, q.Problem().Calibration, m.Run)
+	c, err := export.Compare(context.Background(), q, s, on, m.Run)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Close < images-2 || c.Same < images-1 {
-		t.Errorf("%v: the logits of %d images of %d are close, and %d predictions are the same; the largest difference is %g",
-			form, c.Close, images, c.Same, c.Largest)
+	return c
+}
+
+// exact returns s with the nearest powers of two as scales, and biases that are multiples of 2^-10. A network of
+// products and sums computes it without rounding from dyadic images.
+func exact(q *pdq.Quantizer, s pdq.Student) pdq.Student {
+	power := func(x float32) float32 { return float32(math.Exp2(math.Round(math.Log2(float64(x))))) }
+	e := pdq.Student{Weights: map[string]pdq.WeightQuant{}, Acts: map[string]pdq.ActQuant{}}
+	for layer, a := range s.Acts {
+		a.Scale = power(a.Scale)
+		e.Acts[layer] = a
 	}
+	_, weights := q.Folded()
+	for layer, w := range s.Weights {
+		w.Scale = slices.Clone(w.Scale)
+		for k, scale := range w.Scale {
+			w.Scale[k] = power(scale)
+		}
+		if w.Bias == nil && weights[layer+".bias"] != nil {
+			w.Bias = tensors.MustCopyFlatData[float32](weights[layer+".bias"])
+		}
+		w.Bias = onGrid(w.Bias, 1024)
+		e.Weights[layer] = w
+	}
+	return e
+}
+
+// dyadic returns images whose values are multiples of 1/64.
+func dyadic(im datasets.Images) datasets.Images {
+	im.Values, im.Pixels = onGrid(im.Floats(0, im.Len()), 64), nil
+	return im
+}
+
+// onGrid returns xs, rounded to multiples of 1/n; nil if xs is.
+func onGrid(xs []float32, n float64) (on []float32) {
+	for _, x := range xs {
+		on = append(on, float32(math.Round(float64(x)*n)/n))
+	}
+	return on
 }
 
 // TestOtherKinds: logits are the same for layers that the teachers lack, with windows that aren't symmetric, and for
@@ -151,7 +214,7 @@ func TestOtherKinds(t *testing.T) {
 			t.Fatal(err)
 		}
 		for form := range export.Float + 1 {
-			t.Run(fmt.Sprintf("w%da%d %v", bits.W, bits.A, form), func(t *testing.T) { sameLogits(t, q, s, form) })
+			t.Run(fmt.Sprintf("w%da%d %v", bits.W, bits.A, form), func(t *testing.T) { mostLogits(t, q, s, form, images-2) })
 		}
 	}
 }
