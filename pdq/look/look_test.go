@@ -10,6 +10,7 @@ import (
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/gomlx/core/tensors"
+	"gonum.org/v1/gonum/stat"
 
 	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/internal/testbackend"
@@ -413,4 +414,47 @@ func TestNewHistogram(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestPrefixes: each is the student that lacks the quantisers of later units, and the last one is the student.
+func TestPrefixes(t *testing.T) {
+	testbackend.Each(t, func(t *testing.T, b compute.Backend) {
+		q, err := pdq.New(b, tinyProblem(t, 20), tinyConfig(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, _ := q.Folded()
+		s, _ := prepare(t, q, 1)
+		for layer := range s.Weights {
+			if n.Index(layer) > n.Units[1].Last {
+				delete(s.Weights, layer)
+			}
+		}
+		images := q.Problem().Calibration
+		all, err := look.Prefixes(t.Context(), q, s, images)
+		if err != nil || len(all) != 2 || all[0].Unit != n.Units[0].Name || all[1].Unit != n.Units[1].Name {
+			t.Fatalf("error %v, prefixes %+v of a student with two units", err, all)
+		}
+		first := pdq.Student{Weights: map[string]pdq.WeightQuant{}, Acts: map[string]pdq.ActQuant{}}
+		for _, l := range n.Layers[:n.Units[0].Last+1] {
+			if w, ok := s.Weights[l.Name]; ok {
+				first.Weights[l.Name] = w
+			}
+			if a, ok := s.Acts[l.Name]; ok {
+				first.Acts[l.Name] = a
+			}
+		}
+		for i, of := range []pdq.Student{first, s} {
+			score, each, err := q.Compare(t.Context(), of, images)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if pd := stat.Mean(each, nil); math.Abs(pd-all[i].PD) > 1e-9 || !slices.Equal(score.Top1, all[i].Score.Top1) {
+				t.Errorf("%s: PD %g instead of %g", all[i].Unit, all[i].PD, pd)
+			}
+		}
+		if !(all[1].PD > all[0].PD) {
+			t.Errorf("PD %g with two units, %g with one", all[1].PD, all[0].PD)
+		}
+	})
 }

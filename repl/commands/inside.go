@@ -51,6 +51,11 @@ func (e *engine) insideCommands() []command {
 		{Name: "worst", Group: groupInside, Help: "which quantisers hurt most: each alone, all else in full precision",
 			Run:     e.do(worst),
 			Options: []shell.Option{subset, option("n", "10", "to list"), file}},
+		{Name: "prefix", Group: groupInside, Run: e.do(prefix),
+			Help: "accuracy and PD with the first units quantised, up to each in turn, and the rest in full precision",
+			More: "It shows at which unit the predictions change, and whether later units repair that. Where the calibration " +
+				"images gain and the test images lose, rounding fits the calibration images.",
+			Options: []shell.Option{option("n", "256", "calibration images, the first ones, and test images"), file}},
 		{Name: "plot", Group: groupInside, Free: true, Wraps: true,
 			Help: "draw what a command finds, here or to a PNG or SVG: plot sweep LAYER file=x.svg", Run: e.do(plotCommand),
 			Args: []shell.Argument{{Name: "what", Help: strings.Join(plotNames(), ", "), Need: true},
@@ -58,7 +63,9 @@ func (e *engine) insideCommands() []command {
 	}
 }
 
-func plotNames() []string { return []string{"inspect", "sweep", "bn", "trace", "diff", "worst"} }
+func plotNames() []string {
+	return []string{"inspect", "sweep", "bn", "trace", "diff", "worst", "prefix"}
+}
 
 // plotCommand runs another command that draws.
 func plotCommand(c *call) (session, error) {

@@ -7,7 +7,9 @@ import (
 	"math"
 	"slices"
 
+	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/pdq"
+	"github.com/pdquant/pdquant/pdq/experiment"
 	"github.com/pdquant/pdquant/pdq/look"
 	"github.com/pdquant/pdquant/pdq/plot"
 	"github.com/pdquant/pdquant/repl/shell"
@@ -251,4 +253,68 @@ func worst(c *call) (session, error) {
 	c.Show(shell.Table{Columns: []string{"layer", "of", "bits", "PD", "predictions changed"}, Rows: rows})
 	return s, c.figure(figure{chart: plot.Chart{Title: "Each quantiser alone", Subtitle: c.subtitle(),
 		X: "quantiser, the worst first", Y: "log10 of PD"}, lines: []plot.Line{line}})
+}
+
+func prefix(c *call) (session, error) {
+	s := c.s
+	n, err := c.Values.Number("n", 1, 1<<30)
+	if err != nil {
+		return s, err
+	}
+	q, err := c.quantizer(s, s.config)
+	if err != nil {
+		return s, err
+	}
+	if len(s.student.Weights) == 0 {
+		return s, errors.New("repl: nothing is quantised yet; begin: scales weights")
+	}
+	parts, err := c.prefixImages(n)
+	if err != nil {
+		return s, err
+	}
+	table := shell.Table{Columns: []string{"quantised up to"}}
+	f := figure{chart: plot.Chart{Title: "The first units quantised", Subtitle: c.subtitle(), X: "units", Y: "PD"}}
+	for _, p := range parts {
+		all, err := look.Prefixes(c.Context, q, s.student, p.images)
+		if err != nil {
+			return s, err
+		}
+		c.Print("%d %s images", len(all[0].Score.Top1), p.name)
+		table.Columns = append(table.Columns, p.name+" %", "PD")
+		line := plot.Line{Label: p.name}
+		for u, x := range all {
+			if u == len(table.Rows) {
+				table.Rows = append(table.Rows, []any{x.Unit})
+			}
+			top1 := num("%.2f", experiment.AccuracyOf(x.Score).Percent())
+			table.Rows[u] = append(table.Rows[u], top1, num("%.3f", x.PD))
+			line.X, line.Y = append(line.X, float64(u+1)), append(line.Y, x.PD)
+		}
+		f.lines = append(f.lines, line)
+	}
+	c.Show(table)
+	return s, c.figure(f)
+}
+
+// imagesCalled are images with a name for tables.
+type imagesCalled struct {
+	name   string
+	images datasets.Stream
+}
+
+// prefixImages returns n calibration images, if they have labels, and n test images.
+func (c *call) prefixImages(n int) (parts []imagesCalled, err error) {
+	calibration := c.s.images.calibration
+	first := calibration.Slice(0, min(n, calibration.Len()))
+	if slices.Contains(first.Labels, datasets.Unlabelled) {
+		c.Note("the calibration images have no labels, so that only the test images count")
+	} else {
+		parts = append(parts, imagesCalled{"calibration", first})
+	}
+	data, err := c.s.open("")
+	if err != nil {
+		return nil, err
+	}
+	test, err := data.Test.Evenly(n)
+	return append(parts, imagesCalled{"test", test}), err
 }

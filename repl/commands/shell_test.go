@@ -199,8 +199,10 @@ func TestInside(t *testing.T) {
 		t.Fatal(err)
 	}
 	look("units", "inspect layer1.0.conv1", "inspect fc", "inspect layer1.0.relu1", "sweep layer1.0.relu1 points=4",
-		"bn conv1", "bn 1", "bn 2", "trace conv1", "trace 1", "trace 1 step=dc", "diff", "diff 1", "worst")
-	for _, what := range []string{"inspect relu", "sweep relu points=4", "bn 1", "trace 1", "diff", "worst"} {
+		"bn conv1", "bn 1", "bn 2", "trace conv1", "trace 1", "trace 1 step=dc", "diff", "diff 1", "worst",
+		"prefix n=20")
+	for _, what := range []string{"inspect relu", "sweep relu points=4", "bn 1", "trace 1", "diff", "worst",
+		"prefix n=20"} {
 		path := filepath.Join(dir, strings.Fields(what)[0]+".svg")
 		look("plot " + what + " file=" + path)
 		if data, err := os.ReadFile(path); err != nil || !bytes.Contains(data, []byte("<svg")) {
