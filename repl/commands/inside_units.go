@@ -162,6 +162,15 @@ func lossLines(losses []loss, label string, of func(loss) float64) plot.Line {
 	return line
 }
 
+// quantised returns the quantizer, or an error if the student has nothing that is quantised.
+func (c *call) quantised() (*pdq.Quantizer, error) {
+	q, err := c.quantizer(c.s, c.s.config)
+	if err == nil && len(c.s.student.Weights) == 0 {
+		err = errors.New("repl: nothing is quantised yet; begin: scales weights")
+	}
+	return q, err
+}
+
 func diff(c *call) (session, error) {
 	s := c.s
 	images, err := c.Values.Number("images", 1, 1<<20)
@@ -172,7 +181,7 @@ func diff(c *call) (session, error) {
 	if err != nil {
 		return s, err
 	}
-	q, err := c.quantizer(s, s.config)
+	q, err := c.quantised()
 	if err != nil {
 		return s, err
 	}
@@ -181,9 +190,6 @@ func diff(c *call) (session, error) {
 		if u, err = s.unit(name); err != nil {
 			return s, err
 		}
-	}
-	if len(s.student.Weights) == 0 {
-		return s, errors.New("repl: nothing is quantised yet, so nothing differs; begin: scales weights")
 	}
 	all, err := look.Differences(c.Context, q, s.student, images)
 	if err != nil {
@@ -226,12 +232,9 @@ func worst(c *call) (session, error) {
 	if err != nil {
 		return s, err
 	}
-	q, err := c.quantizer(s, s.config)
+	q, err := c.quantised()
 	if err != nil {
 		return s, err
-	}
-	if len(s.student.Weights) == 0 {
-		return s, errors.New("repl: nothing is quantised yet; begin: scales weights")
 	}
 	all, err := look.Sensitivities(c.Context, q, s.student, images)
 	if err != nil {
@@ -261,12 +264,9 @@ func prefix(c *call) (session, error) {
 	if err != nil {
 		return s, err
 	}
-	q, err := c.quantizer(s, s.config)
+	q, err := c.quantised()
 	if err != nil {
 		return s, err
-	}
-	if len(s.student.Weights) == 0 {
-		return s, errors.New("repl: nothing is quantised yet; begin: scales weights")
 	}
 	parts, err := c.prefixImages(n)
 	if err != nil {
