@@ -119,8 +119,8 @@ func architectureOf(arch string) (perArchitecture, error) {
 // bits are five times as far apart as those of 4 bits, so the same rate, in levels, moves a weight five times as far. A
 // student with more than 2 bits of activations soon overfits the calibration images, so these are changed more for it.
 //
-// That holds for images of 28 and 32 pixels. EfficientNet-Lite0, on photographs, predicts worse afterwards; with a
-// tenth of the rates, and images that are only mirrored and moved, it predicts better, see docs/imagenet.md.
+// That holds for images of 28 and 32 pixels. On photographs, EfficientNet-Lite0's predictions change more afterwards;
+// with a tenth of the rates, and images that are only mirrored and moved, they change less, see docs/imagenet.md.
 func (p perArchitecture) fineTuning(w, a int) FineTuneConfig {
 	c := FineTuneConfig{BatchSize: 32, LearningRate: 0.02, ScaleLearningRate: 0.015, BiasLearningRate: 0.03,
 		Features: 1, Warmup: 0.1, Flip: 0.5, Shift: 2, Mix: 0.5}
