@@ -44,7 +44,7 @@ func Preset(name, arch string, w, a int) (Config, error) {
 type perArchitecture struct {
 	roundWeight, temperature, lambdaC float64
 	edges                             Edges // not the reference's: of 2-bit activations in short runs, see Quick
-	gentle                            bool  // not the reference's: of fine-tuning, which it doesn't have
+	gentle                            bool  // not the reference's: whether fine-tuning has low rates, see fineTuning
 }
 
 func architectures() map[string]perArchitecture {

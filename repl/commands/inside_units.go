@@ -302,7 +302,8 @@ type imagesCalled struct {
 	images datasets.Stream
 }
 
-// prefixImages returns n calibration images, if they have labels, and n test images.
+// prefixImages returns the first n calibration images, if they have labels, and the test images that the option n asks
+// for.
 func (c *call) prefixImages(n int) (parts []imagesCalled, err error) {
 	calibration := c.s.images.calibration
 	first := calibration.Slice(0, min(n, calibration.Len()))
@@ -311,10 +312,6 @@ func (c *call) prefixImages(n int) (parts []imagesCalled, err error) {
 	} else {
 		parts = append(parts, imagesCalled{"calibration", first})
 	}
-	data, err := c.s.open("")
-	if err != nil {
-		return nil, err
-	}
-	test, err := data.Test.Evenly(n)
+	test, err := c.testImages(c.s)
 	return append(parts, imagesCalled{"test", test}), err
 }
