@@ -129,17 +129,61 @@ func abs(x float32) float32 { return math.Float32frombits(math.Float32bits(x) &^
 // their number.
 func search(ctx context.Context, x []float32, bits int, side sides, metric Metric, c ScaleConfig, p *power.Table) (
 	candidate, error) {
-	z := newZeroSearch(x, bits, side, metric, p)
-	ss := scales(x, bits, c.Candidates, side)
+	return newZeroSearch(x, bits, side, metric, p).search(ctx, scales(x, bits, c.Candidates, side))
+}
+
+// zeroSearch looks for the best zero point of a tensor at given scales.
+type zeroSearch struct {
+	x      []float32
+	bits   int
+	side   sides
+	metric Metric
+	power  *power.Table
+	lo, hi float32 // the extremes of x
+	bins   bins    // of x; none: every score is computed
+}
+
+func newZeroSearch(x []float32, bits int, side sides, metric Metric, p *power.Table) zeroSearch {
+	z := zeroSearch{x: x, bits: bits, side: side, metric: metric, power: p}
+	z.lo, z.hi = extremes(x)
+	switch {
+	case metric != LpNorm:
+	case len(x) >= 4*mostBins:
+		z.bins = newBins(x, z.lo, z.hi)
+	case side == twoSided:
+		z.x = outermostFirst(x)
+	}
+	return z
+}
+
+// search returns the best candidate at the scales ss, the first of equals. With bins, the candidate with the least
+// bound comes first: few others have a bound below its score, so that few scores are computed.
+func (z zeroSearch) search(ctx context.Context, ss []float32) (candidate, error) {
+	limit := math.Inf(1)
+	if len(z.bins.all) > 0 {
+		first, err := z.least(ctx, ss, limit, z.bound)
+		if err != nil {
+			return first, err
+		}
+		limit = first.errorSum(z.x, z.bits, z.power, limit)
+	}
+	return z.least(ctx, ss, limit, z.score)
+}
+
+// scorer returns the score of a candidate. It may stop at any score above limit.
+type scorer func(c candidate, limit float64) float64
+
+// least returns the first candidate at the scales ss with the least score, which must be at most limit.
+func (z zeroSearch) least(ctx context.Context, ss []float32, limit float64, score scorer) (candidate, error) {
 	found, scores := make([]candidate, len(ss)), make([]float64, len(ss))
-	var limit atomic.Uint64 // the bits of the best score so far
-	limit.Store(math.Float64bits(math.Inf(1)))
+	var lowest atomic.Uint64 // the bits of limit, and later of the best score so far
+	lowest.Store(math.Float64bits(limit))
 	err := parallel(ctx, len(ss), func(i int) {
 		i = len(ss) - 1 - i // wide ranges first: they soon give a low limit
-		found[i], scores[i] = z.best(ss[i], math.Float64frombits(limit.Load()))
+		found[i], scores[i] = z.best(ss[i], math.Float64frombits(lowest.Load()), score)
 		for {
-			old := limit.Load()
-			if scores[i] >= math.Float64frombits(old) || limit.CompareAndSwap(old, math.Float64bits(scores[i])) {
+			old := lowest.Load()
+			if scores[i] >= math.Float64frombits(old) || lowest.CompareAndSwap(old, math.Float64bits(scores[i])) {
 				return
 			}
 		}
@@ -153,31 +197,12 @@ func search(ctx context.Context, x []float32, bits int, side sides, metric Metri
 	return found[best], err
 }
 
-// zeroSearch looks for the best zero point of a tensor at given scales.
-type zeroSearch struct {
-	x      []float32
-	bits   int
-	side   sides
-	metric Metric
-	power  *power.Table
-	lo, hi float32 // the extremes of x
-}
-
-func newZeroSearch(x []float32, bits int, side sides, metric Metric, p *power.Table) zeroSearch {
-	z := zeroSearch{x: x, bits: bits, side: side, metric: metric, power: p}
-	z.lo, z.hi = extremes(x)
-	if side == twoSided && metric == LpNorm {
-		z.x = outermostFirst(x)
-	}
-	return z
-}
-
 // best returns the candidate with the least score at a scale, the first of equals, and its score. If no score is at
 // most limit, any candidate with a score above limit may be returned.
 //
 // From the zero point that covers lo, it goes up as long as the error of hi alone is within limit, since that error
 // never falls, and then down as long as that of lo is. At 8 bits few of the 256 zero points are left.
-func (z zeroSearch) best(scale float32, limit float64) (candidate, float64) {
+func (z zeroSearch) best(scale float32, limit float64, score scorer) (candidate, float64) {
 	last := lastLevel(z.bits)
 	best, least := candidate{scale: scale}, math.Inf(1)
 	try := func(zero, outermost float32) bool {
@@ -185,7 +210,7 @@ func (z zeroSearch) best(scale float32, limit float64) (candidate, float64) {
 		if z.metric == LpNorm && c.errorSum([]float32{outermost}, z.bits, z.power, limit) > limit {
 			return false
 		}
-		if score := z.score(c, limit); score < least || score == least && zero < best.zero {
+		if score := score(c, limit); score < least || score == least && zero < best.zero {
 			best, least = c, score
 			limit = min(limit, score)
 		}
@@ -208,11 +233,20 @@ func (z zeroSearch) best(scale float32, limit float64) (candidate, float64) {
 	return best, least
 }
 
+// score is the scorer of the metric.
 func (z zeroSearch) score(c candidate, limit float64) float64 {
 	if z.metric == Cosine {
 		return c.cosineDistance(z.x, z.bits)
 	}
+	if bound := z.bound(c, limit); bound > limit {
+		return bound
+	}
 	return c.errorSum(z.x, z.bits, z.power, limit)
+}
+
+// bound is a scorer that is at most the errorSum.
+func (z zeroSearch) bound(c candidate, limit float64) float64 {
+	return z.bins.bound(c, z.bits, z.power, limit)
 }
 
 // outermostFirst returns x in order of falling magnitude. Most candidates clip the outermost values, so the errors of a
@@ -296,7 +330,7 @@ func RangeCandidates(ctx context.Context, x []float32, bits int, c ScaleConfig) 
 	best := make([]ActQuant, c.Candidates)
 	ss := scales(x, bits, c.Candidates, z.side)
 	err := parallel(ctx, len(ss), func(i int) {
-		c, _ := z.best(ss[i], math.Inf(1))
+		c, _ := z.search(ctx, ss[i:i+1]) // fails only where parallel does
 		best[i] = ActQuant{Bits: bits, Scale: c.scale, Zero: c.zero}
 	})
 	return best, err

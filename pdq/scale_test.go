@@ -123,6 +123,72 @@ func FuzzSearch(f *testing.F) {
 	})
 }
 
+// FuzzBins: a bound is at most the error, and close to it where bins are narrow.
+func FuzzBins(f *testing.F) {
+	for kind := range byte(4) {
+		f.Add(uint64(kind), 100, kind, kind, float32(2.4))
+	}
+	f.Add(uint64(4), 5, byte(3), byte(1), float32(0.7))
+	f.Add(uint64(5), 1, byte(2), byte(2), float32(1))
+	f.Fuzz(func(t *testing.T, seed uint64, n int, kind, width byte, power32 float32) {
+		if !(power32 > 0.1 && power32 < 10) {
+			t.Skip()
+		}
+		x, bits, p := searchInput(seed, int(kind%4))[:1+uint(n)%400], []int{2, 3, 4, 8}[width%4], power.New(float64(power32))
+		lo, hi := extremes(x)
+		b := newBins(x, lo, hi)
+		for _, c := range candidates(x, bits, 10, sidesOf(x)) {
+			score := c.errorSum(x, bits, p, math.Inf(1))
+			bound := b.bound(c, bits, p, math.Inf(1))
+			if bound > score {
+				t.Errorf("%d bits, %+v: bound %g, error %g", bits, c, bound, score)
+			}
+			if limit := score / 2; b.bound(c, bits, p, limit) > limit && bound <= limit {
+				t.Errorf("%d bits, %+v: bound %g, but above %g if that is the limit", bits, c, bound, limit)
+			}
+		}
+	})
+}
+
+// TestSearchBins: with bins, a search finds what it finds without, and computes a hundredth of the scores.
+func TestSearchBins(t *testing.T) {
+	for kind := range 4 {
+		x := distinct(4*mostBins, kind)
+		for _, bits := range []int{2, 4, 8} {
+			p := power.New(2.4)
+			z := newZeroSearch(x, bits, sidesOf(x), LpNorm, p)
+			ss := scales(x, bits, 30, z.side)
+			got, err := z.search(t.Context(), ss)
+			if err != nil {
+				t.Fatal(err)
+			}
+			limit, near := got.errorSum(x, bits, p, math.Inf(1)), 0
+			for _, c := range candidates(x, bits, 30, z.side) {
+				if z.bound(c, limit) <= limit {
+					near++
+				}
+			}
+			plain := z
+			plain.bins = bins{}
+			want, err := plain.search(t.Context(), ss)
+			if err != nil || got != want {
+				t.Errorf("kind %d, %d bits: found %+v, without bins %+v, error %v", kind, bits, got, want, err)
+			}
+			if near > max(len(candidates(x, bits, 30, z.side))/100, 2) {
+				t.Errorf("kind %d, %d bits: %d scores are computed", kind, bits, near)
+			}
+		}
+	}
+}
+
+// distinct returns n values of a kind of searchInput.
+func distinct(n, kind int) (x []float32) {
+	for seed := uint64(1); len(x) < n; seed++ {
+		x = append(x, searchInput(seed, kind)...)
+	}
+	return x[:n]
+}
+
 // TestSymmetricWeights: all zero points are the middle level, and the range of 8 bits covers all values.
 func TestSymmetricWeights(t *testing.T) {
 	w := []float32{0.5, -1, 0.25, 0.1, 3, 2, 1, 0, -1, -2, -0.5, -4}
@@ -193,17 +259,16 @@ func BenchmarkSearchWeight(b *testing.B) {
 }
 
 func BenchmarkSearchActivation(b *testing.B) {
-	x := searchInput(1, 0)
-	for len(x) < 1<<20 {
-		x = append(x, x...)
-	}
-	for _, bits := range []int{2, 4, 8} {
-		b.Run(fmt.Sprintf("relu/%d", bits), func(b *testing.B) {
-			for b.Loop() {
-				if _, err := searchActivation(b.Context(), x[:1<<20], bits, ScaleConfig{Power: 2.4, Candidates: 100}); err != nil {
-					b.Fatal(err)
+	for kind, name := range []string{"relu", "negative", "skewed", "normal"} {
+		x := distinct(1<<22, kind)
+		for _, bits := range []int{2, 4, 8} {
+			b.Run(fmt.Sprintf("%s/%d", name, bits), func(b *testing.B) {
+				for b.Loop() {
+					if _, err := searchActivation(b.Context(), x, bits, ScaleConfig{Power: 2.4, Candidates: 100}); err != nil {
+						b.Fatal(err)
+					}
 				}
-			}
-		})
+			})
+		}
 	}
 }

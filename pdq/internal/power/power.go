@@ -7,6 +7,7 @@ import "math"
 // error below p²/2³¹) and a table of the exponent. Scale searches need hundreds of millions of such powers; math.Pow
 // takes twenty times as long.
 type Table struct {
+	P        float64 // p
 	mantissa [1<<indexBits + 1]float64
 	exponent [256]float64
 }
@@ -15,7 +16,7 @@ const indexBits = 14 // of the mantissa's 23
 
 // New returns the table for p.
 func New(p float64) *Table {
-	var t Table
+	t := Table{P: p}
 	for i := range t.mantissa {
 		t.mantissa[i] = math.Pow(1+float64(i)/(1<<indexBits), p)
 	}
