@@ -23,6 +23,7 @@ const RecordFile = "run.json"
 type Record struct {
 	Started     time.Time
 	Command     string            // that started it
+	Source      *Source           `json:",omitempty"` // where network and images were; nil: not recorded
 	Teacher     string            // network
 	TeacherHash string            // hex SHA-256 of its weights
 	Calibration CalibrationRecord // images it was fitted to
@@ -34,6 +35,7 @@ type Record struct {
 	Threads     int      // GOMAXPROCS
 	Machine     string   // operating system and processor architecture
 	Versions    []string // Go and the modules that compute
+	Preset      string   `json:",omitempty"` // whose settings methods change; "": not recorded
 	Methods     []Fixed
 	Plan        pdq.Plan `json:",omitempty"` // widths of all that the last method quantises
 }
@@ -82,7 +84,10 @@ func versions() []string {
 // record returns the Record of methods for a subject.
 func (r *gridRun) record(s *Subject, cal datasets.Calibration, methods []Fixed) (Record, error) {
 	record, err := NewRecord(s.Network, s.Weights, cal, s.Test, methods)
-	record.Backend, record.Command = r.Note, r.Command
+	record.Backend, record.Command, record.Preset = r.Note, r.Command, r.Preset
+	if s.Source.Name != "" {
+		record.Source = &s.Source
+	}
 	return record, err
 }
 

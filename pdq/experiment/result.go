@@ -274,6 +274,16 @@ type kept struct {
 
 func (f Folder) kept(stem string) (k kept, err error) { return k, f.ReadJSON(stem+".json", &k) }
 
+// StudentEnding ends the names of students' files.
+const StudentEnding = ".safetensors"
+
+// StudentRecord returns the record of the student whose file is called name, and the hash for Unchanged. Run writes
+// both beside it.
+func (f Folder) StudentRecord(name string) (r Record, hash string, err error) {
+	k, err := f.kept(strings.TrimSuffix(name, StudentEnding))
+	return k.Record, k.Student, err
+}
+
 // finished is kept of a result, whose student's file, if it is still there, must be the one that was evaluated.
 func (f Folder) finished(r Result) (kept, error) {
 	k, err := f.kept(r.stem())
@@ -299,7 +309,7 @@ func fileStem(network string, w Width, seed uint64, hash string) string {
 }
 
 // StudentFile returns the name of the file of r's student in its run folder.
-func (r Result) StudentFile() string { return r.stem() + ".safetensors" }
+func (r Result) StudentFile() string { return r.stem() + StudentEnding }
 
 // Ones returns a score as text: for each image 1 if it is right, else 0.
 func Ones(s pdq.Score) string {

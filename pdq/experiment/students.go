@@ -31,12 +31,12 @@ func (g Grid) Student(ctx context.Context, f Folder, c Cell) (*pdq.Quantizer, pd
 	}
 	k, err := f.kept(t.stem)
 	if err == nil {
-		err = f.Unchanged(t.stem+".safetensors", k.Student)
+		err = f.Unchanged(t.stem+StudentEnding, k.Student)
 	}
 	if err != nil {
 		return nil, pdq.Student{}, err
 	}
-	student, err := f.LoadStudent(t.Quantizer, t.stem+".safetensors")
+	student, err := f.LoadStudent(t.Quantizer, t.stem+StudentEnding)
 	return t.Quantizer, student, err
 }
 
@@ -60,9 +60,9 @@ func (r *gridRun) student(ctx context.Context, c Cell, config pdq.Config) (*pdq.
 	q := t.Quantizer
 	if k, err := r.folder.kept(t.stem); err == nil {
 		r.forecast.skipUnits(c, config, len(c.Subject.Network.Units))
-		student, err := r.folder.LoadStudent(q, t.stem+".safetensors")
+		student, err := r.folder.LoadStudent(q, t.stem+StudentEnding)
 		if err == nil {
-			err = r.folder.Unchanged(t.stem+".safetensors", k.Student)
+			err = r.folder.Unchanged(t.stem+StudentEnding, k.Student)
 		}
 		if err == nil {
 			err = r.folder.RemoveState(t.stem + ".state") // of a process that was killed before it did so
@@ -189,7 +189,7 @@ func (r *gridRun) quantise(ctx context.Context, tasks []*task) error {
 	for _, t := range slices.Backward(tasks) { // the first one's cell is under way
 		k := kept{Record: t.record, Seconds: t.Elapsed.Seconds(), PeakMemory: max(peak, t.peak)}
 		var err error
-		if k.Student, err = r.folder.SaveStudent(t.Quantizer, t.stem+".safetensors", t.Student); err == nil {
+		if k.Student, err = r.folder.SaveStudent(t.Quantizer, t.stem+StudentEnding, t.Student); err == nil {
 			err = r.folder.WriteJSON(t.stem+".json", k)
 		}
 		if err == nil {

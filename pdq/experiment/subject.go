@@ -26,6 +26,7 @@ func missing(err error) error {
 
 // Subject is a network to quantise, with its images.
 type Subject struct {
+	Source  Source // what Open was given; zero: the subject was made otherwise
 	Name    string // the registry's, or the architecture's
 	Design  string // the architecture
 	Like    string // what presets take the network for, as Source.Like; "": Design
@@ -79,7 +80,7 @@ func Open(src Source) (Subject, error) {
 	if err != nil {
 		return s, err
 	}
-	s.Like = src.Like
+	s.Source, s.Like = src, src.Like
 	_, err = pdq.Paper(s.Architecture(), 4, 4) // whether it is known
 	return s, err
 }

@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models/arch"
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/experiment"
@@ -68,7 +67,8 @@ func newDemo(v shell.Values) (g experiment.Grid, err error) {
 	if err := readSteps(v, &g); err != nil {
 		return g, err
 	}
-	s, err := shipped(v["teacher"], src.Tests)
+	src.Name, src.Data = v["teacher"], "fashion-mnist" // the images that are built in
+	s, err := experiment.Open(src)
 	if err != nil {
 		return g, err
 	}
@@ -93,23 +93,6 @@ func newDemo(v shell.Values) (g experiment.Grid, err error) {
 		return g, err
 	}
 	return g, nil
-}
-
-// shipped returns a teacher trained on Fashion-MNIST, with the images that are built in and n of the test images.
-func shipped(name string, n int) (s experiment.Subject, err error) {
-	teacher, err := arch.LoadTeacher(name)
-	if err != nil {
-		return s, err
-	}
-	data, err := datasets.Open("fashion-mnist", datasets.OpenOptions{})
-	if err != nil {
-		return s, err
-	}
-	s = experiment.Subject{Name: name, Design: teacher.Network.Name, Data: data.Name, Network: teacher.Network,
-		Weights: teacher.Weights, Origin: "trained on Fashion-MNIST by: " + teacher.Record["command"], Pool: data.Pool,
-		Tested: "test images"}
-	s.Test, err = data.Test.Evenly(n)
-	return s, err
 }
 
 // bestSteps returns how many steps of fine-tuning best takes with a preset, unless an option says otherwise.

@@ -39,10 +39,13 @@ func (e *engine) runCommands() []command {
 				"(settings, seeds, images, versions, hashes and what was typed), the student, the losses, and what eval found. " +
 				"A rounding that is under way is saved too, at its step.",
 			Args: []shell.Argument{{Name: "dir", Help: "default runs/TEACHER-wWaA-sSEED"}}},
-		{Name: "resume", Group: groupRuns, Changes: true, Saves: true, Help: "take up a saved session", Run: e.do(resume),
+		{Name: "resume", Group: groupRuns, Changes: true, Saves: true, Run: e.do(resume),
+			Help: "take up a saved session, or a student that grid, quantise, demo, ablate or reproduce wrote",
 			More: "Teacher and images are loaded as they were, and checked. A rounding that was under way goes on at its " +
-				"step; what its unit sees is observed, and corrected, again.",
-			Args: []shell.Argument{{Name: "dir", Help: "a run folder that save wrote", Need: true}}},
+				"step; what its unit sees is observed, and corrected, again. The name of a student's file has the hash that " +
+				"results.tsv has of it. It becomes the student at work, beside those that have names.",
+			Args: []shell.Argument{{Name: "run", Help: "a run folder that save wrote, or a student's file: " +
+				"runs/grid/resnet8-w2a2-s1-….safetensors", Need: true}}},
 		{Name: "runs", Group: groupRuns, Help: "list the run folders", Run: e.do(listRuns),
 			Args: []shell.Argument{{Name: "dir", Help: "where they lie; default runs"}}},
 		{Name: "compare", Group: groupRuns, Help: "compare two students or runs: settings and accuracies, paired if they " +
@@ -199,7 +202,7 @@ func exists(path string) bool {
 }
 
 func (s session) saved() saved {
-	out := saved{Teacher: s.teacher.source, Data: s.images.data, Preset: s.preset, Config: s.config,
+	out := saved{Teacher: s.teacher.Source, Data: s.images.data, Preset: s.preset, Config: s.config,
 		Names: s.studentNames()}
 	for u, st := range s.units {
 		out.Units = append(out.Units,
@@ -250,7 +253,10 @@ func (s session) saveScore(f experiment.Folder) error {
 }
 
 func resume(c *call) (session, error) {
-	f := experiment.Folder(c.Values["dir"])
+	f := experiment.Folder(c.Values["run"])
+	if strings.HasSuffix(string(f), experiment.StudentEnding) {
+		return c.resumeStudent(experiment.Folder(filepath.Dir(string(f))), filepath.Base(string(f)))
+	}
 	if err := finishSaving(f); err != nil {
 		return c.s, err
 	}
@@ -287,6 +293,61 @@ func resume(c *call) (session, error) {
 	return s, nil
 }
 
+// resumeStudent takes up the student of a grid, in the folder f, whose file is called name.
+func (c *call) resumeStudent(f experiment.Folder, name string) (session, error) {
+	record, hash, err := f.StudentRecord(name)
+	if err == nil && len(record.Methods) != 1 {
+		err = fmt.Errorf("repl: %s has no method; give a student of grid, quantise, demo, ablate or reproduce", f.Path(name))
+	}
+	if err != nil {
+		return c.s, err
+	}
+	old := saved{Preset: record.Preset, Config: record.Methods[0].Config, Student: hash}
+	switch {
+	case record.Source != nil:
+		old.Teacher = *record.Source
+	case c.s.teacher != nil:
+		old.Teacher = c.s.teacher.Source
+	default:
+		return c.s, fmt.Errorf("repl: %s is of a version that didn't say where its teacher and images are; load these "+
+			"first (teacher, with the options that the run had): %s", f.Path(name), record.Command)
+	}
+	if old.Preset == "" {
+		old.Preset = c.s.preset
+	}
+	s, err := c.given(old, record, c.s)
+	if err != nil {
+		return c.s, err
+	}
+	s.names = c.s.names
+	if s, err = c.taken(s, f, name, hash); err != nil {
+		return c.s, err
+	}
+	for u := range s.units {
+		s.units[u] = unitState{rounded: s.config.Rounding.Steps, finished: true}
+	}
+	before := c.s
+	c.s = s
+	if s, err = logits(c); err != nil {
+		return before, err
+	}
+	c.Print("%s W%dA%d, %s, seed %d", s.teacher.Name, s.config.Bits.W, s.config.Bits.A, record.Methods[0].Name,
+		s.config.Seed)
+	return s, nil
+}
+
+// taken returns s with the student whose file is called name.
+func (c *call) taken(s session, f experiment.Folder, name, hash string) (session, error) {
+	q, err := c.quantizer(s, s.config)
+	if err == nil {
+		err = f.Unchanged(name, hash)
+	}
+	if err == nil {
+		s.student, err = f.LoadStudent(q, name)
+	}
+	return s, err
+}
+
 // load reads a session that write wrote, without what a rounding under way needs. Teacher and images are those of
 // near, where they are the same.
 func (c *call) load(f experiment.Folder, near session) (session, saved, error) {
@@ -295,6 +356,10 @@ func (c *call) load(f experiment.Folder, near session) (session, saved, error) {
 	if err := errors.Join(f.ReadJSON(sessionFile, &old), f.ReadJSON(experiment.RecordFile, &record)); err != nil {
 		if err = firstLine(err); record.Command != "" && !exists(f.Path(sessionFile)) {
 			err = fmt.Errorf("repl: %s is a run of another command; to go on with it: %s", f, record.Command)
+			if students, _ := filepath.Glob(f.Path("*" + experiment.StudentEnding)); len(students) > 0 {
+				err = fmt.Errorf("%w; for a student of it: resume %s", err, students[0])
+			}
+			return c.s, old, err
 		}
 		return c.s, old, fmt.Errorf("%w; resume takes a folder that save wrote", err)
 	}
@@ -303,14 +368,7 @@ func (c *call) load(f experiment.Folder, near session) (session, saved, error) {
 	if err != nil {
 		return s, old, err
 	}
-	q, err := c.quantizer(s, s.config)
-	if err != nil {
-		return s, old, err
-	}
-	if err := f.Unchanged(studentFile, old.Student); err != nil {
-		return s, old, err
-	}
-	if s.student, err = f.LoadStudent(q, studentFile); err != nil {
+	if s, err = c.taken(s, f, studentFile, old.Student); err != nil {
 		return s, old, err
 	}
 	if err := s.takeUnits(f, old.Units); err != nil {
@@ -325,7 +383,7 @@ func (c *call) given(old saved, record experiment.Record, near session) (session
 	s := c.s
 	s.names, s.teacher = nil, near.teacher
 	var err error
-	if near.teacher == nil || !reflect.DeepEqual(near.teacher.source, old.Teacher) {
+	if near.teacher == nil || !reflect.DeepEqual(near.teacher.Source, old.Teacher) {
 		if s.teacher, err = newTeacher(old.Teacher); err != nil {
 			return s, err
 		}

@@ -40,7 +40,6 @@ type session struct {
 // teacher is a loaded network with its data.
 type teacher struct {
 	experiment.Subject
-	source experiment.Source
 	folded *models.Network // batch normalisation folded: what is quantised
 }
 

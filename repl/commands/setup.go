@@ -124,7 +124,7 @@ func measureStatistics(c *call) (session, error) {
 	if err != nil {
 		return s, err
 	}
-	src := s.teacher.source
+	src := s.teacher.Source
 	src.Statistics = n
 	if s.teacher, err = newTeacher(src); err != nil {
 		return c.s, err
@@ -150,11 +150,11 @@ func measureStatistics(c *call) (session, error) {
 // measured returns s with the statistics that the teacher's source asks for.
 func (s session) measured(ctx context.Context) (session, error) {
 	t := *s.teacher
-	if t.source.Statistics == 0 {
+	if t.Source.Statistics == 0 {
 		return s, nil
 	}
 	var err error
-	if t.Subject, err = t.Measured(ctx, s.backend, t.source.Statistics); err != nil {
+	if t.Subject, err = t.Measured(ctx, s.backend, t.Source.Statistics); err != nil {
 		return s, err
 	}
 	t.folded, _, err = models.Fold(t.Network, t.Weights)
@@ -182,7 +182,7 @@ func known(name, checkpoint string) error {
 }
 
 func newTeacher(src experiment.Source) (*teacher, error) {
-	t := &teacher{source: src}
+	t := &teacher{}
 	err := known(src.Name, src.Checkpoint)
 	if err != nil {
 		return nil, err
@@ -255,7 +255,7 @@ func (s session) open(data string) (datasets.Data, error) {
 		if data == "" {
 			return datasets.Data{Name: t.Data, Pool: t.Pool, Test: t.Test}, nil
 		}
-		src, images = t.source, t.Images
+		src, images = t.Source, t.Images
 		src.Lists = datasets.Lists{} // of the teacher's own images
 	}
 	if src.Data = data; data == "" {
@@ -383,7 +383,7 @@ func openBackend(c *call) (session, error) {
 		return c.s, err
 	}
 	if t := s.teacher; t != nil { // its weights are bound to the backend before
-		if s.teacher, err = newTeacher(t.source); err != nil {
+		if s.teacher, err = newTeacher(t.Source); err != nil {
 			return c.s, err
 		}
 		if s, err = s.measured(c.Context); err != nil {

@@ -538,7 +538,7 @@ func TestCheckpointTeacher(t *testing.T) {
 		t.Errorf("printed %s", out)
 	}
 	other, _ := testShell(t, "resume "+dir)
-	if other.State.finished() != 1 || other.State.teacher.source.Checkpoint == "" ||
+	if other.State.finished() != 1 || other.State.teacher.Source.Checkpoint == "" ||
 		!reflect.DeepEqual(other.State.student, sh.State.student) {
 		t.Errorf("resumed %+v", other.State)
 	}
