@@ -99,7 +99,7 @@ func Columns(path string, c Chart, bins []Bin) error {
 	return write(path, func() *sheet {
 		s := newSheet(chartWidth)
 		s.header(c.Title, c.Subtitle)
-		f := s.frame(c, span(xs), interval{0, max(top, 1)})
+		f := s.frame(c, span(xs), interval{hi: max(top, 1)})
 		for _, b := range bins {
 			if b.Count > 0 {
 				s.fill(f.x(b.Low), f.y(b.Count), f.x(b.High)-f.x(b.Low)-0.5, f.y(0)-f.y(b.Count), accent())
@@ -148,17 +148,20 @@ func lineColor(i int) color.Color {
 }
 
 // interval is the range of an axis.
-type interval struct{ lo, hi float64 }
+type interval struct {
+	lo, hi float64
+	whole  bool // whether its values are whole numbers, so that its ticks are, too
+}
 
 // span returns the interval of the values xs. If all are equal, it has some room on both sides.
 func span(xs []float64) interval {
-	v := interval{xs[0], xs[0]}
+	v := interval{lo: xs[0], hi: xs[0], whole: true}
 	for _, x := range xs {
-		v.lo, v.hi = min(v.lo, x), max(v.hi, x)
+		v.lo, v.hi, v.whole = min(v.lo, x), max(v.hi, x), v.whole && x == math.Trunc(x)
 	}
 	if v.lo == v.hi {
 		room := max(math.Abs(v.lo), 1) / 2
-		v.lo, v.hi = v.lo-room, v.hi+room
+		v.lo, v.hi, v.whole = v.lo-room, v.hi+room, false
 	}
 	return v
 }
@@ -175,6 +178,9 @@ func (v interval) ticks() []tick {
 	if v.hi-v.lo < max(1e-9*max(math.Abs(v.lo), math.Abs(v.hi)), 1/mostNumber) {
 		return v.ends() // too close for round numbers between
 	}
+	if v.whole {
+		return shortened(v.wholeTicks())
+	}
 	for _, t := range (plot.DefaultTicks{}).Ticks(v.lo, v.hi) {
 		if !t.IsMinor() && t.Value >= v.lo && t.Value <= v.hi {
 			out = append(out, tick{t.Value, t.Label})
@@ -184,6 +190,18 @@ func (v interval) ticks() []tick {
 		return v.ends()
 	}
 	return shortened(out)
+}
+
+// wholeTicks returns at most seven ticks, at multiples of 1, 2 or 5 times a power of ten.
+func (v interval) wholeTicks() (out []tick) {
+	step, next := 1.0, []float64{2, 2.5, 2}
+	for i := 0; (v.hi-v.lo)/step > 6; i++ {
+		step *= next[i%len(next)]
+	}
+	for at := math.Ceil(v.lo/step)*step + 0; at <= v.hi; at += step { // + 0: -0 is 0
+		out = append(out, tick{at, strconv.FormatFloat(at, 'g', 4, 64)})
+	}
+	return out
 }
 
 // shortened returns ticks of which some are 10,000 or more with labels in thousands or millions.

@@ -114,6 +114,25 @@ func TestExtremes(t *testing.T) {
 	}
 }
 
+// TestWholeTicks: ticks of whole numbers, such as units and steps, are whole.
+func TestWholeTicks(t *testing.T) {
+	for _, c := range []struct {
+		xs   []float64
+		want string
+	}{{[]float64{1, 7, 19}, "5 10 15"}, {[]float64{0, 4}, "0 1 2 3 4"}, {[]float64{1, 2}, "1 2"},
+		{[]float64{1, 250}, "50 100 150 200 250"}, {[]float64{-30, 20_000}, "0 5k 10k 15k 20k"},
+		{[]float64{0.5, 2.5}, "0.5 1.5 2.5"}, {[]float64{3, 3}, "1.5 2.5 3.5 4.5"},
+		{[]float64{1e17, 1e17 + 16}, "1e+17 1e+17"}} {
+		var labels []string
+		for _, x := range span(c.xs).ticks() {
+			labels = append(labels, x.label)
+		}
+		if got := strings.Join(labels, " "); got != c.want {
+			t.Errorf("%v: %s, want %s", c.xs, got, c.want)
+		}
+	}
+}
+
 // TestLargeTicks: ticks of a histogram of many values are short.
 func TestLargeTicks(t *testing.T) {
 	for _, c := range []struct {
@@ -121,7 +140,7 @@ func TestLargeTicks(t *testing.T) {
 		want string
 	}{{8000, "0 4000 8000"}, {594_100, "0 250k 500k"}, {1.952e6, "0 0.9M 1.8M"}, {3e9, "0 1000M 2000M 3000M"}} {
 		var labels []string
-		for _, x := range (interval{0, c.hi}).ticks() {
+		for _, x := range (interval{hi: c.hi}).ticks() {
 			labels = append(labels, x.label)
 		}
 		if got := strings.Join(labels, " "); got != c.want {

@@ -63,7 +63,7 @@ func Scatter(path string, c Chart, kinds []Points) error {
 // wider returns v with some room on both sides, so that no point lies on an axis.
 func (v interval) wider() interval {
 	room := (v.hi - v.lo) / 30
-	return interval{v.lo - room, v.hi + room}
+	return interval{lo: v.lo - room, hi: v.hi + room}
 }
 
 func (k Points) drawn(i int) bool { return finite(k.X[i]) && finite(k.Y[i]) }

@@ -306,6 +306,9 @@ func (c *call) report(f experiment.Folder, chart plotTitle, results []experiment
 	}
 	c.Print("Run folder: %s (%s, %s, %s, students)", f, experiment.RecordFile, experiment.ResultsFile,
 		experiment.ChartFile)
+	if file := f.Path(results[len(results)-1].StudentFile()); exists(file) {
+		c.Print("The last student, in the shell: resume %s", file)
+	}
 	return nil
 }
 
