@@ -262,6 +262,10 @@ func (a *apiCalls) otherCalls() []apiCall {
 			_, _, err := a.q.Compare(ctx, a.s, a.q.Problem().Calibration)
 			return err
 		}},
+		{"ComparePrefixes", func(ctx context.Context) error {
+			_, _, err := a.q.ComparePrefixes(ctx, a.s, a.q.Problem().Calibration)
+			return err
+		}},
 		{"StudentWeights", func(context.Context) error { _, err := a.q.StudentWeights(a.s); return err }},
 		{"MemoryPlan", func(context.Context) error { _ = a.q.MemoryPlan(); return nil }},
 		{"Student's file", func(context.Context) error {

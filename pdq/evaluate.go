@@ -79,13 +79,7 @@ func (q *Quantizer) Compare(ctx context.Context, s Student, test datasets.Stream
 
 func (q *Quantizer) compare(ctx context.Context, r exec.Runner, s Student, test datasets.Stream) (
 	Score, []float64, error) {
-	if !(q.c.Loss.Temperature > 0) {
-		return Score{}, nil, fmt.Errorf("Loss.Temperature is %g; it must be > 0", q.c.Loss.Temperature)
-	}
-	if test == nil {
-		return Score{}, nil, errNoImages
-	}
-	w, err := q.StudentWeights(s)
+	w, err := q.canCompare(s, test)
 	if err != nil {
 		return Score{}, nil, err
 	}
@@ -93,6 +87,58 @@ func (q *Quantizer) compare(ctx context.Context, r exec.Runner, s Student, test 
 		logits, each := q.predictions(xs[0], s, w)
 		return []*Node{logits, each}
 	}, test)
+}
+
+// canCompare returns the weights of s, and an error if it can't be compared with the teacher on test.
+func (q *Quantizer) canCompare(s Student, test datasets.Stream) (models.Weights, error) {
+	if !(q.c.Loss.Temperature > 0) {
+		return nil, fmt.Errorf("Loss.Temperature is %g; it must be > 0", q.c.Loss.Temperature)
+	}
+	if test == nil {
+		return nil, errNoImages
+	}
+	return q.StudentWeights(s)
+}
+
+// ComparePrefixes returns what Compare does for s with its first unit quantised and the rest of the network in full
+// precision, for s with its first two, and so on up to the last unit that s quantises. It takes a fraction of as many
+// calls of Compare: the teacher and the units of s are computed once.
+func (q *Quantizer) ComparePrefixes(ctx context.Context, s Student, test datasets.Stream) (
+	scores []Score, each [][]float64, err error) {
+	w, err := q.canCompare(s, test)
+	if err != nil {
+		return nil, nil, q.fail(StepEvaluate, -1, err)
+	}
+	units := q.folded.Units[:q.quantisedUnits(s)]
+	scores, each, err = evaluateAll(ctx, q.runner(StepEvaluate, -1), q.folded, len(units), func(xs []*Node) []*Node {
+		last := len(q.folded.Layers) - 1
+		full, student := models.Hooks{Param: exec.Constants(xs[0].Graph(), q.weights)}, s.Hooks(xs[0].Graph(), w)
+		teacher := q.folded.Forward(xs[0], 0, last, full)
+		var logits, differences []*Node
+		y, next := xs[0], 0
+		for _, u := range units {
+			y, next = q.folded.Forward(y, next, u.Last, student), u.Last+1
+			of := q.folded.Forward(y, next, last, full)
+			logits = append(logits, of)
+			differences = append(differences, ReduceSum(differenceTerms(teacher, of, q.c.Loss.Temperature), 1))
+		}
+		return append(logits, differences...)
+	}, test)
+	return scores, each, q.fail(StepEvaluate, -1, err)
+}
+
+// quantisedUnits returns how many units there are up to the last one that s quantises, at least 1.
+func (q *Quantizer) quantisedUnits(s Student) int {
+	for u := len(q.folded.Units) - 1; u > 0; u-- {
+		for _, l := range q.folded.Layers[q.folded.Units[u-1].Last+1 : q.folded.Units[u].Last+1] {
+			_, weight := s.Weights[l.Name]
+			_, output := s.Acts[l.Name]
+			if weight || output {
+				return u + 1
+			}
+		}
+	}
+	return 1
 }
 
 // meanDifference returns the mean prediction difference between the teacher and the student s on images, which need no
@@ -151,16 +197,27 @@ func EvaluateTeacher(ctx context.Context, b compute.Backend, m MachineConfig, n 
 }
 
 // evaluate returns the score of n, or of a student of n, on test. forward is the graph from images [N,C,H,W] to logits
-// [N,classes] and, perhaps, a number for each image [N], which
-// it returns as well.
+// [N,classes] and, perhaps, a number for each image [N], which it returns as well.
 func evaluate(ctx context.Context, r exec.Runner, n *models.Network, forward func(xs []*Node) []*Node,
-	test datasets.Stream) (s Score, each []float64, err error) {
+	test datasets.Stream) (Score, []float64, error) {
+	scores, each, err := evaluateAll(ctx, r, n, 1, forward, test)
+	if err != nil {
+		return Score{}, nil, err
+	}
+	return scores[0], each[0], nil
+}
+
+// evaluateAll returns the scores of several students of n on test. forward is the graph from images to the logits of
+// each and, perhaps, as many numbers for each image.
+func evaluateAll(ctx context.Context, r exec.Runner, n *models.Network, students int,
+	forward func(xs []*Node) []*Node, test datasets.Stream) (scores []Score, each [][]float64, err error) {
 	compiled, err := exec.NewShared(r.Backend, forward)
 	if err != nil {
-		return s, nil, err
+		return nil, nil, err
 	}
 	defer compiled.Finalize()
-	progress := r.Progress
+	progress, done := r.Progress, 0
+	scores, each = make([]Score, students), make([][]float64, students)
 	for batch, err := range test.Batches(ctx, r.Chunk*r.AtOnce()) {
 		if err == nil {
 			err = batch.Validate()
@@ -169,23 +226,26 @@ func evaluate(ctx context.Context, r exec.Runner, n *models.Network, forward fun
 			err = canTest(n, batch)
 		}
 		if err != nil {
-			return Score{}, nil, err
+			return nil, nil, err
 		}
-		r.Progress = func(done, _ int) {
+		r.Progress = func(more, _ int) {
 			if progress != nil {
-				progress(min(len(s.Top1)+done, test.Len()), test.Len())
+				progress(min(done+more, test.Len()), test.Len())
 			}
 		}
-		right, numbers, err := classify(ctx, r, compiled, batch, len(s.Top1))
+		right, numbers, err := classify(ctx, r, compiled, batch, done, students)
 		if err != nil {
-			return Score{}, nil, err
+			return nil, nil, err
 		}
-		s.Top1, each = append(s.Top1, right...), append(each, numbers...)
+		for i := range scores {
+			scores[i].Top1, each[i] = append(scores[i].Top1, right[i]...), append(each[i], numbers[i]...)
+		}
+		done += batch.Len()
 	}
-	if len(s.Top1) == 0 {
-		return s, nil, errNoImages
+	if done == 0 {
+		return nil, nil, errNoImages
 	}
-	return s, each, nil
+	return scores, each, nil
 }
 
 // canTest returns an error unless the images have the size that n takes, and labels.
@@ -201,10 +261,10 @@ func canTest(n *models.Network, im datasets.Images) error {
 
 var errNoImages = errors.New("no images to evaluate on; give at least one")
 
-// classify says which images of a batch are classified correctly, and returns the numbers of the graph's second output.
-// first is the number of the batch's first image, for messages.
-func classify(ctx context.Context, r exec.Runner, compiled *exec.Shared, batch datasets.Images, first int) (
-	right []bool, each []float64, err error) {
+// classify says which images of a batch each student classifies correctly, and returns the numbers that follow their
+// logits in the graph's outputs. first is the number of the batch's first image, for messages.
+func classify(ctx context.Context, r exec.Runner, compiled *exec.Shared, batch datasets.Images, first, students int) (
+	right [][]bool, each [][]float64, err error) {
 	filled := batch
 	if first > 0 && batch.Len() < r.Chunk { // fill it up to a whole chunk, for which there is a compiled graph
 		indices := make([]int, r.Chunk)
@@ -220,12 +280,17 @@ func classify(ctx context.Context, r exec.Runner, compiled *exec.Shared, batch d
 		return nil, nil, err
 	}
 	defer exec.FreeCaches(out...)
-	if right, err = correct(out[0].Flat()[:batch.Len()*len(out[0].Flat())/filled.Len()], batch.Labels, first); err != nil {
-		return nil, nil, err
+	right, each = make([][]bool, students), make([][]float64, students)
+	for k := range right {
+		logits := out[k].Flat()
+		right[k], err = correct(logits[:batch.Len()*len(logits)/filled.Len()], batch.Labels, first)
+		if err != nil {
+			return nil, nil, err
+		}
 	}
-	for _, more := range out[1:] {
-		for i, v := range more.Flat()[:batch.Len()] {
-			if each = append(each, float64(v)); v-v != 0 {
+	for k, numbers := range out[students:] {
+		for i, v := range numbers.Flat()[:batch.Len()] {
+			if each[k] = append(each[k], float64(v)); v-v != 0 {
 				return nil, nil, fmt.Errorf("the prediction difference of image %d is %g", first+i, v)
 			}
 		}

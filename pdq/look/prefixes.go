@@ -20,21 +20,14 @@ type Prefix struct {
 // on. So it shows at which unit the predictions change, and whether later units repair that: their rounding sees what
 // the units before do. It ends at the last unit that s quantises. The last PD is that of s.
 func Prefixes(ctx context.Context, q *pdq.Quantizer, s pdq.Student, images datasets.Stream) ([]Prefix, error) {
-	quiet := *q
-	quiet.Progress = nil
+	scores, each, err := q.ComparePrefixes(ctx, s, images)
+	if err != nil {
+		return nil, err
+	}
 	n, _ := q.Folded()
 	var all []Prefix
-	for u, unit := range n.Units {
-		part := before(s, n, unit.Last+1)
-		score, each, err := quiet.Compare(ctx, part, images)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, Prefix{Unit: unit.Name, Score: score, PD: stat.Mean(each, nil)})
-		report(q, u+1, len(n.Units))
-		if len(part.Weights) == len(s.Weights) && len(part.Acts) == len(s.Acts) {
-			break // nothing more is quantised
-		}
+	for u, score := range scores {
+		all = append(all, Prefix{Unit: n.Units[u].Name, Score: score, PD: stat.Mean(each[u], nil)})
 	}
 	return all, nil
 }
