@@ -32,11 +32,12 @@ func newBins(x []float32, lo, hi float32) bins {
 	}
 	all := make([]sums, mostBins)
 	perUnit := mostBins / (hi - lo)
-	if math.IsInf(float64(perUnit), 0) { // all values are equal, or almost
-		perUnit = 0
-	}
+	divided := perUnit > 0 && !math.IsInf(float64(perUnit), 0) // no: all values are equal, or the range overflows
 	for _, v := range x {
-		s := &all[min(int((v-lo)*perUnit), mostBins-1)]
+		s := &all[0]
+		if divided {
+			s = &all[min(int((v-lo)*perUnit), mostBins-1)]
+		}
 		if s.n == 0 {
 			s.lo, s.hi = v, v
 		}

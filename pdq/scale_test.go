@@ -150,6 +150,16 @@ func FuzzBins(f *testing.F) {
 	})
 }
 
+// TestDegenerateBins: values that are equal, or too far apart for a difference, are in one bin.
+func TestDegenerateBins(t *testing.T) {
+	for _, x := range [][]float32{{2, 2, 2}, {1e-45, 2e-45}, {-3e38, 3e38, 0}} {
+		lo, hi := extremes(x)
+		if b := newBins(x, lo, hi); len(b.all) != 1 || b.all[0].n != len(x) || b.all[0].lo != lo || b.all[0].hi != hi {
+			t.Errorf("%g: bins %+v", x, b.all)
+		}
+	}
+}
+
 // TestSearchBins: with bins, a search finds what it finds without, and computes a hundredth of the scores.
 func TestSearchBins(t *testing.T) {
 	for kind := range 4 {
