@@ -24,7 +24,7 @@ func TestFoldLinear(t *testing.T) {
 	rng := random(t)
 	w := Weights{}
 	for _, p := range n.Params() {
-		w[p.Name] = operand{p.Shape, p.Name == "bn.running_var"}.random(rng)
+		w[p.Name] = operand{dims: p.Shape, positive: p.Name == "bn.running_var"}.random(rng)
 	}
 	f, fw, err := Fold(n, w)
 	if err != nil {

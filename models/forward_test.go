@@ -16,11 +16,17 @@ import (
 type operand struct {
 	dims     []int
 	positive bool // values in [0.5,1.5) instead of normal ones
+	distinct bool // values that all differ, in random order, instead of normal ones
 }
 
 // random returns values midway between multiples of 1/32, where every function here is smooth.
 func (a operand) random(rng *rand.Rand) *tensors.Tensor {
 	v := tensors.MustCopyFlatData[float32](nettest.Randn(rng, a.dims...))
+	if a.distinct {
+		for i, at := range rng.Perm(len(v)) {
+			v[i] = float32(at-len(v)/2) / 32
+		}
+	}
 	for i := range v {
 		if a.positive {
 			v[i] = 0.5 + rng.Float32()
@@ -54,8 +60,9 @@ func layerCase(name string, op Op, args []operand, plain func(args [][]float64) 
 	}, plain}
 }
 
-func normal(dims ...int) operand   { return operand{dims, false} }
-func positive(dims ...int) operand { return operand{dims, true} }
+func normal(dims ...int) operand    { return operand{dims: dims} }
+func positive(dims ...int) operand  { return operand{dims: dims, positive: true} }
+func different(dims ...int) operand { return operand{dims: dims, distinct: true} }
 
 func mapped(f func(x float64) float64) func(args [][]float64) []float64 {
 	return func(args [][]float64) []float64 {

@@ -57,8 +57,11 @@ func TestReduce(t *testing.T) {
 	var cases []opCase
 	for f, p := range plain {
 		x := normal(2, 3, 4, 5)
-		if f == ReduceByProduct {
+		switch f {
+		case ReduceByProduct:
 			x = positive(2, 3, 4, 5)
+		case ReduceByMax, ReduceByMin: // between equal values there is no gradient
+			x = different(2, 3, 4, 5)
 		}
 		cases = append(cases, layerCase(f.String(), Reduce{Func: f, Axes: []int{2, 0}}, []operand{x}, plainReduce(p)),
 			layerCase(f.String()+", kept", Reduce{Func: f, Axes: []int{0, 2}, Keep: true}, []operand{x}, plainReduce(p)))
