@@ -84,8 +84,8 @@ func (q *Quantizer) compare(ctx context.Context, r exec.Runner, s Student, test 
 		return Score{}, nil, err
 	}
 	return evaluate(ctx, r, q.folded, func(xs []*Node) []*Node {
-		logits, each := q.predictions(xs[0], s, w)
-		return []*Node{logits, each}
+		logits, each := q.predictions(xs[0], s, w, q.lastLayer())
+		return append(logits, each...)
 	}, test)
 }
 
@@ -109,19 +109,12 @@ func (q *Quantizer) ComparePrefixes(ctx context.Context, s Student, test dataset
 	if err != nil {
 		return nil, nil, q.fail(StepEvaluate, -1, err)
 	}
-	units := q.folded.Units[:q.quantisedUnits(s)]
-	scores, each, err = evaluateAll(ctx, q.runner(StepEvaluate, -1), q.folded, len(units), func(xs []*Node) []*Node {
-		last := len(q.folded.Layers) - 1
-		full, student := models.Hooks{Param: exec.Constants(xs[0].Graph(), q.weights)}, s.Hooks(xs[0].Graph(), w)
-		teacher := q.folded.Forward(xs[0], 0, last, full)
-		var logits, differences []*Node
-		y, next := xs[0], 0
-		for _, u := range units {
-			y, next = q.folded.Forward(y, next, u.Last, student), u.Last+1
-			of := q.folded.Forward(y, next, last, full)
-			logits = append(logits, of)
-			differences = append(differences, ReduceSum(differenceTerms(teacher, of, q.c.Loss.Temperature), 1))
-		}
+	var ends []int
+	for _, u := range q.folded.Units[:q.quantisedUnits(s)] {
+		ends = append(ends, u.Last)
+	}
+	scores, each, err = evaluateAll(ctx, q.runner(StepEvaluate, -1), q.folded, len(ends), func(xs []*Node) []*Node {
+		logits, differences := q.predictions(xs[0], s, w, ends...)
 		return append(logits, differences...)
 	}, test)
 	return scores, each, q.fail(StepEvaluate, -1, err)
@@ -151,8 +144,8 @@ func (q *Quantizer) meanDifference(ctx context.Context, s Student, images exec.I
 	r := q.quietRunner()
 	r.Finite = []string{"the prediction difference"}
 	out, err := r.Run(ctx, func(xs []*Node) []*Node {
-		_, each := q.predictions(xs[0], s, w)
-		return []*Node{each}
+		_, each := q.predictions(xs[0], s, w, q.lastLayer())
+		return each
 	}, images)
 	if err != nil {
 		return 0, err
@@ -165,14 +158,22 @@ func (q *Quantizer) meanDifference(ctx context.Context, s Student, images exec.I
 	return sum / float64(images.Len()), nil
 }
 
-// predictions returns the logits [N,classes] of the student s, whose weights are w, for the images x [N,C,H,W], and the
-// prediction difference [N] between the teacher and it.
-func (q *Quantizer) predictions(x *Node, s Student, w models.Weights) (logits, each *Node) {
-	last := len(q.folded.Layers) - 1
-	teacher := q.folded.Forward(x, 0, last, models.Hooks{Param: exec.Constants(x.Graph(), q.weights)})
-	logits = q.folded.Forward(x, 0, last, s.Hooks(x.Graph(), w))
-	return logits, ReduceSum(differenceTerms(teacher, logits, q.c.Loss.Temperature), 1)
+// predictions returns, for each of the layers ends, the logits [N,classes] for the images x [N,C,H,W] of the student s,
+// whose weights are w, up to that layer, and of the full-precision network after it, and the prediction difference [N]
+// between the teacher and these. ends are in order, and only one tensor passes from each to later layers.
+func (q *Quantizer) predictions(x *Node, s Student, w models.Weights, ends ...int) (logits, each []*Node) {
+	full, student := models.Hooks{Param: exec.Constants(x.Graph(), q.weights)}, s.Hooks(x.Graph(), w)
+	teacher, next := q.folded.Forward(x, 0, q.lastLayer(), full), 0
+	for _, end := range ends {
+		x, next = q.folded.Forward(x, next, end, student), end+1
+		of := q.folded.Forward(x, next, q.lastLayer(), full)
+		logits = append(logits, of)
+		each = append(each, ReduceSum(differenceTerms(teacher, of, q.c.Loss.Temperature), 1))
+	}
+	return logits, each
 }
+
+func (q *Quantizer) lastLayer() int { return len(q.folded.Layers) - 1 }
 
 // EvaluateTeacher returns the score of the full-precision network n on test. m says how it is computed. progress, if
 // not nil, is called between batches.

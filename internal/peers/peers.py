@@ -209,7 +209,7 @@ def brevitas(net, setting, w, a, calibration, threads, folder):
     from brevitas_examples.imagenet_classification.ptq import ptq_common as ptq
     loader = calibration.loader(50)
     net = preprocess_for_quantize(net, equalize_iters=20, equalize_merge_bias=True, merge_bn=True,
-                                  relu6_to_relu=False)  # which alone takes 27 points from full precision
+                                  relu6_to_relu=False)  # True takes 27 points from full precision
     net = ptq.quantize_model(
         net, backend="layerwise", weight_bit_width=w, act_bit_width=a, bias_bit_width=32,
         weight_quant_granularity="per_channel", act_quant_percentile=99.999, act_quant_type="asym",

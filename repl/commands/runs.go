@@ -302,7 +302,7 @@ func (c *call) resumeStudent(f experiment.Folder, name string) (session, error) 
 	if err != nil {
 		return c.s, err
 	}
-	old := saved{Preset: record.Preset, Config: record.Methods[0].Config, Student: hash}
+	old := saved{Preset: record.Preset, Config: record.Methods[0].Config}
 	switch {
 	case record.Source != nil:
 		old.Teacher = *record.Source
