@@ -150,6 +150,14 @@ func convByGroup(x, w *Node, win Window, groups int) *Node {
 	return Concatenate(parts, 1)
 }
 
+// sumImages returns the sum of x over its first axis, the images. Backends sum a single image at the cost of a copy.
+func sumImages(x *Node) *Node {
+	if x.Shape().Dim(0) == 1 {
+		return Squeeze(x, 0)
+	}
+	return ReduceSum(x, 0)
+}
+
 // part returns the i-th of n equal parts of x along an axis.
 func part(x *Node, axis, i, n int) *Node {
 	size := x.Shape().Dim(axis) / n
@@ -191,7 +199,7 @@ func convWeightGradient(x, v *Node, win Window, groups int) *Node {
 		} else {
 			vg, xg := Reshape(vs[i], n*groups, og, p), Reshape(xs[i], n*groups, cg, p)
 			product := Dot(vg, xg).General([]int{2}, []int{0}, []int{2}, []int{0})
-			grads[i] = ReduceSum(Reshape(product, n, groups, og, cg), 0)
+			grads[i] = sumImages(Reshape(product, n, groups, og, cg))
 		}
 		grads[i] = Reshape(grads[i], o, cg, 1)
 	}

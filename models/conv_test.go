@@ -51,7 +51,7 @@ func plainConv(c convCase, x, w, v []float32) (y, dx, dw []float64, ho, wo int) 
 // by axis, and padding by side.
 func randomConvCase(rng *rand.Rand) convCase {
 	g := []int{1, 1, 2, 3}[rng.IntN(4)]
-	c := convCase{n: 1 + rng.IntN(3), c: g * (1 + rng.IntN(3)), o: g * (1 + rng.IntN(3)), groups: g}
+	c := convCase{n: 1 + rng.IntN(5), c: g * (1 + rng.IntN(3)), o: g * (1 + rng.IntN(3)), groups: g}
 	if rng.IntN(4) == 0 {
 		c.groups, c.o = c.c, c.c
 	}

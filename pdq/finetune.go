@@ -125,6 +125,7 @@ func (t *fineTuner) newLayer(name string, wq WeightQuant) (tunedLayer, error) {
 	start := tensors.FromFlatDataAndDimensions(make([]float32, len(wq.Scale)), len(wq.Scale), 1)
 	l.scales = newVariable("weight scales of "+name, start, rateScales)
 	l.scales.divisor, l.scales.fixed = outermost(wq.Bits), c.ScaleLearningRate == 0
+	t.deriveWeight(l)
 	if bias, ok := t.q.weights[name+".bias"]; ok && c.BiasLearningRate > 0 {
 		l.biases = newVariable("bias of "+name, tensors.FromShape(bias.Shape()), rateBiases)
 	}

@@ -48,10 +48,10 @@ func outermost(bits int) float64 { return math.Ldexp(1, bits) - 1 }
 
 // losses is the graph of the losses of features and predictions [2], as a part of the batch adds them to those of the
 // batch. part holds the part's images.
-func (t *fineTuner) losses(values nodes, part []*Node) (losses, watched *Node) {
+func (t *fineTuner) losses(read nodes, part []*Node) (losses, watched *Node) {
 	x := part[0]
 	teacherFeatures, teacher := t.forward(x, models.Hooks{Param: exec.Constants(x.Graph(), t.q.weights)})
-	features, student := t.forward(x, t.hooks(x.Graph(), values))
+	features, student := t.forward(x, t.hooks(x.Graph(), read))
 	pd := PredictionDifference(StopGradient(teacher), student, t.q.c.Loss.Temperature)
 	featureLoss := Scalar(x.Graph(), dtypes.Float32, 0)
 	if w := t.q.c.FineTune.Features; w > 0 {
@@ -68,24 +68,33 @@ func (t *fineTuner) forward(x *Node, h models.Hooks) (features, logits *Node) {
 	return features, n.Forward(features, head.First, head.Last, h)
 }
 
-// hooks returns the hooks of the student's forward pass with the given values of the variables.
-func (t *fineTuner) hooks(g *Graph, values nodes) models.Hooks {
+// deriveWeight makes a step derive the layer's quantised weight from its variables, as a matrix of rows. Each part of
+// the batch reads it, and it takes as long as a convolution of an image.
+func (t *fineTuner) deriveWeight(l tunedLayer) {
+	wq, edges := t.s.Weights[l.name], t.q.c.FineTune.WeightEdges
+	l.places.with = []*variable{l.scales}
+	l.places.derive = func(values nodes) *Node {
+		places := values[l.places]
+		g := places.Graph()
+		level := levelRange(0, wq.Bits, edges).quantize(places, Scalar(g, dtypes.Float32, 1))
+		return Mul(Sub(level, column(g, wq.Zero)), Mul(column(g, wq.Scale), Exp(values[l.scales])))
+	}
+}
+
+// hooks returns the hooks of the student's forward pass, given what it reads.
+func (t *fineTuner) hooks(g *Graph, read nodes) models.Hooks {
 	fixed := exec.Constants(g, t.q.weights)
 	weights, scales := map[string]*Node{}, map[string]*Node{}
 	for _, l := range t.layers {
-		wq, w := t.s.Weights[l.name], t.q.weights[l.name+".weight"]
-		scale, zero := column(g, wq.Scale), column(g, wq.Zero)
-		level := levelRange(0, wq.Bits, t.q.c.FineTune.WeightEdges).quantize(values[l.places], Scalar(g, dtypes.Float32, 1))
-		rows := Mul(Sub(level, zero), Mul(scale, Exp(values[l.scales])))
-		weights[l.name+".weight"] = Reshape(rows, w.Shape().Dimensions...)
+		weights[l.name+".weight"] = Reshape(read[l.places], t.q.weights[l.name+".weight"].Shape().Dimensions...)
 		if l.biases != nil {
 			was, size := t.bias(l.name)
 			start := ConstTensor(g, tensors.FromFlatDataAndDimensions(was, len(was)))
-			weights[l.name+".bias"] = Add(start, MulScalar(values[l.biases], float64(size)))
+			weights[l.name+".bias"] = Add(start, MulScalar(read[l.biases], float64(size)))
 		}
 	}
 	for _, v := range t.acts {
-		scales[v.layer] = MulScalar(Exp(values[v.variable]), float64(t.s.Acts[v.layer].Scale))
+		scales[v.layer] = MulScalar(Exp(read[v.variable]), float64(t.s.Acts[v.layer].Scale))
 	}
 	return models.Hooks{
 		Param: func(name string) *Node {

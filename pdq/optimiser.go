@@ -22,8 +22,10 @@ type variable struct {
 	low, high float64 // bounds of its values; ±Inf: none
 	fixed     bool    // whether its value stays as it is
 
-	// derive is the graph from the value to the tensor that the forward pass reads; nil: it reads the value.
-	derive func(value *Node) *Node
+	// derive is the graph from the value, and the values of with, to the tensor that the forward pass reads in place of
+	// the value; nil: it reads the value.
+	derive func(values nodes) *Node
+	with   []*variable
 
 	value, mean, square *tensors.Tensor // the value and Adam's two moments
 	made                *tensors.Tensor // the result of derive; nil: there is none
@@ -92,6 +94,11 @@ func (o *optimiser) start(workers, parts int) (err error) {
 // derived lists the variables that have derive.
 func (o *optimiser) derived() []*variable {
 	return slices.DeleteFunc(slices.Clone(o.vars), func(v *variable) bool { return v.derive == nil })
+}
+
+// constant says whether the result of derive never changes.
+func (v *variable) constant() bool {
+	return v.fixed && !slices.ContainsFunc(v.with, func(w *variable) bool { return !w.fixed })
 }
 
 // state returns all tensors that a step replaces: value and moments of each variable, then the results of derive.
@@ -233,38 +240,52 @@ func (o *optimiser) apply(args []*Node) []*Node {
 		penalty = o.penalty(o.bind(values), schedule)
 		report = append(report, Reshape(penalty, 1))
 	}
-	o.chain(penalty, values, grads)
+	o.chain(penalty, o.bind(values), grads)
 	var next []*Node
 	for i, v := range o.vars {
 		next = append(next, v.adam(args[3*i], grads[i], args[3*i+1], args[3*i+2], schedule)...)
 		report = append(report, Reshape(sumOfMagnitudes(grads[i]), 1))
 	}
-	for i, v := range o.vars {
-		if v.derive != nil && v.fixed {
-			next = append(next, args[made])
-		} else if v.derive != nil {
-			next = append(next, v.derive(next[3*i]))
-		}
-		if v.derive != nil {
-			made++
+	for i := range o.vars {
+		values[i] = next[3*i]
+	}
+	for i, v := range o.derived() {
+		if v.constant() {
+			next = append(next, args[made+i])
+		} else {
+			next = append(next, v.derive(o.bind(values)))
 		}
 	}
 	return append(next, Concatenate(report, 0))
 }
 
-// chain replaces gradients for the results of derive by gradients for the variables' values, and adds the penalty's.
-func (o *optimiser) chain(penalty *Node, values, grads []*Node) {
-	through, of, at := penalty, []*Node(nil), []int(nil)
+// chain replaces gradients for the results of derive by gradients for the values they are derived from, and adds the
+// penalty's.
+func (o *optimiser) chain(penalty *Node, values nodes, grads []*Node) {
+	through, direct, behind := penalty, o.bind(grads), map[*variable]bool{}
+	for _, v := range o.derived() {
+		if !v.constant() {
+			through = Add(through, ReduceAllSum(Mul(v.derive(values), StopGradient(direct[v]))))
+			delete(direct, v)
+			for _, w := range append(v.with, v) {
+				behind[w] = true
+			}
+		}
+	}
+	var of []*Node
+	var at []int
 	for i, v := range o.vars {
-		if v.derive != nil && !v.fixed {
-			through = Add(through, ReduceAllSum(Mul(v.derive(values[i]), StopGradient(grads[i]))))
-			of, at = append(of, values[i]), append(at, i)
+		if behind[v] {
+			of, at = append(of, values[v]), append(at, i)
 		}
 	}
 	if of == nil {
 		return
 	}
 	for k, g := range Gradient(through, of...) {
+		if d, ok := direct[o.vars[at[k]]]; ok {
+			g = Add(d, g)
+		}
 		grads[at[k]] = g
 	}
 }
@@ -387,19 +408,17 @@ func (o *optimiser) restore(s OptimiserState) error {
 
 // deriveAll returns the results of derive for a state, which is ordered as state orders it.
 func (o *optimiser) deriveAll(state []*tensors.Tensor) ([]*tensors.Tensor, error) {
-	var values []*tensors.Tensor
-	for i, v := range o.vars {
-		if v.derive != nil {
-			values = append(values, state[3*i])
-		}
-	}
-	if values == nil {
+	if len(o.derived()) == 0 {
 		return nil, nil
+	}
+	var values []*tensors.Tensor
+	for i := range o.vars {
+		values = append(values, state[3*i])
 	}
 	compiled, err := NewExec(o.b, func(values []*Node) []*Node {
 		var made []*Node
-		for i, v := range o.derived() {
-			made = append(made, v.derive(values[i]))
+		for _, v := range o.derived() {
+			made = append(made, v.derive(o.bind(values)))
 		}
 		return made
 	})

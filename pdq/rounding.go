@@ -111,7 +111,7 @@ func (r *Rounder) addVariables() error {
 				return err
 			}
 			v := newVariable("rounding variables of "+l.Name, alpha, rateAlpha)
-			v.derive = func(alpha *Node) *Node { return r.softWeight(l.Name, alpha) }
+			v.derive = func(values nodes) *Node { return r.softWeight(l.Name, values[v]) }
 			v.fixed = c.LearningRate == 0
 			r.weights = append(r.weights, layerVariable{l.Name, v})
 		}
