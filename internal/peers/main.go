@@ -165,7 +165,7 @@ func (s settings) subject() (experiment.Subject, error) {
 		Centred: true})
 }
 
-// measured does a job, unless an earlier call did.
+// measured does a job, unless an earlier call did. What failed isn't kept: another limit may do.
 func (s settings) measured(ctx context.Context, j job, subject experiment.Subject) (outcome, error) {
 	folder := experiment.Folder(s.runs)
 	name := fmt.Sprintf("half-%s %s %s W%dA%d.json", s.half, j.peer, j.setting, j.w, j.a)
@@ -183,6 +183,9 @@ func (s settings) measured(ctx context.Context, j job, subject experiment.Subjec
 	}
 	if err != nil {
 		return o, fmt.Errorf("%s, %s, W%dA%d: %w", j.peer, j.setting, j.w, j.a, err)
+	}
+	if o.Reason != "" {
+		return o, nil
 	}
 	return o, folder.WriteJSON(name, o)
 }
