@@ -44,7 +44,7 @@ func TestResumeStudent(t *testing.T) {
 		}
 	}
 	for line, want := range map[string]string{
-		"resume " + dir: "for a student of it: resume " + dir,
+		"resume " + dir: "\n  resume " + file + " # MSE only, seed 2, ",
 		"resume " + filepath.Join(dir, results[0].StudentFile()): "has no method",
 		"resume " + dir + "/none.safetensors":                    "none.json",
 	} {

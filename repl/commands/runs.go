@@ -42,8 +42,8 @@ func (e *engine) runCommands() []command {
 		{Name: "resume", Group: groupRuns, Changes: true, Saves: true, Run: e.do(resume),
 			Help: "take up a saved session, or a student that grid, quantise, demo, ablate or reproduce wrote",
 			More: "Teacher and images are loaded as they were, and checked. A rounding that was under way goes on at its " +
-				"step; what its unit sees is observed, and corrected, again. The name of a student's file has the hash that " +
-				"results.tsv has of it. It becomes the student at work, beside those that have names.",
+				"step; what its unit sees is observed, and corrected, again. For the folder of a grid, the students in it are " +
+				"listed. A student becomes the student at work, beside those that have names.",
 			Args: []shell.Argument{{Name: "run", Help: "a run folder that save wrote, or a student's file: " +
 				"runs/grid/resnet8-w2a2-s1-….safetensors", Need: true}}},
 		{Name: "runs", Group: groupRuns, Help: "list the run folders", Run: e.do(listRuns),
@@ -348,6 +348,21 @@ func (c *call) taken(s session, f experiment.Folder, name, hash string) (session
 	return s, err
 }
 
+// studentList lists the commands that take up the students of a grid in the folder f.
+func studentList(f experiment.Folder) string {
+	results, _ := f.Results() // what is wrong with a table, the grid says
+	list := ""
+	for _, r := range results {
+		if path := f.Path(r.StudentFile()); exists(path) {
+			list += fmt.Sprintf("\n  resume %s # %s, seed %d, %.2f %%", path, r.Method, r.Seed, r.Test.Percent())
+		}
+	}
+	if list != "" {
+		list = "\nits students:" + list
+	}
+	return list
+}
+
 // load reads a session that write wrote, without what a rounding under way needs. Teacher and images are those of
 // near, where they are the same.
 func (c *call) load(f experiment.Folder, near session) (session, saved, error) {
@@ -355,11 +370,8 @@ func (c *call) load(f experiment.Folder, near session) (session, saved, error) {
 	var record experiment.Record
 	if err := errors.Join(f.ReadJSON(sessionFile, &old), f.ReadJSON(experiment.RecordFile, &record)); err != nil {
 		if err = firstLine(err); record.Command != "" && !exists(f.Path(sessionFile)) {
-			err = fmt.Errorf("repl: %s is a run of another command; to go on with it: %s", f, record.Command)
-			if students, _ := filepath.Glob(f.Path("*" + experiment.StudentEnding)); len(students) > 0 {
-				err = fmt.Errorf("%w; for a student of it: resume %s", err, students[0])
-			}
-			return c.s, old, err
+			return c.s, old, fmt.Errorf("repl: %s is a run of another command; to go on with it: %s%s",
+				f, record.Command, studentList(f))
 		}
 		return c.s, old, fmt.Errorf("%w; resume takes a folder that save wrote", err)
 	}
