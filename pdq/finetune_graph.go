@@ -68,8 +68,8 @@ func (t *fineTuner) forward(x *Node, h models.Hooks) (features, logits *Node) {
 	return features, n.Forward(features, head.First, head.Last, h)
 }
 
-// deriveWeight makes a step derive the layer's quantised weight from its variables, as a matrix of rows. Each part of
-// the batch reads it, and it takes as long as a convolution of an image.
+// deriveWeight makes each step derive the layer's quantised weight from its variables, as a matrix of rows. Anew in
+// each part of a batch, that would take an eighth of the time that EfficientNet-Lite0 takes for one image.
 func (t *fineTuner) deriveWeight(l tunedLayer) {
 	wq, edges := t.s.Weights[l.name], t.q.c.FineTune.WeightEdges
 	l.places.with = []*variable{l.scales}
