@@ -96,9 +96,12 @@ func (o *optimiser) derived() []*variable {
 	return slices.DeleteFunc(slices.Clone(o.vars), func(v *variable) bool { return v.derive == nil })
 }
 
+// sources lists the variables whose values derive takes.
+func (v *variable) sources() []*variable { return append([]*variable{v}, v.with...) }
+
 // constant says whether the result of derive never changes.
 func (v *variable) constant() bool {
-	return v.fixed && !slices.ContainsFunc(v.with, func(w *variable) bool { return !w.fixed })
+	return !slices.ContainsFunc(v.sources(), func(w *variable) bool { return !w.fixed })
 }
 
 // state returns all tensors that a step replaces: value and moments of each variable, then the results of derive.
@@ -234,13 +237,14 @@ func (o *optimiser) apply(args []*Node) []*Node {
 	for i := range o.vars {
 		values[i] = args[3*i]
 	}
+	before := o.bind(values)
 	report := []*Node{grads[len(o.vars)]}
 	penalty := Scalar(schedule.Graph(), schedule.DType(), 0)
 	if o.penalty != nil {
-		penalty = o.penalty(o.bind(values), schedule)
+		penalty = o.penalty(before, schedule)
 		report = append(report, Reshape(penalty, 1))
 	}
-	o.chain(penalty, o.bind(values), grads)
+	o.chain(penalty, before, grads)
 	var next []*Node
 	for i, v := range o.vars {
 		next = append(next, v.adam(args[3*i], grads[i], args[3*i+1], args[3*i+2], schedule)...)
@@ -249,11 +253,12 @@ func (o *optimiser) apply(args []*Node) []*Node {
 	for i := range o.vars {
 		values[i] = next[3*i]
 	}
+	after := o.bind(values)
 	for i, v := range o.derived() {
 		if v.constant() {
 			next = append(next, args[made+i])
 		} else {
-			next = append(next, v.derive(o.bind(values)))
+			next = append(next, v.derive(after))
 		}
 	}
 	return append(next, Concatenate(report, 0))
@@ -267,7 +272,7 @@ func (o *optimiser) chain(penalty *Node, values nodes, grads []*Node) {
 		if !v.constant() {
 			through = Add(through, ReduceAllSum(Mul(v.derive(values), StopGradient(direct[v]))))
 			delete(direct, v)
-			for _, w := range append(v.with, v) {
+			for _, w := range v.sources() {
 				behind[w] = true
 			}
 		}
@@ -417,8 +422,9 @@ func (o *optimiser) deriveAll(state []*tensors.Tensor) ([]*tensors.Tensor, error
 	}
 	compiled, err := NewExec(o.b, func(values []*Node) []*Node {
 		var made []*Node
+		bound := o.bind(values)
 		for _, v := range o.derived() {
-			made = append(made, v.derive(o.bind(values)))
+			made = append(made, v.derive(bound))
 		}
 		return made
 	})

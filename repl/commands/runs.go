@@ -42,8 +42,8 @@ func (e *engine) runCommands() []command {
 		{Name: "resume", Group: groupRuns, Changes: true, Saves: true, Run: e.do(resume),
 			Help: "take up a saved session, or a student that grid, quantise, demo, ablate or reproduce wrote",
 			More: "Teacher and images are loaded as they were, and checked. A rounding that was under way goes on at its " +
-				"step; what its unit sees is observed, and corrected, again. For the folder of a grid, the students in it are " +
-				"listed. A student becomes the student at work, beside those that have names.",
+				"step; what its unit sees is observed, and corrected, again. The students in a run folder of those commands " +
+				"are listed. A student becomes the one at work, beside those that have names.",
 			Args: []shell.Argument{{Name: "run", Help: "a run folder that save wrote, or a student's file: " +
 				"runs/grid/resnet8-w2a2-s1-….safetensors", Need: true}}},
 		{Name: "runs", Group: groupRuns, Help: "list the run folders", Run: e.do(listRuns),
