@@ -179,12 +179,15 @@ func Glance(arch string, w, a int) (Config, error) {
 	return c, err
 }
 
+// BestSteps are the steps of fine-tuning in Best.
+const BestSteps = 1500
+
 // Best returns the settings that gave the best accuracy: MSE only at Quick's rates, then fine-tuning, which trains all
 // levels, scales and biases together to keep the predictions. docs/results.md has the numbers and the cost;
 // testdata/cifar10/README.md says how the settings were chosen.
 func Best(arch string, w, a int) (Config, error) {
 	c, err := Quick(arch, w, a)
 	c = c.MSEOnly()
-	c.FineTune.Steps = 1500
+	c.FineTune.Steps = BestSteps
 	return c, err
 }

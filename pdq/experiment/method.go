@@ -21,49 +21,59 @@ type Recipe struct {
 	Name   string // in tables
 	Help   string
 	change func(pdq.Config) pdq.Config
+	// What change keeps, and is 0 in some presets: without it, the method would be another one under this name.
+	pd, correction bool
 }
 
 // FullPrecision is the name under which tables have the network that isn't quantised.
 const FullPrecision = "full precision"
 
-// bestSteps are the steps of fine-tuning in the preset best.
-const bestSteps = 1500
-
 // Recipes is the table of methods known by a word, from the simplest on.
 func Recipes() []Recipe {
 	return []Recipe{
-		{"nearest", "nearest rounding", "rounds to nearest, with scales that a search finds", pdq.Config.Nearest},
-		{"mse", "MSE only", "optimises each unit's squared error: no prediction difference, no correction (like QDrop)",
-			pdq.Config.MSEOnly},
-		{"pd", "PD without DC", "adds the prediction difference to the squared error", func(c pdq.Config) pdq.Config {
-			c.Correction.Steps, c.FineTune.Steps = 0, 0
-			return c
-		}},
-		{"dc", "DC without PD", "corrects the distribution of activations, with the squared error only",
-			func(c pdq.Config) pdq.Config {
+		{Word: "nearest", Name: "nearest rounding", Help: "rounds to nearest, with scales that a search finds",
+			change: pdq.Config.Nearest},
+		{Word: "mse", Name: "MSE only", Help: "optimises each unit's squared error: no prediction difference, no " +
+			"correction (like QDrop)", change: pdq.Config.MSEOnly},
+		{Word: "pd", Name: "PD without DC", Help: "adds the prediction difference to the squared error", pd: true,
+			change: func(c pdq.Config) pdq.Config {
+				c.Correction.Steps, c.FineTune.Steps = 0, 0
+				return c
+			}},
+		{Word: "dc", Name: "DC without PD", Help: "corrects the distribution of activations, with the squared error only",
+			correction: true, change: func(c pdq.Config) pdq.Config {
 				c.Loss.PD, c.FineTune.Steps = 0, 0
 				return c
 			}},
-		{"pd-quant", "PD-Quant", "the paper: prediction difference and distribution correction",
-			func(c pdq.Config) pdq.Config {
+		{Word: "pd-quant", Name: "PD-Quant", Help: "the paper: prediction difference and distribution correction",
+			pd: true, correction: true, change: func(c pdq.Config) pdq.Config {
 				c.FineTune.Steps = 0
 				return c
 			}},
-		{"best", "best", "MSE only, then fine-tunes the whole network to keep the prediction (not in the paper)",
-			func(c pdq.Config) pdq.Config {
-				steps := c.FineTune.Steps
-				if c = c.MSEOnly(); steps == 0 {
-					steps = bestSteps
-				}
-				c.FineTune.Steps = steps
-				return c
-			}},
+		{Word: "best", Name: "best", Help: "MSE only, then fine-tunes the whole network to keep the prediction (not in " +
+			"the paper)", change: func(c pdq.Config) pdq.Config {
+			steps := c.FineTune.Steps
+			if c = c.MSEOnly(); steps == 0 {
+				steps = pdq.BestSteps
+			}
+			c.FineTune.Steps = steps
+			return c
+		}},
 	}
 }
 
-// Method returns the recipe as a Method.
+// Method returns the recipe as a Method. It is an error where the preset lacks what the recipe is named after.
 func (r Recipe) Method() Method {
-	return Method{r.Name, func(c pdq.Config) (pdq.Config, error) { return r.change(c), nil }}
+	return Method{r.Name, func(c pdq.Config) (pdq.Config, error) {
+		switch {
+		case r.pd && c.Loss.PD == 0:
+			return c, fmt.Errorf("experiment: %s, but Loss.PD is 0; take another preset, or set it for all methods", r.Word)
+		case r.correction && c.Correction.Steps == 0:
+			return c, fmt.Errorf("experiment: %s, but Correction.Steps is 0; take another preset, or set it for all methods",
+				r.Word)
+		}
+		return r.change(c), nil
+	}}
 }
 
 // ParseMethods reads methods separated by semicolons, each a recipe's word and perhaps settings, as

@@ -44,6 +44,17 @@ func TestMethods(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
+		"pd": "pd, but Loss.PD is 0", "dc": "dc, but Correction.Steps is 0", "pd-quant Loss.PD=2": "Loss.PD is 0",
+	} {
+		ms, err := ParseMethods(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ms[0].Change(best); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s of preset best: error %v, want %q", text, err, want)
+		}
+	}
+	for text, want := range map[string]string{
 		"":              "no methods",
 		"pdq":           `no method "pdq"; choose from nearest, mse, pd, dc, pd-quant, best`,
 		"pd steps=3":    `"steps" may be Correction.Steps, Rounding.Steps, FineTune.Steps`,

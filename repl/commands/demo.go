@@ -77,22 +77,34 @@ func newDemo(v shell.Values) (g experiment.Grid, err error) {
 	if err := v.Override("finetune", 0, 100000, &tuning); err != nil {
 		return g, err
 	}
-	preset, err := pdq.Preset(g.Preset, s.Architecture(), g.Bits[0].W, g.Bits[0].A)
+	g.Settings = append(g.Settings, experiment.Setting{Field: "FineTune.Steps", Value: strconv.Itoa(tuning)})
+	g.Methods, err = usualMethods(g)
+	return g, err
+}
+
+// usualMethods are those of commands that aren't told which: nearest rounding, MSE only, and what g's settings have
+// beyond it.
+func usualMethods(g experiment.Grid) ([]experiment.Method, error) {
+	c, err := pdq.Preset(g.Preset, "resnet", g.Bits[0].W, g.Bits[0].A) // what a preset has isn't the family's
 	if err != nil {
-		return g, err
+		return nil, err
 	}
-	methods := "nearest; mse"
-	if preset.Loss.PD > 0 {
-		methods += "; pd-quant"
+	if c, err = g.Settings.Set(c); err != nil {
+		return nil, err
 	}
-	if tuning > 0 {
-		methods += "; best"
-		g.Settings = append(g.Settings, experiment.Setting{Field: "FineTune.Steps", Value: strconv.Itoa(tuning)})
+	text := "nearest; mse"
+	switch pd, correction := c.Loss.PD > 0, c.Correction.Steps > 0; {
+	case pd && correction:
+		text += "; pd-quant"
+	case pd:
+		text += "; pd"
+	case correction:
+		text += "; dc"
 	}
-	if g.Methods, err = experiment.ParseMethods(methods); err != nil {
-		return g, err
+	if c.FineTune.Steps > 0 {
+		text += "; best"
 	}
-	return g, nil
+	return experiment.ParseMethods(text)
 }
 
 // bestSteps returns how many steps of fine-tuning best takes with a preset, unless an option says otherwise.
@@ -100,5 +112,5 @@ func bestSteps(preset string) int {
 	if preset == "glance" {
 		return 150
 	}
-	return 1500
+	return pdq.BestSteps
 }

@@ -29,7 +29,7 @@ func (e *engine) quantiseCommand() command {
 			option("seed", "1", "of the calibration draw and the optimisation"),
 			presetOption("paper", "glance", "quick", "best", "fast", "paper"),
 		}, stepsOptions(), []shell.Option{
-			option("methods", "all", "all: the baselines too; pd: PD-Quant only"),
+			option("methods", "", "what to compare, as in grid; empty: nearest; mse; pd-quant, or best with preset=best"),
 			option("test", "0", "test images, in equal distances; 0: all"),
 			anywayOption(),
 			backendOption(), memoryOption(), keepOption(), anewOption(),
@@ -67,11 +67,7 @@ func quantise(c *call) error {
 	if err != nil {
 		return err
 	}
-	base := "MSE only"
-	if len(g.Methods) == 1 {
-		base = experiment.FullPrecision
-	}
-	if err := c.report(f, titleOf(g), results, base, published); err != nil || file.path == "" {
+	if err := c.report(f, titleOf(g), results, "MSE only", published); err != nil || file.path == "" {
 		return err
 	}
 	cells := g.Cells()
@@ -98,9 +94,6 @@ func newQuantisation(v shell.Values) (g experiment.Grid, err error) {
 	if err != nil {
 		return g, err
 	}
-	if err := v.OneOf("methods", "all", "pd"); err != nil {
-		return g, err
-	}
 	src.Name = v["network"]
 	if err := known(src.Name, src.Checkpoint); err != nil {
 		return g, err
@@ -111,18 +104,12 @@ func newQuantisation(v shell.Values) (g experiment.Grid, err error) {
 	if err := readSteps(v, &g); err != nil {
 		return g, err
 	}
-	preset, err := pdq.Preset(g.Preset, "resnet", g.Bits[0].W, g.Bits[0].A) // all families fine-tune alike
+	if v["methods"] == "" {
+		g.Methods, err = usualMethods(g)
+	} else {
+		g.Methods, err = experiment.ParseMethods(v["methods"])
+	}
 	if err != nil {
-		return g, err
-	}
-	methods := "pd-quant"
-	if preset.FineTune.Steps > 0 {
-		methods = "best"
-	}
-	if v["methods"] == "all" {
-		methods = "nearest; mse; " + methods
-	}
-	if g.Methods, err = experiment.ParseMethods(methods); err != nil {
 		return g, err
 	}
 	s, err := openSubject(src)

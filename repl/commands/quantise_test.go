@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -68,7 +69,7 @@ func TestQuantise(t *testing.T) {
 	}
 	dir, checkpoint := imageNetFiles(t)
 	out := filepath.Join(dir, "run")
-	line := "quantise resnet18 methods=pd images=10 test=10 steps=1 dc=1 seed=3 data=" + dir + " checkpoint=" +
+	line := "quantise resnet18 methods=pd-quant images=10 test=10 steps=1 dc=1 seed=3 data=" + dir + " checkpoint=" +
 		checkpoint + " out=" + out
 	if err := runLine(context.Background(), line, io.Discard, io.Discard); err == nil ||
 		!strings.Contains(err.Error(), "no better than guessing among 1000 classes") {
@@ -113,7 +114,7 @@ func TestQuantise(t *testing.T) {
 // TestQuantiseExport: the student of the last method becomes a file, at once and when the run is finished already.
 func TestQuantiseExport(t *testing.T) {
 	dir := t.TempDir()
-	line := "quantise resnet8 methods=pd images=8 test=10 steps=2 dc=1 backend=go anyway=true out=" + dir +
+	line := "quantise resnet8 methods=pd-quant images=8 test=10 steps=2 dc=1 backend=go anyway=true out=" + dir +
 		"/run export=" + dir
 	for _, file := range []string{"/a.onnx", "/b.onnx form=float"} {
 		var report bytes.Buffer
@@ -147,7 +148,7 @@ func TestQuantiseErrors(t *testing.T) {
 		"quantise resnet18 anyway=yes": "anyway=yes; choose true or false",
 		"quantise resnet20-cifar10 checkpoint=../../testdata/cifar10/resnet20-12fca82f.th data=" +
 			broken: "give the .bin files of cifar-10-binary.tar.gz",
-		"quantise resnet8 methods=mse":                  "methods=mse; choose all or pd",
+		"quantise resnet8 methods=all":                  `no method "all"; choose from nearest, mse, pd, dc`,
 		"quantise resnet8 preset=slow":                  `no preset "slow"; choose one of glance, quick`,
 		"quantise resnet8 checkpoint=" + dir + "/none":  "none: no such file",
 		"quantise resnet8 w=1":                          "w=1; give a whole number from 2 to 8",
@@ -159,6 +160,35 @@ func TestQuantiseErrors(t *testing.T) {
 		if err := runLine(context.Background(), line, io.Discard, io.Discard); err == nil ||
 			!strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %q", line, err, want)
+		}
+	}
+}
+
+// TestUsualMethods: the baselines are compared with what the settings have, under its name.
+func TestUsualMethods(t *testing.T) {
+	for _, c := range []struct {
+		preset, settings string
+		want             []string
+	}{
+		{"paper", "", []string{"nearest rounding", "MSE only", "PD-Quant"}},
+		{"quick", "Correction.Steps=0", []string{"nearest rounding", "MSE only", "PD without DC"}},
+		{"quick", "Loss.PD=0", []string{"nearest rounding", "MSE only", "DC without PD"}},
+		{"glance", "FineTune.Steps=150", []string{"nearest rounding", "MSE only", "PD-Quant", "best"}},
+		{"best", "", []string{"nearest rounding", "MSE only", "best"}},
+		{"best", "FineTune.Steps=0", []string{"nearest rounding", "MSE only"}},
+	} {
+		settings, err := experiment.ParseSettings(c.settings)
+		if err != nil {
+			t.Fatal(err)
+		}
+		methods, err := usualMethods(experiment.Grid{Preset: c.preset, Bits: []experiment.Width{{W: 2, A: 2}},
+			Settings: settings})
+		var names []string
+		for _, m := range methods {
+			names = append(names, m.Name)
+		}
+		if err != nil || !slices.Equal(names, c.want) {
+			t.Errorf("%s %s: %q, error %v; want %q", c.preset, c.settings, names, err, c.want)
 		}
 	}
 }
