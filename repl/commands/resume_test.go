@@ -52,6 +52,10 @@ func TestResumeStudent(t *testing.T) {
 			t.Errorf("%s: error %v, want %q", line, err, want)
 		}
 	}
+	write(t, file, "something else")
+	if err := sh.Line(t.Context(), "resume "+dir); err == nil || !strings.Contains(err.Error(), filepath.Base(file)) {
+		t.Errorf("a changed student: error %v", err)
+	}
 }
 
 // TestResumeOlderStudent: a student whose record doesn't say where its teacher is takes the one that is loaded.

@@ -348,9 +348,12 @@ func (c *call) taken(s session, f experiment.Folder, name, hash string) (session
 	return s, err
 }
 
-// studentList lists the commands that take up the students of a grid in the folder f.
+// studentList lists the commands that take up the students of a grid in the folder f, or says why there is none.
 func studentList(f experiment.Folder) string {
-	results, _ := f.Results() // what is wrong with a table, the grid says
+	results, err := f.Results()
+	if err != nil {
+		return "\n" + err.Error()
+	}
 	list := ""
 	for _, r := range results {
 		if path := f.Path(r.StudentFile()); exists(path) {
