@@ -22,7 +22,7 @@ func (e *engine) gridCommand() command {
 			option("methods", "mse; pd-quant", "what to compare; differences are to the first"),
 			seedsOption(),
 			option("images", "256", "calibration images, which each seed draws"),
-			option("preset", "quick", "whose settings methods change: quick, best, fast or paper"),
+			option("preset", "quick", "whose settings methods change: glance, quick, best, fast or paper"),
 			option("all", "", "settings to change in the preset, before methods do: Rounding.Steps=100 Loss.Temperature=1"),
 			option("test", "0", "test images, in equal distances; 0: all"),
 			option("checkpoint", "", "weights of the only network; empty: where the command models says"),

@@ -60,8 +60,8 @@ func (e *engine) setupCommands() []command {
 				option("rule", "", "qdrop (first and last 8), brecq (first output too), all-low; in place of first and last")}},
 		{Name: "preset", Group: groupSetup, Changes: true,
 			Help: "take the settings of a preset; what was set otherwise stays", Run: e.do(setPreset),
-			Args: []shell.Argument{{Name: "preset", Help: "quick (250 rounding steps a unit), best (fine-tuning after them), " +
-				"fast or paper (20,000)", Need: true}}},
+			Args: []shell.Argument{{Name: "preset", Help: "glance (60 rounding steps a unit), quick (250), best (fine-tuning " +
+				"after them), fast or paper (20,000)", Need: true}}},
 		{Name: "set", Group: groupSetup, Changes: true, Free: true,
 			Help: "set configuration fields: set Rounding.Steps=500 seed=2", Run: e.do(setFields),
 			More: "Upper and lower case are the same, and a name may lack its beginning where that leaves one field: set " +
