@@ -139,7 +139,7 @@ func (c contents) joinArrays(all, inTrain, inTest []array, o OpenOptions) (Data,
 	if len(inTest) == 0 {
 		tested = train
 	}
-	if slices.Contains(tested.Labels, Unlabelled) {
+	if !tested.Labelled() {
 		return fail(errors.New("the images to test on have no labels; add an array labels of integers [N]"))
 	}
 	classes, err := arrayClasses(all, train.Labels, test.Labels)
@@ -148,7 +148,7 @@ func (c contents) joinArrays(all, inTrain, inTest []array, o OpenOptions) (Data,
 	}
 	train.Classes, test.Classes = classes, classes
 	d, err := inMemory(c.name, formatArrays, train, test, o)
-	d.Unlabelled = slices.Contains(train.Labels, Unlabelled)
+	d.Unlabelled = !train.Labelled()
 	return d, err
 }
 

@@ -26,6 +26,9 @@ type Images struct {
 // Unlabelled is the label of images whose class isn't known: they can be calibrated on, not tested on.
 const Unlabelled = -1
 
+// Labelled says whether the classes of all images are known.
+func (im Images) Labelled() bool { return !slices.Contains(im.Labels, Unlabelled) }
+
 // Len returns N, the number of images.
 func (im Images) Len() int { return len(im.Labels) }
 

@@ -83,6 +83,7 @@ func (l labels) images(dir string, classes []string) (ImageFolder, error) {
 	for i, class := range classes {
 		number[class] = i
 	}
+	at := map[string]int{}
 	for _, line := range l.lines {
 		label, known := number[line.class]
 		if !known {
@@ -97,6 +98,11 @@ func (l labels) images(dir string, classes []string) (ImageFolder, error) {
 			}
 			return f, fmt.Errorf("datasets: %s:%d: %w; complete the data, or %s", l.path, line.line, err, remedy)
 		}
+		if first := at[path]; first > 0 {
+			return f, fmt.Errorf("datasets: %s:%d: %s is in line %d already; remove one", l.path, line.line,
+				filepath.Base(path), first)
+		}
+		at[path] = line.line
 		f.Files, f.Labels = append(f.Files, path), append(f.Labels, int32(label))
 	}
 	return f, nil

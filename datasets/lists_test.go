@@ -31,6 +31,7 @@ func TestOpenLists(t *testing.T) {
 		want  []string
 	}{
 		{at, Lists{first, write("b", "c.png\t1\nb.png\t0\n")}, []string{":2: b.png is in ", "half-a.txt:2 too", "remove"}},
+		{at, Lists{first, write("b", "c.png\t1\nd.png\t0\nc.png\t2\n")}, []string{":3: c.png is in line 1 already"}},
 		{at, Lists{first, ""}, []string{`test "", labels ""; give two lists`}},
 		{at, Lists{first, write("b", "e.png\t1\n")}, []string{":1: ", "e.png", "or remove the line"}},
 		{at, Lists{first, filepath.Join(dir, "none")}, []string{"none"}},

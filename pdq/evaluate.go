@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 
 	"github.com/gomlx/compute"
 	. "github.com/gomlx/gomlx/core/graph"
@@ -254,7 +253,7 @@ func canTest(n *models.Network, im datasets.Images) error {
 	if err := fitsInput(n, im); err != nil {
 		return fmt.Errorf("images %w", err)
 	}
-	if slices.Contains(im.Labels, datasets.Unlabelled) {
+	if !im.Labelled() {
 		return fmt.Errorf("images of %s have no labels; test on images that have", im.Name)
 	}
 	return nil

@@ -2,10 +2,13 @@ package pdq
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 
 	. "github.com/gomlx/gomlx/core/graph"
 
+	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models"
 	"github.com/pdquant/pdquant/pdq/internal/exec"
 )
@@ -22,14 +25,17 @@ func (t *Teacher) Free() {
 	}
 }
 
-// Score compares the logits of the calibration images, without mirrored copies, with their labels. Nothing else in pdq
-// uses labels of calibration images.
+// Score compares the logits of the calibration images, without mirrored copies, with their labels, which all must have.
+// Nothing else in pdq uses labels of calibration images.
 func (t *Teacher) Score(labels []int32) (Score, error) {
 	if err := canUseTeacher(t); err != nil {
 		return Score{}, fmt.Errorf("pdq: %w", err)
 	}
 	if n := t.Logits.Len(); len(labels) == 0 || n%len(labels) != 0 {
 		return Score{}, fmt.Errorf("pdq: %d labels for logits of %d images", len(labels), n)
+	}
+	if slices.Contains(labels, datasets.Unlabelled) {
+		return Score{}, errors.New("pdq: the calibration images have no labels, so there is no score")
 	}
 	right, err := correct(t.Logits.Flat()[:len(t.Logits.Flat())/t.Logits.Len()*len(labels)], labels, 0)
 	return Score{right}, err

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 
 	"github.com/pdquant/pdquant/internal/killpoint"
 )
@@ -126,12 +127,18 @@ func Read(path string) ([]byte, error) {
 // PartEnd ends the names of temporary files.
 const PartEnd = ".part"
 
-// RemoveParts removes the temporary files that killed processes have left in a folder. No other process may be writing
-// there.
+// part matches the names of temporary files.
+const part = `\.\d+\` + PartEnd + `$`
+
+// RemoveParts removes the temporary files that killed processes have left in a folder; files of other programs stay. No
+// other process may be writing there.
 func RemoveParts(dir string) error {
-	parts, err := fs.Glob(os.DirFS(dir), "*"+PartEnd)
-	for _, part := range parts {
-		err = errors.Join(err, killpoint.Here(), os.Remove(filepath.Join(dir, part)))
+	files, err := os.ReadDir(dir)
+	of := regexp.MustCompile(part)
+	for _, file := range files {
+		if file.Type().IsRegular() && of.MatchString(file.Name()) {
+			err = errors.Join(err, killpoint.Here(), os.Remove(filepath.Join(dir, file.Name())))
+		}
 	}
 	return err
 }

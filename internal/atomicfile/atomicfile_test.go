@@ -59,13 +59,19 @@ func TestReplace(t *testing.T) {
 	if got, err := os.ReadFile(earlier); err != nil || string(got) != "second" {
 		t.Errorf("after a failed write the other name has %q, error %v", got, err)
 	}
-	if err := os.WriteFile(path+".123.part", nil, 0o600); err != nil {
+	others := []string{"download.iso.part", "part", "x.12.parts", "7.5.part.txt"} // of other programs
+	for _, name := range append(others, filepath.Base(path)+".123.part") {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "train.1.part", "x"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	if err := RemoveParts(dir); err != nil {
 		t.Fatal(err)
 	}
-	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 {
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2+len(others)+1 {
 		t.Errorf("the folder holds %v (error %v)", entries, err)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"iter"
 	"math"
 	"math/rand/v2"
-	"slices"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
@@ -108,7 +107,7 @@ func (c TrainConfig) check(n *models.Network, images datasets.Images) error {
 		images.Name, images.Channels, images.Height, images.Width, n.Channels, n.Height, n.Width)
 	check(len(images.Classes) <= n.Classes, "images of %s have %d classes, but the network has %d",
 		images.Name, len(images.Classes), n.Classes)
-	check(!slices.Contains(images.Labels, datasets.Unlabelled), "images of %s have no labels", images.Name)
+	check(images.Labelled(), "images of %s have no labels", images.Name)
 	check(c.Epochs >= 1, "Epochs is %d; it must be >= 1", c.Epochs)
 	check(c.BatchSize >= 1 && c.BatchSize <= images.Len(),
 		"BatchSize is %d; it must be in [1,%d], the number of images", c.BatchSize, images.Len())

@@ -87,31 +87,46 @@ func (r *gridRun) evaluate(ctx context.Context, c Cell, result Result) (kept, er
 	for _, d := range each {
 		k.PD = append(k.PD, float32(d))
 	}
-	own, err := q.Evaluate(ctx, student, cal.Images)
-	k.Test, k.Calibration = Ones(test), Ones(own)
+	k.Test = Ones(test)
+	if cal.Images.Labelled() {
+		var own pdq.Score
+		own, err = q.Evaluate(ctx, student, cal.Images)
+		k.Calibration = Ones(own)
+	}
 	return k, err
 }
 
-// fullPrecision tests the network itself. The time is that of inference on the calibration images.
+// fullPrecision tests the network itself. The time is that of inference on the calibration images, which need no labels.
 func (r *gridRun) fullPrecision(ctx context.Context, c Cell, cal datasets.Calibration) (kept, error) {
-	s, machine := c.Subject, r.machine()
-	if err := r.checkGuessing(ctx, s, cal); err != nil {
-		return kept{}, err
+	s, machine, images := c.Subject, r.machine(), cal.Images
+	labelled := images.Labelled()
+	if labelled {
+		if err := r.checkGuessing(ctx, s, cal); err != nil {
+			return kept{}, err
+		}
+	} else {
+		images.Labels = make([]int32, images.Len()) // what is right doesn't matter here
 	}
 	tell := func(done, total int) {
 		r.step(c, pdq.Config{}, pdq.Event{Step: pdq.StepEvaluate, Done: done, Total: total})
 	}
 	memory.ResetPeak()
 	start := time.Now()
-	own, err := pdq.EvaluateTeacher(ctx, r.Backend, machine, s.Network, s.Weights, cal.Images, tell)
+	own, err := pdq.EvaluateTeacher(ctx, r.Backend, machine, s.Network, s.Weights, images, tell)
 	if err != nil {
 		return kept{}, err
 	}
-	k := kept{Seconds: time.Since(start).Seconds(), PeakMemory: memory.Peak(), Calibration: Ones(own)}
+	k := kept{Seconds: time.Since(start).Seconds(), PeakMemory: memory.Peak()}
+	if labelled {
+		k.Calibration = Ones(own)
+	}
 	tests := &Noting{Stream: s.Test}
 	test, err := pdq.EvaluateTeacher(ctx, r.Backend, machine, s.Network, s.Weights, tests, tell)
 	if err == nil {
 		err = r.skipped(tests)
+	}
+	if err == nil && !labelled {
+		err = r.guessing(s, test, "test images")
 	}
 	if err != nil {
 		return k, err
@@ -125,10 +140,18 @@ func (r *gridRun) fullPrecision(ctx context.Context, c Cell, cal datasets.Calibr
 func (r *gridRun) checkGuessing(ctx context.Context, s *Subject, cal datasets.Calibration) error {
 	some := cal.Slice(0, min(cal.Len(), 256))
 	score, err := pdq.EvaluateTeacher(ctx, r.Backend, r.machine(), s.Network, s.Weights, some, nil)
-	if err != nil || !score.AtChance(s.Network.Classes) {
+	if err != nil {
 		return err
 	}
-	warning := GuessWarning(s.Network.Name, s.Network.Classes, score)
+	return r.guessing(s, score, "calibration images")
+}
+
+// guessing is an error if a score on images is that of guessing, unless the grid goes on anyway.
+func (r *gridRun) guessing(s *Subject, score pdq.Score, images string) error {
+	if !score.AtChance(s.Network.Classes) {
+		return nil
+	}
+	warning := GuessWarning(s.Network.Name, s.Network.Classes, score, images)
 	if r.Anyway {
 		r.warn(warning)
 		return nil
@@ -136,12 +159,12 @@ func (r *gridRun) checkGuessing(ctx context.Context, s *Subject, cal datasets.Ca
 	return errors.New(warning + "; anyway=true goes on")
 }
 
-// GuessWarning says what it means that a network's score is at chance level.
-func GuessWarning(network string, classes int, score pdq.Score) string {
+// GuessWarning says what it means that a network's score on images is at chance level.
+func GuessWarning(network string, classes int, score pdq.Score, images string) string {
 	a := AccuracyOf(score)
-	return fmt.Sprintf("%s is right on %.1f %% of %d calibration images, no better than guessing among %d classes: "+
-		"its weights, the order of the images' classes or their normalisation are another network's",
-		network, a.Percent(), a.N, classes)
+	return fmt.Sprintf("%s is right on %.1f %% of %d %s, no better than guessing among %d classes: its weights, the "+
+		"order of the images' classes or their normalisation are another network's",
+		network, a.Percent(), a.N, images, classes)
 }
 
 func (r *gridRun) warn(text string) {

@@ -33,7 +33,7 @@ func CreateFolder(path string) (Folder, error) {
 	if err := killpoint.Here(); err != nil {
 		return "", fmt.Errorf("experiment: run folder: %w", err)
 	}
-	f, err := os.CreateTemp(path, ".write-*"+atomicfile.PartEnd)
+	f, err := os.CreateTemp(path, ".write.*"+atomicfile.PartEnd)
 	if err != nil {
 		return "", fmt.Errorf("experiment: run folder %s can't be written to: %w; choose another", path, err)
 	}

@@ -119,6 +119,20 @@ func (g Grid) Check() error {
 			"give at least one of each",
 			len(g.Subjects), len(g.Bits), len(g.Methods), len(g.Seeds), g.Images)
 	}
+	for _, x := range []struct {
+		what string
+		is   []string
+	}{
+		{"network", namesOf(g.Subjects, func(s Subject) string { return s.Name + " on " + s.Data })},
+		{"setting of bits", namesOf(g.Bits, Width.String)},
+		{"method", namesOf(g.Methods, func(m Method) string { return m.Name })},
+	} {
+		for i, name := range x.is {
+			if slices.Contains(x.is[:i], name) { // its results would count twice
+				return fmt.Errorf("experiment: the %s %s is there twice", x.what, name)
+			}
+		}
+	}
 	for _, c := range g.Cells() {
 		if c.Method.Change == nil {
 			continue
@@ -128,6 +142,14 @@ func (g Grid) Check() error {
 		}
 	}
 	return nil
+}
+
+func namesOf[T any](all []T, name func(T) string) []string {
+	var names []string
+	for _, x := range all {
+		names = append(names, name(x))
+	}
+	return names
 }
 
 // Run computes the cells that the folder's table has no results of, adds each to the table at once, and returns the
@@ -318,7 +340,7 @@ func (r *gridRun) find(ctx context.Context, c Cell) (result Result, found bool, 
 			if err := sameMachine(r.folder, x, result); err != nil {
 				return result, false, err
 			}
-			x.Method = c.Method.Name
+			x.Method, x.Preset, x.Settings = result.Method, result.Preset, result.Settings // another grid's may be others
 			r.forecast.skipCell(c, config)
 			return x, true, nil
 		}
@@ -377,10 +399,25 @@ func (r *gridRun) hashOf(s *Subject, cal datasets.Calibration, c pdq.Config) str
 	c.Machine = pdq.MachineConfig{}
 	c = withoutIdle(c, pdq.Config{})
 	test, hash := s.Test.Describe()
-	data, err := json.Marshal([]any{s.Network.Name, r.hash, cal.Hash(), cal.Mean, cal.Std, test, hash, c})
+	of := append([]any{s.Network.Name, r.hash, cal.Hash(), cal.Mean, cal.Std, test, hash, c}, s.variant()...)
+	data, err := json.Marshal(of)
 	if err != nil { // a Config that Validate passed has a JSON form
 		return err.Error()
 	}
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:8])
+}
+
+// variant is what tells s from subjects of the same names, weights and files: an ONNX file's graph and units, and what
+// options make of image files.
+func (s *Subject) variant() (of []any) {
+	if s.File.SHA256 != "" {
+		of = append(of, s.File.SHA256, s.File.Options)
+	}
+	o := s.Source.Images
+	resized := o.Height != 0 || o.Width != 0 || o.Resize != 0 || o.Interpolation != nil
+	if f, ok := s.Test.(datasets.Files); ok && (resized || of != nil) {
+		of = append(of, f.Config.String())
+	}
+	return of
 }

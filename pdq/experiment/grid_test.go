@@ -3,12 +3,17 @@ package experiment
 import (
 	"context"
 	"errors"
+	"maps"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/backend"
 )
@@ -97,6 +102,83 @@ func TestGrid(t *testing.T) {
 	if len(table.Rows) != 1+2*2 || len(table.Rows[0]) != len(table.Columns) || table.Rows[2][7] != "2" ||
 		len(Bars(again)) != 5 {
 		t.Errorf("table %+v", table)
+	}
+}
+
+// TestTwice: what would count twice is refused.
+func TestTwice(t *testing.T) {
+	for want, change := range map[string]func(g *Grid){
+		"method nearest rounding": func(g *Grid) { g.Methods = append(g.Methods, g.Methods[0]) },
+		"setting of bits W2A2":    func(g *Grid) { g.Bits = append(g.Bits, g.Bits[0]) },
+		"network resnet8 on ":     func(g *Grid) { g.Subjects = append(g.Subjects, g.Subjects[0]) },
+	} {
+		g := tinyGrid(t, "nearest")
+		change(&g)
+		if err := g.Check(); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "twice") {
+			t.Errorf("error %v, want %q", err, want)
+		}
+	}
+}
+
+// TestOtherGrid: a result that another grid computed under another preset is shown as this grid has it.
+func TestOtherGrid(t *testing.T) {
+	g, f := tinyGrid(t, "mse"), Folder(t.TempDir())
+	run(t, g, f)
+	g.Preset, g.Seeds = "best", Seeds(2)
+	results := run(t, g, f)
+	if s := Summarise(results); len(s) != 2 || len(s[1].Results) != 2 || s[1].Results[0].Preset != "best" {
+		t.Errorf("%d groups, the last of %d results", len(s), len(s[len(s)-1].Results))
+	}
+}
+
+// TestUnlabelled: images to calibrate on need no labels; there is no accuracy on them then.
+func TestUnlabelled(t *testing.T) {
+	g, f := tinyGrid(t, "nearest"), Folder(t.TempDir())
+	pool := g.Subjects[0].Pool.(datasets.Images)
+	pool.Labels = slices.Repeat([]int32{datasets.Unlabelled}, pool.Len())
+	g.Subjects[0].Pool = pool
+	results := run(t, g, f)
+	again, err := f.Results()
+	if err != nil || len(again) != 2 {
+		t.Fatalf("%d results, error %v", len(again), err)
+	}
+	for i, r := range results {
+		if r.Test.N != 40 || r.Test.Right == 0 || r.Calibration.N != 0 || again[i].Calibration.N != 0 {
+			t.Errorf("%s: %+v", r.Method, r)
+		}
+	}
+	if row := Compare(results).Rows[1]; row[6] != "-" {
+		t.Errorf("row %q", row)
+	}
+	g.Subjects[0].Weights = maps.Clone(g.Subjects[0].Weights)
+	for name, w := range g.Subjects[0].Weights {
+		g.Subjects[0].Weights[name] = tensors.FromShape(w.Shape())
+	}
+	if _, err := g.Run(t.Context(), Folder(t.TempDir())); err == nil ||
+		!strings.Contains(err.Error(), "of 40 test images, no better than guessing") {
+		t.Errorf("weights of 0: error %v", err)
+	}
+}
+
+// TestVariant: a result isn't that of another graph, other units or other pixels of the same name.
+func TestVariant(t *testing.T) {
+	g := tinyGrid(t, "nearest")
+	s, of := &g.Subjects[0], map[string]bool{}
+	r := gridRun{Grid: g}
+	for _, change := range []func(){
+		func() {},
+		func() { s.File = File{SHA256: "ab"} },
+		func() { s.File.Options.Units = `a\d` },
+		func() { s.Test = datasets.Files{Config: datasets.ImageNetConfig()} },
+		func() { s.Test = datasets.Files{Config: datasets.ImageConfig{Height: 224, Width: 224, Resize: 232}} },
+	} {
+		change()
+		of[r.hashOf(s, datasets.Calibration{}, pdq.Config{})] = true
+	}
+	s.File, s.Source.Images.Resize = File{}, 232
+	of[r.hashOf(s, datasets.Calibration{}, pdq.Config{})] = true
+	if len(of) != 6 {
+		t.Errorf("%d hashes of 6 subjects", len(of))
 	}
 }
 

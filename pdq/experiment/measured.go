@@ -27,6 +27,7 @@ func (s Subject) Measured(ctx context.Context, b compute.Backend, n int) (Subjec
 	if s.Network, s.Weights, err = pdq.WithStatistics(ctx, b, p, m); err != nil {
 		return s, err
 	}
+	s.Source.Statistics = n
 	s.Name = fmt.Sprintf("%s-statistics%d", s.Name, n)
 	s.Network.Name = s.Name
 	return s, nil

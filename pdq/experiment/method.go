@@ -177,6 +177,10 @@ func ParseSettings(text string) (Settings, error) {
 		if err != nil {
 			return nil, err
 		}
+		if field == "Bits.W" || field == "Bits.A" || field == "Seed" || strings.HasPrefix(field, "Machine.") {
+			return nil, fmt.Errorf("experiment: %s is no setting of a method: bits, seeds and the machine are those of all "+
+				"methods, each by its own option", field)
+		}
 		if _, err := (pdq.Config{}).Set(field, value); err != nil {
 			return nil, err
 		}
@@ -238,8 +242,11 @@ func ParseWidths(text string) ([]Width, error) {
 	var widths []Width
 	for part := range strings.SplitSeq(text, ",") {
 		var w Width
-		if n, err := fmt.Sscanf(strings.TrimSpace(part), "%d/%d", &w.W, &w.A); err != nil || n != 2 {
-			return nil, fmt.Errorf("experiment: bits %q; give those of weights and activations as 2/4", part)
+		weights, acts, _ := strings.Cut(strings.TrimSpace(part), "/")
+		var err, failed error
+		w.W, err = strconv.Atoi(weights)
+		if w.A, failed = strconv.Atoi(acts); err != nil || failed != nil {
+			return nil, fmt.Errorf("experiment: bits %q; give those of weights and activations as 2/4, several as 2/4,4/4", part)
 		}
 		widths = append(widths, w)
 	}

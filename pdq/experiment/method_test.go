@@ -61,13 +61,20 @@ func TestMethods(t *testing.T) {
 		"pd Loss.P=1":   `no field "Loss.P"`,
 		"pd Loss.PD":    "give a field and its value",
 		"pd Loss.PD=no": "give a number",
+		"mse Bits.W=4":  "Bits.W is no setting of a method", "mse seed=5": "Seed is no setting",
+		"mse Machine.Workers=1": "Machine.Workers is no setting",
 	} {
 		if _, err := ParseMethods(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: error %v, want %q", text, err, want)
 		}
 	}
-	if _, err := ParseWidths("2/2,4"); err == nil || !strings.Contains(err.Error(), "as 2/4") {
-		t.Errorf("bits: error %v", err)
+	for _, text := range []string{"2/2,4", "2/2; 4/4", "2/2 4/4", "2/2.5", "2/2/2", ""} {
+		if ws, err := ParseWidths(text); err == nil || !strings.Contains(err.Error(), "as 2/4") {
+			t.Errorf("bits %q: %v, error %v", text, ws, err)
+		}
+	}
+	if ws, err := ParseWidths("2/2, 4/8"); err != nil || !slices.Equal(ws, []Width{{2, 2}, {4, 8}}) {
+		t.Errorf("bits %v, error %v", ws, err)
 	}
 }
 

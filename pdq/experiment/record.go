@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"reflect"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -148,6 +149,15 @@ func (r *gridRun) after(record Record) Record {
 	return record
 }
 
+// sameImages says whether two records are of the same network and test images, and as many calibration images of the
+// same pool.
+func (r Record) sameImages(o Record) bool {
+	drawn := func(c CalibrationRecord) int { return len(c.Indices) + len(c.Skipped) }
+	return r.TeacherHash == o.TeacherHash && r.TestHash == o.TestHash && r.Images == o.Images &&
+		r.Calibration.Pool == o.Calibration.Pool && drawn(r.Calibration) == drawn(o.Calibration) &&
+		(r.Source == nil || o.Source == nil || reflect.DeepEqual(r.Source, o.Source))
+}
+
 // Last returns the folder's results of the last method of r, which is the folder's Record: one of each seed, none if
 // that method isn't finished.
 func (f Folder) Last(r Record) ([]Result, error) {
@@ -165,8 +175,7 @@ func (f Folder) Last(r Record) ([]Result, error) {
 		if err != nil {
 			return nil, err
 		}
-		if config.Seed = x.Seed; k.Record.TeacherHash == r.TeacherHash && k.Record.TestHash == r.TestHash &&
-			k.Record.Methods[0].Config.Differs(config) == "" {
+		if config.Seed = x.Seed; k.Record.sameImages(r) && k.Record.Methods[0].Config.Differs(config) == "" {
 			last = append(last, x)
 		}
 	}

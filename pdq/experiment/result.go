@@ -117,10 +117,20 @@ func real(name, format string, of func(r *Result) *float64) column {
 	}}
 }
 
-// percent is an accuracy; n is another column. Three digits tell all counts of up to 50,000 images apart.
+// percent is an accuracy; n is another column. Three digits tell all counts of up to 50,000 images apart. It is empty
+// where images have no labels.
 func percent(name string, of func(r *Result) *Accuracy) column {
-	return column{name, func(r Result) string { return fmt.Sprintf("%.3f", of(&r).Percent()) },
+	return column{name, func(r Result) string {
+		if of(&r).N == 0 {
+			return ""
+		}
+		return fmt.Sprintf("%.3f", of(&r).Percent())
+	},
 		func(r *Result, cell string) error {
+			if cell == "" {
+				*of(r) = Accuracy{}
+				return nil
+			}
 			p, err := strconv.ParseFloat(cell, 64)
 			if err != nil || !(p >= 0 && p <= 100) {
 				return fmt.Errorf("%q is no percentage", cell)

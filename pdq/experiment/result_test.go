@@ -42,3 +42,31 @@ func TestTable(t *testing.T) {
 		}
 	}
 }
+
+// TestSummarise: only results that differ in nothing but the seed are put together, and full precision, which no seed
+// enters, counts once.
+func TestSummarise(t *testing.T) {
+	of := func(method, preset string, seed uint64, tests, right int) Result {
+		return Result{Network: "n", Data: "d", Width: Width{2, 2}, Method: method, Preset: preset, Seed: seed, Images: 8,
+			Test: Accuracy{right, tests}, Tested: "test images"}
+	}
+	full := of(FullPrecision, "", 1, 10, 9)
+	full.Width = Width{32, 32}
+	later := full
+	later.Seed = 4
+	all := Summarise([]Result{full, of("mse", "quick", 1, 10, 5), of("mse", "quick", 2, 10, 6), later,
+		of("pd", "quick", 1, 10, 7), of("pd", "glance", 1, 10, 3), of("pd", "quick", 2, 20, 8)})
+	if len(all) != 5 {
+		t.Fatalf("%d groups", len(all))
+	}
+	for i, want := range []struct {
+		results       int
+		base, teacher bool
+	}{{1, false, false}, {2, false, true}, {1, true, true}, {1, false, true}, {1, false, false}} {
+		s := all[i]
+		if len(s.Results) != want.results || (s.Base != nil) != want.base || (s.Teacher != nil) != want.teacher {
+			t.Errorf("%s of %s: %d results, base %v, teacher %v", s.Method, s.Results[0].Preset, len(s.Results), s.Base,
+				s.Teacher)
+		}
+	}
+}

@@ -221,6 +221,12 @@ func TestLast(t *testing.T) {
 		len(last[1].Right.Top1) == 0 {
 		t.Errorf("the last method's results are %#v, error %v", last, err)
 	}
+	more := g
+	more.Images = 12
+	run(t, more, f)
+	if last, err := f.Last(r); err != nil || len(last) != 2 {
+		t.Errorf("with results of other calibration images %d, error %v", len(last), err)
+	}
 	r.Methods[1].Config.Rounding.Steps++
 	if last, err := f.Last(r); err != nil || len(last) > 0 {
 		t.Errorf("results of other settings %#v, error %v", last, err)

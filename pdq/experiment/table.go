@@ -2,6 +2,7 @@ package experiment
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/pdquant/pdquant/pdq/plot"
@@ -21,36 +22,51 @@ type Summary struct {
 	Width
 	Method  string
 	Images  int
-	Results []Result // a seed each
-	Base    []Result // of the first method with the same network, bits and images; nil: this is the first
+	Results []Result // a seed each; in full precision, which no seed enters, one
+	Base    []Result // of the first method with the same network, bits, preset and images; nil: this is the first
 	Teacher []Result // in full precision; nil: not run, or this is it
 }
 
-// Summarise puts the results of each network, bits, method and number of images together, in their order.
+// group is what the results have in common that a mean over seeds may be taken of.
+type group struct {
+	network, data, method, preset, settings, tested string
+	width                                           Width
+	images, tests                                   int
+}
+
+func (r Result) group() group {
+	return group{r.Network, r.Data, r.Method, r.Preset, r.Settings, r.Tested, r.Width, r.Images, r.Test.N}
+}
+
+// Summarise puts the results of each network, bits, method, preset and number of images together, in their order.
 func Summarise(results []Result) []Summary {
 	var all []Summary
 	for _, r := range results {
-		i := slices.IndexFunc(all, func(s Summary) bool {
-			return s.Network == r.Network && s.Data == r.Data && s.Width == r.Width && s.Images == r.Images &&
-				s.Method == r.Method && s.Results[0].Settings == r.Settings
-		})
+		i := slices.IndexFunc(all, func(s Summary) bool { return s.Results[0].group() == r.group() })
 		if i < 0 {
 			i = len(all)
 			all = append(all, Summary{Network: r.Network, Data: r.Data, Width: r.Width, Method: r.Method, Images: r.Images})
 		}
-		all[i].Results = append(all[i].Results, r)
+		if r.Method != FullPrecision || len(all[i].Results) == 0 {
+			all[i].Results = append(all[i].Results, r)
+		}
 	}
 	for i, s := range all {
 		if s.Method == FullPrecision {
 			continue
 		}
+		is := s.Results[0].group()
 		for _, o := range all {
-			if o.Network == s.Network && o.Data == s.Data && o.Method == FullPrecision && all[i].Teacher == nil {
+			of := o.Results[0].group()
+			sameTest := of.network == is.network && of.data == is.data && of.tested == is.tested && of.tests == is.tests
+			if o.Method == FullPrecision && sameTest && all[i].Teacher == nil {
 				all[i].Teacher = o.Results
 			}
 		}
 		first := slices.IndexFunc(all, func(o Summary) bool {
-			return o.Network == s.Network && o.Data == s.Data && o.Width == s.Width && o.Images == s.Images
+			of := o.Results[0].group()
+			of.method, of.settings = is.method, is.settings
+			return of == is
 		})
 		if first < i {
 			all[i].Base = all[first].Results
@@ -88,10 +104,18 @@ func Compare(results []Result) Table {
 			peak = fmt.Sprint(m >> 20)
 		}
 		t.Rows = append(t.Rows, []string{s.Network, bits, s.Method, Top1(s.Results).String(), teacher, first,
-			fmt.Sprintf("%.2f", CalibrationTop1(s.Results).Mean), seeds, fmt.Sprintf("%.1f", Seconds(s.Results).Mean), peak})
+			percentText(CalibrationTop1(s.Results).Mean), seeds, fmt.Sprintf("%.1f", Seconds(s.Results).Mean), peak})
 	}
 	t.Notes = notes(over)
 	return t
+}
+
+// percentText is a percentage, or a dash where there is none: calibration images need no labels.
+func percentText(p float64) string {
+	if math.IsNaN(p) {
+		return "-"
+	}
+	return fmt.Sprintf("%.2f", p)
 }
 
 func notes(over Over) []string {

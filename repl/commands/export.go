@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -76,7 +77,24 @@ func exportFile(c *call) (session, error) {
 	if err != nil {
 		return c.s, err
 	}
+	if err := keepsTeacher(path, c.s.teacher.Source); err != nil {
+		return c.s, err
+	}
 	return c.s, formats[i].write(c, q, path)
+}
+
+// keepsTeacher is an error if path is a file that the teacher is read from, which a student must not replace.
+func keepsTeacher(path string, src experiment.Source) error {
+	target, err := os.Stat(path)
+	if err != nil {
+		return nil // nothing is there
+	}
+	for _, of := range []string{src.Name, src.Checkpoint} {
+		if file, err := os.Stat(of); err == nil && os.SameFile(file, target) {
+			return fmt.Errorf("repl: %s is the teacher's file; export to another", path)
+		}
+	}
+	return nil
 }
 
 func formOption() shell.Option { return option("form", "packed", "of .onnx: packed, qcdq or float") }
@@ -137,7 +155,7 @@ func (c *call) export(q *pdq.Quantizer, s pdq.Student, t target) error {
 	sample := q.Problem().Calibration
 	compared, err := export.Compare(c.Context, q, s, sample.Slice(0, min(t.images, sample.Len())), m.Run)
 	if err == nil {
-		c.Show(comparisonRecord(compared))
+		c.Show(comparisonRecord(compared, sample.Labelled()))
 	}
 	return err
 }
@@ -177,17 +195,21 @@ func writtenRecord(path string, w export.Written) shell.Record {
 			{Name: "float_weight_bytes", Value: w.FloatWeights}}}
 }
 
-// comparisonRecord shows how far ONNX Runtime computes what the student does.
-func comparisonRecord(c export.Comparison) shell.Record {
-	n, model, student := len(c.Model.Top1), experiment.AccuracyOf(c.Model), experiment.AccuracyOf(c.Student)
-	return shell.Record{
+// comparisonRecord shows how far ONNX Runtime computes what the student does, with accuracies on labelled images.
+func comparisonRecord(c export.Comparison, labelled bool) shell.Record {
+	n := len(c.Model.Top1)
+	r := shell.Record{
 		Line: fmt.Sprintf("in ONNX Runtime %s: %d of %d predictions are the same, the logits of %d images differ by less "+
-			"than 1e-4, all by %.2g at most; accuracy on calibration images %.2f %%, the student's %.2f %%",
-			backend.RuntimeVersion(), c.Same, n, c.Close, c.Largest, model.Percent(), student.Percent()),
+			"than 1e-4, all by %.2g at most", backend.RuntimeVersion(), c.Same, n, c.Close, c.Largest),
 		Fields: []shell.Field{{Name: "images", Value: n}, {Name: "same", Value: c.Same}, {Name: "close", Value: c.Close},
-			{Name: "largest_difference", Value: num("%.2g", c.Largest)},
-			{Name: "file_top1_percent", Value: num("%.2f", model.Percent())},
-			{Name: "student_top1_percent", Value: num("%.2f", student.Percent())}}}
+			{Name: "largest_difference", Value: num("%.2g", c.Largest)}}}
+	if labelled {
+		model, student := experiment.AccuracyOf(c.Model).Percent(), experiment.AccuracyOf(c.Student).Percent()
+		r.Line += fmt.Sprintf("; accuracy on calibration images %.2f %%, the student's %.2f %%", model, student)
+		r.Fields = append(r.Fields, shell.Field{Name: "file_top1_percent", Value: num("%.2f", model)},
+			shell.Field{Name: "student_top1_percent", Value: num("%.2f", student)})
+	}
+	return r
 }
 
 func kilobytes(n int) string { return fmt.Sprintf("%.1f kB", float64(n)/1000) }

@@ -57,3 +57,28 @@ func TestExport(t *testing.T) {
 		t.Errorf("%d files, %v", len(files), err)
 	}
 }
+
+// TestExportOverTeacher: a student doesn't replace the file that its teacher is read from, by whatever name.
+func TestExportOverTeacher(t *testing.T) {
+	dir := t.TempDir()
+	const shipped = "../../testdata/fashion-mnist/shufflenet.onnx"
+	content, err := os.ReadFile(shipped)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := dir + "/own.onnx"
+	write(t, own, string(content))
+	if err := os.Symlink(own, dir+"/link.onnx"); err != nil {
+		t.Fatal(err)
+	}
+	sh, _ := testShell(t, "teacher "+own+" data=fashion-mnist; calib 8")
+	for _, line := range []string{"export " + own, "export " + dir + "/link.onnx",
+		"quantise " + own + " data=fashion-mnist export=" + own} {
+		if err := sh.Line(t.Context(), line); err == nil || !strings.Contains(err.Error(), "is the teacher's file") {
+			t.Errorf("%s: error %v", line, err)
+		}
+	}
+	if is, err := os.ReadFile(own); err != nil || string(is) != string(content) {
+		t.Errorf("the teacher's file has changed; error %v", err)
+	}
+}

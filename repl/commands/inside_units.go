@@ -307,7 +307,7 @@ type imagesCalled struct {
 func (c *call) prefixImages(n int) (parts []imagesCalled, err error) {
 	calibration := c.s.images.calibration
 	first := calibration.Slice(0, min(n, calibration.Len()))
-	if slices.Contains(first.Labels, datasets.Unlabelled) {
+	if !first.Labelled() {
 		c.Note("the calibration images have no labels, so that only the test images count")
 	} else {
 		parts = append(parts, imagesCalled{"calibration", first})

@@ -293,6 +293,17 @@ func TestUnsaved(t *testing.T) {
 	x.typeKeys("set seed=5; undo; redo\r")
 	x.wait(`done again: set seed=5`)
 	x.wait(`resnet8 W2A2 0/5> `)
+	write(t, filepath.Join(x.home, "runs"), "not a folder")
+	for _, answer := range []string{"y\r", "\x04"} { // what can't be saved isn't lost
+		x.typeKeys("quit\r")
+		x.wait(`unsaved work`)
+		x.typeKeys(answer)
+		x.wait(`run folder: .*not a directory`)
+		x.wait(`resnet8 W2A2 0/5> `)
+	}
+	if err := os.Remove(filepath.Join(x.home, "runs")); err != nil {
+		t.Fatal(err)
+	}
 	x.typeKeys("\x04")
 	x.wait(`unsaved work`)
 	x.typeKeys("y\r")

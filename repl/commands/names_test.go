@@ -1,11 +1,15 @@
 package commands
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/pdquant/pdquant/internal/npz"
 )
 
 // TestNames: students with names live side by side, are told apart, compared, used, undone, saved and resumed.
@@ -76,6 +80,53 @@ func TestNamesInTheMiddle(t *testing.T) {
 		if err := sh.Line(t.Context(), line); err != nil {
 			t.Errorf("%s: %v", line, err)
 		}
+	}
+}
+
+// arrays writes images to test on with their classes, and images to calibrate on without.
+func arrays(t *testing.T) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	for name, n := range map[string]int{"calib": 12, "test": 20} {
+		of := []npz.Array{{Name: "images", Shape: []int{n, 1, 28, 28}, Values: make([]float32, n*28*28)}}
+		if name == "test" {
+			of = append(of, npz.Array{Name: "labels", Shape: []int{n}, Values: slices.Repeat([]int64{0, 9}, n/2)})
+		}
+		var file bytes.Buffer
+		if err := npz.Write(&file, of); err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(dir, name+".npz"), file.String())
+	}
+	return dir
+}
+
+// TestUnlabelledImages: images without labels are calibrated on; nothing is said of their accuracy.
+func TestUnlabelledImages(t *testing.T) {
+	dir := arrays(t)
+	sh, out := testShell(t, "teacher resnet8 data="+dir+"; calib 12", "set rounding.steps=0 correction.steps=0", "run",
+		"export "+dir+"/a.onnx images=4", "eval 20")
+	if text := out.String(); strings.Contains(text, "right on 0.0") || strings.Contains(text, "calibration images 0.00") ||
+		strings.Contains(text, "guessing") || !strings.Contains(text, "logits of 12 images, 10 classes") {
+		t.Errorf("printed %s", text)
+	}
+	out.Reset()
+	line := "quantise resnet8 methods=nearest preset=quick images=8 anyway=true data=" + dir + " out=" + dir + "/run"
+	if err := sh.Line(t.Context(), line); err != nil || !strings.Contains(out.String(), "nearest rounding") {
+		t.Errorf("error %v, printed %s", err, out)
+	}
+}
+
+// TestSaveNames: students with names are saved where another teacher has no images yet, too.
+func TestSaveNames(t *testing.T) {
+	dir := t.TempDir() + "/saved"
+	sh, _ := testShell(t, "scales weights; name mine", "teacher resnet20 data="+arrays(t), "save "+dir)
+	if sh.State.teacher.Name != "resnet20" || sh.State.images != nil {
+		t.Errorf("after save, the teacher is %s, images %v", sh.State.teacher.Name, sh.State.images)
+	}
+	again, _ := testShell(t, "resume "+dir)
+	if s := again.State; s.teacher.Name != "resnet8" || len(s.names) != 1 || len(s.student.Weights) == 0 {
+		t.Errorf("resumed: %s with students %v", s.teacher.Name, s.studentNames())
 	}
 }
 

@@ -85,6 +85,9 @@ func exportTarget(v shell.Values) (t target, err error) {
 	if err := t.options.Form.UnmarshalText([]byte(v["form"])); err != nil || t.path == "" {
 		return t, err
 	}
+	if err := keepsTeacher(t.path, experiment.Source{Name: v["network"], Checkpoint: v["checkpoint"]}); err != nil {
+		return t, err
+	}
 	return t, t.check()
 }
 

@@ -58,6 +58,23 @@ func TestResumeStudent(t *testing.T) {
 	}
 }
 
+// TestResumeStatistics: a student that was corrected towards measured statistics is taken up with them, and tested on
+// other images.
+func TestResumeStatistics(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "grid")
+	_, out := testShell(t, "grid networks=resnet8 set=fashion-mnist images=16 seeds=1 test=10 statistics=20 methods=nearest "+
+		"out="+dir)
+	results, err := experiment.Folder(dir).Results()
+	if err != nil || len(results) != 2 {
+		t.Fatalf("%d results, error %v; printed %s", len(results), err, out)
+	}
+	line := "resume " + filepath.Join(dir, results[1].StudentFile())
+	sh, out := testShell(t, line, "eval 10", "eval 20 data="+arrays(t))
+	if name := sh.State.teacher.Name; name != "resnet8-statistics20" {
+		t.Errorf("the teacher is %s; printed %s", name, out)
+	}
+}
+
 // TestResumeOlderStudent: a student whose record doesn't say where its teacher is takes the one that is loaded.
 func TestResumeOlderStudent(t *testing.T) {
 	dir := experiment.Folder(filepath.Join(t.TempDir(), "grid"))

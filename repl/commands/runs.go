@@ -2,6 +2,7 @@ package commands
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -90,9 +91,9 @@ type metric struct {
 }
 
 func save(c *call) (session, error) {
-	s, dir := c.s, c.Values["dir"]
+	s, dir := c.s.worthSaving(), c.Values["dir"]
 	if _, err := c.quantizer(s, s.config); err != nil {
-		return s, err
+		return c.s, err
 	}
 	if len(s.student.Weights) == 0 && len(s.names) == 0 {
 		return s, errors.New("repl: nothing is quantised yet, so there is nothing to save; begin: scales weights")
@@ -124,7 +125,18 @@ func save(c *call) (session, error) {
 	if unit, steps := s.underWay(); steps > 0 {
 		c.Print("and the rounding of %s at step %d", unit, steps)
 	}
-	return s, nil
+	return c.s, nil
+}
+
+// worthSaving returns s or, where nothing is quantised at work and there are no images to quantise on, the last student
+// that has a name, with all that have.
+func (s session) worthSaving() session {
+	if len(s.names) == 0 || len(s.student.Weights) > 0 || s.images != nil {
+		return s
+	}
+	last := *s.names[len(s.names)-1].of
+	last.names = s.names
+	return last
 }
 
 // record says what the session's student was given.
@@ -229,6 +241,7 @@ func (s session) metrics() []byte {
 // evaluation is what evaluation.json holds: for each image 1 if it was right, else 0.
 type evaluation struct {
 	Data, Hash       string
+	Images           int `json:",omitempty"` // that were asked for; 0: as many as there are scores
 	Student, Teacher string
 }
 
@@ -248,7 +261,8 @@ func (s session) saveScore(f experiment.Folder) error {
 		return nil
 	}
 	_, hash := s.score.images.Describe()
-	e := evaluation{s.score.data, hash, experiment.Ones(s.score.student), experiment.Ones(s.score.teacher)}
+	e := evaluation{s.score.data, hash, s.score.images.Len(), experiment.Ones(s.score.student),
+		experiment.Ones(s.score.teacher)}
 	return f.WriteJSON(evaluationFile, e)
 }
 
@@ -257,7 +271,7 @@ func resume(c *call) (session, error) {
 	if strings.HasSuffix(string(f), experiment.StudentEnding) {
 		return c.resumeStudent(experiment.Folder(filepath.Dir(string(f))), filepath.Base(string(f)))
 	}
-	if err := finishSaving(f); err != nil {
+	if err := finishAlone(f); err != nil {
 		return c.s, err
 	}
 	s, old, err := c.load(f, session{})
@@ -492,9 +506,6 @@ func (s *session) takeUnits(f experiment.Folder, units []savedUnit) error {
 	}
 	for u, x := range units {
 		s.units[u] = unitState{rounded: x.Rounded, finished: x.Finished, norms: x.Norms, trace: losses[s.unitName(u)]}
-		if !x.Finished {
-			s.units[u].rounded = 0
-		}
 	}
 	return nil
 }
@@ -537,10 +548,10 @@ func (s session) readScore(f experiment.Folder) (*score, error) {
 	if err != nil {
 		return nil, err
 	}
-	if n := data.Test.Len(); len(e.Student) > n || len(e.Student) != len(e.Teacher) {
+	if n := data.Test.Len(); max(e.Images, len(e.Student)) > n || len(e.Student) != len(e.Teacher) {
 		return nil, fmt.Errorf("repl: %s is of %d images, the test set has %d", f.Path(evaluationFile), len(e.Student), n)
 	}
-	images, err := data.Test.Evenly(len(e.Student))
+	images, err := data.Test.Evenly(cmp.Or(e.Images, len(e.Student)))
 	if err != nil {
 		return nil, err
 	}

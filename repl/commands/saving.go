@@ -46,6 +46,20 @@ func replacing(folder, part experiment.Folder) (steps []func() error) {
 	return steps
 }
 
+// finishAlone is finishSaving for a process that hasn't locked the folder. Where no saving is unfinished, it needs no
+// lock.
+func finishAlone(folder experiment.Folder) (err error) {
+	if !exists(folder.Path(savingFolder)) {
+		return nil
+	}
+	unlock, err := folder.Lock()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	return finishSaving(folder)
+}
+
 // finishSaving ends what a process was killed in: it moves a session that is whole in saving/ to its place, and
 // removes one that isn't.
 func finishSaving(folder experiment.Folder) error {

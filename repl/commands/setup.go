@@ -256,7 +256,7 @@ func (s session) open(data string) (datasets.Data, error) {
 			return datasets.Data{Name: t.Data, Pool: t.Pool, Test: t.Test}, nil
 		}
 		src, images = t.Source, t.Images
-		src.Lists = datasets.Lists{} // of the teacher's own images
+		src.Set, src.Labels, src.Lists = "", "", datasets.Lists{} // of the teacher's own images
 	}
 	if src.Data = data; data == "" {
 		src.Data = "fashion-mnist"

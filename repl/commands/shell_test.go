@@ -47,6 +47,17 @@ func testShell(t *testing.T, lines ...string) (*rig, *bytes.Buffer) {
 	return sh, &out
 }
 
+// TestRoundAnew: rounding that was given up begins again with searched scales, not with those that it had trained.
+func TestRoundAnew(t *testing.T) {
+	want, _ := testShell(t, "logits; scales weights; run conv1")
+	for _, between := range []string{"logits", "name half; use half; logits"} {
+		sh, _ := testShell(t, "logits; scales weights; scales acts conv1", "step conv1 n=2", between, "run conv1")
+		if !reflect.DeepEqual(sh.State.student.Acts, want.State.student.Acts) {
+			t.Errorf("after %s: %v, want %v", between, sh.State.student.Acts, want.State.student.Acts)
+		}
+	}
+}
+
 // TestCommandsAreSteps: run, and the steps one by one, give the student that Quantize does.
 func TestCommandsAreSteps(t *testing.T) {
 	sh, _ := testShell(t, "run")

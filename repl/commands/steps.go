@@ -79,15 +79,19 @@ func logits(c *call) (session, error) {
 	}
 	c.all = append(c.all, s.logits)
 	s.data, s.rounding = nil, nil
-	score, err := s.logits.Score(s.images.calibration.Labels)
+	images, n := s.images.calibration.Images, s.teacher.Network
+	if !images.Labelled() {
+		c.Print("logits of %d images, %d classes", images.Len(), n.Classes)
+		return s, nil
+	}
+	score, err := s.logits.Score(images.Labels)
 	if err != nil {
 		return c.s, err
 	}
 	acc, _ := score.Accuracy()
-	c.Print("logits of %d images, %d classes; right on %.1f %%", s.images.calibration.Len(), s.teacher.Network.Classes,
-		100*acc)
-	if score.AtChance(s.teacher.Network.Classes) {
-		c.Note("warning: %s", experiment.GuessWarning(s.teacher.Network.Name, s.teacher.Network.Classes, score))
+	c.Print("logits of %d images, %d classes; right on %.1f %%", images.Len(), n.Classes, 100*acc)
+	if score.AtChance(n.Classes) {
+		c.Note("warning: %s", experiment.GuessWarning(s.teacher.Name, n.Classes, score, "calibration images"))
 	}
 	return s, nil
 }
@@ -280,7 +284,7 @@ func (c *call) round(s session, u int, config pdq.Config) (session, error) {
 		return c.roundToNearest(s, u, config)
 	}
 	switch {
-	case !s.units[u].finished:
+	case !s.units[u].finished && (s.rounding != nil || s.units[u].rounded == 0):
 	case s.rounding != nil:
 		s.student, s.rounding = s.rounding.start.student, nil
 	default: // the scales it began with are gone

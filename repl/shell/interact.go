@@ -163,11 +163,15 @@ func (sh *Shell[S]) mayLeave(ctx context.Context, rl *readline.Instance) (bool, 
 			return false, errGone
 		}
 		if err != nil { // Ctrl-D again
-			return true, sh.rescue(nil)
+			answer = "yes"
 		}
 		switch strings.ToLower(strings.TrimSpace(answer)) {
 		case "y", "yes":
-			return true, sh.rescue(nil)
+			if err := sh.rescue(nil); err != nil {
+				sh.tell(err)
+				return false, nil // as long as it isn't saved
+			}
+			return true, nil
 		case "n", "no":
 			return true, nil
 		case "c", "cancel":
