@@ -96,7 +96,8 @@ func (r *gridRun) evaluate(ctx context.Context, c Cell, result Result) (kept, er
 	return k, err
 }
 
-// fullPrecision tests the network itself. The time is that of inference on the calibration images, which need no labels.
+// fullPrecision tests the network itself. The time is that of inference on the calibration images, which need no
+// labels.
 func (r *gridRun) fullPrecision(ctx context.Context, c Cell, cal datasets.Calibration) (kept, error) {
 	s, machine, images := c.Subject, r.machine(), cal.Images
 	labelled := images.Labelled()

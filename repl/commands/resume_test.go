@@ -62,8 +62,8 @@ func TestResumeStudent(t *testing.T) {
 // other images.
 func TestResumeStatistics(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "grid")
-	_, out := testShell(t, "grid networks=resnet8 set=fashion-mnist images=16 seeds=1 test=10 statistics=20 methods=nearest "+
-		"out="+dir)
+	_, out := testShell(t, "grid networks=resnet8 set=fashion-mnist images=16 seeds=1 test=10 statistics=20 "+
+		"methods=nearest out="+dir)
 	results, err := experiment.Folder(dir).Results()
 	if err != nil || len(results) != 2 {
 		t.Fatalf("%d results, error %v; printed %s", len(results), err, out)

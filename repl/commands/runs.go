@@ -96,30 +96,30 @@ func save(c *call) (session, error) {
 		return c.s, err
 	}
 	if len(s.student.Weights) == 0 && len(s.names) == 0 {
-		return s, errors.New("repl: nothing is quantised yet, so there is nothing to save; begin: scales weights")
+		return c.s, errors.New("repl: nothing is quantised yet, so there is nothing to save; begin: scales weights")
 	}
 	if dir == "" {
 		dir = fmt.Sprintf("runs/%s-w%da%d-s%d", s.teacher.Name, s.config.Bits.W, s.config.Bits.A, s.config.Seed)
 	}
 	record, err := s.record()
 	if err != nil {
-		return s, err
+		return c.s, err
 	}
 	record.Command = strings.Join(c.Typed(), "; ")
 	folder, err := experiment.CreateFolder(dir)
 	if err != nil {
-		return s, err
+		return c.s, err
 	}
 	unlock, err := folder.Lock()
 	if err != nil {
-		return s, err
+		return c.s, err
 	}
 	defer func() { _ = unlock() }() // the process's end does it too
 	if exists(folder.Path(experiment.RecordFile)) && !exists(folder.Path(sessionFile)) {
-		return s, fmt.Errorf("repl: %s holds a run that save didn't write; choose another folder: save DIR", folder)
+		return c.s, fmt.Errorf("repl: %s holds a run that save didn't write; choose another folder: save DIR", folder)
 	}
 	if err := c.saveIn(folder, s, record); err != nil {
-		return s, err
+		return c.s, err
 	}
 	c.Print("saved in %s: %d of %d units", folder, s.finished(), len(s.units))
 	if unit, steps := s.underWay(); steps > 0 {
