@@ -231,6 +231,9 @@ func (c Config) Validate() error {
 		}
 	}
 	r, d, f := c.Rounding, c.Correction, c.FineTune
+	for _, n := range c.numbers() {
+		check(!math.IsNaN(n.value) && !math.IsInf(n.value, 0), "%s is %g; it must be finite", n.name, n.value)
+	}
 	check(c.Bits.W >= 2 && c.Bits.W <= 8, "weights of %d bits; choose 2 to 8", c.Bits.W)
 	check(c.Bits.A >= 2 && c.Bits.A <= 8, "activations of %d bits; choose 2 to 8", c.Bits.A)
 	check(c.Bits.Rule >= AllLow && c.Bits.Rule <= BRECQ, "unknown Bits.Rule %d", int(c.Bits.Rule))
@@ -240,7 +243,8 @@ func (c Config) Validate() error {
 		}
 	}
 	check(c.Scales.Metric >= LpNorm && c.Scales.Metric <= PD, "unknown Scales.Metric %d", int(c.Scales.Metric))
-	check(c.Scales.Power > 0, "Scales.Power is %g; it must be > 0", c.Scales.Power)
+	check(c.Scales.Power > 0 && c.Scales.Power <= mostPower, "Scales.Power is %g; it must be in (0,%d]", c.Scales.Power,
+		mostPower)
 	check(c.Scales.Candidates >= 1, "Scales.Candidates is %d; it must be >= 1", c.Scales.Candidates)
 	check(c.Scales.Images >= 1, "Scales.Images is %d; it must be >= 1", c.Scales.Images)
 	check(d.Steps >= 0, "Correction.Steps is %d; it must be >= 0", d.Steps)
@@ -305,6 +309,9 @@ type limit struct {
 	name        string
 	value, most int
 }
+
+// mostPower is the largest Scales.Power: with far larger ones, small errors become 0, so that all ranges tie.
+const mostPower = 32
 
 // mostCandidates is the largest Scales.Candidates.
 const mostCandidates = 10_000

@@ -1,6 +1,7 @@
 package pdq
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -54,6 +55,8 @@ func (q *Quantizer) Correct(ctx context.Context, d *UnitData) (*UnitData, error)
 		done += steps
 		q.tell(StepCorrect, d.Unit, done, chunks*q.c.Correction.Steps, Loss{Correction: loss})
 	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	err = q.c.Machine.crew().Each(chunks, func(k int, device compute.DeviceNum) error {
 		x := correctedChunk{step: step, device: device, first: k * size, n: min(size, n-k*size)}
 		defer x.free()
@@ -61,13 +64,14 @@ func (q *Quantizer) Correct(ctx context.Context, d *UnitData) (*UnitData, error)
 			return err
 		}
 		if err := q.correctChunk(ctx, &x, tell); err != nil {
+			cancel(err) // the other chunks under way, which would take as long for nothing
 			return err
 		}
 		return x.put(corrected)
 	})
 	if err != nil {
 		corrected.Free()
-		return nil, q.fail(StepCorrect, d.Unit, err)
+		return nil, q.fail(StepCorrect, d.Unit, cmp.Or(context.Cause(ctx), err))
 	}
 	out := *d
 	out.CorrectedIn = corrected

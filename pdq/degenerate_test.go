@@ -1,6 +1,7 @@
 package pdq
 
 import (
+	"math"
 	"testing"
 
 	"github.com/gomlx/compute"
@@ -79,5 +80,58 @@ func checkFinite(t *testing.T, b compute.Backend, p Problem) {
 		if _, err := q.Evaluate(t.Context(), s, p.Calibration); err != nil {
 			t.Errorf("%v: %v", metric, err)
 		}
+	}
+}
+
+// TestNothingOn: settings of zero for what is off are settings, and steps that aren't are refused.
+func TestNothingOn(t *testing.T) {
+	p, c := tinyProblem(t, 8), tinyConfig(t)
+	c.Correction, c.Rounding, c.Loss.PD = CorrectionConfig{}, RoundingConfig{}, 0
+	q := quantizerOf(t, anyBackend(t), p, c)
+	if q.PeakMemory() <= 0 || len(q.MemoryPlan()) != len(p.Network.Units) {
+		t.Errorf("peak %d, plan %v", q.PeakMemory(), q.MemoryPlan())
+	}
+	s, err := q.Quantize(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	teacher, err := q.Teacher(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer teacher.Free()
+	d, err := q.Observe(t.Context(), s, teacher, 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Free()
+	_, err = q.NewRounder(s, d)
+	checkError(t, "NewRounder", err, "Rounding.Steps is 0 and BatchSize 0; both must be >= 1")
+	for want, change := range map[string]func(c *Config){
+		"Scales.Power is +Inf; it must be finite":          func(c *Config) { c.Scales.Power = math.Inf(1) },
+		"Scales.Power is 300; it must be in (0,32]":        func(c *Config) { c.Scales.Power = 300 },
+		"Loss.Temperature is NaN; it must be finite":       func(c *Config) { c.Loss.Temperature = math.NaN() },
+		"Correction.Weight is +Inf; it must be finite":     func(c *Config) { c.Correction.Weight = math.Inf(1) },
+		"FineTune.LearningRate is +Inf; it must be finite": func(c *Config) { c.FineTune.LearningRate = math.Inf(1) },
+	} {
+		bad := c
+		change(&bad)
+		checkError(t, "Validate", bad.Validate(), want)
+	}
+}
+
+// TestNothingToTrain: a unit whose tensors all stay takes no steps.
+func TestNothingToTrain(t *testing.T) {
+	c := tinyConfig(t)
+	c.Rounding.LearningRate = 0 // scales alone, of which the classifier has none
+	q := quantizerOf(t, anyBackend(t), tinyProblem(t, 8), c)
+	steps := map[string]int{}
+	q.Progress = func(e Event) {
+		if e.Step == StepRound {
+			steps[e.Unit]++
+		}
+	}
+	if _, err := q.Quantize(t.Context()); err != nil || steps["fc"] > 0 || steps["conv1"] == 0 {
+		t.Errorf("steps %v, error %v", steps, err)
 	}
 }

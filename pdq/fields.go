@@ -45,6 +45,26 @@ func Fields() ([]Field, error) {
 	return fields, nil
 }
 
+// number is a field that is one.
+type number struct {
+	name  string
+	value float64
+}
+
+// numbers lists the fields of c that are floats, in their order.
+func (c Config) numbers() (all []number) {
+	config := reflect.ValueOf(c)
+	for i := range config.NumField() {
+		group := config.Field(i)
+		for k := 0; group.Kind() == reflect.Struct && k < group.NumField(); k++ {
+			if f := group.Field(k); f.CanFloat() {
+				all = append(all, number{config.Type().Field(i).Name + "." + group.Type().Field(k).Name, f.Float()})
+			}
+		}
+	}
+	return all
+}
+
 // choicesOf lists the values of a type that has few.
 func choicesOf(t reflect.Type) []string {
 	if x, ok := reflect.Zero(t).Interface().(interface{ Choices() []string }); ok {

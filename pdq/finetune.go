@@ -21,9 +21,10 @@ import (
 // mean square. The images are the calibration images, randomly changed and mixed. They need no labels, because the
 // teacher's predictions are the targets.
 //
-// FineTune returns s unchanged if FineTune.Steps is 0, or if the prediction difference on the calibration images isn't
-// smaller afterwards, which happens if a learning rate is too high. These images favour s, whose units were fitted to
-// them, so the rule is strict; "Does it ever hurt?" in docs/results.md says why others don't judge.
+// FineTune returns s unchanged if FineTune.Steps or all its learning rates are 0, or if the prediction difference on
+// the calibration images isn't smaller afterwards, which happens if a learning rate is too high. These images favour s,
+// whose units were fitted to them, so the rule is strict; "Does it ever hurt?" in docs/results.md says why others don't
+// judge.
 //
 // This step is not in the paper, which ends with the last unit.
 func (q *Quantizer) FineTune(ctx context.Context, s Student) (Student, error) {
@@ -35,6 +36,9 @@ func (q *Quantizer) FineTune(ctx context.Context, s Student) (Student, error) {
 		return s, err
 	}
 	defer t.close()
+	if t.opt.idle() {
+		return s, nil
+	}
 	if _, err := t.Steps(ctx, q.c.FineTune.Steps); err != nil {
 		return s, err
 	}

@@ -83,7 +83,7 @@ func (t *fineTuner) deriveWeight(l tunedLayer) {
 
 // hooks returns the hooks of the student's forward pass, given what it reads.
 func (t *fineTuner) hooks(g *Graph, read nodes) models.Hooks {
-	fixed := exec.Constants(g, t.q.weights)
+	fixed := exec.Constants(g, t.q.withBiases(t.s))
 	weights, scales := map[string]*Node{}, map[string]*Node{}
 	for _, l := range t.layers {
 		weights[l.name+".weight"] = Reshape(read[l.places], t.q.weights[l.name+".weight"].Shape().Dimensions...)

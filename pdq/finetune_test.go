@@ -1,6 +1,7 @@
 package pdq
 
 import (
+	"bytes"
 	"errors"
 	"maps"
 	"math"
@@ -74,11 +75,18 @@ func TestFineTune(t *testing.T) {
 			if err := q.fits(got); err != nil {
 				t.Error(err)
 			}
-			if same := reflect.DeepEqual(got, s); same != strings.HasPrefix(warned, "fine-tuning changed nothing") {
+			same := reflect.DeepEqual(got, s)
+			if floats.Sum(rates[:]) == 0 { // nothing to do
+				if !same || warned != "" || len(losses) > 0 {
+					t.Errorf("no rates: unchanged: %t, warning %q, %d steps", same, warned, len(losses))
+				}
+				continue
+			}
+			if same != strings.HasPrefix(warned, "fine-tuning changed nothing") {
 				t.Errorf("rates %v: unchanged: %t, warning %q", rates, same, warned)
 			}
 			first, last := mean(losses[:10]), mean(losses[len(losses)-10:])
-			if len(losses) != 30 || floats.Sum(rates[:]) > 0 && last >= first {
+			if len(losses) != 30 || last >= first {
 				t.Errorf("rates %v: %d losses, %g at first, %g at last", rates, len(losses), first, last)
 			}
 			for name, w := range got.Weights {
@@ -96,6 +104,20 @@ func TestFineTune(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestFineTuneWorse: a student whose predictions moved away from the teacher's is given up, and that is said.
+func TestFineTuneWorse(t *testing.T) {
+	b := anyBackend(t)
+	p, c, s := tuned(t, b)
+	c.FineTune.Steps, c.FineTune.ScaleLearningRate = 3, 2
+	q := quantizerOf(t, b, p, c)
+	var warned string
+	q.Warn = func(text string) { warned = text }
+	got, err := q.FineTune(t.Context(), s)
+	if err != nil || !reflect.DeepEqual(got, s) || !strings.HasPrefix(warned, "fine-tuning changed nothing") {
+		t.Errorf("changed: %t, warning %q, error %v", !reflect.DeepEqual(got, s), warned, err)
+	}
 }
 
 func mean(xs []float64) float64 {
@@ -526,5 +548,57 @@ func TestAugmentValues(t *testing.T) {
 	}
 	if most := differ(a.Pixels, b.Values); len(b.Values) != len(a.Pixels) || most > 0 {
 		t.Errorf("mirrored: values differ by up to %g", most)
+	}
+}
+
+// TestFinishedRun: a run that is finished stays as it is; fine-tuning doesn't begin again from what it made.
+func TestFinishedRun(t *testing.T) {
+	b := anyBackend(t)
+	p, c, _ := tuned(t, b)
+	for _, keeps := range []bool{false, true} {
+		r := &Run{Quantizer: quantizerOf(t, b, p, c)}
+		if keeps {
+			r.Keeper = Keeper{Every: 7, Keep: func(State) error { return nil }}
+		}
+		if err := Quantize(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		var file bytes.Buffer
+		if err := r.Quantizer.WriteState(&file, r.State); err != nil {
+			t.Fatal(err)
+		}
+		read, err := r.Quantizer.ReadState(&file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Quantizer.Progress = func(e Event) { t.Fatalf("step %v again", e.Step) }
+		if again, err := r.Quantizer.QuantizeFrom(t.Context(), read, r.Keeper); err != nil ||
+			!reflect.DeepEqual(again, r.Student) {
+			t.Errorf("keeps %v: another student, error %v", keeps, err)
+		}
+	}
+}
+
+// TestFineTuneTrainedBiases: trained biases count where they aren't trained any more.
+func TestFineTuneTrainedBiases(t *testing.T) {
+	b := anyBackend(t)
+	p, c, s := tuned(t, b)
+	c.FineTune = FineTuneConfig{Steps: 1, BatchSize: p.Calibration.Len(), ScaleLearningRate: 1e-9}
+	for name, wq := range s.Weights {
+		wq.Bias = slices.Repeat([]float32{0.5}, len(wq.Scale))
+		s.Weights[name] = wq
+	}
+	q := quantizerOf(t, b, p, c)
+	want, err := q.meanDifference(t.Context(), s, exec.Normalised{Images: p.Calibration})
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.Progress = func(e Event) {
+		if e.Step == StepFineTune && math.Abs(e.Loss.PD-want) > 1e-4*want {
+			t.Errorf("the loss begins at %g, want the student's %g", e.Loss.PD, want)
+		}
+	}
+	if _, err := q.FineTune(t.Context(), s); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -57,10 +57,6 @@ func canUseTeacher(t *Teacher) error {
 }
 
 // roundingNeeds lists what of a unit's data rounding reads.
-func (q *Quantizer) roundingNeeds() []string {
-	needs := []string{"StudentIn", "CorrectedIn", "Target"}
-	if q.c.Loss.PD > 0 {
-		needs = append(needs, "Logits")
-	}
-	return needs
+func roundingNeeds() []string {
+	return []string{"StudentIn", "CorrectedIn", "Target", "Logits"}
 }

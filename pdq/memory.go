@@ -77,6 +77,9 @@ func (q *Quantizer) inferenceBytes() int64 {
 
 // correctionBytes estimates the memory of correction's graphs.
 func (q *Quantizer) correctionBytes() (most int64) {
+	if q.c.Correction.Steps == 0 {
+		return 0
+	}
 	size, workers := q.correctionChunk(q.images.Len())
 	images := int64(min(q.images.Len(), size*workers))
 	for u := range q.p.Network.Units {
@@ -148,7 +151,7 @@ func (q *Quantizer) cacheBytes(u int) int64 {
 	if q.c.Correction.Steps > 0 && hasNorm(n, unit) {
 		numbers += in + out
 	}
-	if q.c.Loss.Reuse && q.c.Loss.PD > 0 {
+	if q.c.Loss.Reuse && q.readsLogits() {
 		numbers += out
 	}
 	return 4 * int64(numbers) * int64(q.images.Len())

@@ -96,6 +96,11 @@ func (o *optimiser) derived() []*variable {
 	return slices.DeleteFunc(slices.Clone(o.vars), func(v *variable) bool { return v.derive == nil })
 }
 
+// idle says whether no step would change anything.
+func (o *optimiser) idle() bool {
+	return !slices.ContainsFunc(o.vars, func(v *variable) bool { return !v.fixed })
+}
+
 // sources lists the variables whose values derive takes.
 func (v *variable) sources() []*variable { return append([]*variable{v}, v.with...) }
 

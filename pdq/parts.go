@@ -46,7 +46,7 @@ func (q *Quantizer) roundingParts(unit, size int) int { return q.parts(size, q.r
 func (q *Quantizer) roundingImage(unit int) int64 {
 	n, u := q.folded, q.folded.Units[unit]
 	bytes := 2 * outputBytes(n, u.First, u.Last)
-	if q.c.Loss.PD > 0 {
+	if q.readsLogits() {
 		bytes = 2*bytes + 2*outputBytes(n, u.Last+1, len(n.Layers)-1)
 	}
 	return int64(2.29 * float64(bytes))

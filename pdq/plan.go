@@ -272,9 +272,20 @@ func (p Plan) check() error {
 }
 
 // quantisesOutput says whether the output of layer i of a folded network is quantised: whether a product reads it,
-// directly or through layers that pass it on. A network's input and its logits aren't quantised.
+// directly or through layers that pass it on. A network's input and its logits aren't quantised, nor is what comes of
+// the input before any product, such as its normalisation.
 func quantisesOutput(n *models.Network, i int) bool {
-	return !n.Layers[i].Op.Role().Passes && multiplied(n, i)
+	return !n.Layers[i].Op.Role().Passes && multiplied(n, i) && !beforeProducts(n, i)
+}
+
+// beforeProducts says whether the output of layer i comes from the network's input and constants, without any product.
+func beforeProducts(n *models.Network, i int) bool {
+	l := n.Layers[i]
+	later := func(in string) bool {
+		k := n.Index(in)
+		return k >= 0 && len(n.Layers[k].Inputs) > 0 && !beforeProducts(n, k)
+	}
+	return !l.Op.Role().Product && len(l.Inputs) > 0 && !slices.ContainsFunc(l.Inputs, later)
 }
 
 // multiplied says whether a product reads the output of layer i, directly or through layers that pass it on.

@@ -107,13 +107,13 @@ func (l levels) dropQuantize(x, scale, mask *Node) *Node {
 	}
 	y = models.WithGradient(y, []*Node{x, scale}, []func(v *Node) *Node{
 		func(v *Node) *Node { part(v); return Sub(v, clipped) },
-		func(v *Node) *Node { part(v); return Div(Add(inner(masked, off), inner(clipped, x)), scale) },
+		func(v *Node) *Node {
+			part(v)
+			return Div(Add(reduceLike(Mul(masked, off), scale), reduceLike(Mul(clipped, x), scale)), scale)
+		},
 	})
 	return inShape(y, given)
 }
-
-// inner returns the sum of the products of x and y. (As a product of vectors it takes twice as long on ONNX Runtime.)
-func inner(x, y *Node) *Node { return ReduceAllSum(Mul(x, y)) }
 
 // rounded holds the nodes that take x/scale to its level.
 type rounded struct {

@@ -122,6 +122,25 @@ func TestDropQuantize(t *testing.T) {
 	})
 }
 
+// TestDropQuantizeRows: with a scale for each row, unmasked, values and gradients are FakeQuantize's.
+func TestDropQuantizeRows(t *testing.T) {
+	xs, scales := [][]float32{{0.1, 0.26, 1.6}, {0.3, 0.76, 9}}, [][]float32{{0.5}, {0.25}}
+	eachBackend(t, func(t *testing.T, b compute.Backend) {
+		out := MustExecOnceN(b, func(x, s *Node) []*Node {
+			fake, drop := FakeQuantize(x, s, 1, 2, Pass), DropQuantize(x, s, 1, OnesLike(x), 2, Pass)
+			return []*Node{fake, Gradient(ReduceAllSum(fake), s)[0], drop, Gradient(ReduceAllSum(drop), s)[0]}
+		}, xs, scales)
+		for i, what := range []string{"value", "gradient of the scale"} {
+			want, got := tensors.MustCopyFlatData[float32](out[i]), tensors.MustCopyFlatData[float32](out[i+2])
+			for k := range want {
+				if math.Abs(float64(got[k]-want[k])) > 1e-5 {
+					t.Errorf("%s %d is %g, want %g", what, k, got[k], want[k])
+				}
+			}
+		}
+	})
+}
+
 // TestSoftRoundGradient: inside the bounds, edges change nothing.
 func TestSoftRoundGradient(t *testing.T) {
 	base, alpha := []float32{-1, 0, 1, 2, 3}, []float32{0.3, -0.7, 1.1, 4, -0.2}

@@ -67,7 +67,24 @@ func New(b compute.Backend, p Problem, c Config) (*Quantizer, error) {
 	for _, lb := range q.plan {
 		q.bits[lb.Layer] = lb
 	}
-	return q, nil
+	return q, q.inUnits()
+}
+
+// inUnits is an error if something to quantise is in no unit, so that no step would.
+func (q *Quantizer) inUnits() error {
+	in := map[string]bool{}
+	for _, u := range q.folded.Units {
+		for _, l := range q.folded.Layers[u.First : u.Last+1] {
+			in[l.Name] = true
+		}
+	}
+	for _, lb := range q.plan {
+		if !in[lb.Layer] {
+			return fmt.Errorf("pdq: %s of %s lies between the units, but is quantised; let the unit before it end with it",
+				lb.Layer, q.folded.Name)
+		}
+	}
+	return nil
 }
 
 // Problem returns the network, weights and images that q was made for.
@@ -121,15 +138,15 @@ func Quantize(ctx context.Context, runs ...*Run) error {
 				return err
 			}
 			corrected, err := correctAll(ctx, runs, data) // distribution correction
-			if err != nil {
-				return err
-			}
 			for i, r := range runs {
-				if err := r.finishUnit(ctx, corrected.withStudent(data[i])); err != nil { // activation scales, rounding
-					return err
+				if err == nil {
+					err = r.finishUnit(ctx, corrected.withStudent(data[i])) // activation scales, rounding
 				}
 			}
 			corrected.FreeBut(data...)
+			if err != nil {
+				return err
+			}
 		}
 	}
 	for _, r := range runs {

@@ -15,7 +15,7 @@ import (
 )
 
 // Round returns s with the rounding and the activation scales of d's unit optimised jointly, and with the unit's
-// weights on levels. If Rounding.Steps or both learning rates are 0, it returns s.
+// weights on levels. If Rounding.Steps is 0, or nothing of the unit has a learning rate, it returns s.
 func (q *Quantizer) Round(ctx context.Context, s Student, d *UnitData) (Student, error) {
 	if q.c.Rounding.trivial() {
 		return s, nil
@@ -25,6 +25,9 @@ func (q *Quantizer) Round(ctx context.Context, s Student, d *UnitData) (Student,
 		return s, err
 	}
 	defer r.Close()
+	if r.opt.idle() {
+		return s, nil
+	}
 	if _, err := r.Steps(ctx, q.c.Rounding.Steps); err != nil {
 		return s, err
 	}
@@ -59,10 +62,14 @@ type layerVariable struct {
 	*variable
 }
 
-// NewRounder prepares the optimisation of d's unit, starting from the scales in s. The error names a layer without
-// scale.
+// NewRounder prepares the optimisation of d's unit, starting from the scales in s. Rounding.Steps must be above 0. The
+// error names a layer without scale.
 func (q *Quantizer) NewRounder(s Student, d *UnitData) (*Rounder, error) {
-	if err := errors.Join(q.canUse(d, q.roundingNeeds()...), q.canHold(s)); err != nil {
+	if c := q.c.Rounding; c.Steps < 1 || c.BatchSize < 1 {
+		return nil, q.fail(StepRound, -1, fmt.Errorf("Rounding.Steps is %d and BatchSize %d; both must be >= 1", c.Steps,
+			c.BatchSize))
+	}
+	if err := errors.Join(q.canUse(d, roundingNeeds()...), q.canHold(s)); err != nil {
 		return nil, q.fail(StepRound, -1, err)
 	}
 	r := &Rounder{q: q, s: s, d: d, biased: q.withBiases(s), spread: spreadBytes()}

@@ -12,6 +12,7 @@ type State struct {
 	Student   Student        // the student so far; while Optimiser is under way, the one that it started from
 	Optimiser OptimiserState // of the rounding of Unit or, after the last unit, of fine-tuning; Done 0: not started
 	Elapsed   time.Duration  // time spent quantising so far
+	Finished  bool           // Student is what fine-tuning made
 }
 
 // Keeper saves states from which a run can resume. It gets a state after each unit, after every Every steps of rounding

@@ -21,6 +21,7 @@ type StateRecord struct {
 	Unit        int       // the number of finished units
 	Steps       int       // steps taken of the next unit's rounding or, after the last unit, of fine-tuning
 	Elapsed     time.Duration
+	Finished    bool `json:",omitempty"` // fine-tuning is
 }
 
 // String says how much of the run is done.
@@ -48,7 +49,8 @@ func (q *Quantizer) WriteState(w io.Writer, s State) error {
 func (q *Quantizer) stateRecord(s State) (StateRecord, error) {
 	own, err := q.studentRecord()
 	cal := q.p.Calibration
-	return StateRecord{own, cal.Hash(), cal.Mean, cal.Std, q.termsText(), s.Unit, s.Optimiser.Done, s.Elapsed}, err
+	return StateRecord{own, cal.Hash(), cal.Mean, cal.Std, q.termsText(), s.Unit, s.Optimiser.Done, s.Elapsed,
+		s.Finished}, err
 }
 
 // rounderBlob returns the name of the i-th tensor of an optimiser's state.
@@ -88,7 +90,7 @@ func readState(r io.Reader) (s State, record StateRecord, err error) {
 	if s.Student, err = studentOf(blobs); err != nil {
 		return s, record, err
 	}
-	s.Unit, s.Elapsed, s.Optimiser.Done = record.Unit, record.Elapsed, record.Steps
+	s.Unit, s.Elapsed, s.Optimiser.Done, s.Finished = record.Unit, record.Elapsed, record.Steps, record.Finished
 	for i := 0; ; i++ {
 		b, ok := blobs[rounderBlob(i)]
 		if !ok {

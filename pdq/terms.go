@@ -2,6 +2,7 @@ package pdq
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	. "github.com/gomlx/gomlx/core/graph"
@@ -74,4 +75,9 @@ func (l *Loss) addTerm(name string, x float64) {
 	default:
 		l.Others += x
 	}
+}
+
+// readsLogits says whether a term of rounding's loss that is switched on reads the student's logits.
+func (q *Quantizer) readsLogits() bool {
+	return slices.ContainsFunc(q.Terms, func(t Term) bool { return t.Weight != 0 && t.Outputs != nil && t.Logits })
 }

@@ -202,6 +202,9 @@ func (r *Run) round(ctx context.Context, d *UnitData) (Student, error) {
 		return r.Student, err
 	}
 	defer o.Close()
+	if o.opt.idle() {
+		return r.Student, nil
+	}
 	if err := r.steps(ctx, o, r.Quantizer.c.Rounding.Steps); err != nil {
 		return r.Student, err
 	}
@@ -210,7 +213,7 @@ func (r *Run) round(ctx context.Context, d *UnitData) (Student, error) {
 
 // fineTune is FineTune from the run's state on. It saves states in between.
 func (r *Run) fineTune(ctx context.Context) error {
-	if r.Quantizer.c.FineTune.Steps == 0 {
+	if r.Quantizer.c.FineTune.Steps == 0 || r.Finished {
 		return nil
 	}
 	return timed([]*Run{r}, func() error {
@@ -219,6 +222,9 @@ func (r *Run) fineTune(ctx context.Context) error {
 			return err
 		}
 		defer t.close()
+		if t.opt.idle() {
+			return nil
+		}
 		if err := r.steps(ctx, t, r.Quantizer.c.FineTune.Steps); err != nil {
 			return err
 		}
@@ -227,7 +233,10 @@ func (r *Run) fineTune(ctx context.Context) error {
 				return err
 			}
 		}
-		r.Student, err = t.better(ctx)
+		better, err := t.better(ctx)
+		if err == nil {
+			r.Student, r.Optimiser, r.Finished = better, OptimiserState{}, true
+		}
 		return err
 	})
 }

@@ -209,12 +209,20 @@ func bottleneck(n *models.Network, regions []region, i int) int {
 	return end
 }
 
-// attached returns the first region from i on that doesn't belong to the layers before it.
+// attached returns the first region from i on that doesn't belong to the layers before it. Pooling does if something
+// without parameters that belongs to these follows it, such as an activation function: its output is quantised, too.
 func attached(n *models.Network, regions []region, i int) int {
-	for i < len(regions) && len(heavy(n, regions[i])) == 0 && sticks(n, regions[i]) {
-		i++
+	end := i
+	for ; i < len(regions) && len(heavy(n, regions[i])) == 0; i++ {
+		pooled, own := i > end, weighted(n, regions[i])
+		switch {
+		case sticks(n, regions[i]) && !(pooled && own):
+			end = i + 1
+		case own:
+			return end
+		}
 	}
-	return i
+	return end
 }
 
 // depthwise says whether the region is a depthwise convolution.

@@ -10,6 +10,39 @@ import (
 	"github.com/pdquant/pdquant/models/onnx"
 )
 
+// TestActivationAfterPooling: an activation function that pooling stands before is in the unit of its convolution, as
+// its output is quantised.
+func TestActivationAfterPooling(t *testing.T) {
+	conv := func(in int) models.Conv {
+		return models.Conv{In: in, Out: 4, Window: models.SquareWindow(3, 1, 0), Groups: 1}
+	}
+	pool := models.MaxPooling{Window: models.SquareWindow(2, 2, 0)}
+	n := &models.Network{Name: "lenet", Channels: 1, Height: 12, Width: 12, Classes: 10, Layers: []models.Layer{
+		{Name: "conv1", Inputs: []string{models.Image}, Op: conv(1)},
+		{Name: "pool1", Inputs: []string{"conv1"}, Op: pool},
+		{Name: "relu1", Inputs: []string{"pool1"}, Op: models.ReLU{}},
+		{Name: "lrn1", Inputs: []string{"relu1"}, Op: models.LRN{Size: 3, Alpha: 1e-4, Beta: 0.75, Bias: 1}},
+		{Name: "pool2", Inputs: []string{"lrn1"}, Op: models.MaxPooling{Window: models.SquareWindow(1, 1, 0)}},
+		{Name: "conv2", Inputs: []string{"pool2"}, Op: conv(4)},
+		{Name: "relu2", Inputs: []string{"conv2"}, Op: models.ReLU{}},
+		{Name: "mean", Inputs: []string{"relu2"}, Op: models.GlobalAvgPooling{}},
+		{Name: "fc", Inputs: []string{"mean"}, Op: models.Linear{In: 4, Out: 10}},
+	}}
+	if err := onnx.Cut(n, ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	var last []string
+	for _, u := range n.Units {
+		last = append(last, n.Layers[u.Last].Name)
+	}
+	if got := strings.Join(last, " "); got != "lrn1 relu2 fc" {
+		t.Errorf("units end with %s", got)
+	}
+}
+
 // TestCut cuts ResNet-18 by a pattern and by a file.
 func TestCut(t *testing.T) {
 	read := func(how string) (*models.Network, error) {

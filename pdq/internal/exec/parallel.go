@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/gomlx/core/graph"
@@ -11,13 +12,23 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Parallel calls f with 0 to n-1, up to workers calls at the same time, and returns the first error. The results of f
-// must not depend on which calls run at the same time.
+// Parallel calls f with 0 to n-1, up to workers calls at the same time, and returns the first error. After it, no call
+// begins. The results of f must not depend on which calls run at the same time.
 func Parallel(n, workers int, f func(k int) error) error {
 	var g errgroup.Group
+	var failed atomic.Bool
 	g.SetLimit(max(workers, 1))
 	for k := range n {
-		g.Go(func() error { return f(k) })
+		g.Go(func() error {
+			if failed.Load() {
+				return nil
+			}
+			err := f(k)
+			if err != nil {
+				failed.Store(true)
+			}
+			return err
+		})
 	}
 	return g.Wait()
 }

@@ -28,6 +28,10 @@ func TestParallel(t *testing.T) {
 	if !errors.Is(err, fault) {
 		t.Errorf("error %v, want %v", err, fault)
 	}
+	called := 0
+	if err := Parallel(100, 1, func(int) error { called++; return fault }); !errors.Is(err, fault) || called != 1 {
+		t.Errorf("error %v after %d calls, want %v after one", err, called, fault)
+	}
 }
 
 // TestShared: workers that call a new graph at once all get its result.
