@@ -55,7 +55,7 @@ func (q *Quantizer) Correct(ctx context.Context, d *UnitData) (*UnitData, error)
 		done += steps
 		q.tell(StepCorrect, d.Unit, done, chunks*q.c.Correction.Steps, Loss{Correction: loss})
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
+	within, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	err = q.c.Machine.crew().Each(chunks, func(k int, device compute.DeviceNum) error {
 		x := correctedChunk{step: step, device: device, first: k * size, n: min(size, n-k*size)}
@@ -63,7 +63,7 @@ func (q *Quantizer) Correct(ctx context.Context, d *UnitData) (*UnitData, error)
 		if err := x.cut(d.TeacherIn, q.correctionPieces(d.Unit, x.n)); err != nil {
 			return err
 		}
-		if err := q.correctChunk(ctx, &x, tell); err != nil {
+		if err := q.correctChunk(within, &x, tell); err != nil {
 			cancel(err) // the other chunks under way, which would take as long for nothing
 			return err
 		}
@@ -71,7 +71,10 @@ func (q *Quantizer) Correct(ctx context.Context, d *UnitData) (*UnitData, error)
 	})
 	if err != nil {
 		corrected.Free()
-		return nil, q.fail(StepCorrect, d.Unit, cmp.Or(context.Cause(ctx), err))
+		if ctx.Err() == nil { // a chunk that was cancelled may have ended before the one that failed
+			err = cmp.Or(context.Cause(within), err)
+		}
+		return nil, q.fail(StepCorrect, d.Unit, err)
 	}
 	out := *d
 	out.CorrectedIn = corrected

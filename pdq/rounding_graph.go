@@ -101,7 +101,9 @@ func (r *Rounder) factors(t int, batch []int) []float32 {
 }
 
 // needsLogits says whether a term reads the student's logits.
-func (r *Rounder) needsLogits() bool { return r.q.readsLogits() }
+func (r *Rounder) needsLogits() bool {
+	return slices.ContainsFunc(r.outputs, func(t Term) bool { return t.Logits })
+}
 
 // losses is the graph of the terms with Outputs on a part of the batch, without those that read the student's logits
 // unless logits is set. read has the soft weights and activation scales; part has the tensors of Rounder.part, then the

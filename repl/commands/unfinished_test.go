@@ -285,7 +285,7 @@ func TestUnfinished(t *testing.T) {
 		t.Errorf("%d results of two seeds, error %v", len(results), err)
 	}
 	last, err := lastResults(f, record)
-	if err != nil || len(last) != 2 || last[1].Method != "PD-Quant" {
+	if err != nil || len(last) != 2 || last[1].Method != "PD without DC" {
 		t.Errorf("a finished run has the results %v, error %v", last, err)
 	}
 	record.Methods[2].Config.Loss.PD++
