@@ -95,17 +95,7 @@ func TestNothingOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	teacher, err := q.Teacher(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer teacher.Free()
-	d, err := q.Observe(t.Context(), s, teacher, 0, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.Free()
-	_, err = q.NewRounder(s, d)
+	_, err = q.NewRounder(s, firstData(t, q, s))
 	checkError(t, "NewRounder", err, "Rounding.Steps is 0 and BatchSize 0; both must be >= 1")
 	for want, change := range map[string]func(c *Config){
 		"Scales.Power is +Inf; it must be finite":          func(c *Config) { c.Scales.Power = math.Inf(1) },

@@ -187,16 +187,7 @@ func TestRoundBiased(t *testing.T) {
 	b := anyBackend(t)
 	p, c, s := tuned(t, b)
 	q := quantizerOf(t, b, p, c)
-	teacher, err := q.Teacher(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer teacher.Free()
-	d, err := q.Observe(t.Context(), s, teacher, 0, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.Free()
+	d := firstData(t, q, s)
 	own := tensors.MustCopyFlatData[float32](q.weights["conv1.bias"])
 	loss := func(bias []float32) float64 {
 		biased := s.clone()

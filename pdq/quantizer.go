@@ -67,7 +67,10 @@ func New(b compute.Backend, p Problem, c Config) (*Quantizer, error) {
 	for _, lb := range q.plan {
 		q.bits[lb.Layer] = lb
 	}
-	return q, q.inUnits()
+	if err := q.inUnits(); err != nil {
+		return nil, err
+	}
+	return q, nil
 }
 
 // inUnits is an error if something to quantise is in no unit, so that no step would.

@@ -40,6 +40,22 @@ func tinyProblem(t testing.TB, images int) Problem {
 	return Problem{n, models.Init(n, 1), pool.Slice(0, images)}
 }
 
+// firstData returns the data of the first unit, which the test's end frees.
+func firstData(t testing.TB, q *Quantizer, s Student) *UnitData {
+	t.Helper()
+	teacher, err := q.Teacher(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(teacher.Free)
+	d, err := q.Observe(t.Context(), s, teacher, 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.Free)
+	return d
+}
+
 // tinyConfig returns settings with all terms on, few steps, and few candidates in the search of scales.
 func tinyConfig(t testing.TB) Config {
 	c, err := Paper("resnet8", 2, 2)

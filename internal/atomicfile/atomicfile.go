@@ -127,14 +127,14 @@ func Read(path string) ([]byte, error) {
 // PartEnd ends the names of temporary files.
 const PartEnd = ".part"
 
-// part matches the names of temporary files.
-const part = `\.\d+\` + PartEnd + `$`
+// partName matches the names of temporary files.
+const partName = `\.\d+\` + PartEnd + `$`
 
 // RemoveParts removes the temporary files that killed processes have left in a folder; files of other programs stay. No
 // other process may be writing there.
 func RemoveParts(dir string) error {
 	files, err := os.ReadDir(dir)
-	of := regexp.MustCompile(part)
+	of := regexp.MustCompile(partName)
 	for _, file := range files {
 		if file.Type().IsRegular() && of.MatchString(file.Name()) {
 			err = errors.Join(err, killpoint.Here(), os.Remove(filepath.Join(dir, file.Name())))

@@ -103,19 +103,13 @@ func Compare(results []Result) Table {
 		if m := s.peak(); m > 0 {
 			peak = fmt.Sprint(m >> 20)
 		}
+		own := CalibrationTop1(s.Results)
+		own.StandardError = math.NaN() // isn't shown
 		t.Rows = append(t.Rows, []string{s.Network, bits, s.Method, Top1(s.Results).String(), teacher, first,
-			percentText(CalibrationTop1(s.Results).Mean), seeds, fmt.Sprintf("%.1f", Seconds(s.Results).Mean), peak})
+			own.String(), seeds, fmt.Sprintf("%.1f", Seconds(s.Results).Mean), peak})
 	}
 	t.Notes = notes(over)
 	return t
-}
-
-// percentText is a percentage, or a dash where there is none: calibration images need no labels.
-func percentText(p float64) string {
-	if math.IsNaN(p) {
-		return "-"
-	}
-	return fmt.Sprintf("%.2f", p)
 }
 
 func notes(over Over) []string {
