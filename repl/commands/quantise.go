@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pdquant/pdquant/datasets"
 	"github.com/pdquant/pdquant/models/arch"
 	"github.com/pdquant/pdquant/pdq"
 	"github.com/pdquant/pdquant/pdq/experiment"
@@ -127,7 +128,7 @@ func newQuantisation(v shell.Values) (g experiment.Grid, err error) {
 // data= has, with what is there.
 func openSubject(src experiment.Source) (experiment.Subject, error) {
 	trained, err := arch.Find(src.Name)
-	if err != nil {
+	if err != nil || src.Lists != (datasets.Lists{}) { // no published set has lists
 		return experiment.Open(src)
 	}
 	own := src

@@ -136,6 +136,8 @@ func TestQuantiseExport(t *testing.T) {
 // TestQuantiseErrors: what is missing is said before anything is computed.
 func TestQuantiseErrors(t *testing.T) {
 	dir := noiseFiles(t)
+	list := filepath.Join(dir, "list.txt")
+	write(t, list, "none.png 0\n")
 	broken := t.TempDir()
 	write(t, filepath.Join(broken, "data_batch_1.bin"), "short")
 	for line, want := range map[string]string{
@@ -148,9 +150,11 @@ func TestQuantiseErrors(t *testing.T) {
 		"quantise resnet18 anyway=yes": "anyway=yes; choose true or false",
 		"quantise resnet20-cifar10 checkpoint=../../testdata/cifar10/resnet20-12fca82f.th data=" +
 			broken: "give the .bin files of cifar-10-binary.tar.gz",
-		"quantise resnet8 methods=all":                  `no method "all"; choose from nearest, mse, pd, dc`,
-		"quantise resnet8 preset=slow":                  `no preset "slow"; choose one of glance, quick`,
-		"quantise resnet8 checkpoint=" + dir + "/none":  "none: no such file",
+		"quantise resnet8 methods=all":                 `no method "all"; choose from nearest, mse, pd, dc`,
+		"quantise resnet8 preset=slow":                 `no preset "slow"; choose one of glance, quick`,
+		"quantise resnet8 checkpoint=" + dir + "/none": "none: no such file",
+		"quantise resnet18 checkpoint=x.pth data=" + dir + " calibration=" + list + " evaluation=" +
+			list: "give the folder that has the images",
 		"quantise resnet8 w=1":                          "w=1; give a whole number from 2 to 8",
 		"quantise resnet8 export=" + dir + "/a.bin":     "ONNX files end in .onnx; export " + dir + "/a.bin.onnx",
 		"quantise resnet8 export=" + dir + "/no/a.onnx": "a.onnx can't be written",
